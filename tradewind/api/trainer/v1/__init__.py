@@ -1,0 +1,1 @@
+"""Version 1 of the trainer service's wire contract."""

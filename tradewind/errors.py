@@ -1,0 +1,223 @@
+"""Every exception that Tradewind raises on purpose.
+
+TradewindError
+ ├─ InvalidInputError            what the caller sent is wrong; `violations` names each field
+ │   ├─ SettingsError            a settings file or dict: unknown key, wrong type, out of range
+ │   │   └─ RiskPolicyError      the risk policy YAML
+ │   ├─ MarketDataError          bars that cannot be used; says which row
+ │   ├─ ObservationError         an observation of the wrong shape, type or with NaN or infinity
+ │   └─ RiskInputError           risk inputs that contradict each other
+ ├─ NotFoundError                a named thing does not exist
+ │   ├─ PolicyNotFoundError
+ │   ├─ VersionNotFoundError
+ │   └─ JobNotFoundError
+ ├─ UnavailableError             cannot answer now, may later: nothing loaded yet, draining
+ ├─ OverloadedError              refused at once instead of queued
+ ├─ ConflictError                the state does not allow it: already ended, already exists
+ ├─ BundleError                  a bundle that must not serve; `reason` is machine-readable
+ │   ├─ BundleFormatError        metadata missing, truncated, of an unknown version or contradictory
+ │   ├─ BundleIntegrityError     a digest, a file name or a size that does not match
+ │   ├─ BundleRuntimeError       the network does not load or run
+ │   └─ BundleGoldenError        the network runs but does not give the recorded answers
+ ├─ TrainingError                a training that cannot start or go on
+ │   ├─ ExportError              a model that cannot become a bundle
+ │   └─ StoppedByRiskError       risk_score stayed over the early-stop threshold
+ └─ StorageError                 durable state that cannot be read or written
+
+None of them knows a transport: tradewind.rpc maps them to status codes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "BundleError",
+    "BundleFormatError",
+    "BundleGoldenError",
+    "BundleIntegrityError",
+    "BundleRuntimeError",
+    "ConflictError",
+    "ExportError",
+    "FieldViolation",
+    "InvalidInputError",
+    "JobNotFoundError",
+    "MarketDataError",
+    "NotFoundError",
+    "ObservationError",
+    "OverloadedError",
+    "PolicyNotFoundError",
+    "RiskInputError",
+    "RiskPolicyError",
+    "SettingsError",
+    "StoppedByRiskError",
+    "StorageError",
+    "TradewindError",
+    "TrainingError",
+    "UnavailableError",
+    "VersionNotFoundError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field that is wrong.
+
+    Attributes:
+        field: Path of the field as its user wrote it, e.g. `portfolio_values[3]`.
+        description: What is wrong with it and what is allowed.
+    """
+
+    field: str
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else self.description
+
+
+class TradewindError(Exception):
+    """Root of every exception that Tradewind raises on purpose."""
+
+    reason = "TRADEWIND_ERROR"
+    """Machine-readable cause, stable across releases (google.rpc.ErrorInfo.reason)."""
+
+
+class InvalidInputError(TradewindError):
+    """What the caller sent is wrong.
+
+    Args:
+        message: What was refused; with no violations, also why.
+        violations: Each field that is wrong.
+    """
+
+    reason = "INVALID_INPUT"
+
+    def __init__(self, message: str, violations: Iterable[FieldViolation] = ()) -> None:
+        self.violations = tuple(violations)
+        details = "; ".join(str(violation) for violation in self.violations)
+        super().__init__(f"{message}: {details}" if details else message)
+
+
+class SettingsError(InvalidInputError):
+    """A settings file or dict that is refused."""
+
+    reason = "INVALID_SETTINGS"
+
+
+class RiskPolicyError(SettingsError):
+    """A risk policy YAML that is refused."""
+
+    reason = "INVALID_RISK_POLICY"
+
+
+class MarketDataError(InvalidInputError):
+    """Bars that cannot be used; the violations name rows and columns."""
+
+    reason = "INVALID_MARKET_DATA"
+
+
+class ObservationError(InvalidInputError):
+    """An observation of the wrong shape or type, or with a NaN or infinite value."""
+
+    reason = "INVALID_OBSERVATION"
+
+
+class RiskInputError(InvalidInputError):
+    """Risk inputs that contradict each other, such as lists of different lengths."""
+
+    reason = "INVALID_RISK_INPUTS"
+
+
+class NotFoundError(TradewindError):
+    """A named thing does not exist."""
+
+    reason = "NOT_FOUND"
+
+
+class PolicyNotFoundError(NotFoundError):
+    """No policy of that name is served."""
+
+    reason = "POLICY_NOT_FOUND"
+
+
+class VersionNotFoundError(NotFoundError):
+    """The policy is served, but not in that version."""
+
+    reason = "VERSION_NOT_FOUND"
+
+
+class JobNotFoundError(NotFoundError):
+    """No training job has that id."""
+
+    reason = "JOB_NOT_FOUND"
+
+
+class UnavailableError(TradewindError):
+    """Cannot answer now, may later: nothing loaded yet, or draining."""
+
+    reason = "UNAVAILABLE"
+
+
+class OverloadedError(TradewindError):
+    """Refused at once because too much is under way."""
+
+    reason = "OVERLOADED"
+
+
+class ConflictError(TradewindError):
+    """The present state does not allow what was asked."""
+
+    reason = "CONFLICT"
+
+
+class BundleError(TradewindError):
+    """A policy bundle that must not serve."""
+
+    reason = "BUNDLE_INVALID"
+
+
+class BundleFormatError(BundleError):
+    """The metadata is missing, truncated, of an unknown format version or contradicts itself."""
+
+    reason = "BUNDLE_FORMAT"
+
+
+class BundleIntegrityError(BundleError):
+    """A file's digest, name or size is not what the metadata says."""
+
+    reason = "BUNDLE_INTEGRITY"
+
+
+class BundleRuntimeError(BundleError):
+    """The network does not load, or fails when it runs."""
+
+    reason = "BUNDLE_RUNTIME"
+
+
+class BundleGoldenError(BundleError):
+    """The network runs but does not give the recorded answers."""
+
+    reason = "BUNDLE_GOLDEN"
+
+
+class TrainingError(TradewindError):
+    """A training that cannot start or cannot go on."""
+
+    reason = "TRAINING_FAILED"
+
+
+class ExportError(TrainingError):
+    """A model that cannot become a bundle."""
+
+    reason = "EXPORT_FAILED"
+
+
+class StoppedByRiskError(TrainingError):
+    """The risk score stayed over the early-stop threshold."""
+
+    reason = "STOPPED_BY_RISK"
+
+
+class StorageError(TradewindError):
+    """Durable state that cannot be read or written."""
+
+    reason = "STORAGE_FAILED"

@@ -1,0 +1,140 @@
+"""Frozen settings that refuse unknown keys, and YAML files that say which line is wrong."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tradewind.errors import FieldViolation, SettingsError
+
+__all__ = ["Settings", "load_settings", "parse_settings", "read_yaml"]
+
+
+class Settings(BaseModel):
+    """Base of every settings object: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+Location = tuple[int | str, ...]
+
+
+def load_settings(
+    path: Path | str,
+    model: type[SettingsT],
+    overrides: Mapping[str, Any] | None = None,
+    error: type[SettingsError] = SettingsError,
+) -> SettingsT:
+    """Reads a YAML file into a settings object.
+
+    Args:
+        path: The file.
+        model: The settings class.
+        overrides: Top-level keys that win over the file, such as command-line flags.
+        error: The exception to raise.
+
+    Raises:
+        SettingsError: The file cannot be read or parsed, or a key is unknown, missing, repeated,
+            of the wrong type or out of range; every violation names its line.
+    """
+    values, lines = read_yaml(path, error)
+    values.update(overrides or {})
+    return parse_settings(values, model, source=str(path), lines=lines, error=error)
+
+
+def parse_settings(
+    values: Mapping[str, Any],
+    model: type[SettingsT],
+    *,
+    source: str = "settings",
+    lines: Mapping[Location, int] | None = None,
+    error: type[SettingsError] = SettingsError,
+) -> SettingsT:
+    """Validates a mapping, with all of its violations in one exception.
+
+    Raises:
+        SettingsError: A key is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as problem:
+        violations = [
+            FieldViolation(_field_name(item["loc"]), _describe(item["loc"], item["msg"], lines))
+            for item in problem.errors(include_url=False, include_context=False)
+        ]
+        raise error(f"{source} is refused", violations) from None
+
+
+def read_yaml(
+    path: Path | str, error: type[SettingsError] = SettingsError
+) -> tuple[dict[str, Any], dict[Location, int]]:
+    """Reads a YAML mapping and where each of its keys stands.
+
+    Returns:
+        The mapping, and the line (counted from 1) of every key path.
+
+    Raises:
+        SettingsError: The file is missing, is not YAML, is not a mapping or repeats a key.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"cannot read {path}: {problem}") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[Location, int] = {}
+        if root is not None:
+            _index_lines(root, (), lines, str(path), error)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise error(f"{path} is not YAML: {problem}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise error(f"{path} must be a mapping of settings, not a {type(values).__name__}")
+    return values, lines
+
+
+def _index_lines(
+    node: yaml.Node,
+    location: Location,
+    lines: dict[Location, int],
+    source: str,
+    error: type[SettingsError],
+) -> None:
+    lines.setdefault(location, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            at = (*location, str(key.value))
+            line = key.start_mark.line + 1
+            if at in lines:
+                raise error(
+                    f"{source} is refused",
+                    [FieldViolation(_field_name(at), f"repeated (lines {lines[at]} and {line})")],
+                )
+            lines[at] = line
+            _index_lines(value, at, lines, source, error)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _index_lines(value, (*location, index), lines, source, error)
+
+
+def _field_name(location: Location) -> str:
+    name = ""
+    for part in location:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
+    return name
+
+
+def _describe(location: Location, message: str, lines: Mapping[Location, int] | None) -> str:
+    if lines is None:
+        return message
+    at = location
+    while at and at not in lines:
+        at = at[:-1]
+    return f"{message} (line {lines[at]})" if at in lines else message
