@@ -22,12 +22,13 @@ TradewindError
  ├─ TrainingError                a training that cannot start or go on
  │   ├─ ExportError              a model that cannot become a bundle
  │   └─ StoppedByRiskError       risk_score stayed over the early-stop threshold
- └─ StorageError                 durable state that cannot be read or written
+ ├─ StorageError                 durable state that cannot be read or written
+ └─ RpcError                     a call that failed in a way no other class stands for
 
 None of them knows a transport: tradewind.rpc maps them to status codes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "PolicyNotFoundError",
     "RiskInputError",
     "RiskPolicyError",
+    "RpcError",
     "SettingsError",
     "StoppedByRiskError",
     "StorageError",
@@ -75,10 +77,19 @@ class FieldViolation:
 
 
 class TradewindError(Exception):
-    """Root of every exception that Tradewind raises on purpose."""
+    """Root of every exception that Tradewind raises on purpose.
+
+    Args:
+        message: What went wrong, for people.
+        metadata: The names and numbers in the message, for programs.
+    """
 
     reason = "TRADEWIND_ERROR"
     """Machine-readable cause, stable across releases (google.rpc.ErrorInfo.reason)."""
+
+    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.metadata = dict(metadata or {})
 
 
 class InvalidInputError(TradewindError):
@@ -91,10 +102,16 @@ class InvalidInputError(TradewindError):
 
     reason = "INVALID_INPUT"
 
-    def __init__(self, message: str, violations: Iterable[FieldViolation] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        violations: Iterable[FieldViolation] = (),
+        *,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self.violations = tuple(violations)
         details = "; ".join(str(violation) for violation in self.violations)
-        super().__init__(f"{message}: {details}" if details else message)
+        super().__init__(f"{message}: {details}" if details else message, metadata=metadata)
 
 
 class SettingsError(InvalidInputError):
@@ -221,3 +238,9 @@ class StorageError(TradewindError):
     """Durable state that cannot be read or written."""
 
     reason = "STORAGE_FAILED"
+
+
+class RpcError(TradewindError):
+    """A call that failed in a way no other class stands for, such as an exceeded deadline."""
+
+    reason = "RPC_FAILED"

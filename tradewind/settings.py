@@ -35,7 +35,7 @@ def load_settings(
     Args:
         path: The file.
         model: The settings class.
-        overrides: Top-level keys that win over the file, such as command-line flags.
+        overrides: Dotted keys that win over the file, such as command-line flags.
         error: The exception to raise.
 
     Raises:
@@ -43,8 +43,9 @@ def load_settings(
             of the wrong type or out of range; every violation names its line.
     """
     values, lines = read_yaml(path, error)
-    values.update(overrides or {})
-    return parse_settings(values, model, source=str(path), lines=lines, error=error)
+    return parse_settings(
+        values, model, source=str(path), lines=lines, overrides=overrides, error=error
+    )
 
 
 def parse_settings(
@@ -53,15 +54,27 @@ def parse_settings(
     *,
     source: str = "settings",
     lines: Mapping[Location, int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     error: type[SettingsError] = SettingsError,
 ) -> SettingsT:
     """Validates a mapping, with all of its violations in one exception.
 
+    Args:
+        values: The settings.
+        model: The settings class.
+        source: What the settings are called in an error.
+        lines: Line of each key path in the file they come from.
+        overrides: Dotted keys that win over `values`.
+        error: The exception to raise.
+
     Raises:
         SettingsError: A key is unknown, missing, of the wrong type or out of range.
     """
+    merged: Any = dict(values)
+    for key, value in (overrides or {}).items():
+        _put(merged, key.split("."), value)
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(merged)
     except ValidationError as problem:
         violations = [
             FieldViolation(_field_name(item["loc"]), _describe(item["loc"], item["msg"], lines))
@@ -98,6 +111,15 @@ def read_yaml(
     if not isinstance(values, dict):
         raise error(f"{path} must be a mapping of settings, not a {type(values).__name__}")
     return values, lines
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
+    *parents, last = path
+    for name in parents:
+        child = values.get(name)
+        values[name] = child = dict(child) if isinstance(child, Mapping) else {}
+        values = child
+    values[last] = value
 
 
 def _index_lines(

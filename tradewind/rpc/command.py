@@ -1,0 +1,92 @@
+"""The command line that every service has: a settings file, and flags that override it."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from tradewind.errors import TradewindError
+from tradewind.settings import Settings, load_settings, parse_settings
+
+__all__ = ["Flag", "run_service"]
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+class Flag:
+    """A flag that overrides one key of the settings.
+
+    Args:
+        name: The flag, e.g. `--metrics-listen`.
+        key: Dotted path of the settings key, e.g. `server.metrics_listen`.
+        help: What it sets.
+        metavar: How the value is shown in the help.
+    """
+
+    def __init__(self, name: str, key: str, help: str, metavar: str) -> None:  # noqa: A002
+        self.name = name
+        self.key = key
+        self.help = help
+        self.metavar = metavar
+
+
+SERVER_FLAGS = (
+    Flag("--listen", "server.listen", "where to serve gRPC", "HOST:PORT|unix:PATH"),
+    Flag("--metrics-listen", "server.metrics_listen", "where to serve Prometheus", "HOST:PORT"),
+)
+
+
+def run_service(
+    program: str,
+    description: str,
+    model: type[SettingsT],
+    serve: Callable[[SettingsT], None],
+    flags: Sequence[Flag] = (),
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parses the command line, loads the settings and serves until a signal.
+
+    Args:
+        program: Name of the service's package.
+        description: First line of the help.
+        model: The service's settings.
+        serve: Serves until it is told to stop.
+        flags: Flags besides `--config`, `--listen` and `--metrics-listen`.
+        arguments: The command line; that of the process by default.
+
+    Returns:
+        The exit code: 0 after a drain, 2 when the settings are refused, 1 for any other error
+        that Tradewind raises on purpose.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML settings file")
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
+    for flag in (*SERVER_FLAGS, *flags):
+        parser.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help)
+    options = vars(parser.parse_args(arguments))
+    logging.basicConfig(
+        level=options["log_level"],
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    overrides: dict[str, str] = {
+        flag.key: options[flag.key]
+        for flag in (*SERVER_FLAGS, *flags)
+        if options[flag.key] is not None
+    }
+    try:
+        if options["config"] is not None:
+            settings = load_settings(options["config"], model, overrides)
+        else:
+            settings = parse_settings({}, model, source="command line", overrides=overrides)
+    except TradewindError as problem:
+        sys.stderr.write(f"{program}: {problem}\n")
+        return 2
+    try:
+        serve(settings)
+    except TradewindError as problem:
+        sys.stderr.write(f"{program}: {problem}\n")
+        return 1
+    return 0

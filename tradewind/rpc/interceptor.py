@@ -1,0 +1,129 @@
+"""What every call passes through: error mapping and call metrics, for any servicer."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import grpc
+from google.rpc import code_pb2
+from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from tradewind.rpc.status import status_from_error
+
+__all__ = ["CallInterceptor"]
+
+_LOG = logging.getLogger(__name__)
+_LATENCY_BUCKETS_S = (
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0
+)  # fmt: skip
+
+Handler = Callable[[Any, grpc.ServicerContext], Any]
+
+
+class CallInterceptor(grpc.ServerInterceptor):
+    """Turns exceptions into statuses and counts calls.
+
+    A handler is wrapped once, at its first call; later calls cost one dictionary look-up. Only
+    the handling is timed, not the time a call waited for a thread.
+
+    Args:
+        registry: Where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("method", "code")
+        self._handled = Counter(
+            "tradewind_rpc_handled", "Calls answered, by status code", labels, registry=registry
+        )
+        self._seconds = Histogram(
+            "tradewind_rpc_handling_seconds",
+            "Time in the handler; for a stream, from its start to its end",
+            ("method",),
+            registry=registry,
+            buckets=_LATENCY_BUCKETS_S,
+        )
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Gives the wrapped handler of a method, or None for an unknown method."""
+        wrapped = self._wrapped.get(handler_call_details.method)
+        if wrapped is None:
+            handler = continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrapped = self._wrap(handler_call_details.method, handler)
+            self._wrapped[handler_call_details.method] = wrapped
+        return wrapped
+
+    def _wrap(
+        self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        codecs = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            call = self._guard_call(method, handler.unary_unary)
+            return grpc.unary_unary_rpc_method_handler(call, **codecs)
+        if handler.stream_unary is not None:
+            call = self._guard_call(method, handler.stream_unary)
+            return grpc.stream_unary_rpc_method_handler(call, **codecs)
+        if handler.unary_stream is not None:
+            stream = self._guard_stream(method, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(stream, **codecs)
+        assert handler.stream_stream is not None
+        stream = self._guard_stream(method, handler.stream_stream)
+        return grpc.stream_stream_rpc_method_handler(stream, **codecs)
+
+    def _guard_call(self, method: str, call: Handler) -> Handler:
+        succeeded = self._handled.labels(method, "OK").inc
+        observe = self._seconds.labels(method).observe
+        clock = time.perf_counter
+
+        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
+            started = clock()
+            try:
+                response = call(request, context)
+            except Exception as error:
+                self._fail(method, error, context)
+            finally:
+                observe(clock() - started)
+            succeeded()
+            return response
+
+        return guarded
+
+    def _guard_stream(self, method: str, stream: Handler) -> Handler:
+        succeeded = self._handled.labels(method, "OK").inc
+        observe = self._seconds.labels(method).observe
+        clock = time.perf_counter
+
+        def guarded(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            started = clock()
+            try:
+                yield from stream(request, context)
+            except Exception as error:
+                self._fail(method, error, context)
+            finally:
+                observe(clock() - started)
+            succeeded()
+
+        return guarded
+
+    def _fail(self, method: str, error: Exception, context: grpc.ServicerContext) -> NoReturn:
+        if not context.is_active():
+            # The caller hung up: a broken request stream is how that shows, and nobody listens.
+            self._handled.labels(method, "CANCELLED").inc()
+            raise error
+        status = status_from_error(error)
+        name = code_pb2.Code.Name(status.code)
+        self._handled.labels(method, name).inc()
+        if status.code == code_pb2.INTERNAL:
+            _LOG.error("%s failed", method, exc_info=error)
+        context.abort_with_status(rpc_status.to_status(status))

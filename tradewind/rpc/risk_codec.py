@@ -1,0 +1,146 @@
+"""Between the domain's risk types and their messages; every double arrives bit for bit."""
+
+from typing import Literal
+
+import numpy as np
+
+from tradewind.api.risk.v1 import risk_pb2
+from tradewind.errors import FieldViolation, RiskInputError
+from tradewind.risk import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
+
+__all__ = ["risk_inputs_from_message", "risk_inputs_to_message"]
+
+_KINDS: dict[int, Literal["call", "put"]] = {
+    risk_pb2.OPTION_KIND_CALL: "call",
+    risk_pb2.OPTION_KIND_PUT: "put",
+}
+_KIND_NUMBERS = {name: number for number, name in _KINDS.items()}
+
+
+def risk_inputs_to_message(inputs: RiskInputs) -> risk_pb2.RiskInputs:
+    """The message of a snapshot; what is absent stays absent."""
+    return risk_pb2.RiskInputs(
+        portfolio_values=inputs.portfolio_values,
+        timestamps=inputs.timestamps,
+        start_of_day_value=inputs.start_of_day_value,
+        returns=inputs.returns,
+        trades=[
+            risk_pb2.Trade(timestamp=timestamp, notional=notional)
+            for timestamp, notional in zip(
+                inputs.trade_timestamps, inputs.trade_notionals, strict=True
+            )
+        ],
+        capital_base=inputs.capital_base,
+        positions=[
+            risk_pb2.Position(symbol=item.symbol, quantity=item.quantity, price=item.price)
+            for item in inputs.positions
+        ],
+        price_changes=inputs.price_changes,
+        order_flows=inputs.order_flows,
+        order_books={
+            symbol: risk_pb2.OrderBook(
+                bids=_levels(book.bid_prices, book.bid_sizes),
+                asks=_levels(book.ask_prices, book.ask_sizes),
+            )
+            for symbol, book in inputs.order_books.items()
+        },
+        feed_timestamps=inputs.feed_timestamps,
+        now=inputs.now,
+        order_latencies_us=inputs.order_latencies_us,
+        average_daily_volumes=inputs.average_daily_volumes,
+        options=[_option_to_message(option) for option in inputs.options],
+    )
+
+
+def risk_inputs_from_message(message: risk_pb2.RiskInputs) -> RiskInputs:
+    """The snapshot that a message carries.
+
+    Raises:
+        RiskInputError: An option without a kind.
+    """
+    trades = message.trades
+    return RiskInputs(
+        portfolio_values=_array(message.portfolio_values),
+        timestamps=_array(message.timestamps),
+        start_of_day_value=_optional(message, "start_of_day_value"),
+        returns=_array(message.returns),
+        trade_timestamps=np.array([trade.timestamp for trade in trades], dtype=np.float64),
+        trade_notionals=np.array([trade.notional for trade in trades], dtype=np.float64),
+        capital_base=_optional(message, "capital_base"),
+        positions=tuple(
+            Position(item.symbol, item.quantity, item.price) for item in message.positions
+        ),
+        price_changes=_array(message.price_changes),
+        order_flows=_array(message.order_flows),
+        order_books={symbol: _book(book) for symbol, book in message.order_books.items()},
+        feed_timestamps=dict(message.feed_timestamps),
+        now=_optional(message, "now"),
+        order_latencies_us=_array(message.order_latencies_us),
+        average_daily_volumes=dict(message.average_daily_volumes),
+        options=tuple(
+            _option_from_message(index, option) for index, option in enumerate(message.options)
+        ),
+    )
+
+
+def _array(values: object) -> FloatArray:
+    return np.array(values, dtype=np.float64)
+
+
+def _optional(
+    message: risk_pb2.RiskInputs, field: Literal["start_of_day_value", "capital_base", "now"]
+) -> float | None:
+    if not message.HasField(field):
+        return None
+    value: float = getattr(message, field)
+    return value
+
+
+def _levels(prices: FloatArray, sizes: FloatArray) -> list[risk_pb2.BookLevel]:
+    return [
+        risk_pb2.BookLevel(price=price, size=size)
+        for price, size in zip(prices, sizes, strict=True)
+    ]
+
+
+def _book(message: risk_pb2.OrderBook) -> OrderBook:
+    return OrderBook(
+        bid_prices=np.array([level.price for level in message.bids], dtype=np.float64),
+        bid_sizes=np.array([level.size for level in message.bids], dtype=np.float64),
+        ask_prices=np.array([level.price for level in message.asks], dtype=np.float64),
+        ask_sizes=np.array([level.size for level in message.asks], dtype=np.float64),
+    )
+
+
+def _option_to_message(option: OptionPosition) -> risk_pb2.OptionPosition:
+    return risk_pb2.OptionPosition(
+        symbol=option.symbol,
+        kind=risk_pb2.OptionKind.ValueType(_KIND_NUMBERS[option.kind]),
+        quantity=option.quantity,
+        multiplier=option.multiplier,
+        underlying_price=option.underlying_price,
+        strike=option.strike,
+        years_to_expiry=option.years_to_expiry,
+        volatility=option.volatility,
+        risk_free_rate=option.risk_free_rate,
+        dividend_yield=option.dividend_yield,
+    )
+
+
+def _option_from_message(index: int, message: risk_pb2.OptionPosition) -> OptionPosition:
+    kind = _KINDS.get(message.kind)
+    if kind is None:
+        violation = FieldViolation(f"inputs.options[{index}].kind", "must be CALL or PUT")
+        raise RiskInputError("risk inputs are refused", [violation])
+    return OptionPosition(
+        symbol=message.symbol,
+        kind=kind,
+        quantity=message.quantity,
+        multiplier=message.multiplier,
+        underlying_price=message.underlying_price,
+        strike=message.strike,
+        years_to_expiry=message.years_to_expiry,
+        volatility=message.volatility,
+        risk_free_rate=message.risk_free_rate,
+        dividend_yield=message.dividend_yield,
+    )

@@ -1,0 +1,164 @@
+"""How every Tradewind server starts, tells its health, drains and stops."""
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry, start_http_server
+from pydantic import Field
+
+from tradewind.errors import SettingsError
+from tradewind.rpc.address import Listen, MetricsListen, host_and_port, loopback_dial_address
+from tradewind.rpc.interceptor import CallInterceptor
+from tradewind.settings import Settings
+
+__all__ = ["RpcServer", "ServerSettings"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class ServerSettings(Settings):
+    """What every service lets its operator set about its server.
+
+    Attributes:
+        listen: `HOST:PORT` or `unix:PATH`; port 0 picks a free one.
+        metrics_listen: `HOST:PORT` of the Prometheus endpoint; empty for none.
+        threads: Threads that run handlers. An open stream holds one of them.
+        max_concurrent_calls: Calls under way; one more is refused with RESOURCE_EXHAUSTED.
+        max_message_bytes: Largest message taken or sent; a larger one is refused.
+        drain_s: Seconds between NOT_SERVING and the refusal of new calls, for load balancers.
+        grace_s: Seconds that calls under way get to end before they are cancelled.
+    """
+
+    listen: Listen
+    metrics_listen: MetricsListen = ""
+    threads: int = Field(default=16, ge=1, le=1024)
+    max_concurrent_calls: int = Field(default=256, ge=1)
+    max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    drain_s: float = Field(default=0.2, ge=0.0)
+    grace_s: float = Field(default=10.0, ge=0.0)
+
+
+class RpcServer:
+    """A gRPC server with health, reflection, error mapping, metrics and a graceful drain.
+
+    Health is NOT_SERVING for every service until `set_serving` says otherwise.
+
+    Args:
+        name: Name of the program, for the ready line and the log.
+        settings: What the operator set.
+        registry: Prometheus registry that `/metrics` shows.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+    """
+
+    def __init__(self, name: str, settings: ServerSettings, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._settings = settings
+        self._registry = registry
+        self._services: list[str] = []
+        self._signalled = threading.Event()
+        self._health = health.HealthServicer(
+            experimental_non_blocking=True,
+            experimental_thread_pool=ThreadPoolExecutor(1, thread_name_prefix="health"),
+        )
+        self._grpc = grpc.server(
+            ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
+            interceptors=[CallInterceptor(registry)],
+            maximum_concurrent_rpcs=settings.max_concurrent_calls,
+            options=[
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", settings.max_message_bytes),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self.address = ""
+        self.metrics_address = ""
+
+    def add_service(self, full_name: str, register: Callable[[grpc.Server], None]) -> None:
+        """Adds a servicer.
+
+        Args:
+            full_name: Name in the proto, e.g. `tradewind.api.risk.v1.RiskService`.
+            register: Calls the generated `add_…Servicer_to_server`.
+        """
+        register(self._grpc)
+        self._services.append(full_name)
+        self.set_serving(False)
+
+    def set_serving(self, serving: bool) -> None:
+        """Says whether calls can be answered now; does nothing once the drain has begun."""
+        states = health_pb2.HealthCheckResponse
+        state = states.SERVING if serving else states.NOT_SERVING
+        for service in ("", *self._services):
+            self._health.set(service, state)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop."""
+        reflection.enable_server_reflection(
+            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+        )
+        self.address = self._bind(self._settings.listen)
+        stop_metrics = self._start_metrics()
+        self._grpc.start()
+        try:
+            yield
+        finally:
+            self._health.enter_graceful_shutdown()
+            threading.Event().wait(self._settings.drain_s)
+            self._grpc.stop(self._settings.grace_s).wait()
+            stop_metrics()
+
+    def announce_ready(self) -> None:
+        """Prints the line that says where the server listens."""
+        metrics = f", metrics on {self.metrics_address}" if self.metrics_address else ""
+        sys.stdout.write(f"{self._name} ready on {self.address}{metrics}\n")
+        sys.stdout.flush()
+
+    def stop_on_signals(self) -> threading.Event:
+        """Installs SIGTERM and SIGINT handlers; only the main thread may.
+
+        Returns:
+            An event that is set when one of them arrives.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._signalled.set())
+        return self._signalled
+
+    def _bind(self, listen: str) -> str:
+        try:
+            port = self._grpc.add_insecure_port(listen)
+        except RuntimeError as problem:
+            raise SettingsError(f"cannot listen on {listen}: {problem}") from None
+        if listen.startswith("unix:"):
+            return listen
+        host, _ = host_and_port(listen)
+        return loopback_dial_address(host, port)
+
+    def _start_metrics(self) -> Callable[[], None]:
+        if not self._settings.metrics_listen:
+            return lambda: None
+        host, port = host_and_port(self._settings.metrics_listen)
+        try:
+            server, thread = start_http_server(port, host, self._registry)
+        except OSError as problem:
+            listen = self._settings.metrics_listen
+            raise SettingsError(f"cannot serve metrics on {listen}: {problem}") from None
+        self.metrics_address = loopback_dial_address(host, server.server_port)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
