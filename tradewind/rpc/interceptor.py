@@ -1,5 +1,7 @@
 """What every call passes through: error mapping and call metrics, for any servicer."""
 
+from __future__ import annotations  # grpcio's own classes are generic in their stubs only
+
 import logging
 import time
 from collections.abc import Callable, Iterator
