@@ -1,0 +1,56 @@
+# Every target sets up what it needs: a virtual environment in .venv with the pinned requirements.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-fast lint format types protos protos-check lock bench clean
+
+help:  ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tradewind needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to end
+	$(BIN)/python -m orchestrator.demo
+
+test: $(READY)  ## Runs every test
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## Runs the tests that take less than ten seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)  ## Checks style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)  ## Formats the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)  ## Checks types, strictly
+	$(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tools tests examples
+
+protos: $(READY)  ## Regenerates the gRPC stubs
+	$(BIN)/python tools/protos.py generate
+
+protos-check: $(READY)  ## Lints the contracts, finds breaking changes and stale stubs
+	$(BIN)/python tools/protos.py check
+
+lock: $(READY)  ## Writes the requirement files from pyproject.toml
+	$(BIN)/python tools/lock.py
+
+lock-check: $(READY)  ## Checks that the requirement files satisfy pyproject.toml
+	$(BIN)/python tools/lock.py --check
+
+bench: $(READY)  ## Measures the numbers of the README, each beside its baseline
+	$(BIN)/python -m tests.bench
+
+clean:  ## Removes the virtual environment, caches and what the demo made
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

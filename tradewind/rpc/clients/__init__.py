@@ -1,0 +1,6 @@
+"""Typed clients of the three services; a failed call raises what its server raised."""
+
+from tradewind.rpc.clients.inference import InferenceClient, Prediction
+from tradewind.rpc.clients.trainer import ENDED_STATES, TrainerClient
+
+__all__ = ["ENDED_STATES", "InferenceClient", "Prediction", "TrainerClient"]
