@@ -58,7 +58,8 @@ class Client:
         stub = health_pb2_grpc.HealthStub(self._channel)
         request = health_pb2.HealthCheckRequest(service=self._service)
         try:
-            answer = stub.Check(request, timeout=self._timeout_s)
+            # grpcio's type stubs leave the methods of this stub out.
+            answer = stub.Check(request, timeout=self._timeout_s)  # type: ignore[attr-defined]
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
