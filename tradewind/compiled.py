@@ -1,9 +1,14 @@
 """The one way in which Tradewind compiles a numerical kernel."""
 
+import hashlib
 from collections.abc import Callable
+from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
 
 __all__ = ["compiled"]
 
@@ -18,7 +23,42 @@ def compiled(function: Function) -> Function:
     lock is released while the kernel runs. The cache lies beside the source file, or in
     NUMBA_CACHE_DIR where that folder cannot be written.
     """
-    return cast(
-        "Function",
-        numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function),
-    )
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=False)(function)
+    dispatcher._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
+    return cast("Function", dispatcher)
+
+
+class _KernelCache(FunctionCache):
+    """A cache entry that goes stale with anything the kernel was compiled from.
+
+    Numba looks at the kernel's own file only; the kernels it calls and the constants it reads are
+    compiled into it too, from whatever file they come.
+    """
+
+    def _index_key(self, signature: object, codegen: object) -> tuple[object, ...]:
+        digest = hashlib.sha256()
+        _feed(self._py_func, digest.update, set())
+        key: tuple[object, ...] = super()._index_key(signature, codegen)  # type: ignore[no-untyped-call]
+        return (*key, digest.hexdigest())
+
+
+def _feed(function: FunctionType, update: Callable[[bytes], None], seen: set[CodeType]) -> None:
+    """Feeds the code of a kernel, of the kernels it calls and its constants to a digest."""
+    code = function.__code__
+    if code in seen:
+        return
+    seen.add(code)
+    constants = [value for value in code.co_consts if not isinstance(value, CodeType)]
+    update(code.co_code + repr((code.co_names, constants)).encode())
+    for name in code.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, Dispatcher):
+            _feed(value.py_func, update, seen)
+        elif _is_constant(value):
+            update(f"{name}={value!r}".encode())
+
+
+def _is_constant(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(item, int | float) for item in value)
+    return isinstance(value, int | float | str | np.dtype)
