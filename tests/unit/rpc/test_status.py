@@ -1,0 +1,62 @@
+import pytest
+from google.rpc import code_pb2, error_details_pb2
+
+from tradewind import errors
+from tradewind.errors import FieldViolation, InvalidInputError, PolicyNotFoundError, TradewindError
+from tradewind.rpc.status import status_from_error
+
+
+def all_errors(root: type[TradewindError]) -> list[type[TradewindError]]:
+    return [root, *(found for child in root.__subclasses__() for found in all_errors(child))]
+
+
+def test_error_reasons_with_every_class_are_distinct() -> None:
+    classes = all_errors(TradewindError)
+    assert len({kind.reason for kind in classes}) == len(classes)
+    assert {kind.__name__ for kind in classes} <= set(errors.__all__)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ObservationError("x"), code_pb2.INVALID_ARGUMENT),
+        (errors.VersionNotFoundError("x"), code_pb2.NOT_FOUND),
+        (errors.UnavailableError("x"), code_pb2.UNAVAILABLE),
+        (errors.StorageError("x"), code_pb2.UNAVAILABLE),
+        (errors.OverloadedError("x"), code_pb2.RESOURCE_EXHAUSTED),
+        (errors.ConflictError("x"), code_pb2.FAILED_PRECONDITION),
+        (errors.BundleGoldenError("x"), code_pb2.FAILED_PRECONDITION),
+    ],
+)
+def test_status_from_error_with_each_family_gives_its_code(
+    error: TradewindError, code: int
+) -> None:
+    status = status_from_error(error)
+    info = error_details_pb2.ErrorInfo()
+    assert status.code == code
+    assert status.details[0].Unpack(info)
+    assert (info.reason, info.domain) == (error.reason, "tradewind")
+
+
+def test_status_from_error_with_violations_carries_a_bad_request() -> None:
+    error = InvalidInputError(
+        "refused", [FieldViolation("a.b", "must be 1"), FieldViolation("c", "no")]
+    )
+    bad_request = error_details_pb2.BadRequest()
+    assert status_from_error(error).details[1].Unpack(bad_request)
+    found = [(item.field, item.description) for item in bad_request.field_violations]
+    assert found == [("a.b", "must be 1"), ("c", "no")]
+
+
+def test_status_from_error_with_metadata_keeps_it() -> None:
+    status = status_from_error(PolicyNotFoundError("no policy x", metadata={"policy": "x"}))
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert dict(info.metadata) == {"policy": "x"}
+
+
+@pytest.mark.parametrize("defect", [ValueError("secret"), TradewindError("secret")])
+def test_status_from_error_with_a_defect_hides_it(defect: Exception) -> None:
+    status = status_from_error(defect)
+    assert status.code == code_pb2.INTERNAL
+    assert "secret" not in str(status)

@@ -1,0 +1,112 @@
+"""The import rules of the layers, each checked in a fresh process or in the source."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("trainer_service", "inference_service", "risk_service")
+
+
+def imported_modules(package: str) -> dict[Path, set[str]]:
+    found: dict[Path, set[str]] = {}
+    for path in (ROOT / package).rglob("*.py"):
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                names.add(node.module or "")
+        found[path.relative_to(ROOT)] = names
+    assert found, f"no source in {package}"
+    return found
+
+
+def offenders(package: str, forbidden: tuple[str, ...]) -> list[str]:
+    return [
+        f"{path} imports {name}"
+        for path, names in imported_modules(package).items()
+        for name in sorted(names)
+        if name.split(".")[0] in forbidden or name in forbidden
+    ]
+
+
+def modules_after_import(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys; print('\\n'.join(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_with_their_imports_never_reach_each_other(service: str) -> None:
+    others = tuple(name for name in (*SERVICES, "orchestrator") if name != service)
+    assert offenders(service, others) == []
+
+
+def test_library_with_its_imports_reaches_no_service() -> None:
+    assert offenders("tradewind", (*SERVICES, "orchestrator")) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("tradewind/risk", ("grpc", "torch", "tradewind.rpc", "time", "datetime")),
+        ("tradewind/market", ("grpc", "torch", "pandas")),
+        ("tradewind/bundle", ("grpc", "torch")),
+        ("tradewind/policy", ("grpc", "stable_baselines3", "gymnasium")),
+        ("orchestrator", ("torch", "stable_baselines3", "gymnasium")),
+    ],
+)
+def test_package_with_its_imports_keeps_its_layer(package: str, forbidden: tuple[str, ...]) -> None:
+    assert offenders(package, forbidden) == []
+
+
+def test_torch_with_the_library_lives_in_policy_only() -> None:
+    users = [text for text in offenders("tradewind", ("torch",)) if "tradewind/policy" not in text]
+    assert users == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        (
+            "import inference_service.__main__, inference_service.execution_agent",
+            {"stable_baselines3", "gymnasium", "pandas", "matplotlib", "pyarrow"},
+        ),
+        ("import tradewind.risk", {"grpc", "torch", "pandas", "pyarrow"}),
+        ("import risk_service.__main__", {"torch", "stable_baselines3", "gymnasium", "pandas"}),
+        ("import tradewind.bundle", {"grpc", "torch", "numba"}),
+    ],
+)
+def test_fresh_process_with_an_import_stays_light(statement: str, forbidden: set[str]) -> None:
+    assert modules_after_import(statement) & forbidden == set()
+
+
+def public_packages() -> list[Path]:
+    folders = (ROOT / name for name in ("tradewind", *SERVICES, "orchestrator"))
+    inits = (path for folder in folders for path in folder.rglob("__init__.py"))
+    return [path for path in inits if "api" not in path.relative_to(ROOT).parts]
+
+
+@pytest.mark.parametrize("path", public_packages(), ids=lambda path: str(path.parent.name))
+def test_public_package_with_imports_lists_them_in_all(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    exported = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert len(exported) == (1 if imported or exported else 0)
+    if exported:
+        assert imported <= set(exported[0])
