@@ -187,9 +187,26 @@ class ConflictError(TradewindError):
 
 
 class BundleError(TradewindError):
-    """A policy bundle that must not serve."""
+    """A policy bundle that must not serve.
+
+    Args:
+        message: What was refused: file, expected, found.
+        reason: The cause, a tradewind.bundle.BundleFault; by default the reason of the class.
+        metadata: The names and numbers in the message, for programs.
+    """
 
     reason = "BUNDLE_INVALID"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, metadata=metadata)
+        if reason is not None:
+            self.reason = reason
 
 
 class BundleFormatError(BundleError):

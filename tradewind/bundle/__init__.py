@@ -1,0 +1,39 @@
+"""Policy bundles: metadata, publishing, verified reading. Needs numpy and pydantic, not torch."""
+
+from tradewind.bundle.draft import BundleDraft
+from tradewind.bundle.faults import BundleFault
+from tradewind.bundle.golden import GoldenSet
+from tradewind.bundle.metadata import (
+    BundleMetadata,
+    Distribution,
+    FeatureRecord,
+    RiskRecord,
+    SloRecord,
+    TrainingRecord,
+)
+from tradewind.bundle.names import BundleVersion, check_policy_name
+from tradewind.bundle.reader import Bundle, BundleLimits, read_bundle
+from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
+from tradewind.bundle.store import BundleStore, PublishedBundle
+
+__all__ = [
+    "ActionSpace",
+    "BoxSpace",
+    "Bundle",
+    "BundleDraft",
+    "BundleFault",
+    "BundleLimits",
+    "BundleMetadata",
+    "BundleStore",
+    "BundleVersion",
+    "DiscreteSpace",
+    "Distribution",
+    "FeatureRecord",
+    "GoldenSet",
+    "PublishedBundle",
+    "RiskRecord",
+    "SloRecord",
+    "TrainingRecord",
+    "check_policy_name",
+    "read_bundle",
+]

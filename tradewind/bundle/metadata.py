@@ -1,0 +1,248 @@
+"""metadata.json: everything a bundle says about its policy."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import (
+    AwareDatetime,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+
+from tradewind.bundle.faults import BundleFault
+from tradewind.bundle.names import (
+    GOLDEN_FILE,
+    METADATA_FILE,
+    POLICY_FILE,
+    POLICY_NAME_PATTERN,
+    VERSION_PATTERN,
+)
+from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
+from tradewind.constants import POLICY_BUNDLE_VERSION
+from tradewind.errors import BundleFormatError, SettingsError
+from tradewind.settings import Settings, parse_settings
+
+__all__ = [
+    "BundleMetadata",
+    "Distribution",
+    "FeatureRecord",
+    "RiskRecord",
+    "SloRecord",
+    "TrainingRecord",
+]
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class FeatureRecord(Settings):
+    """How the observation is built: the feature pipeline's specification and its digest."""
+
+    spec: dict[str, JsonValue]
+    digest: Sha256
+
+
+class RiskRecord(Settings):
+    """The risk policy that shaped the reward."""
+
+    policy_digest: Sha256
+    limits: dict[str, float]
+    penalty_weight: NonNegativeFloat
+    early_stop_threshold: float | None = None
+
+
+class TrainingRecord(Settings):
+    """Where the network comes from.
+
+    Attributes:
+        timesteps: Environment steps in all.
+        seed: Seed of the training, None when it was not fixed.
+        data_digest: SHA-256 of the bars, None when the environment is not made of bars.
+        libraries: Version of each library that took part.
+        parent_version: The version the training went on from.
+        config: The configuration as given.
+    """
+
+    timesteps: NonNegativeInt
+    seed: int | None = None
+    data_digest: Sha256 | None = None
+    libraries: dict[str, str] = Field(default_factory=dict)
+    parent_version: str | None = Field(default=None, pattern=VERSION_PATTERN)
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class SloRecord(Settings):
+    """Latency of one model compute as measured at export, in microseconds.
+
+    Attributes:
+        where: Machine and library versions of the measurement.
+        trials: Calls measured.
+    """
+
+    where: str
+    p50_us: NonNegativeFloat
+    p99_us: NonNegativeFloat
+    p999_us: NonNegativeFloat
+    trials: PositiveInt
+
+
+class Distribution(Settings):
+    """What the network's `distribution(obs[N, *shape])` gives, always float32.
+
+    Attributes:
+        kind: `q_values` and `categorical_logits`: [N, n]. `diag_gaussian` and
+            `squashed_gaussian`: [N, 2, A], mean and log of the standard deviation before
+            clipping or tanh, A the number of elements of one action.
+        exploration_rate: Probability of a uniformly random action; for `q_values` alone.
+    """
+
+    kind: Literal["q_values", "categorical_logits", "diag_gaussian", "squashed_gaussian"]
+    exploration_rate: float | None = Field(default=None, ge=0.0, le=1.0)
+
+    @property
+    def discrete(self) -> bool:
+        """The actions are integers."""
+        return self.kind in ("q_values", "categorical_logits")
+
+    @model_validator(mode="after")
+    def _check_exploration_rate(self) -> Self:
+        if (self.kind == "q_values") != (self.exploration_rate is not None):
+            raise ValueError("exploration_rate belongs to q_values, and to nothing else")
+        return self
+
+
+class BundleMetadata(Settings):
+    """The contents of metadata.json.
+
+    Attributes:
+        format_version: Version of this format.
+        name: Name of the policy.
+        version: CalVer day and serial.
+        created_at: Time of publishing.
+        algo: Training library and algorithm, such as "SB3-DQN".
+        obs_space: One observation.
+        action_space: One action.
+        distribution: What stochastic actions are sampled from.
+        sha256: SHA-256 of policy.pt.
+        files: SHA-256 of every file but metadata.json and its signature.
+        features: None when the environment builds its observations without our features.
+        risk: None when the policy was trained without risk.
+        training: Where the network comes from.
+        evaluation: Figures on held-out bars, such as return and risk.
+        slo: Latency measured at export.
+    """
+
+    format_version: Literal[1] = POLICY_BUNDLE_VERSION
+    name: str = Field(pattern=POLICY_NAME_PATTERN)
+    version: str = Field(pattern=VERSION_PATTERN)
+    created_at: AwareDatetime
+    algo: str = Field(min_length=1, max_length=64)
+    obs_space: BoxSpace
+    action_space: ActionSpace
+    distribution: Distribution
+    sha256: Sha256
+    files: dict[str, Sha256]
+    features: FeatureRecord | None
+    risk: RiskRecord | None
+    training: TrainingRecord
+    evaluation: dict[str, float]
+    slo: SloRecord
+
+    def distribution_shape(self, count: int) -> tuple[int, ...]:
+        """Shape of `distribution(obs)` for `count` observations."""
+        if isinstance(self.action_space, DiscreteSpace):
+            return (count, self.action_space.n)
+        return (count, 2, self.action_space.size)
+
+    def action_shape(self, count: int) -> tuple[int, ...]:
+        """Shape of `forward(obs)` for `count` observations."""
+        if isinstance(self.action_space, DiscreteSpace):
+            return (count,)
+        return (count, *self.action_space.shape)
+
+    def to_json(self) -> bytes:
+        """The file's bytes."""
+        values = self.model_dump(mode="json")
+        return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any]) -> Self:
+        """Validates the values of all keys.
+
+        Raises:
+            BundleFormatError: A key is unknown, missing or contradicts another one.
+        """
+        try:
+            return parse_settings(values, cls, source=METADATA_FILE)
+        except SettingsError as problem:
+            raise BundleFormatError(str(problem), reason=BundleFault.METADATA_INVALID) from None
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Reads the file's bytes.
+
+        Raises:
+            BundleFormatError: The bytes are truncated or not JSON, the format version is unknown,
+                or a key is unknown, missing, repeated or contradicts another one.
+        """
+        try:
+            values = json.loads(
+                data, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
+            )
+        except (ValueError, RecursionError) as problem:
+            raise BundleFormatError(
+                f"{METADATA_FILE} is not complete, valid JSON: {problem}",
+                reason=BundleFault.METADATA_INVALID,
+            ) from None
+        if not isinstance(values, dict):
+            raise BundleFormatError(
+                f"{METADATA_FILE} must hold a JSON object, not a {type(values).__name__}",
+                reason=BundleFault.METADATA_INVALID,
+            )
+        found = values.get("format_version")
+        if found != POLICY_BUNDLE_VERSION:
+            raise BundleFormatError(
+                f"{METADATA_FILE} has format_version {found!r}; "
+                f"this release reads {POLICY_BUNDLE_VERSION}",
+                reason=BundleFault.FORMAT_VERSION_UNKNOWN,
+            )
+        return cls.build(values)
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        for required in (POLICY_FILE, GOLDEN_FILE):
+            if required not in self.files:
+                raise ValueError(f"files must name {required}")
+        if self.files[POLICY_FILE] != self.sha256:
+            raise ValueError(f"sha256 is not the digest that files gives for {POLICY_FILE}")
+        if self.distribution.discrete != isinstance(self.action_space, DiscreteSpace):
+            raise ValueError(
+                f"distribution {self.distribution.kind} does not fit "
+                f"a {self.action_space.kind} action space"
+            )
+        if self.distribution.kind == "squashed_gaussian" and isinstance(
+            self.action_space, BoxSpace
+        ):
+            bounds = (self.action_space.low, self.action_space.high)
+            if any(b is None or (isinstance(b, tuple) and None in b) for b in bounds):
+                raise ValueError("squashed_gaussian needs an action space bounded on both sides")
+        return self
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {key!r} is repeated")
+            seen.add(key)
+    return values

@@ -1,0 +1,180 @@
+"""Versions of policies on a shared volume: published atomically, never changed afterwards."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tradewind.bundle.draft import BundleDraft
+from tradewind.bundle.metadata import BundleMetadata
+from tradewind.bundle.names import METADATA_FILE, BundleVersion, check_policy_name
+from tradewind.errors import InvalidInputError, StorageError
+
+__all__ = ["BundleStore", "PublishedBundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedBundle:
+    """A bundle in the store."""
+
+    path: Path
+    metadata: BundleMetadata
+
+
+class BundleStore:
+    """Bundles at `<root>/<policy>/<version>/`.
+
+    Several processes may publish and read at once; a network file system will do, because all
+    that is asked of it is an atomic rename.
+
+    Args:
+        root: Folder of the store; made by the first publish.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def publish(self, draft: BundleDraft, *, created_at: datetime | None = None) -> PublishedBundle:
+        """Writes a bundle under a version of its own.
+
+        The files are written into a folder with a temporary name, which is renamed once
+        everything is on disk: a reader sees the whole bundle or nothing. The version is the day
+        of publishing, or the day of the latest version if that is later, with the next serial.
+
+        Args:
+            draft: What to publish.
+            created_at: Time of publishing; by default now.
+
+        Raises:
+            InvalidInputError: A name is not allowed.
+            BundleFormatError: The parts contradict each other, or the golden answers do not fit
+                the spaces.
+            StorageError: The store cannot be written.
+        """
+        created_at = (created_at or datetime.now(UTC)).astimezone(UTC)
+        contents = draft.contents()
+        try:
+            folder = self._make_policy_folder(draft.name)
+            temporary = Path(tempfile.mkdtemp(prefix=".publish-", dir=folder))
+            try:
+                for name, data in contents.items():
+                    _write_durably(temporary / name, data)
+                while True:
+                    version = self._next_version(folder, created_at)
+                    metadata = draft.metadata(str(version), created_at, contents)
+                    _write_durably(temporary / METADATA_FILE, metadata.to_json())
+                    target = folder / str(version)
+                    if _publish_folder(temporary, target):
+                        return PublishedBundle(target, metadata)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+        except OSError as problem:
+            raise StorageError(f"cannot publish to {self.root}: {problem}") from problem
+
+    def policies(self) -> tuple[str, ...]:
+        """Names of the policies, sorted; whatever is not a policy's folder is passed over.
+
+        Raises:
+            StorageError: The store cannot be listed; it may not be mounted.
+        """
+        return tuple(sorted(name for name in _folders(self.root) if _is_policy_name(name)))
+
+    def versions(self, policy: str) -> tuple[str, ...]:
+        """Published versions, oldest first; half-written and foreign folders are passed over.
+
+        A version counts once its metadata.json is there: a tool that copies bundles file by file
+        should copy that one last.
+
+        Raises:
+            InvalidInputError: The name is not allowed.
+            StorageError: The policy's folder cannot be listed.
+        """
+        folder = self.root / check_policy_name(policy)
+        found = [
+            version
+            for version in map(_version_or_none, _folders(folder))
+            if version is not None and (folder / str(version) / METADATA_FILE).exists()
+        ]
+        return tuple(str(version) for version in sorted(found))
+
+    def path(self, policy: str, version: str) -> Path:
+        """Folder of a version, whether or not it is published.
+
+        Raises:
+            InvalidInputError: The name or the version is not allowed.
+        """
+        return self.root / check_policy_name(policy) / str(BundleVersion.parse(version))
+
+    def _make_policy_folder(self, policy: str) -> Path:
+        folder = self.root / policy
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync_folder(self.root)
+        return folder
+
+    def _next_version(self, folder: Path, created_at: datetime) -> BundleVersion:
+        today = created_at.date()
+        taken = (_version_or_none(entry.name) for entry in folder.iterdir())
+        latest = max((version for version in taken if version is not None), default=None)
+        if latest is None or latest.day < today:
+            return BundleVersion(today, 1)
+        return BundleVersion(latest.day, latest.serial + 1)
+
+
+def _publish_folder(temporary: Path, target: Path) -> bool:
+    """Renames the finished folder; False when another publisher took the version first."""
+    for file in temporary.iterdir():
+        file.chmod(0o444)
+    temporary.chmod(0o755)  # servers may run as another user than the trainer
+    _sync_folder(temporary)
+    try:
+        temporary.rename(target)
+    except OSError:  # a folder that is not empty is never replaced
+        if not target.exists():
+            raise
+        return False
+    _sync_folder(target.parent)
+    return True
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _folders(folder: Path) -> list[str]:
+    """Names of the real folders in a folder; symbolic links are none."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError as problem:
+        raise StorageError(f"cannot list {folder}: {problem}") from problem
+
+
+def _is_policy_name(name: str) -> bool:
+    try:
+        check_policy_name(name)
+    except InvalidInputError:
+        return False
+    return True
+
+
+def _version_or_none(name: str) -> BundleVersion | None:
+    try:
+        return BundleVersion.parse(name)
+    except InvalidInputError:
+        return None
