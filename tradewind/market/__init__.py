@@ -1,0 +1,22 @@
+"""Market data: bars, the observation built from them, and the account that trades them."""
+
+from tradewind.market.accounting import Account, PositionState
+from tradewind.market.bars import Bar, Bars, Gap, split_bars
+from tradewind.market.features import FeatureSpec
+from tradewind.market.loading import load_bars
+from tradewind.market.pipeline import FeaturePipeline
+from tradewind.market.sample import SAMPLE_SYMBOLS, load_sample
+
+__all__ = [
+    "SAMPLE_SYMBOLS",
+    "Account",
+    "Bar",
+    "Bars",
+    "FeaturePipeline",
+    "FeatureSpec",
+    "Gap",
+    "PositionState",
+    "load_bars",
+    "load_sample",
+    "split_bars",
+]

@@ -1,0 +1,243 @@
+"""Bars: the open, high, low, close and volume of one symbol over equal intervals of time."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
+from tradewind.errors import MarketDataError
+from tradewind.market.checks import refusal, series_defects
+
+__all__ = ["Bar", "Bars", "FloatArray", "Gap", "TimestampArray", "format_time", "split_bars"]
+
+FloatArray = NDArray[np.float64]
+TimestampArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of one symbol.
+
+    Attributes:
+        timestamp_ns: Start of the bar's interval, nanoseconds since the epoch (UTC). The bar is
+            known only when it closes, one interval later.
+        open: First price.
+        high: Highest price.
+        low: Lowest price.
+        close: Last price.
+        volume: Traded volume in units of the asset.
+    """
+
+    timestamp_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A hole in a series of bars.
+
+    Attributes:
+        after: Index of the last bar before the hole.
+        before: Index of the first bar after it, `after + 1`.
+        missing_bar_count: How many intervals began in between without a bar.
+    """
+
+    after: int
+    before: int
+    missing_bar_count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """A series of valid bars of one symbol, oldest first; immutable.
+
+    Timestamps are the start of each interval, the convention of exchange candles: a bar is known
+    when it closes, at `timestamp + interval`, and whatever is decided on it trades at the open of
+    the next bar at the earliest.
+
+    Attributes:
+        symbol: What is traded, e.g. "BTC".
+        timestamps_ns: Start of each bar, nanoseconds since the epoch (UTC). Shape [n].
+        open: First price of each bar. Shape [n].
+        high: Highest price. Shape [n].
+        low: Lowest price. Shape [n].
+        close: Last price. Shape [n].
+        volume: Traded volume in units of the asset. Shape [n].
+        interval_ns: Length of a bar. 0 takes the median spacing of the timestamps (the lower one
+            of two), which needs at least two bars.
+
+    Raises:
+        MarketDataError: No bars, lengths that differ, times that do not increase, or a bar that
+            is not possible (see `tradewind.market.checks`); the violations name rows and columns.
+    """
+
+    symbol: str
+    timestamps_ns: TimestampArray
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    interval_ns: int = 0
+
+    def __post_init__(self) -> None:
+        times = np.asarray(self.timestamps_ns)
+        if times.dtype.kind not in "iu":
+            raise MarketDataError(
+                f"{self.symbol}: timestamps_ns must be integers (nanoseconds), not {times.dtype}"
+            )
+        object.__setattr__(self, "timestamps_ns", _read_only(times.astype(np.int64, copy=False)))
+        for name in (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME):
+            column = np.asarray(getattr(self, name), dtype=np.float64)
+            object.__setattr__(self, name, _read_only(column))
+        self._check()
+        if self.interval_ns == 0:
+            spacings = np.sort(np.diff(self.timestamps_ns))
+            object.__setattr__(self, "interval_ns", int(spacings[(len(spacings) - 1) // 2]))
+
+    def _check(self) -> None:
+        columns = self._columns()
+        count = self.timestamps_ns.size
+        if count == 0:
+            raise MarketDataError(f"{self.symbol}: there are no bars")
+        shapes = [column.shape for column in (self.timestamps_ns, *columns.values())]
+        if any(shape != (count,) for shape in shapes):
+            raise MarketDataError(
+                f"{self.symbol}: every column must have the shape ({count},), not {shapes}"
+            )
+        found, defect_count = series_defects(self.timestamps_ns, columns)
+        if found:
+            raise refusal(self.symbol, found, defect_count)
+        if self.interval_ns < 0 or (self.interval_ns == 0 and count == 1):
+            raise MarketDataError(
+                f"{self.symbol}: interval_ns must be positive, or 0 with at least two bars"
+            )
+
+    def __len__(self) -> int:
+        return len(self.timestamps_ns)
+
+    def __repr__(self) -> str:
+        return (
+            f"Bars({self.symbol!r}, {len(self)} bars of {self.interval_ns / 1e9:g} s, "
+            f"{format_time(self.timestamps_ns[0])} to {format_time(self.timestamps_ns[-1])})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # NumPy forgets that an array was read-only when it is pickled; the constructor does not.
+        return (
+            Bars,
+            (self.symbol, self.timestamps_ns, *self._columns().values(), self.interval_ns),
+        )
+
+    def _columns(self) -> dict[str, FloatArray]:
+        return {
+            OPEN_PRICE: self.open,
+            HIGH: self.high,
+            LOW: self.low,
+            CLOSE: self.close,
+            VOLUME: self.volume,
+        }
+
+    def bar(self, index: int) -> Bar:
+        """The bar at an index; negative ones count from the end.
+
+        Raises:
+            IndexError: There is no such bar.
+        """
+        return Bar(
+            timestamp_ns=int(self.timestamps_ns[index]),
+            open=float(self.open[index]),
+            high=float(self.high[index]),
+            low=float(self.low[index]),
+            close=float(self.close[index]),
+            volume=float(self.volume[index]),
+        )
+
+    def slice(self, start: int, stop: int) -> "Bars":
+        """The bars from `start` up to, not including, `stop`, sharing this object's memory.
+
+        Raises:
+            MarketDataError: 0 ≤ start < stop ≤ len(self) does not hold.
+        """
+        if not 0 <= start < stop <= len(self):
+            raise MarketDataError(
+                f"{self.symbol}: no bars [{start}, {stop}) in a series of {len(self)}"
+            )
+        part = np.s_[start:stop]
+        return Bars(
+            self.symbol,
+            self.timestamps_ns[part],
+            self.open[part],
+            self.high[part],
+            self.low[part],
+            self.close[part],
+            self.volume[part],
+            self.interval_ns,
+        )
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where bars are missing: reported, never filled."""
+        spacings = np.diff(self.timestamps_ns)
+        return tuple(
+            Gap(int(after), int(after) + 1, int(-(-spacings[after] // self.interval_ns)) - 1)
+            for after in np.flatnonzero(spacings > self.interval_ns)
+        )
+
+    @cached_property
+    def close_times_ns(self) -> TimestampArray:
+        """When each bar is known, nanoseconds since the epoch. Shape [n]."""
+        return _read_only(self.timestamps_ns + self.interval_ns)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over symbol, interval and the little-endian bytes of every column."""
+        header = f"tradewind.bars.v1\n{self.symbol}\n{self.interval_ns}\n{len(self)}\n"
+        sha256 = hashlib.sha256(header.encode())
+        sha256.update(self.timestamps_ns.astype("<i8").tobytes())
+        for column in self._columns().values():
+            sha256.update(column.astype("<f8").tobytes())
+        return sha256.hexdigest()
+
+
+def split_bars(bars: Bars, held_out_fraction: float) -> tuple[Bars, Bars]:
+    """Splits a series in time: what a policy may learn from, and what it is judged on.
+
+    Args:
+        bars: The series.
+        held_out_fraction: Share of the bars, the latest ones, to hold out; between 0 and 1.
+
+    Returns:
+        The bars to train on and the held-out bars after them.
+
+    Raises:
+        MarketDataError: One of the two parts would be empty.
+    """
+    if not 0.0 < held_out_fraction < 1.0:
+        raise MarketDataError(f"held_out_fraction must lie between 0 and 1: {held_out_fraction}")
+    boundary = len(bars) - math.ceil(len(bars) * held_out_fraction)
+    if boundary == 0:
+        raise MarketDataError(f"{len(bars)} bar(s) of {bars.symbol} cannot be split in two")
+    return bars.slice(0, boundary), bars.slice(boundary, len(bars))
+
+
+def format_time(timestamp_ns: int) -> str:
+    """ISO 8601 to the second, for messages."""
+    return datetime.fromtimestamp(int(timestamp_ns) // 1_000_000_000, tz=UTC).isoformat()
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself if it is read-only and contiguous, else a copy that is."""
+    if array.flags.writeable or not array.flags.c_contiguous:
+        array = array.copy()
+        array.setflags(write=False)
+    return array

@@ -1,0 +1,145 @@
+"""The specification of an observation, as a bundle carries it."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from tradewind.market.feature_kernels import MarketParameters
+from tradewind.settings import Settings
+
+__all__ = ["POSITION_COMPONENTS", "FeatureSpec"]
+
+POSITION_COMPONENTS: Final = (
+    "position_exposure",
+    "position_unrealized_return",
+    "position_holding_time",
+)
+
+_LONGEST_WINDOW: Final = 10_000
+
+ReturnCount = Annotated[int, Field(ge=1, le=_LONGEST_WINDOW)]
+Period = Annotated[int, Field(ge=2, le=_LONGEST_WINDOW)]
+
+
+class FeatureSpec(Settings):
+    """What an observation is made of; equal specifications give equal observations.
+
+    Every feature is a function of the last `lookback` bars and the position, so it does not matter
+    where a series began. All but RSI, time of day and position are logarithmic ratios or their
+    deviations times `scale`. Everything is clipped to [-clip, clip].
+    """
+
+    version: Literal[1] = 1
+    """Version of the formulas in `tradewind.market.feature_kernels`."""
+
+    bar_seconds: float = Field(default=1800.0, gt=0.0)
+    """Length of a bar; bars of another length are refused."""
+
+    return_count: ReturnCount = 16
+    """Log returns of the last bars, oldest first."""
+
+    volatility_windows: tuple[Period, ...] = (16, 96)
+    """Numbers of log returns to take the sample standard deviation (ddof 1) of."""
+
+    rsi_period: Period | None = 14
+    """Cutler's RSI, from -1 (only losses) to 1 (only gains); 0 when nothing moved."""
+
+    ema_periods: tuple[Period, ...] = (8, 24)
+    """Log ratios of the close to exponential moving averages, α = 2 / (period + 1)."""
+
+    ema_depth: int = Field(default=4, ge=1, le=20)
+    """An average ends this many periods back, and its weights sum to 1; at 4 that leaves out
+    0.03 % of the weight of the endless one."""
+
+    vwap_window: Period | None = 48
+    """Log ratio of the close to the volume-weighted typical price of these bars; to their mean
+    typical price when nothing was traded."""
+
+    time_of_day: bool = True
+    """Sine and cosine of the time of day (UTC) at which the newest bar started."""
+
+    position: bool = True
+    """Exposure, unrealised return times `scale`, and holding time."""
+
+    holding_cap_bars: int = Field(default=96, ge=1)
+    """Holding time is bars held as a fraction of these, at most 1."""
+
+    scale: float = Field(default=100.0, gt=0.0)
+    """100 puts returns in percent."""
+
+    clip: float = Field(default=10.0, ge=1.0)
+    """Largest magnitude of a component."""
+
+    @field_validator("volatility_windows", "ema_periods")
+    @classmethod
+    def _refuse_repetitions(cls, periods: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(periods)) != len(periods):
+            raise ValueError("each window may stand there only once")
+        return periods
+
+    @cached_property
+    def component_names(self) -> tuple[str, ...]:
+        """A name for every component of the observation, in order."""
+        return self.market_component_names + (POSITION_COMPONENTS if self.position else ())
+
+    @cached_property
+    def market_component_names(self) -> tuple[str, ...]:
+        """The names of the components that depend on bars alone."""
+        names = [f"log_return_lag_{lag}" for lag in reversed(range(self.return_count))]
+        names += [f"volatility_{window}" for window in self.volatility_windows]
+        names += [f"rsi_{self.rsi_period}"] if self.rsi_period else []
+        names += [f"ema_ratio_{period}" for period in self.ema_periods]
+        names += [f"vwap_ratio_{self.vwap_window}"] if self.vwap_window else []
+        names += ["time_of_day_sin", "time_of_day_cos"] if self.time_of_day else []
+        return tuple(names)
+
+    @property
+    def observation_size(self) -> int:
+        """How many components an observation has."""
+        return len(self.component_names)
+
+    @property
+    def market_size(self) -> int:
+        """How many of them, the first ones, depend on bars alone."""
+        return len(self.market_component_names)
+
+    @cached_property
+    def lookback(self) -> int:
+        """How many bars an observation looks at: the warm-up before the first one."""
+        return max(
+            self.return_count + 1,
+            *(window + 1 for window in self.volatility_windows),
+            *(period * self.ema_depth for period in self.ema_periods),
+            (self.rsi_period or 0) + 1,
+            self.vwap_window or 0,
+        )
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of a bar in nanoseconds."""
+        return round(self.bar_seconds * 1e9)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of the specification."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @cached_property
+    def market_parameters(self) -> MarketParameters:
+        """The specification as the kernels take it."""
+        return MarketParameters(
+            return_count=self.return_count,
+            volatility_windows=np.array(self.volatility_windows, dtype=np.int64),
+            rsi_period=self.rsi_period or 0,
+            ema_periods=np.array(self.ema_periods, dtype=np.int64),
+            ema_depth=self.ema_depth,
+            vwap_window=self.vwap_window or 0,
+            time_of_day=self.time_of_day,
+            scale=self.scale,
+            clip=self.clip,
+        )

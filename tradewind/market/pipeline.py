@@ -1,0 +1,150 @@
+"""From bars and position to observations: a whole series at once, or bar by bar."""
+
+import math
+
+import numpy as np
+
+from tradewind.errors import FieldViolation, MarketDataError, ObservationError, UnavailableError
+from tradewind.market.accounting import PositionState
+from tradewind.market.bars import Bar, Bars, FloatArray, format_time
+from tradewind.market.checks import bar_violations
+from tradewind.market.feature_kernels import (
+    ObservationArray,
+    write_market_row,
+    write_market_rows,
+    write_position_row,
+)
+from tradewind.market.features import FeatureSpec
+
+__all__ = ["FeaturePipeline"]
+
+_COLUMN_COUNT = 4  # high, low, close, volume
+
+
+class FeaturePipeline:
+    """Builds observations; both ways run the same kernel on the same windows: the same bits.
+
+    Args:
+        spec: What an observation is made of.
+    """
+
+    def __init__(self, spec: FeatureSpec | None = None) -> None:
+        self.spec = spec or FeatureSpec()
+        # Every bar is written twice, `lookback` apart, so that the last `lookback` bars always
+        # lie side by side somewhere.
+        self._ring: FloatArray = np.empty((_COLUMN_COUNT, 2 * self.spec.lookback), dtype=np.float64)
+        self._window = self._ring.view()
+        self._window.setflags(write=False)
+        self._bar_count = 0
+        self._last_timestamp_ns: int | None = None
+
+    def transform(self, bars: Bars) -> ObservationArray:
+        """The market part of the observation after each bar of a series.
+
+        Returns:
+            One row per bar. The first `lookback - 1` have too few bars behind them and are NaN:
+            there is no observation there. Shape [len(bars), market_size], float32.
+
+        Raises:
+            MarketDataError: The bars are of another length than the specification's, overlap, or
+                are fewer than the lookback.
+        """
+        spec = self.spec
+        if bars.interval_ns != spec.interval_ns:
+            raise MarketDataError(
+                f"{bars.symbol} has bars of {bars.interval_ns / 1e9:g} s; the feature "
+                f"specification is for bar_seconds = {spec.bar_seconds:g}"
+            )
+        overlaps = np.flatnonzero(np.diff(bars.timestamps_ns) < bars.interval_ns)
+        if overlaps.size:
+            raise MarketDataError(
+                f"{bars.symbol} has {overlaps.size} bar(s) that start before the bar before them "
+                f"has closed, the first in row {overlaps[0] + 2}"
+            )
+        if len(bars) < spec.lookback:
+            raise MarketDataError(
+                f"{len(bars)} bars of {bars.symbol} are too few: one observation looks at "
+                f"{spec.lookback}"
+            )
+        rows: ObservationArray = np.empty((len(bars), spec.market_size), dtype=np.float32)
+        write_market_rows(
+            bars.timestamps_ns,
+            bars.high,
+            bars.low,
+            bars.close,
+            bars.volume,
+            spec.lookback,
+            spec.market_parameters,
+            rows,
+        )
+        return rows
+
+    def update(self, bar: Bar) -> None:
+        """Takes in the next closed bar; a gap before it is allowed.
+
+        Raises:
+            MarketDataError: The bar is impossible, or starts before the last one has closed
+                (out of order, repeated, or of another length). The pipeline is unchanged.
+        """
+        violations = bar_violations(
+            float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume)
+        )
+        last = self._last_timestamp_ns
+        if last is not None and bar.timestamp_ns < last + self.spec.interval_ns:
+            violations.append(
+                FieldViolation(
+                    "timestamp",
+                    f"starts before the bar of {format_time(last)} has closed "
+                    f"(bars of {self.spec.bar_seconds:g} s)",
+                )
+            )
+        if violations:
+            raise MarketDataError(f"bar of {format_time(bar.timestamp_ns)} is refused", violations)
+        place = self._bar_count % self.spec.lookback
+        column = (bar.high, bar.low, bar.close, bar.volume)
+        self._ring[:, place] = column
+        self._ring[:, place + self.spec.lookback] = column
+        self._bar_count += 1
+        self._last_timestamp_ns = bar.timestamp_ns
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are enough bars for an observation."""
+        return self._bar_count >= self.spec.lookback
+
+    def observation(self, position: PositionState) -> ObservationArray:
+        """The observation after the last bar.
+
+        Args:
+            position: The position; not looked at if the specification leaves it out.
+
+        Returns:
+            A new array. Shape [observation_size], float32.
+
+        Raises:
+            UnavailableError: There are fewer than `lookback` bars so far.
+            ObservationError: The position is not a number.
+        """
+        spec = self.spec
+        if self._last_timestamp_ns is None or not self.ready:
+            raise UnavailableError(f"{self._bar_count} of the first {spec.lookback} bars seen")
+        start = self._bar_count % spec.lookback
+        high, low, close, volume = self._window[:, start : start + spec.lookback]
+        row: ObservationArray = np.empty(spec.observation_size, dtype=np.float32)
+        market = row[: spec.market_size]
+        write_market_row(
+            self._last_timestamp_ns, high, low, close, volume, spec.market_parameters, market
+        )
+        if spec.position:
+            if math.isnan(position.exposure) or math.isnan(position.unrealized_return):
+                raise ObservationError(f"the position is not a number: {position}")
+            write_position_row(
+                position.exposure,
+                position.unrealized_return,
+                position.bars_held,
+                spec.scale,
+                spec.clip,
+                spec.holding_cap_bars,
+                row[spec.market_size :],
+            )
+        return row

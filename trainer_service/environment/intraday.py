@@ -1,0 +1,270 @@
+"""The trading environment for one symbol."""
+
+from typing import Any, Final
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
+from tradewind.errors import ConflictError, InvalidInputError, MarketDataError
+from tradewind.market import Account, Bars, FeaturePipeline, FeatureSpec, load_sample
+from tradewind.market.bars import FloatArray
+from tradewind.market.feature_kernels import ObservationArray
+from tradewind.risk import Position, RiskInputs
+from trainer_service.environment.config import EnvironmentConfig
+from trainer_service.environment.kernels import (
+    Market,
+    TradingRules,
+    step_account,
+    write_observation,
+)
+
+__all__ = ["IntradayTradingEnv"]
+
+_NS_PER_SECOND: Final = 1_000_000_000
+_NS_PER_DAY: Final = 86_400 * _NS_PER_SECOND
+_ADV_DAYS: Final = 7
+
+
+class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
+    """Trades one symbol at the closes of its bars.
+
+    The observation after bar t is built from bars up to t and the position at its close. An action
+    (`tradewind.constants`: SELL, HOLD, BUY) trades at the open of bar t + 1, worsened by slippage
+    and paid for with the transaction cost; the reward is the change of equity from the close of
+    bar t to the close of bar t + 1.
+
+    - BUY: go to a long position of `position_fraction` of equity.
+    - SELL: go to a short one of that size, or flat where shorting is not allowed.
+    - HOLD: keep the quantity.
+
+    An episode is truncated after `episode_bars` steps, and terminates when equity falls to
+    `min_equity_fraction` of the initial cash.
+
+    Args:
+        bars: What to trade; by default the embedded sample of BTC.
+        config: Costs, episodes and reward.
+        feature_spec: What an observation is made of; by default for bars of this length.
+
+    Attributes:
+        bars: The bars.
+        config: The settings.
+        feature_spec: The specification.
+        account: The account of the running episode; a new one after every reset.
+
+    Raises:
+        MarketDataError: The bars are too few, or not those the specification is for.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own declaration
+
+    def __init__(
+        self,
+        bars: Bars | None = None,
+        config: EnvironmentConfig | None = None,
+        feature_spec: FeatureSpec | None = None,
+    ) -> None:
+        self.bars = load_sample() if bars is None else bars
+        self.config = config or EnvironmentConfig()
+        self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        self._first_start = self.feature_spec.lookback - 1
+        self._last_start = len(self.bars) - 1 - (self.config.episode_bars or 1)
+        if self._last_start < self._first_start:
+            raise MarketDataError(
+                f"{len(self.bars)} bars of {self.symbol} are too few: {self.feature_spec.lookback} "
+                f"for the first observation and {self.config.episode_bars or 1} for an episode "
+                f"make {self.feature_spec.lookback + (self.config.episode_bars or 1)}"
+            )
+        self._market = Market(
+            open=self.bars.open,
+            close=self.bars.close,
+            features=FeaturePipeline(self.feature_spec).transform(self.bars),
+        )
+        self._rules = _trading_rules(self.config, self.feature_spec)
+        fraction = self.config.position_fraction
+        self._targets = {
+            ACTION_SELL: (True, -fraction if self.config.allow_short else 0.0),
+            ACTION_HOLD: (False, 0.0),
+            ACTION_BUY: (True, fraction),
+        }
+        self._open_seconds = self.bars.timestamps_ns / _NS_PER_SECOND
+        self._close_seconds = self.bars.close_times_ns / _NS_PER_SECOND
+        self._close_seconds.setflags(write=False)
+        self._day_start = _first_bar_of_day(self.bars)
+        self._average_daily_volume = _average_daily_volume(self.bars)
+
+        self._observation_size = self.feature_spec.observation_size
+        self.action_space = spaces.Discrete(3)
+        self.observation_space = spaces.Box(
+            low=-self.feature_spec.clip,
+            high=self.feature_spec.clip,
+            shape=(self._observation_size,),
+            dtype=np.float32,
+        )
+        self._begin(self._first_start)
+        self._ended = True
+
+    @property
+    def symbol(self) -> str:
+        """What is traded."""
+        return self.bars.symbol
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObservationArray, dict[str, Any]]:
+        """Starts an episode.
+
+        Args:
+            seed: Seeds the generator that draws the starts.
+            options: `{"start": index}` starts after the bar of that index.
+
+        Raises:
+            InvalidInputError: An unknown option, or a start without room for observation and
+                episode.
+        """
+        super().reset(seed=seed)
+        start = self._first_start
+        if options:
+            start = self._chosen_start(options)
+        elif self.config.random_start:
+            start = int(self.np_random.integers(self._first_start, self._last_start + 1))
+        self._begin(start)
+        observation = np.empty(self._observation_size, dtype=np.float32)
+        write_observation(self.account.state, self._market, self._rules, start, observation)
+        return observation, {"start": start, "equity": self.account.equity}
+
+    def step(
+        self, action: np.int64 | int
+    ) -> tuple[ObservationArray, float, bool, bool, dict[str, Any]]:
+        """Decides after the present bar and goes on to the close of the next one.
+
+        Returns:
+            Observation, reward, terminated, truncated and info: `equity`, `quantity_traded`, and
+            after a trade `fill_price`.
+
+        Raises:
+            ConflictError: No episode is running.
+            InvalidInputError: There is no such action.
+        """
+        if self._ended:
+            raise ConflictError("no episode is running: call reset() first")
+        chosen = self._targets.get(int(action))
+        if chosen is None:
+            raise InvalidInputError(
+                f"action must be {ACTION_SELL} (SELL), {ACTION_HOLD} (HOLD) or {ACTION_BUY} (BUY), "
+                f"not {action}"
+            )
+        trades, target = chosen
+        observation: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
+        reward, equity, quantity, terminated = step_account(
+            self.account.state,
+            self._market,
+            self._rules,
+            self._index,
+            trades,
+            target,
+            observation,
+        )
+        self._index += 1
+        step = self._index - self._start
+        self._values[step] = equity
+        info: dict[str, Any] = {"equity": equity, "quantity_traded": quantity}
+        if quantity:
+            info["fill_price"] = self.account.last_fill_price
+            self._trade_seconds[self._trade_count] = self._open_seconds[self._index]
+            self._trade_notionals[self._trade_count] = self.account.last_trade_notional
+            self._trade_count += 1
+        truncated = self._index == self._end
+        self._ended = terminated or truncated
+        return observation, reward, terminated, truncated, info
+
+    def risk_inputs(self) -> RiskInputs:
+        """The running episode as the risk calculators see it, up to the close of the present bar.
+
+        Arrays are read-only views that stay as they are while the episode goes on. The day is that
+        of UTC, and the value at midnight is the first of the new one. Average daily volume is that
+        of the last seven days, absent until the bars go back so far. There are no order flows, and
+        so no price changes to relate them to.
+        """
+        step = self._index - self._start
+        now = float(self._close_seconds[self._index])
+        day_start = max(int(self._day_start[self._index]) - self._start, 0)
+        average_daily_volume = float(self._average_daily_volume[self._index])
+        quantity = self.account.quantity
+        return RiskInputs(
+            portfolio_values=_read_only(self._values[: step + 1]),
+            timestamps=self._close_seconds[self._start : self._index + 1],
+            start_of_day_value=float(self._values[day_start]),
+            trade_timestamps=_read_only(self._trade_seconds[: self._trade_count]),
+            trade_notionals=_read_only(self._trade_notionals[: self._trade_count]),
+            capital_base=self.config.initial_cash,
+            positions=(Position(self.symbol, quantity, self.account.mark_price),)
+            if quantity
+            else (),
+            feed_timestamps={self.symbol: now},
+            now=now,
+            average_daily_volumes={self.symbol: average_daily_volume}
+            if average_daily_volume > 0.0
+            else {},
+        )
+
+    def _chosen_start(self, options: dict[str, Any]) -> int:
+        if set(options) != {"start"}:
+            raise InvalidInputError(f"the only option of reset is 'start', not {sorted(options)}")
+        start = int(options["start"])
+        if not self._first_start <= start <= self._last_start:
+            raise InvalidInputError(
+                f"start must be a bar from {self._first_start} to {self._last_start}: {start}"
+            )
+        return start
+
+    def _begin(self, start: int) -> None:
+        """Opens the account and the records of an episode that starts after the bar `start`."""
+        self._start = self._index = start
+        length = self.config.episode_bars or len(self.bars) - 1 - start
+        self._end = start + length
+        self.account = Account(self.config.initial_cash, float(self.bars.close[start]))
+        # New arrays each time: the views that risk_inputs() gave out belong to their episode.
+        self._values: FloatArray = np.empty(length + 1, dtype=np.float64)
+        self._values[0] = self.account.equity
+        self._trade_seconds: FloatArray = np.empty(length, dtype=np.float64)
+        self._trade_notionals: FloatArray = np.empty(length, dtype=np.float64)
+        self._trade_count = 0
+        self._ended = False
+
+
+def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules:
+    return TradingRules(
+        transaction_cost=config.transaction_cost,
+        slippage=config.slippage,
+        rebalance_threshold=config.rebalance_threshold,
+        smallest_equity=config.min_equity_fraction * config.initial_cash,
+        log_reward=config.reward == "log_return",
+        reward_scale=config.reward_scale,
+        position_features=spec.position,
+        feature_scale=spec.scale,
+        feature_clip=spec.clip,
+        holding_cap_bars=spec.holding_cap_bars,
+    )
+
+
+def _first_bar_of_day(bars: Bars) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For each bar, the first bar that closes on the same UTC day. Shape [n]."""
+    days = bars.close_times_ns // _NS_PER_DAY
+    return np.searchsorted(days, days, side="left")
+
+
+def _average_daily_volume(bars: Bars) -> FloatArray:
+    """Volume a day over the last seven days up to each bar; NaN where the bars begin later."""
+    window_ns = _ADV_DAYS * _NS_PER_DAY
+    before = np.searchsorted(bars.timestamps_ns, bars.timestamps_ns - window_ns, side="right")
+    cumulative = np.concatenate(([0.0], np.cumsum(bars.volume)))
+    volumes = (cumulative[1:] - cumulative[before]) / _ADV_DAYS
+    volumes[bars.close_times_ns - window_ns < bars.timestamps_ns[0]] = np.nan
+    return volumes
+
+
+def _read_only(view: FloatArray) -> FloatArray:
+    view.setflags(write=False)
+    return view
