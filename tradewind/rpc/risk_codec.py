@@ -6,9 +6,21 @@ import numpy as np
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, RiskInputError
-from tradewind.risk import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk import (
+    FloatArray,
+    OptionPosition,
+    OrderBook,
+    Position,
+    RiskInputs,
+    RiskReport,
+)
 
-__all__ = ["risk_inputs_from_message", "risk_inputs_to_message"]
+__all__ = [
+    "risk_inputs_from_message",
+    "risk_inputs_to_message",
+    "risk_report_from_message",
+    "risk_report_to_message",
+]
 
 _KINDS: dict[int, Literal["call", "put"]] = {
     risk_pb2.OPTION_KIND_CALL: "call",
@@ -80,6 +92,36 @@ def risk_inputs_from_message(message: risk_pb2.RiskInputs) -> RiskInputs:
         options=tuple(
             _option_from_message(index, option) for index, option in enumerate(message.options)
         ),
+    )
+
+
+def risk_report_to_message(
+    report: RiskReport, *, compute_ns: int, request_id: str
+) -> risk_pb2.CalculateOnlyResponse:
+    """The message of a report; an unknown score stays absent."""
+    return risk_pb2.CalculateOnlyResponse(
+        metric_values=report.metric_values,
+        unavailable=report.unavailable,
+        risk_score=report.risk_score,
+        penalty=report.penalty,
+        policy_digest=report.policy_digest,
+        compute_ns=compute_ns,
+        request_id=request_id,
+        unchecked_limits=report.unchecked_limits,
+        notes=report.notes,
+    )
+
+
+def risk_report_from_message(message: risk_pb2.CalculateOnlyResponse) -> RiskReport:
+    """The report that a message carries."""
+    return RiskReport(
+        metric_values=dict(message.metric_values),
+        unavailable=dict(message.unavailable),
+        risk_score=message.risk_score if message.HasField("risk_score") else None,
+        penalty=message.penalty if message.HasField("penalty") else None,
+        unchecked_limits=tuple(message.unchecked_limits),
+        notes=dict(message.notes),
+        policy_digest=message.policy_digest,
     )
 
 

@@ -444,6 +444,26 @@ class CalculateOnlyResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class NotesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     METRIC_VALUES_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_FIELD_NUMBER: _builtins.int
     RISK_SCORE_FIELD_NUMBER: _builtins.int
@@ -452,10 +472,13 @@ class CalculateOnlyResponse(_message.Message):
     COMPUTE_NS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     UNCHECKED_LIMITS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     risk_score: _builtins.float
-    """Largest utilisation (metric / limit) among available metrics with a limit, clipped to [0, 1]."""
+    """Largest utilisation (metric / limit) among available metrics with a limit, clipped to [0, 1].
+    Absent when there is none: unknown, which is not the same as safe.
+    """
     penalty: _builtins.float
-    """Weighted mean of unclipped utilisations."""
+    """Weighted mean of unclipped utilisations. Absent when there is none."""
     policy_digest: _builtins.str
     """SHA-256 over the canonical form of the risk policy."""
     compute_ns: _builtins.int
@@ -470,23 +493,35 @@ class CalculateOnlyResponse(_message.Message):
     def unchecked_limits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Limits that could not be checked because their metric is unavailable."""
 
+    @_builtins.property
+    def notes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By metric: what a reader must know about how its value came about."""
+
     def __init__(
         self,
         *,
         metric_values: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         unavailable: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        risk_score: _builtins.float = ...,
-        penalty: _builtins.float = ...,
+        risk_score: _builtins.float | None = ...,
+        penalty: _builtins.float | None = ...,
         policy_digest: _builtins.str = ...,
         compute_ns: _builtins.int = ...,
         request_id: _builtins.str = ...,
         unchecked_limits: _abc.Iterable[_builtins.str] | None = ...,
+        notes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_penalty", b"_penalty", "_risk_score", b"_risk_score", "penalty", b"penalty", "risk_score", b"risk_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_ns", b"compute_ns", "metric_values", b"metric_values", "penalty", b"penalty", "policy_digest", b"policy_digest", "request_id", b"request_id", "risk_score", b"risk_score", "unavailable", b"unavailable", "unchecked_limits", b"unchecked_limits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_penalty", b"_penalty", "_risk_score", b"_risk_score", "compute_ns", b"compute_ns", "metric_values", b"metric_values", "notes", b"notes", "penalty", b"penalty", "policy_digest", b"policy_digest", "request_id", b"request_id", "risk_score", b"risk_score", "unavailable", b"unavailable", "unchecked_limits", b"unchecked_limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__penalty: _TypeAlias = _typing.Literal["penalty"]  # noqa: Y015
+    _WhichOneofArgType__penalty: _TypeAlias = _typing.Literal["_penalty", b"_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__risk_score: _TypeAlias = _typing.Literal["risk_score"]  # noqa: Y015
+    _WhichOneofArgType__risk_score: _TypeAlias = _typing.Literal["_risk_score", b"_risk_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__penalty) -> _WhichOneofReturnType__penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__risk_score) -> _WhichOneofReturnType__risk_score | None: ...
 
 Global___CalculateOnlyResponse: _TypeAlias = CalculateOnlyResponse  # noqa: Y015
 
