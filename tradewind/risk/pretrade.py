@@ -1,0 +1,355 @@
+"""What an account would look like after an order, and how much of the order is still allowed.
+
+An order is judged before it is sent. Quantities are signed (buys positive), the position in the
+order's symbol is valued at the order's price, everything else at the price of its position.
+
+An order that only reduces its position is never stopped by a limit on positions: an account over
+its limit must be able to come back under it. Limits on the order itself apply to every order.
+"""
+
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from tradewind.errors import FieldViolation, RiskInputError
+from tradewind.risk.inputs import OrderBook, RiskInputs
+from tradewind.settings import Settings
+
+__all__ = [
+    "PRE_TRADE_METRICS",
+    "IntendedOrder",
+    "PreTradeCheck",
+    "PreTradeLimits",
+    "check_order",
+]
+
+ORDER_NOTIONAL = "pre_trade.order_notional"
+POSITION_NOTIONAL = "pre_trade.position_notional"
+GROSS_LEVERAGE = "pre_trade.gross_leverage"
+ADV_PARTICIPATION = "pre_trade.adv_participation"
+BOOK_IMPACT = "pre_trade.book_impact"
+
+POSITION_METRICS = frozenset({POSITION_NOTIONAL, GROSS_LEVERAGE, ADV_PARTICIPATION})
+"""Metrics of the position after the order; they do not apply to an order that only reduces it."""
+
+PRE_TRADE_METRICS = POSITION_METRICS | {ORDER_NOTIONAL, BOOK_IMPACT}
+"""Metrics that exist only beside an intended order."""
+
+BOOK_DEPTH = "book_depth"
+"""What binds when every limit would allow more than the book holds."""
+
+
+class PreTradeLimits(Settings):
+    """The `pre_trade` section of the risk policy YAML; an absent limit is not checked.
+
+    Attributes:
+        order_notional: Largest order, in account currency.
+        position_notional: Largest position in one symbol after the order, in account currency.
+        gross_leverage: Largest sum of absolute notionals over capital_base after the order.
+        adv_participation: Largest position in the symbol after the order, as a fraction of its
+            average daily volume.
+        book_impact: Largest difference between the order's average price through the book and
+            the mid, as a fraction of the mid.
+    """
+
+    order_notional: float | None = Field(default=None, gt=0.0)
+    position_notional: float | None = Field(default=None, gt=0.0)
+    gross_leverage: float | None = Field(default=None, gt=0.0)
+    adv_participation: float | None = Field(default=None, gt=0.0)
+    book_impact: float | None = Field(default=None, gt=0.0)
+
+    def by_metric(self) -> dict[str, float]:
+        """The limits that are set, by the name rules use."""
+        named = {f"pre_trade.{name}": limit for name, limit in self}
+        return {metric: limit for metric, limit in named.items() if limit is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedOrder:
+    """An order not yet sent: signed `quantity` in units of the asset, at `price`."""
+
+    symbol: str
+    quantity: float
+    price: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreTradeCheck:
+    """The account after the order.
+
+    Attributes:
+        symbol: The order's symbol.
+        position_after: Signed quantity held after the order; None when what is held before is not
+            finite.
+        reduces_only: The order brings the position towards zero and not beyond.
+        values: The metrics of PRE_TRADE_METRICS that could be calculated.
+        unavailable: By metric, and for `allowed_quantity`: why there is no value.
+        allowed_quantity: Largest quantity in the order's direction, with its sign, that breaks
+            no limit; None when it cannot be said.
+        binding_limit: The metric, or `book_depth`, that `allowed_quantity` stops at.
+    """
+
+    symbol: str
+    position_after: float | None
+    reduces_only: bool
+    values: Mapping[str, float]
+    unavailable: Mapping[str, str]
+    allowed_quantity: float | None
+    binding_limit: str
+
+    @property
+    def not_applicable(self) -> frozenset[str]:
+        """The metrics whose limits do not concern this order."""
+        return POSITION_METRICS if self.reduces_only else frozenset()
+
+
+def check_order(order: IntendedOrder, inputs: RiskInputs, limits: PreTradeLimits) -> PreTradeCheck:
+    """Calculates the account after an order.
+
+    Args:
+        order: The order.
+        inputs: The account before it.
+        limits: What `allowed_quantity` must stay within.
+
+    Raises:
+        RiskInputError: The order has no symbol, no quantity or no positive price.
+    """
+    _check(order)
+    account = _Account.of(order, inputs)
+    values, unavailable = account.metrics(abs(order.quantity))
+    allowed, binding = None, ""
+    gaps = [metric for metric in limits.by_metric() if metric in account.missing]
+    if not limits.by_metric():
+        unavailable["allowed_quantity"] = "the policy sets no pre-trade limit"
+    elif gaps:
+        unavailable["allowed_quantity"] = "; ".join(
+            f"{metric} is unavailable: {account.missing[metric]}" for metric in gaps
+        )
+    else:
+        size, binding = account.largest_size(limits)
+        allowed = math.copysign(size, order.quantity)
+    after = account.position_after(abs(order.quantity))
+    return PreTradeCheck(
+        symbol=order.symbol,
+        position_after=after if math.isfinite(after) else None,
+        reduces_only=account.reduces_only(abs(order.quantity)),
+        values=values,
+        unavailable=unavailable,
+        allowed_quantity=allowed,
+        binding_limit=binding,
+    )
+
+
+def _check(order: IntendedOrder) -> None:
+    violations = []
+    if not order.symbol:
+        violations.append(FieldViolation("intended_order.symbol", "required"))
+    if not math.isfinite(order.quantity) or order.quantity == 0.0:
+        violations.append(
+            FieldViolation(
+                "intended_order.quantity",
+                f"must be finite and not zero (buy positive, sell negative), not {order.quantity}",
+            )
+        )
+    if not math.isfinite(order.price) or order.price <= 0.0:
+        description = f"must be finite and positive, not {order.price}"
+        violations.append(FieldViolation("intended_order.price", description))
+    if violations:
+        raise RiskInputError("the intended order is refused", violations)
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What the metrics of an order need of the account, and why some of it is missing.
+
+    `held` is the position in the order's symbol, `direction` the order's sign.
+    """
+
+    direction: float
+    price: float
+    held: float
+    other_notional: float
+    capital: float
+    daily_volume: float
+    book: "_Side | None"
+    missing: Mapping[str, str]
+
+    @classmethod
+    def of(cls, order: IntendedOrder, inputs: RiskInputs) -> "_Account":
+        missing: dict[str, str] = {}
+        held = sum(item.quantity for item in inputs.positions if item.symbol == order.symbol)
+        others = sum(
+            abs(item.quantity * item.price)
+            for item in inputs.positions
+            if item.symbol != order.symbol
+        )
+        capital = inputs.capital_base
+        if not math.isfinite(others):
+            missing[GROSS_LEVERAGE] = "the notional of the other positions is not finite"
+        elif capital is None:
+            missing[GROSS_LEVERAGE] = "capital_base: not given"
+        elif not math.isfinite(capital) or capital <= 0.0:
+            missing[GROSS_LEVERAGE] = f"capital_base must be finite and positive, not {capital}"
+        volume = inputs.average_daily_volumes.get(order.symbol)
+        if volume is None:
+            missing[ADV_PARTICIPATION] = f"average_daily_volumes has no {order.symbol}"
+        elif not math.isfinite(volume) or volume <= 0.0:
+            missing[ADV_PARTICIPATION] = (
+                f"average_daily_volumes of {order.symbol} must be finite and positive, not {volume}"
+            )
+        if not math.isfinite(held):
+            reason = f"the position in {order.symbol} is not finite"
+            missing |= dict.fromkeys(POSITION_METRICS, reason)
+        book = inputs.order_books.get(order.symbol)
+        side = None
+        if book is None:
+            missing[BOOK_IMPACT] = f"order_books has no {order.symbol}"
+        elif problem := _book_problem(book):
+            missing[BOOK_IMPACT] = f"the book of {order.symbol} {problem}"
+        else:
+            side = _Side.of(book, order.quantity > 0.0)
+        return cls(
+            direction=math.copysign(1.0, order.quantity),
+            price=order.price,
+            held=held,
+            other_notional=others,
+            capital=capital or math.nan,
+            daily_volume=volume or math.nan,
+            book=side,
+            missing=missing,
+        )
+
+    def position_after(self, size: float) -> float:
+        return self.held + self.direction * size
+
+    def reduces_only(self, size: float) -> bool:
+        return self.held * self.direction < 0.0 and size <= abs(self.held)
+
+    def metrics(self, size: float) -> tuple[dict[str, float], dict[str, str]]:
+        """The metrics of an order of `size`, and why the others have no value."""
+        after = abs(self.position_after(size))
+        values = {
+            ORDER_NOTIONAL: size * self.price,
+            POSITION_NOTIONAL: after * self.price,
+            GROSS_LEVERAGE: (self.other_notional + after * self.price) / self.capital,
+            ADV_PARTICIPATION: after / self.daily_volume,
+        }
+        missing = dict(self.missing)
+        if self.book is not None:
+            if size > self.book.depth:
+                missing[BOOK_IMPACT] = (
+                    f"the book holds {self.book.depth:g}, less than the order's {size:g}"
+                )
+            else:
+                values[BOOK_IMPACT] = self.book.impact(size)
+        for metric, value in values.items():
+            if not math.isfinite(value):
+                missing.setdefault(metric, "the result is not finite")
+        return {name: value for name, value in values.items() if name not in missing}, missing
+
+    def largest_size(self, limits: PreTradeLimits) -> tuple[float, str]:
+        """The largest size that breaks no limit, and what it stops at; nothing may be missing."""
+        by_metric = limits.by_metric()
+        size, binding = min(self._sizes(limits))
+        size = min(size, sys.float_info.max)
+        # The closed forms are exact up to rounding: step back, ever wider, until the metrics agree.
+        step = math.ulp(max(size, abs(self.held)))
+        while size > 0.0 and self._breaks(size, by_metric):
+            size = max(size - step, 0.0)
+            step *= 2.0
+        return size, binding
+
+    def _sizes(self, limits: PreTradeLimits) -> Iterator[tuple[float, str]]:
+        if limits.order_notional is not None:
+            yield limits.order_notional / self.price, ORDER_NOTIONAL
+        if limits.position_notional is not None:
+            yield self._size_to_reach(limits.position_notional / self.price), POSITION_NOTIONAL
+        if limits.gross_leverage is not None:
+            notional = limits.gross_leverage * self.capital - self.other_notional
+            yield self._size_to_reach(notional / self.price), GROSS_LEVERAGE
+        if limits.adv_participation is not None:
+            largest = limits.adv_participation * self.daily_volume
+            yield self._size_to_reach(largest), ADV_PARTICIPATION
+        if limits.book_impact is not None:
+            assert self.book is not None
+            yield self.book.largest_size(limits.book_impact)
+
+    def _size_to_reach(self, largest_position: float) -> float:
+        """Size at which the absolute position is `largest_position`; closing is always allowed."""
+        towards = self.held * self.direction
+        closing = max(-towards, 0.0)
+        return max(largest_position - towards, closing)
+
+    def _breaks(self, size: float, limits: Mapping[str, float]) -> bool:
+        values, _ = self.metrics(size)
+        exempt = POSITION_METRICS if self.reduces_only(size) else frozenset()
+        return any(
+            metric not in exempt and not values.get(metric, math.inf) <= limit
+            for metric, limit in limits.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The side of a book that an order would take from, best level first."""
+
+    mid: float
+    sign: float
+    levels: tuple[tuple[float, float], ...]
+    depth: float
+
+    @classmethod
+    def of(cls, book: OrderBook, buys: bool) -> "_Side":
+        prices, sizes = (
+            (book.ask_prices, book.ask_sizes) if buys else (book.bid_prices, book.bid_sizes)
+        )
+        mid = (float(book.bid_prices[0]) + float(book.ask_prices[0])) / 2.0
+        levels = tuple(zip(prices.tolist(), sizes.tolist(), strict=True))
+        depth = 0.0
+        for _, size in levels:
+            depth += size
+        return cls(mid, 1.0 if buys else -1.0, levels, depth)
+
+    def impact(self, size: float) -> float:
+        """Average price of `size`, at most `depth`, against the mid, as a fraction of it."""
+        taken = cost = 0.0
+        for price, available in self.levels:
+            part = min(available, size - taken)
+            cost += part * (price - self.mid)
+            taken += part
+            if taken >= size:
+                break
+        return self.sign * cost / size / self.mid
+
+    def largest_size(self, limit: float) -> tuple[float, str]:
+        """The largest size whose impact is at most `limit`, and what it stops at."""
+        # Within a level the cost beyond the limit grows linearly with the size taken.
+        taken = excess = 0.0
+        for price, available in self.levels:
+            rate = self.sign * (price - self.mid) - limit * self.mid
+            if rate > 0.0 and excess + rate * available > 0.0:
+                return max(taken - excess / rate, 0.0), BOOK_IMPACT
+            excess += rate * available
+            taken += available
+        return self.depth, BOOK_DEPTH
+
+
+def _book_problem(book: OrderBook) -> str:
+    sides = (
+        ("bids", book.bid_prices.tolist(), book.bid_sizes.tolist(), -1.0),
+        ("asks", book.ask_prices.tolist(), book.ask_sizes.tolist(), 1.0),
+    )
+    for name, prices, sizes, direction in sides:
+        if not prices or len(prices) != len(sizes):
+            return f"has no {name}" if not prices else f"has {name} without a size"
+        for index, (price, size) in enumerate(zip(prices, sizes, strict=True)):
+            if not (0.0 < price < math.inf and 0.0 < size < math.inf):
+                return f"has a price or size that is not finite and positive in {name}[{index}]"
+            if index and (price - prices[index - 1]) * direction < 0.0:
+                return f"is not sorted from the best price on at {name}[{index}]"
+    if book.bid_prices[0] >= book.ask_prices[0]:
+        return "is crossed"
+    return ""

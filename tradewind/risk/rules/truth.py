@@ -1,0 +1,50 @@
+"""Logic with a third value for what is not known, and a fourth for what does not apply."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+__all__ = ["Truth", "all_of", "any_of", "negation"]
+
+
+class Truth(IntEnum):
+    """Whether a condition holds.
+
+    TRUE, UNKNOWN and FALSE are Kleene's strong logic: UNKNOWN means that some value of what is
+    missing would make the condition hold and another would not. NOT_APPLICABLE stands below
+    them: the condition is about an order, and there is none.
+
+    Source: S. C. Kleene, Introduction to Metamathematics (1952), §64.
+    """
+
+    NOT_APPLICABLE = 0
+    FALSE = 1
+    UNKNOWN = 2
+    TRUE = 3
+
+    @property
+    def triggers(self) -> bool:
+        """Whether a rule must act: unless it is certain that its condition does not hold."""
+        return self >= Truth.UNKNOWN
+
+
+_NEGATIONS = {
+    Truth.NOT_APPLICABLE: Truth.NOT_APPLICABLE,
+    Truth.FALSE: Truth.TRUE,
+    Truth.UNKNOWN: Truth.UNKNOWN,
+    Truth.TRUE: Truth.FALSE,
+}
+
+
+def all_of(truths: Iterable[Truth]) -> Truth:
+    """The conjunction: the least of at least one truth."""
+    return min(truths)
+
+
+def any_of(truths: Iterable[Truth]) -> Truth:
+    """The disjunction: the greatest of at least one truth."""
+    return max(truths)
+
+
+def negation(truth: Truth) -> Truth:
+    """The negation; what is not known or does not apply stays so."""
+    return _NEGATIONS[truth]
