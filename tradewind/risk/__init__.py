@@ -1,5 +1,20 @@
 """RiskAgentV2: the calculators that shape the reward in training and guard production."""
 
+from tradewind.risk.advisor import ProductionRiskAdvisor
+from tradewind.risk.agent import RiskAgentV2
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk.policy import LimitSettings, RiskPolicy
+from tradewind.risk.report import RiskReport
 
-__all__ = ["FloatArray", "OptionPosition", "OrderBook", "Position", "RiskInputs"]
+__all__ = [
+    "FloatArray",
+    "LimitSettings",
+    "OptionPosition",
+    "OrderBook",
+    "Position",
+    "ProductionRiskAdvisor",
+    "RiskAgentV2",
+    "RiskInputs",
+    "RiskPolicy",
+    "RiskReport",
+]

@@ -1,19 +1,50 @@
 """What the risk calculators look at: one immutable snapshot of an account."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tradewind.errors import FieldViolation, RiskInputError
 
 __all__ = ["FloatArray", "OptionPosition", "OrderBook", "Position", "RiskInputs"]
 
 FloatArray = NDArray[np.float64]
 
 
+Item = TypeVar("Item")
+
+_FLOAT64 = np.dtype(np.float64)
+
+
 def _empty() -> FloatArray:
     return np.empty(0, dtype=np.float64)
+
+
+def _refuse(name: str, description: str) -> RiskInputError:
+    return RiskInputError("risk inputs are refused", [FieldViolation(name, description)])
+
+
+def _as_series(name: str, values: Any) -> FloatArray:
+    """The one array type the kernels are compiled for: float64, one-dimensional, contiguous."""
+    try:
+        array: FloatArray = np.require(values, dtype=np.float64, requirements=("C", "A", "W"))
+    except (TypeError, ValueError):
+        raise _refuse(name, "is not a list of numbers") from None
+    if array.ndim != 1:
+        raise _refuse(name, f"has {array.ndim} dimensions, not 1")
+    return array
+
+
+def _is_series(array: Any) -> bool:
+    return (
+        array.__class__ is np.ndarray
+        and array.dtype is _FLOAT64
+        and array.ndim == 1
+        and array.flags.carray
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +65,23 @@ class OrderBook:
     ask_prices: FloatArray
     ask_sizes: FloatArray
 
+    def __post_init__(self) -> None:
+        for name in _BOOK_SERIES:
+            array = getattr(self, name)
+            if not _is_series(array):
+                object.__setattr__(self, name, _as_series(name, array))
+        for side in ("bid", "ask"):
+            prices, sizes = getattr(self, f"{side}_prices"), getattr(self, f"{side}_sizes")
+            if len(prices) != len(sizes):
+                raise _refuse(f"{side}_sizes", f"{len(sizes)} given for {len(prices)} prices")
+
 
 @dataclass(frozen=True, slots=True)
 class OptionPosition:
-    """European option holding; rates and volatility are annual fractions."""
+    """European option holding; rates and volatility are annual fractions.
+
+    `symbol` names the underlying: options of one symbol offset each other.
+    """
 
     symbol: str
     kind: Literal["call", "put"]
@@ -90,3 +134,91 @@ class RiskInputs:
     order_latencies_us: FloatArray = field(default_factory=_empty)
     average_daily_volumes: Mapping[str, float] = field(default_factory=dict)
     options: tuple[OptionPosition, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in _SERIES:
+            array = getattr(self, name)
+            if not _is_series(array):
+                object.__setattr__(self, name, _as_series(name, array))
+        for name, other, needed in _PAIRS:
+            given, expected = len(getattr(self, name)), len(getattr(self, other))
+            if given != expected and (needed or given):
+                raise _refuse(name, f"{given} given for {expected} {other}")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "RiskInputs":
+        """Builds inputs from a mapping with the same field names.
+
+        Series may be any sequence of numbers; positions, options and order books may be mappings
+        with the field names of their classes.
+
+        Raises:
+            RiskInputError: A field is unknown or of the wrong kind.
+        """
+        _check_names(values, cls, "")
+        given = dict(values)
+        for name, item in (("positions", Position), ("options", OptionPosition)):
+            if name in given:
+                given[name] = _build_items(name, given[name], item)
+        if "order_books" in given:
+            given["order_books"] = {
+                symbol: _build(f"order_books[{symbol!r}]", book, OrderBook)
+                for symbol, book in _as_mapping("order_books", given["order_books"]).items()
+            }
+        for name in ("feed_timestamps", "average_daily_volumes"):
+            if name in given:
+                given[name] = dict(_as_mapping(name, given[name]))
+        return cls(**given)
+
+
+_BOOK_SERIES = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
+_SERIES = (
+    "portfolio_values",
+    "timestamps",
+    "returns",
+    "trade_timestamps",
+    "trade_notionals",
+    "price_changes",
+    "order_flows",
+    "order_latencies_us",
+)
+# Which series must be as long as which other one, and whether it must be there if the other is.
+_PAIRS = (
+    ("timestamps", "portfolio_values", False),
+    ("trade_notionals", "trade_timestamps", True),
+    ("order_flows", "price_changes", True),
+)
+
+
+def _check_names(values: Mapping[str, Any], cls: type[Any], prefix: str) -> None:
+    known = [item.name for item in fields(cls)]
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        allowed = f"unknown field; there are {', '.join(known)}"
+        raise RiskInputError(
+            "risk inputs are refused",
+            [FieldViolation(f"{prefix}{name}", allowed) for name in unknown],
+        )
+
+
+def _as_mapping(name: str, values: Any) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise _refuse(name, f"is a {type(values).__name__}, not a mapping")
+    return values
+
+
+def _build(name: str, values: Any, cls: type[Item]) -> Item:
+    if isinstance(values, cls):
+        return values
+    given = _as_mapping(name, values)
+    _check_names(given, cls, f"{name}.")
+    try:
+        return cls(**given)
+    except TypeError as problem:
+        raise _refuse(name, str(problem)) from None
+
+
+def _build_items(name: str, values: Any, cls: type[Item]) -> tuple[Item, ...]:
+    if not isinstance(values, Iterable):
+        raise _refuse(name, f"is a {type(values).__name__}, not a list")
+    return tuple(_build(f"{name}[{index}]", item, cls) for index, item in enumerate(values))

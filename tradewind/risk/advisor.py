@@ -1,0 +1,46 @@
+"""ProductionRiskAdvisor: metrics for a reward or a dashboard, and nothing that enforces."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tradewind.risk.agent import RiskAgentV2
+from tradewind.risk.inputs import RiskInputs
+from tradewind.risk.report import RiskReport
+
+__all__ = ["ProductionRiskAdvisor"]
+
+
+class ProductionRiskAdvisor:
+    """Thin facade over RiskAgentV2.calculate_only: the same numbers, no enforcement.
+
+    Args:
+        policy_yaml: Risk policy file.
+
+    Raises:
+        RiskPolicyError: The file cannot be read or a setting is refused.
+    """
+
+    def __init__(self, policy_yaml: Path | str) -> None:
+        self._agent = RiskAgentV2.from_yaml(policy_yaml)
+
+    @property
+    def policy_digest(self) -> str:
+        """SHA-256 over the canonical form of the policy."""
+        return self._agent.policy_digest
+
+    def evaluate(self, obs: RiskInputs | Mapping[str, Any]) -> dict[str, float]:
+        """Values of the metrics that are available.
+
+        Raises:
+            RiskInputError: The inputs contradict themselves or have unknown fields.
+        """
+        return dict(self.report(obs).metric_values)
+
+    def report(self, obs: RiskInputs | Mapping[str, Any]) -> RiskReport:
+        """All that calculate_only says: metrics, reasons, risk score and penalty.
+
+        Raises:
+            RiskInputError: The inputs contradict themselves or have unknown fields.
+        """
+        return self._agent.calculate_only(obs)

@@ -1,0 +1,86 @@
+"""RiskAgentV2: the metrics of an account under one risk policy."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tradewind.errors import FieldViolation, RiskInputError
+from tradewind.risk.engine.account import new_accounts
+from tradewind.risk.engine.kernel import calculate_arrays
+from tradewind.risk.engine.packing import pack_snapshot
+from tradewind.risk.engine.plan import Plan
+from tradewind.risk.engine.state import ACTUAL, CODE
+from tradewind.risk.inputs import RiskInputs
+from tradewind.risk.policy import RiskPolicy
+from tradewind.risk.reasons import describe_field, describe_reason
+from tradewind.risk.report import RiskReport
+
+__all__ = ["RiskAgentV2"]
+
+
+class RiskAgentV2:
+    """Calculates the risk metrics of a policy; holds no state of any account.
+
+    Safe to share between threads. The kernels are compiled at their first use and cached on disk:
+    a service calls `warm_up` before it takes calls.
+
+    Args:
+        policy: What to calculate, how, and within which limits.
+    """
+
+    def __init__(self, policy: RiskPolicy) -> None:
+        self._plan = Plan(policy)
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> "RiskAgentV2":
+        """Builds an agent from a policy file such as config/risk_limits.yaml.
+
+        Raises:
+            RiskPolicyError: The file cannot be read or a setting is refused; each with its line.
+        """
+        return cls(RiskPolicy.from_yaml(path))
+
+    @property
+    def policy(self) -> RiskPolicy:
+        """The policy this agent calculates under."""
+        return self._plan.policy
+
+    @property
+    def policy_digest(self) -> str:
+        """SHA-256 over the canonical form of the policy."""
+        return self._plan.digest
+
+    def warm_up(self) -> None:
+        """Loads every kernel, compiling those that are not in the cache."""
+        self.calculate_only(RiskInputs())
+
+    def calculate_only(self, inputs: RiskInputs | Mapping[str, Any]) -> RiskReport:
+        """Calculates every enabled metric from whole arrays; enforces nothing.
+
+        Args:
+            inputs: The account, or a mapping with the fields of RiskInputs.
+
+        Raises:
+            RiskInputError: The inputs contradict themselves; each violation names its field.
+        """
+        if not isinstance(inputs, RiskInputs):
+            inputs = RiskInputs.from_mapping(inputs)
+        plan = self._plan
+        result = plan.new_result()
+        unavailable = calculate_arrays(
+            plan.config,
+            plan.limits,
+            new_accounts(1),
+            pack_snapshot(inputs),
+            inputs.portfolio_values,
+            inputs.timestamps,
+            inputs.returns,
+            inputs.trade_timestamps,
+            inputs.trade_notionals,
+            result,
+        )
+        if unavailable < 0:
+            code, index = int(result[CODE, 0]), int(result[ACTUAL, 0])
+            violation = FieldViolation(describe_field(code, index), describe_reason(code, index, 0))
+            raise RiskInputError("risk inputs are refused", [violation])
+        return plan.report(result, unavailable)

@@ -1,0 +1,63 @@
+"""Drawdown: how far the account is below its highest value, now, at worst and today.
+
+    drawdown[t] = 1 − value[t] / max(value[0..t])
+
+The first value counts as the first peak; all of the values given count, not a window. The daily
+drawdown takes start_of_day_value as the day's first peak: max(0, 1 − value / start_of_day_value).
+Durations are bars strictly under water. Source: A. Chekhlov, S. Uryasev, M. Zabarankin, "Drawdown
+Measure in Portfolio Optimization", Int. J. Theor. Appl. Finance 8 (2005), definition 2.1, relative.
+"""
+
+from typing import Final
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import (
+    HAS_START_OF_DAY_VALUE,
+    START_OF_DAY_VALUE_AT,
+    State,
+    lacks_scalar,
+    lacks_values,
+    put,
+)
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import START_OF_DAY_VALUE
+
+__all__ = ["DRAWDOWN", "DrawdownSettings"]
+
+METRICS: Final = (
+    "current_drawdown",
+    "max_drawdown",
+    "drawdown_duration_bars",
+    "max_drawdown_duration_bars",
+    "daily_drawdown",
+)
+
+
+class DrawdownSettings(CalculatorSettings):
+    """Drawdown has nothing to set."""
+
+
+DRAWDOWN: Final = Calculator(
+    name="drawdown",
+    settings=DrawdownSettings,
+    metrics=lambda _: METRICS,
+    requirements=("portfolio_values", "start_of_day_value"),
+)
+
+
+@compiled
+def calculate_drawdown(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.drawdown
+    if lacks_values(state, out, first, 5, 1):
+        return
+    account = state.account
+    put(out, first, 1.0 - account.last_value / account.peak)
+    put(out, first + 1, account.max_drawdown)
+    put(out, first + 2, float(account.underwater_bars))
+    put(out, first + 3, float(account.max_underwater_bars))
+    if not lacks_scalar(state, out, first + 4, 1, HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE):
+        loss = 1.0 - account.last_value / state.snapshot[START_OF_DAY_VALUE_AT]
+        put(out, first + 4, max(loss, 0.0))

@@ -1,0 +1,83 @@
+"""How fast a drawdown deepens, and whether it deepens ever faster.
+
+    velocity[t]     = (drawdown[t] − drawdown[t − w]) / minutes(t − w, t)
+    acceleration[t] = (velocity[t] − velocity[t − w]) / minutes(t − w, t)
+
+First and second backward differences over w bars, in 1/min and 1/min²; positive while the drawdown
+deepens. Drawdowns are those of the whole history (see drawdown).
+"""
+
+from typing import Final
+
+from pydantic import Field
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import State, lacks_values, put, refuse
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import ABSENT, FIELD_SPAN, NOT_FINITE, TIMESTAMPS
+
+__all__ = ["DRAWDOWN_VELOCITY", "DrawdownVelocitySettings"]
+
+METRICS: Final = ("drawdown_velocity", "drawdown_acceleration")
+SECONDS_PER_MINUTE: Final = 60.0
+
+
+class DrawdownVelocitySettings(CalculatorSettings):
+    """Settings of drawdown_velocity."""
+
+    window_bars: int = Field(default=12, ge=1, le=100_000)
+    """Bars over which the drawdown's change is taken."""
+
+
+def _windows(settings: DrawdownVelocitySettings) -> dict[str, int]:
+    bars = 2 * settings.window_bars + 1
+    return {"drawdowns": bars, "timestamps": bars}
+
+
+DRAWDOWN_VELOCITY: Final = Calculator(
+    name="drawdown_velocity",
+    settings=DrawdownVelocitySettings,
+    metrics=lambda _: METRICS,
+    requirements=("portfolio_values", "timestamps"),
+    windows=_windows,
+)
+
+
+@compiled
+def _lacks_timestamps(state: State, out: FloatArray, metric: int, bars: int) -> bool:
+    account = state.account
+    if account.timestamp_count == 0:
+        refuse(out, metric, 1, ABSENT * FIELD_SPAN + TIMESTAMPS, -1, 0)
+    elif account.bad_timestamp >= account.timestamp_count - bars:
+        refuse(out, metric, 1, NOT_FINITE * FIELD_SPAN + TIMESTAMPS, account.bad_timestamp, 0)
+    else:
+        return False
+    return True
+
+
+@compiled
+def _velocity(state: State, end: int, bars: int) -> float:
+    deepened: float = state.drawdowns[end] - state.drawdowns[end - bars]
+    minutes: float = (state.timestamps[end] - state.timestamps[end - bars]) / SECONDS_PER_MINUTE
+    return deepened / minutes
+
+
+@compiled
+def calculate_drawdown_velocity(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.drawdown_velocity
+    bars = config.drawdown_velocity_window_bars
+    for order in range(2):
+        span = (order + 1) * bars + 1
+        if lacks_values(state, out, first + order, 1, span):
+            continue
+        if _lacks_timestamps(state, out, first + order, span):
+            continue
+        velocity = _velocity(state, -1, bars)
+        if order == 0:
+            put(out, first, velocity)
+        else:
+            minutes = (state.timestamps[-1] - state.timestamps[-1 - bars]) / SECONDS_PER_MINUTE
+            put(out, first + 1, (velocity - _velocity(state, -1 - bars, bars)) / minutes)

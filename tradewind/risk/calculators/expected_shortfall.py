@@ -1,0 +1,81 @@
+"""Expected shortfall: the mean loss per bar of the worst 5 or 1 % of the bars.
+
+    k  = (1 − confidence) n
+    ES = ( Σ of the ⌈k⌉ − 1 largest losses + (k − ⌈k⌉ + 1) · the next one ) / k
+
+The loss at the boundary counts with the fraction of it that belongs to the tail, so that the tail
+holds exactly 1 − confidence of the probability. tail_ratio is ES over the historical value at risk,
+both at 95 %. Source: R. T. Rockafellar, S. Uryasev, "Conditional value-at-risk for general loss
+distributions", J. Banking & Finance 26 (2002), proposition 8. A confidence needs
+1 / (1 − confidence) returns.
+"""
+
+from math import ceil
+from typing import Final
+
+from pydantic import Field
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.losses import (
+    CONFIDENCES,
+    MIN_RETURNS,
+    loss_quantile,
+    sorted_tail,
+)
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import State, lacks_returns, put, refuse
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import FIELD_SPAN, VAR_NOT_POSITIVE
+
+__all__ = ["EXPECTED_SHORTFALL", "ExpectedShortfallSettings"]
+
+METRICS: Final = ("expected_shortfall_95", "tail_ratio", "expected_shortfall_99")
+
+
+class ExpectedShortfallSettings(CalculatorSettings):
+    """Settings of expected_shortfall."""
+
+    window_bars: int = Field(default=1_024, ge=20, le=1_000_000)
+    """Returns looked back over."""
+
+
+EXPECTED_SHORTFALL: Final = Calculator(
+    name="expected_shortfall",
+    settings=ExpectedShortfallSettings,
+    metrics=lambda _: METRICS,
+    requirements=("returns or portfolio_values",),
+    windows=lambda settings: {"returns": settings.window_bars},
+)
+
+
+@compiled
+def calculate_expected_shortfall(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.expected_shortfall
+    window = config.expected_shortfall_window_bars
+    if lacks_returns(state, out, first, 3, MIN_RETURNS[0], window):
+        return
+    returns = state.returns[-min(window, state.returns.size) :]
+    tail = sorted_tail(returns)
+    shortfall = tail_mean(tail, returns.size, CONFIDENCES[0])
+    value_at_risk = loss_quantile(tail, returns.size, CONFIDENCES[0])
+    put(out, first, shortfall)
+    if value_at_risk > 0.0:
+        put(out, first + 1, shortfall / value_at_risk)
+    else:
+        refuse(out, first + 1, 1, VAR_NOT_POSITIVE * FIELD_SPAN, -1, 0)
+    if not lacks_returns(state, out, first + 2, 1, MIN_RETURNS[1], window):
+        put(out, first + 2, tail_mean(tail, returns.size, CONFIDENCES[1]))
+
+
+@compiled
+def tail_mean(tail: FloatArray, count: int, confidence: float) -> float:
+    """Mean of the worst (1 − confidence) · count losses, the boundary loss with its fraction."""
+    weight = (1.0 - confidence) * count
+    whole = max(ceil(weight) - 1, 0)
+    total = 0.0
+    for index in range(whole):
+        total += tail[index]
+    boundary: float = tail[whole]
+    return (total + (weight - whole) * boundary) / weight

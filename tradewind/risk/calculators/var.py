@@ -1,0 +1,132 @@
+"""Value at risk: the loss per bar that is exceeded with a probability of 5, 1 or 0.1 %.
+
+    historical       quantile of the losses −r, linear between order statistics
+    parametric       −(mean + σ z),  z the normal quantile of 1 − confidence, σ with n − 1
+    cornish_fisher   −(mean + σ w(z)),
+                     w(z) = z + (z² − 1) S / 6 + (z³ − 3 z) K / 24 − (2 z³ − 5 z) S² / 36
+
+S and K are the sample's skewness and excess kurtosis (moments over n). The Cornish–Fisher
+expansion is a quantile only where w rises with z everywhere; outside that domain the historical
+value is given and a note says so. Sources: R. Hyndman, Y. Fan, "Sample Quantiles in Statistical
+Packages", Am. Statistician 50 (1996), type 7; D. Maillard, "A User's Guide to the Cornish Fisher
+Expansion" (2012), section 2, for the domain. A confidence needs 1 / (1 − confidence) returns.
+"""
+
+from math import sqrt
+from statistics import NormalDist
+from typing import Final, Literal
+
+from pydantic import Field
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.losses import (
+    CONFIDENCES,
+    MIN_RETURNS,
+    loss_quantile,
+    sorted_tail,
+)
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import NOTE, State, lacks_returns, put
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import OUTSIDE_CORNISH_FISHER_DOMAIN
+
+__all__ = ["VAR", "VarSettings"]
+
+METRICS: Final = ("var_95", "var_99", "var_999")
+METHODS: Final = ("historical", "parametric", "cornish_fisher")
+HISTORICAL: Final = METHODS.index("historical")
+CORNISH_FISHER: Final = METHODS.index("cornish_fisher")
+NORMAL_QUANTILES: Final = tuple(NormalDist().inv_cdf(1.0 - level) for level in CONFIDENCES)
+
+
+class VarSettings(CalculatorSettings):
+    """Settings of var."""
+
+    window_bars: int = Field(default=1_024, ge=20, le=1_000_000)
+    """Returns looked back over; var_999 needs 1,000."""
+    method: Literal["historical", "parametric", "cornish_fisher"] = "historical"
+    """How the quantile is estimated."""
+
+
+VAR: Final = Calculator(
+    name="var",
+    settings=VarSettings,
+    metrics=lambda _: METRICS,
+    requirements=("returns or portfolio_values",),
+    windows=lambda settings: {"returns": settings.window_bars},
+)
+
+
+@compiled
+def calculate_var(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.var
+    window = config.var_window_bars
+    method = config.var_method
+    for level in range(3):
+        if lacks_returns(state, out, first + level, 3 - level, MIN_RETURNS[level], window):
+            break
+        if level == 0:
+            returns = state.returns[-min(window, state.returns.size) :]
+            tail = sorted_tail(returns)
+            mean, deviation, skewness, kurtosis = sample_moments(returns)
+            in_domain = is_in_cornish_fisher_domain(skewness, kurtosis)
+        quantile = NORMAL_QUANTILES[level]
+        if method == HISTORICAL:
+            put(out, first + level, loss_quantile(tail, returns.size, CONFIDENCES[level]))
+        elif method == CORNISH_FISHER and in_domain:
+            quantile = expand_quantile(quantile, skewness, kurtosis)
+            put(out, first + level, -(mean + deviation * quantile))
+        elif method == CORNISH_FISHER:
+            put(out, first + level, loss_quantile(tail, returns.size, CONFIDENCES[level]))
+            out[NOTE, first + level] = OUTSIDE_CORNISH_FISHER_DOMAIN
+        else:
+            put(out, first + level, -(mean + deviation * quantile))
+
+
+@compiled
+def sample_moments(returns: FloatArray) -> tuple[float, float, float, float]:
+    """Mean, standard deviation (n − 1), skewness and excess kurtosis (both over n, 0 if flat)."""
+    count = returns.size
+    total = 0.0
+    for value in returns:
+        total += value
+    mean = total / count
+    second = third = fourth = 0.0
+    for value in returns:
+        centred = value - mean
+        square = centred * centred
+        second += square
+        third += square * centred
+        fourth += square * square
+    if second == 0.0:
+        return mean, 0.0, 0.0, 0.0
+    variance = second / count
+    skewness = third / count / (variance * sqrt(variance))
+    kurtosis = fourth / count / (variance * variance) - 3.0
+    return mean, sqrt(second / (count - 1)), skewness, kurtosis
+
+
+@compiled
+def is_in_cornish_fisher_domain(skewness: float, kurtosis: float) -> bool:
+    """Whether w(z) rises with z everywhere, so that it is a quantile function.
+
+    w'(z) = a z² + b z + c must have no sign change: a ≥ 0, c > 0 and b² ≤ 4 a c.
+    """
+    a = kurtosis / 8.0 - skewness * skewness / 6.0
+    b = skewness / 3.0
+    c = 1.0 - kurtosis / 8.0 + 5.0 * skewness * skewness / 36.0
+    return a >= 0.0 and c > 0.0 and b * b <= 4.0 * a * c
+
+
+@compiled
+def expand_quantile(quantile: float, skewness: float, kurtosis: float) -> float:
+    """Cornish–Fisher expansion w of a normal quantile."""
+    square = quantile * quantile
+    return (
+        quantile
+        + (square - 1.0) * skewness / 6.0
+        + quantile * (square - 3.0) * kurtosis / 24.0
+        - quantile * (2.0 * square - 5.0) * skewness * skewness / 36.0
+    )

@@ -1,0 +1,81 @@
+"""Volatility of the returns over a trailing window, annualised.
+
+    volatility         = √( Σ (r − mean)² / (n − 1) ) · √periods_per_year
+    ewma_volatility    = √σ²[n] · √periods_per_year
+                         σ²[t] = λ σ²[t − 1] + (1 − λ) r²[t],  σ²[1] = r²[1]
+    downside_deviation = √( Σ min(r − target, 0)² / n ) · √periods_per_year
+
+Sources: J.P. Morgan/Reuters, "RiskMetrics – Technical Document", 4th ed. (1996), section 5.2, for
+the exponential weights (its mean is 0, the recursion starts with the window's first return);
+F. Sortino, R. van der Meer, "Downside Risk", J. Portfolio Management 17 (1991): the mean is over
+all n returns, not over the losing ones.
+"""
+
+from math import sqrt
+from typing import Final
+
+from pydantic import Field
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import State, lacks_returns, put
+from tradewind.risk.inputs import FloatArray
+
+__all__ = ["VOLATILITY", "VolatilitySettings"]
+
+METRICS: Final = ("volatility", "ewma_volatility", "downside_deviation")
+
+
+class VolatilitySettings(CalculatorSettings):
+    """Settings of volatility."""
+
+    window_bars: int = Field(default=256, ge=2, le=1_000_000)
+    """Returns looked back over."""
+    min_returns: int = Field(default=20, ge=2)
+    """Fewer returns than that give no volatility."""
+    periods_per_year: float = Field(default=17_520.0, gt=0)
+    """Bars in a year: 17,520 half hours where the market never closes."""
+    ewma_lambda: float = Field(default=0.94, gt=0, lt=1)
+    """Decay of the exponential weights, per bar."""
+    target_return: float = 0.0
+    """Return per bar below which a bar counts into the downside deviation."""
+
+
+VOLATILITY: Final = Calculator(
+    name="volatility",
+    settings=VolatilitySettings,
+    metrics=lambda _: METRICS,
+    requirements=("returns or portfolio_values",),
+    windows=lambda settings: {"returns": settings.window_bars},
+)
+
+
+@compiled
+def calculate_volatility(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.volatility
+    window = config.volatility_window_bars
+    if lacks_returns(state, out, first, 3, config.volatility_min_returns, window):
+        return
+    returns = state.returns[-min(window, state.returns.size) :]
+    decay = config.volatility_ewma_lambda
+    target = config.volatility_target_return
+
+    total = 0.0
+    ewma_variance = returns[0] * returns[0]
+    downside = min(returns[0] - target, 0.0) ** 2
+    total = returns[0]
+    for value in returns[1:]:
+        total += value
+        ewma_variance = decay * ewma_variance + (1.0 - decay) * (value * value)
+        downside += min(value - target, 0.0) ** 2
+    mean = total / returns.size
+    squares = 0.0
+    for value in returns:
+        squares += (value - mean) ** 2
+
+    periods = config.volatility_periods_per_year
+    put(out, first, sqrt(squares / (returns.size - 1)) * sqrt(periods))
+    put(out, first + 1, sqrt(ewma_variance) * sqrt(periods))
+    put(out, first + 2, sqrt(downside / returns.size) * sqrt(periods))

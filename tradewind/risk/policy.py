@@ -1,0 +1,100 @@
+"""The risk policy: calculators with their settings, and the limits on their metrics."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from tradewind.errors import RiskPolicyError
+from tradewind.risk.calculators import CALCULATORS
+from tradewind.risk.calculators.base import CalculatorSettings
+from tradewind.risk.calculators.drawdown import DrawdownSettings
+from tradewind.risk.calculators.drawdown_velocity import DrawdownVelocitySettings
+from tradewind.risk.calculators.expected_shortfall import ExpectedShortfallSettings
+from tradewind.risk.calculators.turnover import TurnoverSettings
+from tradewind.risk.calculators.var import VarSettings
+from tradewind.risk.calculators.volatility import VolatilitySettings
+from tradewind.settings import Settings, load_settings, parse_settings
+
+__all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
+
+
+class CalculatorsSettings(Settings):
+    """Settings of every calculator; one that is left out is enabled with its defaults."""
+
+    drawdown: DrawdownSettings = DrawdownSettings()
+    drawdown_velocity: DrawdownVelocitySettings = DrawdownVelocitySettings()
+    volatility: VolatilitySettings = VolatilitySettings()
+    var: VarSettings = VarSettings()
+    expected_shortfall: ExpectedShortfallSettings = ExpectedShortfallSettings()
+    turnover: TurnoverSettings = TurnoverSettings()
+
+    def of(self, calculator: str) -> CalculatorSettings:
+        """Settings of the calculator of that name."""
+        settings: CalculatorSettings = getattr(self, calculator)
+        return settings
+
+
+class LimitSettings(Settings):
+    """Limit on one metric."""
+
+    limit: float = Field(gt=0)
+    """Utilisation is metric / limit: 1 at the limit."""
+    weight: float = Field(default=1.0, ge=0)
+    """Weight of this utilisation in the penalty; 0 keeps it out of the reward."""
+
+
+class RiskPolicy(Settings):
+    """What is calculated, how, and within which limits; immutable, identified by its digest."""
+
+    calculators: CalculatorsSettings = CalculatorsSettings()
+    limits: Mapping[str, LimitSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "RiskPolicy":
+        known = self.metrics()
+        unknown = sorted(set(self.limits) - set(known))
+        if unknown:
+            raise ValueError(
+                f"limits on metrics that no enabled calculator gives: {', '.join(unknown)}; "
+                f"there are {', '.join(known)}"
+            )
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> "RiskPolicy":
+        """Reads a policy file.
+
+        Raises:
+            RiskPolicyError: The file cannot be read or a setting is refused; each with its line.
+        """
+        return load_settings(path, cls, error=RiskPolicyError)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "RiskPolicy":
+        """Validates a policy that is already a mapping.
+
+        Raises:
+            RiskPolicyError: A setting is unknown, missing, of the wrong type or out of range.
+        """
+        return parse_settings(values, cls, source="risk policy", error=RiskPolicyError)
+
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics of the enabled calculators, in the order of the reports."""
+        return tuple(
+            metric
+            for calculator in CALCULATORS
+            if self.calculators.of(calculator.name).enabled
+            for metric in calculator.metrics(self.calculators.of(calculator.name))
+        )
+
+    def canonical_json(self) -> str:
+        """The policy with every default spelled out, keys sorted: equal policies, equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical form, in hexadecimal."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
