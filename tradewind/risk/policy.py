@@ -17,6 +17,8 @@ from tradewind.risk.calculators.expected_shortfall import ExpectedShortfallSetti
 from tradewind.risk.calculators.turnover import TurnoverSettings
 from tradewind.risk.calculators.var import VarSettings
 from tradewind.risk.calculators.volatility import VolatilitySettings
+from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
+from tradewind.risk.rules import RuleSettings, check_rules
 from tradewind.settings import Settings, load_settings, parse_settings
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
@@ -52,6 +54,8 @@ class RiskPolicy(Settings):
 
     calculators: CalculatorsSettings = CalculatorsSettings()
     limits: Mapping[str, LimitSettings] = Field(default_factory=dict)
+    pre_trade: PreTradeLimits = PreTradeLimits()
+    rules: tuple[RuleSettings, ...] = ()
 
     @model_validator(mode="after")
     def _check_limits(self) -> "RiskPolicy":
@@ -62,6 +66,12 @@ class RiskPolicy(Settings):
                 f"limits on metrics that no enabled calculator gives: {', '.join(unknown)}; "
                 f"there are {', '.join(known)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> "RiskPolicy":
+        metrics = {*self.metrics(), *PRE_TRADE_METRICS}
+        check_rules(self.rules, self.rule_limits(), metrics, PRE_TRADE_METRICS)
         return self
 
     @classmethod
@@ -90,6 +100,11 @@ class RiskPolicy(Settings):
             if self.calculators.of(calculator.name).enabled
             for metric in calculator.metrics(self.calculators.of(calculator.name))
         )
+
+    def rule_limits(self) -> dict[str, float]:
+        """Every limit that a rule may refer to, by metric."""
+        limits = {metric: settings.limit for metric, settings in self.limits.items()}
+        return {**limits, **self.pre_trade.by_metric()}
 
     def canonical_json(self) -> str:
         """The policy with every default spelled out, keys sorted: equal policies, equal text."""

@@ -1,6 +1,7 @@
 """Rules: from risk metrics to the one action that an account must take."""
 
 from tradewind.risk.rules.actions import LATCHING_ACTIONS, Action, Severity
+from tradewind.risk.rules.checks import check_rules
 from tradewind.risk.rules.engine import Breach, RuleEngine, RuleOutcome
 from tradewind.risk.rules.readings import Readings
 from tradewind.risk.rules.settings import (
@@ -24,4 +25,5 @@ __all__ = [
     "Severity",
     "WindowSettings",
     "WindowState",
+    "check_rules",
 ]

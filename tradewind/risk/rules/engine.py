@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.risk.rules.actions import Action, Severity
 from tradewind.risk.rules.conditions import Condition, Finding, compile_condition
 from tradewind.risk.rules.readings import Readings
@@ -101,17 +100,11 @@ class RuleEngine:
     """Evaluates the rules of one policy; holds no state of its own.
 
     Args:
-        rules: The rules.
+        rules: Rules that `check_rules` passed with these limits.
         limits: The policy's limits by metric, for thresholds that name none.
-
-    Raises:
-        RiskPolicyError: Two rules have one name, or a threshold has no limit.
     """
 
     def __init__(self, rules: Sequence[RuleSettings], limits: Mapping[str, float]) -> None:
-        violations = list(_violations(rules, limits))
-        if violations:
-            raise RiskPolicyError("the rules are refused", violations)
         self._rules = tuple(_Rule(rule, compile_condition(rule.when, limits)) for rule in rules)
 
     def describe(self) -> dict[str, str]:
@@ -153,24 +146,6 @@ class RuleEngine:
         action = max((breach.action for breach in enforced), default=Action.ALLOW)
         decisive = tuple(breach for breach in enforced if breach.action is action)
         return RuleOutcome(action, decisive, tuple(breaches), remembered)
-
-
-def _violations(
-    rules: Sequence[RuleSettings], limits: Mapping[str, float]
-) -> Iterator[FieldViolation]:
-    seen: dict[str, int] = {}
-    for index, rule in enumerate(rules):
-        first = seen.setdefault(rule.name, index)
-        if first != index:
-            yield FieldViolation(
-                f"rules[{index}].name", f"{rule.name!r} is also the name of rules[{first}]"
-            )
-        for threshold in rule.when.thresholds():
-            if threshold.over is None and threshold.metric not in limits:
-                yield FieldViolation(
-                    f"rules[{index}].when",
-                    f"{threshold.metric} has no limit in the policy; give it one, or say `over`",
-                )
 
 
 def _is_active(hours: ActiveHours, now: float | None) -> Truth:

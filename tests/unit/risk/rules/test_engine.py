@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradewind.errors import RiskPolicyError, SettingsError
+from tradewind.errors import SettingsError
 from tradewind.risk.rules import (
     Action,
     Readings,
@@ -186,15 +186,6 @@ def test_evaluate_with_any_numbers_allows_only_what_is_certainly_fine(
     assert (outcome.action is Action.ALLOW) == certainly_fine
     for breach in outcome.breaches:
         assert (breach.value is None) == (breach.headroom is None)
-
-
-def test_engine_with_a_repeated_name_or_no_limit_names_both() -> None:
-    with pytest.raises(RiskPolicyError) as caught:
-        RuleEngine([rule(), rule(when={"metric": "vega"})], LIMITS)
-    assert [violation.field for violation in caught.value.violations] == [
-        "rules[1].name",
-        "rules[1].when",
-    ]
 
 
 @pytest.mark.parametrize(
