@@ -15,6 +15,17 @@ from tradewind.errors import InvalidInputError
 from tradewind.market.bars import FloatArray
 
 __all__ = [
+    "BARS_HELD",
+    "CASH",
+    "ENTRY_PRICE",
+    "EQUITY",
+    "FEES_PAID",
+    "LAST_FILL_PRICE",
+    "LAST_TRADE_NOTIONAL",
+    "MARK_PRICE",
+    "MAX_COST_FRACTION",
+    "QUANTITY",
+    "SLIPPAGE_PAID",
     "STATE_SIZE",
     "Account",
     "PositionState",

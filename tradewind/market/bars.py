@@ -92,9 +92,9 @@ class Bars:
 
     def __post_init__(self) -> None:
         times = np.asarray(self.timestamps_ns)
-        if times.dtype.kind not in "iu":
+        if times.dtype.kind != "i":
             raise MarketDataError(
-                f"{self.symbol}: timestamps_ns must be integers (nanoseconds), not {times.dtype}"
+                f"{self.symbol}: timestamps_ns must be signed integers, not {times.dtype}"
             )
         object.__setattr__(self, "timestamps_ns", _read_only(times.astype(np.int64, copy=False)))
         for name in (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME):

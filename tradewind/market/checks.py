@@ -12,6 +12,7 @@ from tradewind.errors import FieldViolation, MarketDataError
 __all__ = [
     "MAX_PRICE",
     "MAX_REPORTED_VIOLATIONS",
+    "MAX_TIMESTAMP_NS",
     "MAX_VOLUME",
     "MIN_PRICE",
     "Defect",
@@ -27,6 +28,9 @@ MAX_REPORTED_VIOLATIONS: Final = 20
 MIN_PRICE: Final = 1e-18
 MAX_PRICE: Final = 1e18
 MAX_VOLUME: Final = 1e30
+
+# 1843 to 2096: the difference of two such times still fits into 64 bits.
+MAX_TIMESTAMP_NS: Final = 4 * 10**18
 
 Column = NDArray[np.float64]
 Defect = tuple[int, str, str]
@@ -104,13 +108,17 @@ def series_defects(
     Returns:
         The first MAX_REPORTED_VIOLATIONS defects of each kind, and how many there are in all.
     """
+    earlier, later = timestamps_ns[:-1], timestamps_ns[1:]
     found: list[Defect] = []
-    steps = np.diff(timestamps_ns)
-    backward = np.flatnonzero(steps <= 0)
-    count = len(backward)
-    for index in backward[:MAX_REPORTED_VIOLATIONS]:
-        fault = "repeats" if steps[index] == 0 else "is earlier than"
-        found.append((int(index) + 1, TIMESTAMP, f"{fault} the time of the row before it"))
+    count = 0
+    unusable = (timestamps_ns < -MAX_TIMESTAMP_NS) | (timestamps_ns > MAX_TIMESTAMP_NS)
+    for rows, fault in (
+        (np.flatnonzero(unusable), "is not from 1843 to 2096"),
+        (np.flatnonzero(later == earlier) + 1, "repeats the time of the row before it"),
+        (np.flatnonzero(later < earlier) + 1, "is earlier than the row before it"),
+    ):
+        count += len(rows)
+        found += [(int(row), TIMESTAMP, fault) for row in rows[:MAX_REPORTED_VIOLATIONS]]
 
     flags = _defect_flags(*(columns[name] for name in (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)))
     for bit, (column, rule) in enumerate(_RULES):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import cached_property
 from typing import Annotated, Final, Literal
 
 import numpy as np
@@ -81,12 +80,12 @@ class FeatureSpec(Settings):
             raise ValueError("each window may stand there only once")
         return periods
 
-    @cached_property
+    @property
     def component_names(self) -> tuple[str, ...]:
         """A name for every component of the observation, in order."""
         return self.market_component_names + (POSITION_COMPONENTS if self.position else ())
 
-    @cached_property
+    @property
     def market_component_names(self) -> tuple[str, ...]:
         """The names of the components that depend on bars alone."""
         names = [f"log_return_lag_{lag}" for lag in reversed(range(self.return_count))]
@@ -107,7 +106,7 @@ class FeatureSpec(Settings):
         """How many of them, the first ones, depend on bars alone."""
         return len(self.market_component_names)
 
-    @cached_property
+    @property
     def lookback(self) -> int:
         """How many bars an observation looks at: the warm-up before the first one."""
         return max(
@@ -123,15 +122,15 @@ class FeatureSpec(Settings):
         """Length of a bar in nanoseconds."""
         return round(self.bar_seconds * 1e9)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of the specification."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    @cached_property
+    @property
     def market_parameters(self) -> MarketParameters:
-        """The specification as the kernels take it."""
+        """The specification as the kernels take it; a new one each time."""
         return MarketParameters(
             return_count=self.return_count,
             volatility_windows=np.array(self.volatility_windows, dtype=np.int64),

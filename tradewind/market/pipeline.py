@@ -30,9 +30,14 @@ class FeaturePipeline:
 
     def __init__(self, spec: FeatureSpec | None = None) -> None:
         self.spec = spec or FeatureSpec()
-        # Every bar is written twice, `lookback` apart, so that the last `lookback` bars always
-        # lie side by side somewhere.
-        self._ring: FloatArray = np.empty((_COLUMN_COUNT, 2 * self.spec.lookback), dtype=np.float64)
+        self._lookback = self.spec.lookback
+        self._market_size = self.spec.market_size
+        self._observation_size = self.spec.observation_size
+        self._parameters = self.spec.market_parameters
+        self._interval_ns = self.spec.interval_ns
+        # Every bar is written twice, `lookback` places apart, so that the last `lookback` bars
+        # always lie side by side somewhere.
+        self._ring: FloatArray = np.empty((_COLUMN_COUNT, 2 * self._lookback), dtype=np.float64)
         self._window = self._ring.view()
         self._window.setflags(write=False)
         self._bar_count = 0
@@ -50,7 +55,7 @@ class FeaturePipeline:
                 are fewer than the lookback.
         """
         spec = self.spec
-        if bars.interval_ns != spec.interval_ns:
+        if bars.interval_ns != self._interval_ns:
             raise MarketDataError(
                 f"{bars.symbol} has bars of {bars.interval_ns / 1e9:g} s; the feature "
                 f"specification is for bar_seconds = {spec.bar_seconds:g}"
@@ -61,20 +66,20 @@ class FeaturePipeline:
                 f"{bars.symbol} has {overlaps.size} bar(s) that start before the bar before them "
                 f"has closed, the first in row {overlaps[0] + 2}"
             )
-        if len(bars) < spec.lookback:
+        if len(bars) < self._lookback:
             raise MarketDataError(
                 f"{len(bars)} bars of {bars.symbol} are too few: one observation looks at "
-                f"{spec.lookback}"
+                f"{self._lookback}"
             )
-        rows: ObservationArray = np.empty((len(bars), spec.market_size), dtype=np.float32)
+        rows: ObservationArray = np.empty((len(bars), self._market_size), dtype=np.float32)
         write_market_rows(
             bars.timestamps_ns,
             bars.high,
             bars.low,
             bars.close,
             bars.volume,
-            spec.lookback,
-            spec.market_parameters,
+            self._lookback,
+            self._parameters,
             rows,
         )
         return rows
@@ -90,7 +95,7 @@ class FeaturePipeline:
             float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume)
         )
         last = self._last_timestamp_ns
-        if last is not None and bar.timestamp_ns < last + self.spec.interval_ns:
+        if last is not None and bar.timestamp_ns < last + self._interval_ns:
             violations.append(
                 FieldViolation(
                     "timestamp",
@@ -100,17 +105,17 @@ class FeaturePipeline:
             )
         if violations:
             raise MarketDataError(f"bar of {format_time(bar.timestamp_ns)} is refused", violations)
-        place = self._bar_count % self.spec.lookback
+        place = self._bar_count % self._lookback
         column = (bar.high, bar.low, bar.close, bar.volume)
         self._ring[:, place] = column
-        self._ring[:, place + self.spec.lookback] = column
+        self._ring[:, place + self._lookback] = column
         self._bar_count += 1
         self._last_timestamp_ns = bar.timestamp_ns
 
     @property
     def ready(self) -> bool:
         """Whether there are enough bars for an observation."""
-        return self._bar_count >= self.spec.lookback
+        return self._bar_count >= self._lookback
 
     def observation(self, position: PositionState) -> ObservationArray:
         """The observation after the last bar.
@@ -125,26 +130,25 @@ class FeaturePipeline:
             UnavailableError: There are fewer than `lookback` bars so far.
             ObservationError: The position is not a number.
         """
-        spec = self.spec
         if self._last_timestamp_ns is None or not self.ready:
-            raise UnavailableError(f"{self._bar_count} of the first {spec.lookback} bars seen")
-        start = self._bar_count % spec.lookback
-        high, low, close, volume = self._window[:, start : start + spec.lookback]
-        row: ObservationArray = np.empty(spec.observation_size, dtype=np.float32)
-        market = row[: spec.market_size]
+            raise UnavailableError(f"only {self._bar_count} of {self._lookback} bars seen so far")
+        start = self._bar_count % self._lookback
+        high, low, close, volume = self._window[:, start : start + self._lookback]
+        row: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
+        market = row[: self._market_size]
         write_market_row(
-            self._last_timestamp_ns, high, low, close, volume, spec.market_parameters, market
+            self._last_timestamp_ns, high, low, close, volume, self._parameters, market
         )
-        if spec.position:
+        if self.spec.position:
             if math.isnan(position.exposure) or math.isnan(position.unrealized_return):
                 raise ObservationError(f"the position is not a number: {position}")
             write_position_row(
                 position.exposure,
                 position.unrealized_return,
-                position.bars_held,
-                spec.scale,
-                spec.clip,
-                spec.holding_cap_bars,
-                row[spec.market_size :],
+                float(position.bars_held),
+                self.spec.scale,
+                self.spec.clip,
+                self.spec.holding_cap_bars,
+                row[self._market_size :],
             )
         return row

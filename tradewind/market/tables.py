@@ -44,6 +44,10 @@ def read_columns(
         MarketDataError: The file cannot be read, lacks or repeats a column, has no rows, or has
             cells that are not what their column needs.
     """
+    if timestamp_unit is not None and timestamp_unit not in _NS_PER_UNIT:
+        raise MarketDataError(
+            f"timestamp_unit must be one of {', '.join(_NS_PER_UNIT)}, not {timestamp_unit!r}"
+        )
     table = _read_table(path)
     if table.num_rows == 0:
         raise MarketDataError(f"{path} has no bars: there is no row after the header")

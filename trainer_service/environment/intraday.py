@@ -1,5 +1,6 @@
 """The trading environment for one symbol."""
 
+import operator
 from typing import Any, Final
 
 import gymnasium
@@ -56,8 +57,6 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
     """
-
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own declaration
 
     def __init__(
         self,
@@ -132,7 +131,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         self._begin(start)
         observation = np.empty(self._observation_size, dtype=np.float32)
         write_observation(self.account.state, self._market, self._rules, start, observation)
-        return observation, {"start": start, "equity": self.account.equity}
+        return observation, {"equity": self.account.equity, "quantity": 0.0, "start": start}
 
     def step(
         self, action: np.int64 | int
@@ -140,8 +139,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         """Decides after the present bar and goes on to the close of the next one.
 
         Returns:
-            Observation, reward, terminated, truncated and info: `equity`, `quantity_traded`, and
-            after a trade `fill_price`.
+            Observation, reward, terminated, truncated and info: `equity` and `quantity` at the
+            close, `quantity_traded`, and after a trade `fill_price`.
 
         Raises:
             ConflictError: No episode is running.
@@ -149,13 +148,13 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         """
         if self._ended:
             raise ConflictError("no episode is running: call reset() first")
-        chosen = self._targets.get(int(action))
-        if chosen is None:
+        try:
+            trades, target = self._targets[operator.index(action)]
+        except (KeyError, TypeError):
             raise InvalidInputError(
                 f"action must be {ACTION_SELL} (SELL), {ACTION_HOLD} (HOLD) or {ACTION_BUY} (BUY), "
-                f"not {action}"
-            )
-        trades, target = chosen
+                f"not {action!r}"
+            ) from None
         observation: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
         reward, equity, quantity, terminated = step_account(
             self.account.state,
@@ -169,7 +168,11 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         self._index += 1
         step = self._index - self._start
         self._values[step] = equity
-        info: dict[str, Any] = {"equity": equity, "quantity_traded": quantity}
+        info: dict[str, Any] = {
+            "equity": equity,
+            "quantity": self.account.quantity,
+            "quantity_traded": quantity,
+        }
         if quantity:
             info["fill_price"] = self.account.last_fill_price
             self._trade_seconds[self._trade_count] = self._open_seconds[self._index]
