@@ -63,6 +63,8 @@ class TrainingRecord(Settings):
         seed: Seed of the training, None when it was not fixed.
         data_digest: SHA-256 of the bars, None when the environment is not made of bars.
         libraries: Version of each library that took part.
+        git_revision: Commit of the training code, with "+dirty" when files of it were changed;
+            None when it did not run from a checkout.
         parent_version: The version the training went on from.
         config: The configuration as given.
     """
@@ -71,6 +73,7 @@ class TrainingRecord(Settings):
     seed: int | None = None
     data_digest: Sha256 | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
+    git_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40,64}(\+dirty)?$")
     parent_version: str | None = Field(default=None, pattern=VERSION_PATTERN)
     config: dict[str, JsonValue] = Field(default_factory=dict)
 

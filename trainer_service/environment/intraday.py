@@ -140,7 +140,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
 
         Returns:
             Observation, reward, terminated, truncated and info: `equity` and `quantity` at the
-            close, `quantity_traded`, and after a trade `fill_price`.
+            close, `quantity_traded`, after a trade `fill_price`, and at the end of the episode
+            `final_risk_inputs`, which a vectorised environment would lose by its reset.
 
         Raises:
             ConflictError: No episode is running.
@@ -180,6 +181,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
             self._trade_count += 1
         truncated = self._index == self._end
         self._ended = terminated or truncated
+        if self._ended:
+            info["final_risk_inputs"] = self.risk_inputs()
         return observation, reward, terminated, truncated, info
 
     def risk_inputs(self) -> RiskInputs:
