@@ -172,7 +172,7 @@ def _option_to_message(option: OptionPosition) -> risk_pb2.OptionPosition:
 def _option_from_message(index: int, message: risk_pb2.OptionPosition) -> OptionPosition:
     kind = _KINDS.get(message.kind)
     if kind is None:
-        violation = FieldViolation(f"inputs.options[{index}].kind", "must be CALL or PUT")
+        violation = FieldViolation(f"options[{index}].kind", "must be CALL or PUT")
         raise RiskInputError("risk inputs are refused", [violation])
     return OptionPosition(
         symbol=message.symbol,

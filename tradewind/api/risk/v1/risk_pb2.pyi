@@ -608,7 +608,7 @@ class EvaluateRequest(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     account: _builtins.str
-    """Halts and audit are kept per account; empty is the default account."""
+    """Halts and audit are kept per account; empty is the account "default"."""
     @_builtins.property
     def inputs(self) -> Global___RiskInputs: ...
     @_builtins.property
@@ -643,6 +643,7 @@ class Breach(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     metric: _builtins.str
     value: _builtins.float
@@ -654,6 +655,8 @@ class Breach(_message.Message):
     shadow: _builtins.bool
     """Recorded, not enforced."""
     reason: _builtins.str
+    severity: _builtins.str
+    """"info", "warning" or "critical": how urgently a person should look at it."""
     def __init__(
         self,
         *,
@@ -665,10 +668,11 @@ class Breach(_message.Message):
         action: Global___Action.ValueType = ...,
         shadow: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        severity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_headroom", b"_headroom", "_value", b"_value", "headroom", b"headroom", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_headroom", b"_headroom", "_value", b"_value", "action", b"action", "headroom", b"headroom", "limit", b"limit", "metric", b"metric", "reason", b"reason", "rule", b"rule", "shadow", b"shadow", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_headroom", b"_headroom", "_value", b"_value", "action", b"action", "headroom", b"headroom", "limit", b"limit", "metric", b"metric", "reason", b"reason", "rule", b"rule", "severity", b"severity", "shadow", b"shadow", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__headroom: _TypeAlias = _typing.Literal["headroom"]  # noqa: Y015
     _WhichOneofArgType__headroom: _TypeAlias = _typing.Literal["_headroom", b"_headroom"]  # noqa: Y015
@@ -716,8 +720,11 @@ class PreTradeCheck(_message.Message):
     ALLOWED_QUANTITY_FIELD_NUMBER: _builtins.int
     BINDING_LIMIT_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    ORDER_NOTIONAL_FIELD_NUMBER: _builtins.int
+    REDUCES_ONLY_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     position_after: _builtins.float
+    """A field without a value has its reason in unavailable, under the name rules use."""
     notional_after: _builtins.float
     gross_leverage_after: _builtins.float
     adv_participation_after: _builtins.float
@@ -726,25 +733,30 @@ class PreTradeCheck(_message.Message):
     allowed_quantity: _builtins.float
     """Largest quantity in the order's direction that breaks no position limit; the order's sign."""
     binding_limit: _builtins.str
-    """The limit that allowed_quantity stops at."""
+    """The limit that allowed_quantity stops at; book_depth when the book holds no more."""
+    order_notional: _builtins.float
+    reduces_only: _builtins.bool
+    """The order brings the position towards zero and not beyond: limits on positions do not stop it."""
     @_builtins.property
     def unavailable(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
         symbol: _builtins.str = ...,
-        position_after: _builtins.float = ...,
-        notional_after: _builtins.float = ...,
+        position_after: _builtins.float | None = ...,
+        notional_after: _builtins.float | None = ...,
         gross_leverage_after: _builtins.float | None = ...,
         adv_participation_after: _builtins.float | None = ...,
         book_impact: _builtins.float | None = ...,
         allowed_quantity: _builtins.float | None = ...,
         binding_limit: _builtins.str = ...,
         unavailable: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        order_notional: _builtins.float | None = ...,
+        reduces_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_adv_participation_after", b"_adv_participation_after", "_allowed_quantity", b"_allowed_quantity", "_book_impact", b"_book_impact", "_gross_leverage_after", b"_gross_leverage_after", "adv_participation_after", b"adv_participation_after", "allowed_quantity", b"allowed_quantity", "book_impact", b"book_impact", "gross_leverage_after", b"gross_leverage_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adv_participation_after", b"_adv_participation_after", "_allowed_quantity", b"_allowed_quantity", "_book_impact", b"_book_impact", "_gross_leverage_after", b"_gross_leverage_after", "_notional_after", b"_notional_after", "_order_notional", b"_order_notional", "_position_after", b"_position_after", "adv_participation_after", b"adv_participation_after", "allowed_quantity", b"allowed_quantity", "book_impact", b"book_impact", "gross_leverage_after", b"gross_leverage_after", "notional_after", b"notional_after", "order_notional", b"order_notional", "position_after", b"position_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adv_participation_after", b"_adv_participation_after", "_allowed_quantity", b"_allowed_quantity", "_book_impact", b"_book_impact", "_gross_leverage_after", b"_gross_leverage_after", "adv_participation_after", b"adv_participation_after", "allowed_quantity", b"allowed_quantity", "binding_limit", b"binding_limit", "book_impact", b"book_impact", "gross_leverage_after", b"gross_leverage_after", "notional_after", b"notional_after", "position_after", b"position_after", "symbol", b"symbol", "unavailable", b"unavailable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adv_participation_after", b"_adv_participation_after", "_allowed_quantity", b"_allowed_quantity", "_book_impact", b"_book_impact", "_gross_leverage_after", b"_gross_leverage_after", "_notional_after", b"_notional_after", "_order_notional", b"_order_notional", "_position_after", b"_position_after", "adv_participation_after", b"adv_participation_after", "allowed_quantity", b"allowed_quantity", "binding_limit", b"binding_limit", "book_impact", b"book_impact", "gross_leverage_after", b"gross_leverage_after", "notional_after", b"notional_after", "order_notional", b"order_notional", "position_after", b"position_after", "reduces_only", b"reduces_only", "symbol", b"symbol", "unavailable", b"unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__adv_participation_after: _TypeAlias = _typing.Literal["adv_participation_after"]  # noqa: Y015
     _WhichOneofArgType__adv_participation_after: _TypeAlias = _typing.Literal["_adv_participation_after", b"_adv_participation_after"]  # noqa: Y015
@@ -754,6 +766,12 @@ class PreTradeCheck(_message.Message):
     _WhichOneofArgType__book_impact: _TypeAlias = _typing.Literal["_book_impact", b"_book_impact"]  # noqa: Y015
     _WhichOneofReturnType__gross_leverage_after: _TypeAlias = _typing.Literal["gross_leverage_after"]  # noqa: Y015
     _WhichOneofArgType__gross_leverage_after: _TypeAlias = _typing.Literal["_gross_leverage_after", b"_gross_leverage_after"]  # noqa: Y015
+    _WhichOneofReturnType__notional_after: _TypeAlias = _typing.Literal["notional_after"]  # noqa: Y015
+    _WhichOneofArgType__notional_after: _TypeAlias = _typing.Literal["_notional_after", b"_notional_after"]  # noqa: Y015
+    _WhichOneofReturnType__order_notional: _TypeAlias = _typing.Literal["order_notional"]  # noqa: Y015
+    _WhichOneofArgType__order_notional: _TypeAlias = _typing.Literal["_order_notional", b"_order_notional"]  # noqa: Y015
+    _WhichOneofReturnType__position_after: _TypeAlias = _typing.Literal["position_after"]  # noqa: Y015
+    _WhichOneofArgType__position_after: _TypeAlias = _typing.Literal["_position_after", b"_position_after"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__adv_participation_after) -> _WhichOneofReturnType__adv_participation_after | None: ...
     @_typing.overload
@@ -762,6 +780,12 @@ class PreTradeCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__book_impact) -> _WhichOneofReturnType__book_impact | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gross_leverage_after) -> _WhichOneofReturnType__gross_leverage_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__notional_after) -> _WhichOneofReturnType__notional_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order_notional) -> _WhichOneofReturnType__order_notional | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position_after) -> _WhichOneofReturnType__position_after | None: ...
 
 Global___PreTradeCheck: _TypeAlias = PreTradeCheck  # noqa: Y015
 
@@ -774,11 +798,15 @@ class HaltState(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
     halted: _builtins.bool
     since: _builtins.float
+    """The service's clock when it was latched, seconds since the epoch."""
     rule: _builtins.str
     reason: _builtins.str
     decision_id: _builtins.str
+    action: Global___Action.ValueType
+    """HALT or LIQUIDATE while halted."""
     def __init__(
         self,
         *,
@@ -787,10 +815,11 @@ class HaltState(_message.Message):
         rule: _builtins.str = ...,
         reason: _builtins.str = ...,
         decision_id: _builtins.str = ...,
+        action: Global___Action.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "halted", b"halted", "reason", b"reason", "rule", b"rule", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "decision_id", b"decision_id", "halted", b"halted", "reason", b"reason", "rule", b"rule", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -883,9 +912,12 @@ class GetRiskPolicyResponse(_message.Message):
     CALCULATORS_FIELD_NUMBER: _builtins.int
     CANONICAL_JSON_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     policy_digest: _builtins.str
     canonical_json: _builtins.str
     """The canonical form the digest is taken over (JSON)."""
+    refusal: _builtins.str
+    """Why the policy file as it now stands is not in force; empty when it is."""
     @_builtins.property
     def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
@@ -900,10 +932,11 @@ class GetRiskPolicyResponse(_message.Message):
         calculators: _abc.Iterable[_builtins.str] | None = ...,
         canonical_json: _builtins.str = ...,
         rules: _abc.Iterable[_builtins.str] | None = ...,
+        refusal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "limits", b"limits", "policy_digest", b"policy_digest", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "limits", b"limits", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1021,6 +1054,9 @@ class Decision(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
     ROW_HASH_FIELD_NUMBER: _builtins.int
+    HALT_FIELD_NUMBER: _builtins.int
+    PRE_TRADE_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     sequence: _builtins.int
     decided_at: _builtins.float
@@ -1037,12 +1073,20 @@ class Decision(_message.Message):
     reason: _builtins.str
     previous_hash: _builtins.str
     row_hash: _builtins.str
+    now: _builtins.float
+    """The caller's clock."""
     @_builtins.property
     def metric_values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
     def unavailable(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def breaches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Breach]: ...
+    @_builtins.property
+    def halt(self) -> Global___HaltState:
+        """The account's halt state after this decision."""
+
+    @_builtins.property
+    def pre_trade(self) -> Global___PreTradeCheck: ...
     def __init__(
         self,
         *,
@@ -1063,12 +1107,22 @@ class Decision(_message.Message):
         reason: _builtins.str = ...,
         previous_hash: _builtins.str = ...,
         row_hash: _builtins.str = ...,
+        halt: Global___HaltState | None = ...,
+        pre_trade: Global___PreTradeCheck | None = ...,
+        now: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_now", b"_now", "_pre_trade", b"_pre_trade", "halt", b"halt", "now", b"now", "pre_trade", b"pre_trade"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "action", b"action", "actor_name", b"actor_name", "actor_role", b"actor_role", "breaches", b"breaches", "decided_at", b"decided_at", "decision_id", b"decision_id", "inputs_digest", b"inputs_digest", "kind", b"kind", "metric_values", b"metric_values", "policy_digest", b"policy_digest", "previous_hash", b"previous_hash", "reason", b"reason", "request_id", b"request_id", "row_hash", b"row_hash", "sequence", b"sequence", "unavailable", b"unavailable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_now", b"_now", "_pre_trade", b"_pre_trade", "account", b"account", "action", b"action", "actor_name", b"actor_name", "actor_role", b"actor_role", "breaches", b"breaches", "decided_at", b"decided_at", "decision_id", b"decision_id", "halt", b"halt", "inputs_digest", b"inputs_digest", "kind", b"kind", "metric_values", b"metric_values", "now", b"now", "policy_digest", b"policy_digest", "pre_trade", b"pre_trade", "previous_hash", b"previous_hash", "reason", b"reason", "request_id", b"request_id", "row_hash", b"row_hash", "sequence", b"sequence", "unavailable", b"unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__now: _TypeAlias = _typing.Literal["now"]  # noqa: Y015
+    _WhichOneofArgType__now: _TypeAlias = _typing.Literal["_now", b"_now"]  # noqa: Y015
+    _WhichOneofReturnType__pre_trade: _TypeAlias = _typing.Literal["pre_trade"]  # noqa: Y015
+    _WhichOneofArgType__pre_trade: _TypeAlias = _typing.Literal["_pre_trade", b"_pre_trade"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__now) -> _WhichOneofReturnType__now | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pre_trade) -> _WhichOneofReturnType__pre_trade | None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
@@ -1082,7 +1136,7 @@ class ListDecisionsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     account: _builtins.str
-    """Empty: all accounts."""
+    """Empty: every account."""
     def __init__(
         self,
         *,

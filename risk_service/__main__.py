@@ -1,0 +1,66 @@
+"""Command line of the risk service: `python -m risk_service --config config/risk.yaml`."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+
+from risk_service.policy_source import PolicySource
+from risk_service.servicer import RiskServicer
+from risk_service.settings import RiskServiceSettings
+from risk_service.telemetry import Telemetry
+from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
+from tradewind.rpc import Flag, RpcServer, run_service
+
+__all__ = ["main", "risk_server"]
+
+_FLAGS = (Flag("--policy", "policy", "the risk policy", "FILE"),)
+
+
+@contextlib.contextmanager
+def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
+    """Runs the service inside the block; calls are answered from its begin on.
+
+    Raises:
+        SettingsError: An address cannot be listened on.
+        RiskPolicyError: The risk policy is refused.
+    """
+    registry = CollectorRegistry()
+    telemetry = Telemetry(registry)
+    server = RpcServer("risk_service", settings.server, registry)
+    with contextlib.ExitStack() as stack:
+        policies = PolicySource(settings.policy, settings.policy_poll_s, telemetry)
+        stack.callback(policies.close)
+        servicer = RiskServicer(policies, telemetry, settings.max_series_values)
+        server.add_service(
+            risk_pb2.DESCRIPTOR.services_by_name["RiskService"].full_name,
+            lambda grpc_server: risk_pb2_grpc.add_RiskServiceServicer_to_server(
+                servicer, grpc_server
+            ),
+        )
+        stack.enter_context(server.running())
+        server.set_serving(True)
+        yield server
+
+
+def _serve(settings: RiskServiceSettings) -> None:
+    with risk_server(settings) as server:
+        stop = server.stop_on_signals()
+        server.announce_ready()
+        stop.wait()
+
+
+def main() -> int:
+    """Runs the command line."""
+    return run_service(
+        "risk_service",
+        "Risk metrics, rules, durable halts and their audit over gRPC.",
+        RiskServiceSettings,
+        _serve,
+        _FLAGS,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
