@@ -1,0 +1,66 @@
+"""Does a network still give the answers that were recorded when it was exported?"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradewind.bundle import BundleFault, BundleMetadata, GoldenSet
+from tradewind.errors import BundleGoldenError, BundleRuntimeError
+from tradewind.policy.network import TorchScriptNetwork
+
+__all__ = ["GOLDEN_TOLERANCE", "check_golden"]
+
+GOLDEN_TOLERANCE: Final = 1e-5
+"""Largest difference of a continuous answer, relative to the recorded one where that exceeds 1."""
+
+
+def check_golden(network: TorchScriptNetwork, metadata: BundleMetadata, golden: GoldenSet) -> None:
+    """Compares the answers to the golden observations, all at once and one by one.
+
+    Discrete actions must be equal; continuous ones and the distribution's parameters may differ by
+    GOLDEN_TOLERANCE.
+
+    Raises:
+        BundleRuntimeError: The network fails, or its output has the wrong type or shape.
+        BundleGoldenError: An answer differs; names the observation.
+    """
+    rows = [golden.observations[index : index + 1] for index in range(len(golden.observations))]
+    for name, method, shape, expected in (
+        ("action", network.act, metadata.action_shape, golden.actions),
+        ("distribution", network.distribution, metadata.distribution_shape, golden.distribution),
+    ):
+        together, _ = method(golden.observations)
+        _check_form(name, together, expected.dtype, shape(len(rows)))
+        _compare(name, together, expected)
+        for index, row in enumerate(rows):
+            alone, _ = method(row)
+            _check_form(name, alone, expected.dtype, shape(1))
+            _compare(name, alone, expected[index : index + 1], first=index)
+
+
+def _check_form(
+    name: str, found: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> None:
+    if found.dtype != dtype or found.shape != shape:
+        raise BundleRuntimeError(
+            f"the network gives {name} as {found.dtype} {found.shape} instead of {dtype} {shape}",
+            reason=BundleFault.MODEL_OUTPUT_INVALID,
+        )
+
+
+def _compare(name: str, found: NDArray[Any], expected: NDArray[Any], first: int = 0) -> None:
+    if expected.dtype == np.int64:
+        same = found == expected
+    else:
+        allowed = GOLDEN_TOLERANCE * np.maximum(1.0, np.abs(expected))
+        same = np.abs(found.astype(np.float64) - expected) <= allowed
+    if same.all():
+        return
+    row = int(np.argwhere(~same)[0][0])
+    raise BundleGoldenError(
+        f"golden observation {first + row} gives {name} {found[row].tolist()} "
+        f"instead of {expected[row].tolist()}",
+        reason=BundleFault.GOLDEN_MISMATCH,
+        metadata={"observation": str(first + row), "what": name},
+    )

@@ -1,0 +1,157 @@
+"""A bundle as a policy: verified, loaded, warmed up, proved on its golden observations."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tradewind.bundle import (
+    Bundle,
+    BundleFault,
+    BundleLimits,
+    BundleMetadata,
+    DiscreteSpace,
+    GoldenSet,
+    read_bundle,
+)
+from tradewind.errors import BundleError, BundleRuntimeError
+from tradewind.policy.golden import check_golden
+from tradewind.policy.network import TorchScriptNetwork
+from tradewind.policy.observation import ObservationReader
+from tradewind.policy.protocol import Action, PredictionInfo
+from tradewind.policy.sampling import ActionSampler, fresh_seed
+
+__all__ = ["TorchScriptPolicy"]
+
+
+class TorchScriptPolicy:
+    """The policy of a bundle, executed by TorchScript; an RLPolicy.
+
+    Args:
+        bundle: A verified bundle.
+
+    Raises:
+        BundleRuntimeError: policy.pt is not a scripted network.
+
+    Attributes:
+        metadata_json: metadata.json as published.
+        golden: Recorded observations and answers.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.metadata_json = bundle.metadata_json
+        self.golden: GoldenSet = bundle.golden
+        self._metadata = bundle.metadata
+        self._network = TorchScriptNetwork(bundle.policy_pt)
+        self._reader = ObservationReader(bundle.metadata.obs_space)
+        self._sampler = ActionSampler(bundle.metadata)
+        self._discrete = isinstance(bundle.metadata.action_space, DiscreteSpace)
+
+    @classmethod
+    def load_bundle(cls, path: Path | str, limits: BundleLimits | None = None) -> Self:
+        """Verifies, loads and warms up a bundle and checks its golden answers.
+
+        Args:
+            path: `<store>/<policy>/<version>`.
+            limits: Largest files accepted.
+
+        Raises:
+            BundleError: The bundle must not be used; `reason` and message name the cause.
+            VersionNotFoundError: There is no such folder.
+            StorageError: The file system failed; the bundle may be good.
+        """
+        bundle = read_bundle(path, limits)
+        try:
+            policy = cls(bundle)
+            policy.warm_up()
+            check_golden(policy._network, bundle.metadata, bundle.golden)
+        except BundleError as problem:
+            raise type(problem)(
+                f"bundle {bundle.metadata.name}/{bundle.metadata.version} is refused: {problem}",
+                reason=problem.reason,
+                metadata=problem.metadata,
+            ) from None
+        return policy
+
+    @property
+    def metadata(self) -> BundleMetadata:
+        """What the bundle says about itself."""
+        return self._metadata
+
+    @property
+    def runtime(self) -> str:
+        """What executes the network."""
+        return self._network.runtime
+
+    def warm_up(self) -> None:
+        """Runs the network until its first, slow calls are over."""
+        self._network.warm_up(self.golden.observations)
+
+    def predict(
+        self,
+        observation: ArrayLike,
+        *,
+        deterministic: bool = True,
+        seed: int | None = None,
+        with_distribution: bool = False,
+    ) -> tuple[Action, PredictionInfo]:
+        """The action for one observation; see RLPolicy."""
+        rows = self._reader.one(observation)
+        actions, info = self._answer(rows, deterministic, seed, with_distribution)
+        if with_distribution:
+            info["distribution"] = info["distribution"][0]
+        action: Action = int(actions[0]) if self._discrete else actions[0]
+        return action, info
+
+    def predict_batch(
+        self,
+        observations: ArrayLike,
+        *,
+        deterministic: bool = True,
+        seed: int | None = None,
+        with_distribution: bool = False,
+    ) -> tuple[NDArray[Any], PredictionInfo]:
+        """The actions for N observations in one pass; see RLPolicy."""
+        rows = self._reader.batch(observations)
+        return self._answer(rows, deterministic, seed, with_distribution)
+
+    def _answer(
+        self,
+        rows: NDArray[np.float32],
+        deterministic: bool,
+        seed: int | None,
+        with_distribution: bool,
+    ) -> tuple[NDArray[Any], PredictionInfo]:
+        parameters: NDArray[np.float32] | None = None
+        if deterministic:
+            actions, elapsed = self._network.act(rows)
+        else:
+            parameters, elapsed = self._network.distribution(rows)
+            _check_finite(parameters, "distribution")
+            seed = fresh_seed() if seed is None else seed
+            actions = self._sampler.sample(parameters, seed)
+        if not self._discrete:
+            _check_finite(actions, "action")
+        info: PredictionInfo = {
+            "model_compute_ns": elapsed,
+            "version": self._metadata.version,
+            "bundle_sha256": self._metadata.sha256,
+        }
+        if not deterministic:
+            assert seed is not None
+            info["seed"] = seed
+        if with_distribution:
+            if parameters is None:
+                parameters, _ = self._network.distribution(rows)
+            info["distribution"] = parameters
+        return actions, info
+
+
+def _check_finite(values: NDArray[Any], name: str) -> None:
+    """A network may overflow on a finite observation; that must not become an order."""
+    if not np.isfinite(values).all():
+        raise BundleRuntimeError(
+            f"the network gives a NaN or infinite {name} for this observation",
+            reason=BundleFault.MODEL_OUTPUT_INVALID,
+        )
