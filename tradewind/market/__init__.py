@@ -6,6 +6,7 @@ from tradewind.market.features import FeatureSpec
 from tradewind.market.loading import load_bars
 from tradewind.market.pipeline import FeaturePipeline
 from tradewind.market.sample import SAMPLE_SYMBOLS, load_sample
+from tradewind.market.terms import TradingTerms
 
 __all__ = [
     "SAMPLE_SYMBOLS",
@@ -16,6 +17,7 @@ __all__ = [
     "FeatureSpec",
     "Gap",
     "PositionState",
+    "TradingTerms",
     "load_bars",
     "load_sample",
     "split_bars",

@@ -1,13 +1,11 @@
-"""What servers and clients share on the wire: bootstrap, errors, metrics, codecs, clients."""
+"""What servers and clients share on the wire: bootstrap, errors, metrics, codecs, clients.
+
+The codec of the risk service and the clients are imported by their own names: they bring the
+compiled risk kernels along, which the inference service does without.
+"""
 
 from tradewind.rpc.command import Flag, run_service
 from tradewind.rpc.process import ServiceProcess
-from tradewind.rpc.risk_codec import (
-    risk_inputs_from_message,
-    risk_inputs_to_message,
-    risk_report_from_message,
-    risk_report_to_message,
-)
 from tradewind.rpc.server import RpcServer, ServerSettings
 from tradewind.rpc.status import error_from_rpc, status_from_error
 
@@ -17,10 +15,6 @@ __all__ = [
     "ServerSettings",
     "ServiceProcess",
     "error_from_rpc",
-    "risk_inputs_from_message",
-    "risk_inputs_to_message",
-    "risk_report_from_message",
-    "risk_report_to_message",
     "run_service",
     "status_from_error",
 ]

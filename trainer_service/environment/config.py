@@ -4,32 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from tradewind.settings import Settings
+from tradewind.market import TradingTerms
 
 __all__ = ["EnvironmentConfig"]
 
 
-class EnvironmentConfig(Settings):
+class EnvironmentConfig(TradingTerms):
     """How an episode trades, ends and rewards."""
-
-    initial_cash: float = Field(default=100_000.0, gt=0.0)
-    """Cash at the start of every episode, in the currency of the prices; the capital base."""
-
-    transaction_cost: float = Field(default=0.001, ge=0.0, le=0.1)
-    """Fraction of the traded notional, paid on every fill: a usual taker fee."""
-
-    slippage: float = Field(default=0.0002, ge=0.0, le=0.1)
-    """Fraction of the open price by which fills are worse."""
-
-    allow_short: bool = False
-    """Whether SELL goes short; without it, SELL goes flat."""
-
-    position_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Size of the position after BUY or SELL, as a fraction of equity."""
-
-    rebalance_threshold: float = Field(default=0.01, ge=0.0, le=0.5)
-    """Trades of a smaller fraction of equity are left out, unless they close the position: a
-    repeated BUY does not pay for rounding the position to size again."""
 
     episode_bars: int | None = Field(default=672, ge=2)
     """Steps of an episode (672 are two weeks of 30 minutes); None goes on to the last bar."""

@@ -81,11 +81,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
             features=FeaturePipeline(self.feature_spec).transform(self.bars),
         )
         self._rules = _trading_rules(self.config, self.feature_spec)
-        fraction = self.config.position_fraction
         self._targets = {
-            ACTION_SELL: (True, -fraction if self.config.allow_short else 0.0),
-            ACTION_HOLD: (False, 0.0),
-            ACTION_BUY: (True, fraction),
+            action: self.config.target(action) for action in (ACTION_SELL, ACTION_HOLD, ACTION_BUY)
         }
         self._open_seconds = self.bars.timestamps_ns / _NS_PER_SECOND
         self._close_seconds = self.bars.close_times_ns / _NS_PER_SECOND
@@ -150,7 +147,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         if self._ended:
             raise ConflictError("no episode is running: call reset() first")
         try:
-            trades, target = self._targets[operator.index(action)]
+            target = self._targets[operator.index(action)]
         except (KeyError, TypeError):
             raise InvalidInputError(
                 f"action must be {ACTION_SELL} (SELL), {ACTION_HOLD} (HOLD) or {ACTION_BUY} (BUY), "
@@ -162,8 +159,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
             self._market,
             self._rules,
             self._index,
-            trades,
-            target,
+            target is not None,
+            target or 0.0,
             observation,
         )
         self._index += 1

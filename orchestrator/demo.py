@@ -1,0 +1,216 @@
+"""The whole way once: train over gRPC, hot-load, replay held-out bars, risk-check, sum up."""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from orchestrator.baselines import BuyAndHold, RandomPolicy
+from orchestrator.execution import ExecutionAgent
+from orchestrator.picture import draw_replays
+from orchestrator.replay import ReplayResult, replay
+from orchestrator.summary import latency_table, performance_table, slo_verdict
+from tradewind.api.trainer.v1 import trainer_pb2
+from tradewind.errors import TradewindError, TrainingError, UnavailableError
+from tradewind.market import Bars, load_sample, split_bars
+from tradewind.rpc import ServiceProcess
+from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
+from tradewind.settings import read_yaml
+
+__all__ = ["main"]
+
+POLICY = "demo"
+SYMBOL = "BTC"
+RISK_POLICY = Path("config/risk_limits.yaml")
+TRAINING = Path("config/training/ppo_btc.yaml")
+LOAD_TIMEOUT_S = 30.0
+RANDOM_SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Clients of the three running services."""
+
+    trainer: TrainerClient
+    inference: InferenceClient
+    risk: RiskClient
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo from the root of the repository.
+
+    Returns:
+        0 when everything worked, 1 with a message otherwise.
+    """
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.demo", description=__doc__)
+    parser.add_argument("--training", type=Path, default=TRAINING, help="training configuration")
+    parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="where it writes")
+    options = parser.parse_args(arguments)
+    console = Console()
+    folder = options.output / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    try:
+        with contextlib.ExitStack() as stack:
+            run(console, start_services(console, folder, stack), options.training, folder)
+    except TradewindError as problem:
+        console.print(f"[bold red]demo failed:[/] {problem}", soft_wrap=True)
+        console.print(f"logs: {folder / 'logs'}")
+        return 1
+    return 0
+
+
+def start_services(console: Console, folder: Path, stack: contextlib.ExitStack) -> Stack:
+    """Starts the three services on free loopback ports; the stack stops them.
+
+    Raises:
+        UnavailableError: One of them did not start; the message has its log.
+    """
+    store = str(folder / "bundles")
+    commands = {
+        "trainer_service": ["--store", store, "--jobs", f"sqlite:///{folder / 'jobs.db'}"],
+        "inference_service": ["--store", store],
+        "risk_service": ["--policy", str(RISK_POLICY), "--database", f"sqlite:///{folder}/risk.db"],
+    }
+    addresses = {}
+    for module, flags in commands.items():
+        config = f"config/{module.removesuffix('_service')}.yaml"
+        listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        log = folder / "logs" / f"{module}.log"
+        process = ServiceProcess(module, ["--config", config, *listen, *flags], log=log)
+        stack.enter_context(process)
+        addresses[module] = process.address
+        console.print(
+            f"{module:18} on {process.address}, metrics http://{process.metrics_address}/metrics"
+        )
+    return Stack(
+        stack.enter_context(TrainerClient(addresses["trainer_service"])),
+        stack.enter_context(InferenceClient(addresses["inference_service"])),
+        stack.enter_context(RiskClient(addresses["risk_service"])),
+    )
+
+
+def run(console: Console, stack: Stack, training: Path, folder: Path) -> None:
+    """Trains, waits for the hot load, replays and prints the summary.
+
+    Raises:
+        TradewindError: A step failed; the message says which and why.
+    """
+    config, _ = read_yaml(training)
+    config["data"] = {"symbol": SYMBOL}
+    started = time.monotonic()
+    job = train(console, stack.trainer, config)
+    trained = time.monotonic()
+    wait_until_served(stack.inference, job.bundle_version)
+    loaded = time.monotonic()
+    console.print(
+        f"trained and published {POLICY} {job.bundle_version} in {trained - started:.0f} s; "
+        f"served {loaded - trained:.2f} s later"
+    )
+    held_out = split_bars(load_sample(SYMBOL), config["training_params"]["held_out_fraction"])[1]
+    agent = ExecutionAgent.for_policy(stack.inference, stack.risk, POLICY, job.bundle_version)
+    replays = replay_all(console, agent, held_out)
+    report = stack.inference.latency_reports(POLICY)[0]
+    picture = folder / "replay.png"
+    draw_replays(picture, f"{SYMBOL}, held-out bars: policy beside baselines", replays)
+    console.print()
+    console.print(latency_table(report, agent.decisions))
+    console.print(slo_verdict(report))
+    console.print()
+    console.print(performance_table(replays))
+    scores = [decision.risk.risk_score for decision in agent.decisions]
+    known = [score for score in scores if score is not None]
+    console.print(
+        f"risk score over the replay: highest {max(known):.2f} of 1; "
+        f"unknown on {len(scores) - len(known)} of {len(scores)} bars (too few values yet)"
+    )
+    console.print(f"\nbundle    {folder / 'bundles' / POLICY / job.bundle_version}")
+    console.print(f"picture   {picture}\nlogs      {folder / 'logs'}", soft_wrap=True)
+
+
+def train(
+    console: Console, trainer: TrainerClient, config: dict[str, Any]
+) -> trainer_pb2.TrainingJob:
+    """Starts a training and follows it with a progress bar.
+
+    Raises:
+        TrainingError: The job did not succeed.
+    """
+    job = trainer.start_training(POLICY, config)
+    updates = trainer.watch(job.job_id)
+    columns = (
+        TextColumn("{task.description:11}"),
+        BarColumn(bar_width=40),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[figures]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("queued", total=None, figures="")
+        for job in updates:
+            progress.update(
+                task,
+                description=job.progress.phase or "queued",
+                completed=job.progress.timesteps_done_count,
+                total=job.progress.timesteps_total_count or None,
+                figures=_figures(job),
+            )
+    if job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
+        state = trainer_pb2.TrainingJobState.Name(job.state).removeprefix("TRAINING_JOB_STATE_")
+        raise TrainingError(f"the training ended as {state}: {job.error}")
+    return job
+
+
+def wait_until_served(inference: InferenceClient, version: str) -> None:
+    """Waits for the inference service to have loaded a version of the policy.
+
+    Raises:
+        UnavailableError: It refused the version, or took too long.
+    """
+    deadline = time.monotonic() + LOAD_TIMEOUT_S
+    while time.monotonic() < deadline:
+        listing = inference.list_policies()
+        for served in listing.policy_versions:
+            if (served.policy, served.version) == (POLICY, version):
+                return
+        for refused in listing.quarantined_versions:
+            if (refused.policy, refused.version) == (POLICY, version):
+                raise UnavailableError(f"{version} was refused: {refused.reason}: {refused.detail}")
+        time.sleep(0.02)
+    raise UnavailableError(f"{version} was not loaded within {LOAD_TIMEOUT_S:.0f} s")
+
+
+def replay_all(console: Console, agent: ExecutionAgent, bars: Bars) -> dict[str, ReplayResult]:
+    """Replays the policy over gRPC, and the baselines on the same terms."""
+    started = time.monotonic()
+    warm_up = agent.warm_up_bars
+    policy = replay(bars, agent.terms, agent, warm_up_bars=warm_up)
+    seconds = time.monotonic() - started
+    console.print(
+        f"replayed {len(bars):,} held-out bars in {seconds:.0f} s, one Predict and one "
+        f"CalculateOnly a bar: {len(agent.decisions) / seconds:,.0f} bars/s"
+    )
+    hold, chance = BuyAndHold(agent.terms), RandomPolicy(agent.terms, RANDOM_SEED)
+    return {
+        "policy": policy,
+        "buy and hold": replay(bars, agent.terms, hold, warm_up_bars=warm_up),
+        "random": replay(bars, agent.terms, chance, warm_up_bars=warm_up),
+    }
+
+
+def _figures(job: trainer_pb2.TrainingJob) -> str:
+    figures = []
+    if job.progress.steps_per_second:
+        figures.append(f"{job.progress.steps_per_second:,.0f} steps/s")
+    if "risk_score" in job.metrics:
+        figures.append(f"risk score {job.metrics['risk_score']:.2f}")
+    return "  ".join(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

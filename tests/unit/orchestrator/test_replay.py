@@ -1,0 +1,92 @@
+"""A replay bar by bar is the training environment, to the last bit."""
+
+import numpy as np
+import pytest
+
+from orchestrator import Ledger, replay
+from orchestrator.baselines import BuyAndHold, RandomPolicy
+from tradewind.errors import MarketDataError
+from tradewind.market import Account, Bar, FeaturePipeline, FeatureSpec, TradingTerms, load_sample
+from tradewind.risk import RiskInputs
+from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+
+BAR_COUNT = 1_000
+
+
+class Recorder:
+    """Draws actions like RandomPolicy and keeps what it saw."""
+
+    def __init__(self, terms: TradingTerms, actions: list[int]) -> None:
+        self._terms = terms
+        self._actions = iter(actions)
+        self._pipeline = FeaturePipeline(FeatureSpec())
+        self.observations: list[np.ndarray] = []
+        self.inputs: list[RiskInputs] = []
+
+    def update(self, bar: Bar) -> None:
+        self._pipeline.update(bar)
+
+    def decide(self, account: Account, ledger: Ledger) -> float | None:
+        self.observations.append(self._pipeline.observation(account.position))
+        self.inputs.append(ledger.risk_inputs(account))
+        return self._terms.target(next(self._actions))
+
+
+@pytest.mark.parametrize("allow_short", [False, True])
+def test_replay_with_the_actions_of_an_episode_gives_its_bits(allow_short: bool) -> None:
+    bars = load_sample("ETH").slice(3_000, 3_000 + BAR_COUNT)
+    config = EnvironmentConfig(
+        episode_bars=None, random_start=False, allow_short=allow_short, min_equity_fraction=0.0
+    )
+    env = IntradayTradingEnv(bars, config)
+    step_count = BAR_COUNT - env.feature_spec.lookback
+    actions = np.random.default_rng(1).integers(0, 3, step_count).tolist()
+
+    recorder = Recorder(config, actions)
+    result = replay(bars, config, recorder, warm_up_bars=env.feature_spec.lookback)
+
+    observation, info = env.reset()
+    equity = [info["equity"]]
+    for step, action in enumerate(actions):
+        assert recorder.observations[step].tobytes() == observation.tobytes()
+        if step % 50 == 0:
+            assert_same_inputs(recorder.inputs[step], env.risk_inputs())
+        observation, _, terminated, truncated, info = env.step(action)
+        assert not terminated
+        equity.append(info["equity"])
+    assert truncated
+    assert result.equity.tobytes() == np.array(equity).tobytes()
+    assert result.trade_count == len(env.risk_inputs().trade_notionals)
+    assert result.fees_paid == env.account.fees_paid
+
+
+def assert_same_inputs(ours: RiskInputs, theirs: RiskInputs) -> None:
+    for name in RiskInputs.__dataclass_fields__:
+        left, right = getattr(ours, name), getattr(theirs, name)
+        if isinstance(left, np.ndarray):
+            assert left.tobytes() == right.tobytes(), name
+        else:
+            assert left == right, name
+
+
+def test_replay_with_buy_and_hold_follows_the_price_less_its_costs() -> None:
+    bars = load_sample("BTC").slice(0, 400)
+    terms = TradingTerms()
+    result = replay(bars, terms, BuyAndHold(terms), warm_up_bars=10)
+    paid = bars.open[10] * (1.0 + terms.slippage) * (1.0 + terms.transaction_cost)
+    assert result.total_return == pytest.approx(bars.close[-1] / paid - 1.0, rel=1e-12)
+    assert result.trade_count == 1
+
+
+def test_replay_with_the_same_seed_repeats_itself() -> None:
+    bars = load_sample("BTC").slice(0, 400)
+    terms = TradingTerms()
+    runs = [replay(bars, terms, RandomPolicy(terms, seed), warm_up_bars=10) for seed in (1, 1, 2)]
+    assert runs[0].equity.tobytes() == runs[1].equity.tobytes()
+    assert runs[0].equity.tobytes() != runs[2].equity.tobytes()
+
+
+def test_replay_with_fewer_bars_than_the_warm_up_says_so() -> None:
+    terms = TradingTerms()
+    with pytest.raises(MarketDataError, match="5 bars are too few: the warm-up takes 6"):
+        replay(load_sample("BTC").slice(0, 5), terms, BuyAndHold(terms), warm_up_bars=6)
