@@ -86,7 +86,6 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         }
         self._open_seconds = self.bars.timestamps_ns / _NS_PER_SECOND
         self._close_seconds = self.bars.close_times_ns / _NS_PER_SECOND
-        self._close_seconds.setflags(write=False)
         self._day_start = _first_bar_of_day(self.bars)
         self._average_daily_volume = _average_daily_volume(self.bars)
 
@@ -185,10 +184,10 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
     def risk_inputs(self) -> RiskInputs:
         """The running episode as the risk calculators see it, up to the close of the present bar.
 
-        Arrays are read-only views that stay as they are while the episode goes on. The day is that
-        of UTC, and the value at midnight is the first of the new one. Average daily volume is that
-        of the last seven days, absent until the bars go back so far. There are no order flows, and
-        so no price changes to relate them to.
+        Nothing is copied: the arrays are views for reading, and stay as they are while this episode
+        and later ones go on. The day is that of UTC, and the value at midnight is the first of the
+        new one. Average daily volume is that of the last seven days, absent until the bars go back
+        so far. There are no order flows, and so no price changes to relate them to.
         """
         step = self._index - self._start
         now = float(self._close_seconds[self._index])
@@ -196,11 +195,11 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         average_daily_volume = float(self._average_daily_volume[self._index])
         quantity = self.account.quantity
         return RiskInputs(
-            portfolio_values=_read_only(self._values[: step + 1]),
+            portfolio_values=self._values[: step + 1],
             timestamps=self._close_seconds[self._start : self._index + 1],
             start_of_day_value=float(self._values[day_start]),
-            trade_timestamps=_read_only(self._trade_seconds[: self._trade_count]),
-            trade_notionals=_read_only(self._trade_notionals[: self._trade_count]),
+            trade_timestamps=self._trade_seconds[: self._trade_count],
+            trade_notionals=self._trade_notionals[: self._trade_count],
             capital_base=self.config.initial_cash,
             positions=(Position(self.symbol, quantity, self.account.mark_price),)
             if quantity
@@ -266,8 +265,3 @@ def _average_daily_volume(bars: Bars) -> FloatArray:
     volumes = (cumulative[1:] - cumulative[before]) / _ADV_DAYS
     volumes[bars.close_times_ns - window_ns < bars.timestamps_ns[0]] = np.nan
     return volumes
-
-
-def _read_only(view: FloatArray) -> FloatArray:
-    view.setflags(write=False)
-    return view

@@ -1,0 +1,143 @@
+"""TrainerAgent: from an environment to a published bundle."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+
+from tradewind.bundle import BundleStore, PublishedBundle
+from tradewind.errors import StoppedByRiskError
+from tradewind.risk import ProductionRiskAdvisor, RiskInputs
+from trainer_service.algorithms import find_algorithm
+from trainer_service.callbacks import LatestMetrics, ProgressCallback, RiskAwareCallback
+from trainer_service.config import TrainingConfig, parse_training_config
+from trainer_service.draft import make_draft
+from trainer_service.export import build_network, script_policy
+from trainer_service.progress import (
+    ProgressListener,
+    ProgressReporter,
+    TrainingPhase,
+)
+from trainer_service.workspace import Workspace
+
+__all__ = ["TrainerAgent", "create_trainer_agent"]
+
+
+def create_trainer_agent(config: TrainingConfig | Mapping[str, Any]) -> "TrainerAgent":
+    """Makes a trainer from a configuration.
+
+    Args:
+        config: `algorithm`, `algo_params`, `training_params`, `risk_config`, `policy`, `store`;
+            TrainingConfig says what each may be.
+
+    Raises:
+        SettingsError: A key is unknown, missing, of the wrong type or out of range, or the risk
+            policy is refused; every violation names its key and what is allowed.
+    """
+    values = config.model_dump() if isinstance(config, TrainingConfig) else config
+    return TrainerAgent(parse_training_config(values, TrainingConfig))
+
+
+class TrainerAgent:
+    """Trains one policy and publishes it as a bundle.
+
+    Args:
+        config: A configuration that `parse_training_config` gave.
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+
+    def run(
+        self, env: gymnasium.Env[Any, Any], on_progress: ProgressListener = lambda _: None
+    ) -> Path:
+        """Trains in an environment; see `train`.
+
+        Returns:
+            Folder of the published bundle.
+        """
+        return self.train(env, on_progress).path
+
+    def train(
+        self, env: gymnasium.Env[Any, Any], on_progress: ProgressListener = lambda _: None
+    ) -> PublishedBundle:
+        """Trains in an environment, evaluates on its held-out bars, and publishes the bundle.
+
+        An IntradayTradingEnv says what to trade and how: it is copied onto the bars before the
+        held-out ones, and is itself never stepped. Any other environment with Box observations of
+        float32 is trained in as it is; it has no bars, so nothing can be held out.
+
+        Args:
+            env: The environment.
+            on_progress: Called at every phase and at most five times a second while training.
+
+        Raises:
+            TrainingError: The environment does not fit the configuration, or the training
+                diverged.
+            ExportError: The model cannot become a bundle; found before it is trained, unless the
+                trained network differs from the model.
+            StoppedByRiskError: The risk score stayed over the early-stop threshold.
+            StorageError: The store cannot be written.
+        """
+        config = self.config
+        reporter = ProgressReporter(on_progress, config.training_params.total_timesteps)
+        reporter.enter(TrainingPhase.PREPARING)
+        with _torch_threads(config.training_params.torch_threads):
+            workspace = Workspace.prepare(env, config)
+            model = self._build_model(workspace)
+            script_policy(build_network(model)[0])
+            self._learn(model, reporter)
+            draft = make_draft(model, workspace, config, reporter)
+        reporter.enter(TrainingPhase.PUBLISHING)
+        return BundleStore(config.store).publish(draft)
+
+    def _build_model(self, workspace: Workspace) -> BaseAlgorithm:
+        training = self.config.training_params
+        return find_algorithm(self.config.algorithm).build(
+            self.config.algo_params,
+            workspace.training_env,
+            seed=training.seed,
+            device=training.device,
+            total_timesteps=training.total_timesteps,
+        )
+
+    def _learn(self, model: BaseAlgorithm, reporter: ProgressReporter) -> None:
+        metrics = LatestMetrics()
+        model.set_logger(Logger(folder=None, output_formats=[metrics]))
+        risk = self._risk_callback()
+        callbacks: list[BaseCallback] = [] if risk is None else [risk]
+        callbacks.append(ProgressCallback(reporter, metrics))
+        reporter.enter(TrainingPhase.TRAINING)
+        model.learn(self.config.training_params.total_timesteps, callback=callbacks)
+        if risk is not None and risk.stop_reason:
+            raise StoppedByRiskError(risk.stop_reason)
+
+    def _risk_callback(self) -> RiskAwareCallback | None:
+        risk = self.config.risk_config
+        if not risk.enabled:
+            return None
+        advisor = ProductionRiskAdvisor(risk.policy_yaml)
+        advisor.report(RiskInputs())  # compiles the kernels, which is no part of training's speed
+        return RiskAwareCallback(
+            advisor,
+            penalty_weight=risk.penalty_weight,
+            early_stop_threshold=risk.early_stop_threshold,
+            early_stop_patience=risk.early_stop_patience,
+        )
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Limits torch to some threads inside the block; the setting is one of the whole process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

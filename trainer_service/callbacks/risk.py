@@ -1,0 +1,150 @@
+"""Risk in the reward: the production calculators on every step of every environment."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+
+from tradewind.errors import TrainingError
+from tradewind.risk import ProductionRiskAdvisor, RiskInputs, RiskReport
+
+__all__ = ["RiskAwareCallback"]
+
+
+class RiskAwareCallback(BaseCallback):
+    """Subtracts a risk penalty from every reward and stops a training that stays too risky.
+
+    After each step the account of every environment (its `risk_inputs()`) goes through the
+    production calculators, and `penalty_weight` × penalty is subtracted from its reward before
+    Stable-Baselines3 stores it, so that the penalised reward is what is learnt from. With a
+    VecNormalize the penalty is in units of the raw reward; the normalisation keeps the scale of
+    the rewards without penalty. Episode returns in the log are without penalty.
+
+    An environment is judged while every limit of the policy can be checked. The training stops
+    once the mean risk score of the judged environments has been above `early_stop_threshold` for
+    `early_stop_patience` consecutive environment steps. Steps on which no environment can be
+    judged, such as those at the start of an episode when the windows still fill, neither add to
+    that count nor end it; when `early_stop_patience` of them follow each other, the limits can
+    never be checked and the training fails. A step whose penalty is unknown keeps its reward and
+    counts in `risk/unknown_penalties`.
+
+    Logged: `risk/score` and `risk/penalty` (means over steps and environments since the last dump),
+    `risk/steps_over_threshold`, `risk/unknown_penalties`.
+
+    Args:
+        risk_advisor: The production calculators under a risk policy.
+        penalty_weight: Factor on the penalty, which is 1 when the limits are just reached.
+        early_stop_threshold: Risk score from 0 to 1; None never stops.
+        early_stop_patience: Consecutive environment steps (as Stable-Baselines3 counts them, over
+            all environments) above the threshold that stop the training.
+
+    Attributes:
+        stop_reason: Why the training was stopped; empty while it was not.
+
+    Raises:
+        TrainingError: While learning, when the rewards or the accounts cannot be reached, or the
+            limits can never be checked.
+    """
+
+    def __init__(
+        self,
+        risk_advisor: ProductionRiskAdvisor,
+        penalty_weight: float = 0.1,
+        early_stop_threshold: float | None = 0.8,
+        early_stop_patience: int = 20_000,
+    ) -> None:
+        super().__init__()
+        self._advisor = risk_advisor
+        self._penalty_weight = penalty_weight
+        self._threshold = early_stop_threshold
+        self._patience = early_stop_patience
+        self._steps_over = 0
+        self._steps_unjudged = 0
+        self._unknown_penalties = 0
+        self.stop_reason = ""
+
+    def _on_step(self) -> bool:
+        reports = [self._advisor.report(inputs) for inputs in self._risk_inputs()]
+        penalties = np.array([np.nan if r.penalty is None else r.penalty for r in reports])
+        known = np.isfinite(penalties)
+        self._penalize(np.where(known, self._penalty_weight * penalties, 0.0))
+        self._unknown_penalties += int((~known).sum())
+        self.logger.record("risk/unknown_penalties", self._unknown_penalties)
+        for penalty in penalties[known]:
+            self.logger.record_mean("risk/penalty", float(penalty))
+        self._judge(reports)
+        return not self.stop_reason
+
+    def _risk_inputs(self) -> Sequence[RiskInputs]:
+        """The account of each environment after the step, before a reset that followed it."""
+        accounts: list[RiskInputs] = []
+        infos: Sequence[dict[str, Any]] = self.locals["infos"]
+        try:
+            present = self.training_env.env_method("risk_inputs")
+        except AttributeError as problem:
+            raise TrainingError(
+                f"risk-aware training needs environments with risk_inputs(): {problem}"
+            ) from problem
+        for inputs, info, done in zip(present, infos, self.locals["dones"], strict=True):
+            # A vectorised environment has already reset the one that is done.
+            if done and "final_risk_inputs" not in info:
+                raise TrainingError(
+                    "risk-aware training needs environments that put their last risk_inputs() "
+                    "into info['final_risk_inputs'] when an episode ends"
+                )
+            accounts.append(info["final_risk_inputs"] if done else inputs)
+        return accounts
+
+    def _penalize(self, deductions: NDArray[np.float64]) -> None:
+        """Subtracts from the rewards that the model is about to store, in place.
+
+        On-policy algorithms store the array of this step. Off-policy algorithms do too, unless
+        there is a VecNormalize: then they store its `old_reward`, the raw rewards.
+        """
+        rewards = self.locals.get("rewards")
+        if not isinstance(rewards, np.ndarray) or rewards.shape != deductions.shape:
+            raise TrainingError(
+                f"{type(self.model).__name__} does not show its rewards to callbacks: "
+                "the risk penalty would not be learnt"
+            )
+        statistics = self.model.get_vec_normalize_env()
+        if statistics is None:
+            rewards -= deductions.astype(rewards.dtype)
+            return
+        if statistics.old_reward.shape != deductions.shape:
+            raise TrainingError("VecNormalize does not keep raw rewards: they cannot be penalised")
+        statistics.old_reward = (statistics.old_reward - deductions).astype(np.float32)
+        rewards[:] = statistics.normalize_reward(statistics.old_reward)
+
+    def _judge(self, reports: Sequence[RiskReport]) -> None:
+        scores = [
+            report.risk_score
+            for report in reports
+            if report.risk_score is not None and not report.unchecked_limits
+        ]
+        if not scores:
+            self._steps_unjudged += len(reports)
+            if self._steps_unjudged >= self._patience:
+                raise TrainingError(
+                    f"for {self._steps_unjudged} steps limits could not be checked: "
+                    f"{_describe_unchecked(reports[0])}"
+                )
+            return
+        self._steps_unjudged = 0
+        score = sum(scores) / len(scores)
+        self.logger.record_mean("risk/score", score)
+        over = self._threshold is not None and score > self._threshold
+        self._steps_over = self._steps_over + len(reports) if over else 0
+        self.logger.record("risk/steps_over_threshold", self._steps_over)
+        if self._steps_over >= self._patience:
+            self.stop_reason = (
+                f"the mean risk score stayed above {self._threshold} for {self._steps_over} "
+                f"consecutive environment steps; it was {score:.3f} after {self.num_timesteps}"
+            )
+
+
+def _describe_unchecked(report: RiskReport) -> str:
+    reasons = [f"{metric}: {report.unavailable[metric]}" for metric in report.unchecked_limits]
+    return "; ".join(reasons) or "the risk policy has no limits"

@@ -1,0 +1,163 @@
+"""The configuration of a training: what `create_trainer_agent` and a job take."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from tradewind.bundle.names import POLICY_NAME_PATTERN
+from tradewind.errors import FieldViolation, SettingsError
+from tradewind.market import SAMPLE_SYMBOLS, FeatureSpec
+from tradewind.risk import RiskPolicy
+from tradewind.settings import Settings, parse_settings
+from trainer_service.algorithms import find_algorithm
+from trainer_service.environment import EnvironmentConfig
+
+__all__ = [
+    "DataConfig",
+    "JobConfig",
+    "RiskConfig",
+    "TrainingConfig",
+    "TrainingParams",
+    "parse_training_config",
+]
+
+_SOURCE = "training configuration"
+
+
+class TrainingParams(Settings):
+    """How long and in what a model learns, whatever its algorithm."""
+
+    total_timesteps: PositiveInt
+    """Environment steps in all, over every environment; rounded up to whole rollouts."""
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seeds weights, exploration and episodes."""
+
+    n_envs: int = Field(default=1, ge=1, le=1024)
+    """Environments stepped together."""
+
+    normalize_observations: bool = False
+    """Subtract the running mean and divide by the running deviation, in the bundle too."""
+
+    normalize_rewards: bool = False
+    """Divide rewards by the running deviation of the discounted return."""
+
+    clip_observations: PositiveFloat = 10.0
+    """Largest magnitude of a normalised observation."""
+
+    clip_rewards: PositiveFloat = 10.0
+    """Largest magnitude of a normalised reward."""
+
+    held_out_fraction: float | None = Field(default=0.2, gt=0.0, lt=1.0)
+    """Share of the bars, the latest ones, that training never sees and evaluation uses. None
+    holds nothing out and evaluates nothing: all that an environment without bars allows."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network learns; auto takes a GPU when there is one."""
+
+    torch_threads: int = Field(default=1, ge=1, le=256)
+    """Threads of one torch operation; small networks are fastest with one."""
+
+
+class RiskConfig(Settings):
+    """How the risk policy shapes the reward and ends a training."""
+
+    enabled: bool = False
+    """Whether it does; the held-out evaluation measures risk in any case."""
+
+    policy_yaml: Path = Path("config/risk_limits.yaml")
+    """The risk policy, as the risk service loads it."""
+
+    penalty_weight: float = Field(default=0.1, ge=0.0)
+    """Subtracted from each reward: this times the penalty, which is 1 at the limits."""
+
+    early_stop_threshold: float | None = Field(default=0.8, gt=0.0, le=1.0)
+    """Training stops when the risk score stays above this; None never stops it."""
+
+    early_stop_patience: PositiveInt = 20_000
+    """Consecutive environment steps above the threshold that stop the training. The default
+    outlasts the exploration of the shipped configurations."""
+
+
+class TrainingConfig(Settings):
+    """What `create_trainer_agent` takes."""
+
+    algorithm: str
+    """Name of the algorithm, e.g. DQN."""
+
+    algo_params: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the algorithm's Stable-Baselines3 class; those left out have its defaults."""
+
+    training_params: TrainingParams
+    """How long and in what it learns."""
+
+    risk_config: RiskConfig = RiskConfig()
+    """How risk takes part."""
+
+    policy: str = Field(default="policy", pattern=POLICY_NAME_PATTERN)
+    """Name of the policy to publish."""
+
+    store: Path = Path("bundles")
+    """The bundle store to publish to."""
+
+
+class DataConfig(Settings):
+    """The bars of a job: an embedded sample, or a file of the user."""
+
+    symbol: str | None = None
+    """An embedded sample; or, beside `path`, what the file's bars are of."""
+
+    path: Path | None = None
+    """A .csv, .csv.gz or .parquet file of bars."""
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.path is None and self.symbol not in SAMPLE_SYMBOLS:
+            raise ValueError(
+                f"without a path, symbol must be one of {', '.join(SAMPLE_SYMBOLS)}, "
+                f"not {self.symbol!r}"
+            )
+        return self
+
+
+class JobConfig(TrainingConfig):
+    """What a training job takes: a training, its bars and its environment."""
+
+    data: DataConfig = DataConfig(symbol="BTC")
+    """The bars."""
+
+    environment: EnvironmentConfig = EnvironmentConfig()
+    """How an episode trades, ends and rewards."""
+
+    features: FeatureSpec | None = None
+    """What an observation is made of; by default for bars of this length."""
+
+
+ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
+
+
+def parse_training_config(values: Mapping[str, Any], model: type[ConfigT]) -> ConfigT:
+    """Checks a configuration as far as that is possible before training, and fills in defaults.
+
+    Args:
+        values: The configuration as given.
+        model: TrainingConfig or JobConfig.
+
+    Raises:
+        SettingsError: A key is unknown, missing, of the wrong type or out of range, values
+            contradict each other, the risk policy is refused, or there is no such device; every
+            violation names its key.
+    """
+    config = parse_settings(values, model, source=_SOURCE)
+    training = config.training_params
+    parameters = find_algorithm(config.algorithm).complete(
+        config.algo_params, training.n_envs, training.total_timesteps
+    )
+    if training.device == "cuda" and not torch.cuda.is_available():
+        violation = FieldViolation("training_params.device", "no CUDA device on this machine")
+        raise SettingsError(f"{_SOURCE} is refused", [violation])
+    RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+    return config.model_copy(update={"algo_params": parameters})

@@ -1,0 +1,139 @@
+"""From a trained model to the draft of its bundle."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from tradewind.bundle import (
+    ActionSpace,
+    BoxSpace,
+    BundleDraft,
+    DiscreteSpace,
+    FeatureRecord,
+    GoldenSet,
+    RiskRecord,
+    TrainingRecord,
+)
+from tradewind.errors import ExportError
+from tradewind.policy import GOLDEN_TOLERANCE, TorchScriptNetwork, measure_latency
+from tradewind.risk import RiskPolicy
+from trainer_service.config import RiskConfig, TrainingConfig
+from trainer_service.evaluation import evaluate, record_observations
+from trainer_service.export import build_network, script_policy, serialize, verify_policy
+from trainer_service.progress import ProgressReporter, TrainingPhase
+from trainer_service.provenance import git_revision, library_versions
+from trainer_service.workspace import Workspace
+
+__all__ = ["make_draft"]
+
+_OBSERVATIONS_WITHOUT_BARS = 1_000
+_GOLDEN_OBSERVATIONS = 256
+
+
+def make_draft(
+    model: BaseAlgorithm, workspace: Workspace, config: TrainingConfig, reporter: ProgressReporter
+) -> BundleDraft:
+    """Evaluates and exports a trained model.
+
+    Raises:
+        ExportError: The exported network differs from the model, or is not finite.
+    """
+    layers, distribution = build_network(model)
+    script = script_policy(layers)
+    policy_pt = serialize(script)
+    network = TorchScriptNetwork(policy_pt)
+
+    reporter.enter(TrainingPhase.EVALUATING)
+    seed = config.training_params.seed
+    if workspace.held_out_env is not None:
+        figures, observations = evaluate(workspace.held_out_env, network, seed)
+    else:
+        figures = {}
+        observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
+
+    reporter.enter(TrainingPhase.EXPORTING)
+    verify_policy(script, model, observations)
+    golden = _golden_set(network, observations)
+    return BundleDraft(
+        name=config.policy,
+        algo=f"SB3-{config.algorithm}",
+        policy_pt=policy_pt,
+        golden=golden,
+        obs_space=_box_space(model.observation_space),
+        action_space=_action_space(model.action_space),
+        distribution=distribution,
+        features=_feature_record(workspace),
+        risk=_risk_record(config.risk_config),
+        training=_training_record(model, workspace, config),
+        evaluation=figures,
+        slo=measure_latency(network, golden.observations),
+    )
+
+
+def _golden_set(network: TorchScriptNetwork, observations: NDArray[np.float32]) -> GoldenSet:
+    """Observations spread evenly over those given, and what the network says to them.
+
+    A discrete action that rounding could turn is left out: another runtime, or another batch size,
+    may add up a layer in another order.
+    """
+    distribution, _ = network.distribution(observations)
+    decided = np.ones(len(observations), dtype=bool)
+    if distribution.ndim == 2:
+        ranked = np.sort(distribution, axis=1)
+        scale = np.maximum(1.0, np.abs(ranked[:, -1]))
+        decided = ranked[:, -1] - ranked[:, -2] > GOLDEN_TOLERANCE * scale
+    candidates = np.flatnonzero(decided)
+    if not len(candidates):
+        raise ExportError(
+            "the policy prefers no action to another on any held-out observation; "
+            "it has learnt nothing that a bundle could be checked by"
+        )
+    places = np.linspace(0, len(candidates) - 1, min(_GOLDEN_OBSERVATIONS, len(candidates)))
+    chosen = np.ascontiguousarray(observations[candidates[places.astype(np.int64)]])
+    return GoldenSet(chosen, network.act(chosen)[0], network.distribution(chosen)[0])
+
+
+def _box_space(space: spaces.Space[Any]) -> BoxSpace:
+    assert isinstance(space, spaces.Box)
+    return BoxSpace.from_bounds(space.shape, space.low, space.high)
+
+
+def _action_space(space: spaces.Space[Any]) -> ActionSpace:
+    if isinstance(space, spaces.Discrete):
+        return DiscreteSpace(n=int(space.n))
+    return _box_space(space)
+
+
+def _feature_record(workspace: Workspace) -> FeatureRecord | None:
+    if workspace.trading_env is None:
+        return None
+    spec = workspace.trading_env.feature_spec
+    return FeatureRecord(spec=spec.model_dump(mode="json"), digest=spec.digest)
+
+
+def _risk_record(risk: RiskConfig) -> RiskRecord | None:
+    if not risk.enabled:
+        return None
+    policy = RiskPolicy.from_yaml(risk.policy_yaml)
+    return RiskRecord(
+        policy_digest=policy.digest(),
+        limits={metric: limit.limit for metric, limit in policy.limits.items()},
+        penalty_weight=risk.penalty_weight,
+        early_stop_threshold=risk.early_stop_threshold,
+    )
+
+
+def _training_record(
+    model: BaseAlgorithm, workspace: Workspace, config: TrainingConfig
+) -> TrainingRecord:
+    return TrainingRecord(
+        timesteps=model.num_timesteps,
+        seed=config.training_params.seed,
+        data_digest=None if workspace.bars is None else workspace.bars.digest,
+        libraries=library_versions(),
+        git_revision=git_revision(),
+        config=config.model_dump(mode="json"),
+    )

@@ -1,0 +1,83 @@
+"""Scripting, serialising and proving a policy network."""
+
+import copy
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch.jit import ScriptModule
+
+from tradewind.errors import ExportError
+from trainer_service.export.network import PolicyNetwork
+
+__all__ = ["script_policy", "serialize", "verify_policy"]
+
+CONTINUOUS_ACTION_TOLERANCE = 1e-5
+
+
+def script_policy(network: PolicyNetwork) -> ScriptModule:
+    """Scripts a copy of a network on the CPU, its weights detached from training.
+
+    Raises:
+        ExportError: TorchScript cannot express the network, such as a custom feature extractor.
+    """
+    detached = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+    try:
+        with _torchscript_deprecation_ignored():
+            return torch.jit.script(detached)
+    except (RuntimeError, ValueError, torch.jit.frontend.NotSupportedError) as problem:
+        raise ExportError(f"the network cannot be scripted: {problem}") from problem
+
+
+def serialize(script: ScriptModule) -> bytes:
+    """The bytes of policy.pt."""
+    buffer = io.BytesIO()
+    with _torchscript_deprecation_ignored():
+        torch.jit.save(script, buffer)
+    return buffer.getvalue()
+
+
+def verify_policy(
+    script: ScriptModule, model: BaseAlgorithm, observations: NDArray[np.float32]
+) -> None:
+    """Proves that a scripted policy acts as the model it was made from.
+
+    Args:
+        script: The scripted policy.
+        model: The model, with its VecNormalize, if it has one.
+        observations: Observations as the environment gives them. Shape: [N, *shape].
+
+    Raises:
+        ExportError: A discrete action differs, or a continuous one by more than 1e-5.
+    """
+    statistics = model.get_vec_normalize_env()
+    inputs = observations if statistics is None else statistics.normalize_obs(observations)
+    assert isinstance(inputs, np.ndarray)
+    expected, _ = model.predict(inputs, deterministic=True)
+    with torch.inference_mode():
+        actions = script(torch.from_numpy(observations)).numpy()
+    if np.issubdtype(expected.dtype, np.integer):
+        wrong = actions != expected
+    else:
+        wrong = ~(np.abs(actions - expected) <= CONTINUOUS_ACTION_TOLERANCE)
+    if wrong.any():
+        row = int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
+        raise ExportError(
+            f"the exported policy differs from the model on {int(wrong.sum())} of {wrong.size} "
+            f"action values; first at observation {row}: {actions[row]} instead of {expected[row]}"
+        )
+
+
+@contextmanager
+def _torchscript_deprecation_ignored() -> Iterator[None]:
+    """Upstream deprecates TorchScript; the bundle format is TorchScript and torch is pinned."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning
+        )
+        yield

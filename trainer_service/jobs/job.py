@@ -1,0 +1,60 @@
+"""A training job: what the store keeps and what callers see."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from trainer_service.progress import TrainingProgress
+
+__all__ = ["ENDED_STATES", "JobState", "TrainingJob"]
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    STOPPED_BY_RISK = "STOPPED_BY_RISK"
+
+
+ENDED_STATES = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """One job at one moment.
+
+    Attributes:
+        job_id: Its name.
+        policy: Name of the policy to publish.
+        config_json: The configuration as accepted, defaults filled in.
+        state: Where it is in its life.
+        progress: Its latest report.
+        bundle_version: Version of the published bundle; empty before that.
+        bundle_sha256: Digest of the bundle's network; empty before that.
+        error: Why it failed or stopped; empty otherwise.
+        created_at: Seconds since the epoch.
+        started_at: Seconds since the epoch; 0 before that.
+        ended_at: Seconds since the epoch; 0 before that.
+        request_id: The request that started it; None when it had no id.
+    """
+
+    job_id: str
+    policy: str
+    config_json: str
+    state: JobState = JobState.QUEUED
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
+    bundle_version: str = ""
+    bundle_sha256: str = ""
+    error: str = ""
+    created_at: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    request_id: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """The state will not change again."""
+        return self.state in ENDED_STATES

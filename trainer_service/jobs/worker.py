@@ -1,0 +1,92 @@
+"""The process of one job: `python -m trainer_service.jobs.worker EVENTS_FD < config.json`."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from types import FrameType
+from typing import BinaryIO, NoReturn
+
+from tradewind.errors import StoppedByRiskError, TradewindError
+from trainer_service.jobs.messages import JobFailed, JobProgress, JobSucceeded, WorkerEvent
+from trainer_service.progress import TrainingProgress
+
+__all__ = ["main"]
+
+_GRACE_S = 10.0
+
+
+class _Events:
+    """The stream that the service reads."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def send(self, event: WorkerEvent) -> None:
+        self._file.write(event.model_dump_json().encode() + b"\n")
+        self._file.flush()
+
+    def send_progress(self, progress: TrainingProgress) -> None:
+        self.send(JobProgress(progress=progress))
+
+
+def main() -> int:
+    """Trains as standard input says and reports to the file descriptor in the argument.
+
+    Returns:
+        The exit code: 0 when the bundle is published, 1 when the training failed.
+    """
+    signal.signal(signal.SIGTERM, _unwind)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    events_fd = int(sys.argv[1])
+    os.set_inheritable(events_fd, False)
+    config_json = sys.stdin.buffer.readline()
+    threading.Thread(target=_end_with_the_service, name="service-watch", daemon=True).start()
+    with os.fdopen(events_fd, "wb") as file:
+        return _train(config_json, _Events(file))
+
+
+def _train(config_json: bytes, events: _Events) -> int:
+    # Imported here so that the signal handler and the watch are in place before the heavy
+    # libraries load.
+    from trainer_service.agent import TrainerAgent
+    from trainer_service.config import JobConfig, parse_training_config
+    from trainer_service.workspace import make_environment
+
+    try:
+        config = parse_training_config(json.loads(config_json), JobConfig)
+        bundle = TrainerAgent(config).train(make_environment(config), events.send_progress)
+    except TradewindError as problem:
+        stopped = isinstance(problem, StoppedByRiskError)
+        events.send(JobFailed(stopped_by_risk=stopped, error=str(problem)))
+        return 1
+    except Exception as problem:
+        traceback.print_exc()
+        error = f"{type(problem).__name__}: {problem}"
+        events.send(JobFailed(stopped_by_risk=False, error=error))
+        return 1
+    metadata = bundle.metadata
+    events.send(JobSucceeded(bundle_version=metadata.version, bundle_sha256=metadata.sha256))
+    return 0
+
+
+def _unwind(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leaves through every `finally`, so that a half-published bundle is removed."""
+    raise SystemExit(128 + number)
+
+
+def _end_with_the_service() -> None:
+    """Standard input ends when the service does; nobody is left to report to."""
+    # Not sys.stdin: its lock, held by a daemon thread, would abort the interpreter's own end.
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

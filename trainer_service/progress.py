@@ -1,0 +1,99 @@
+"""How far a training is: what it reports while it runs."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from tradewind.settings import Settings
+
+__all__ = ["ProgressListener", "ProgressReporter", "TrainingPhase", "TrainingProgress"]
+
+
+class TrainingPhase(StrEnum):
+    """What a training is doing."""
+
+    PREPARING = "preparing"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    EXPORTING = "exporting"
+    PUBLISHING = "publishing"
+
+
+class TrainingProgress(Settings):
+    """One report.
+
+    Attributes:
+        phase: What is being done.
+        timesteps_done: Environment steps taken; ends above the total when the algorithm collects
+            whole rollouts.
+        timesteps_total: Environment steps asked for.
+        steps_per_second: Mean rate since training began; 0 before that.
+        elapsed_s: Seconds since the run began.
+        metrics: Latest figures by name, e.g. "risk/score". Finite numbers only.
+    """
+
+    phase: TrainingPhase = TrainingPhase.PREPARING
+    timesteps_done: int = 0
+    timesteps_total: int = 0
+    steps_per_second: float = 0.0
+    elapsed_s: float = 0.0
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+ProgressListener = Callable[[TrainingProgress], None]
+
+_REPORT_INTERVAL_S = 0.2
+
+
+class ProgressReporter:
+    """Turns what a run does into reports, at most five a second while it trains.
+
+    Args:
+        listener: Called with every report, on the thread that trains.
+        timesteps_total: Environment steps asked for.
+    """
+
+    def __init__(self, listener: ProgressListener, timesteps_total: int) -> None:
+        self._listener = listener
+        self._started = time.monotonic()
+        self._training_started = self._started
+        self._last_report = -math.inf
+        self._progress = TrainingProgress(timesteps_total=timesteps_total)
+
+    def enter(self, phase: TrainingPhase) -> None:
+        """Reports that a phase begins."""
+        if phase is TrainingPhase.TRAINING:
+            self._training_started = time.monotonic()
+        self._report(phase=phase)
+
+    def train_step(self, timesteps_done: int, metrics: Callable[[], Mapping[str, float]]) -> None:
+        """Reports a step of training, unless the last report is too recent.
+
+        Args:
+            timesteps_done: Environment steps taken so far.
+            metrics: Gives the latest figures; called only for a report.
+        """
+        now = time.monotonic()
+        if now - self._last_report < _REPORT_INTERVAL_S:
+            return
+        self._report(
+            timesteps_done=timesteps_done,
+            steps_per_second=timesteps_done / (now - self._training_started),
+            metrics=dict(metrics()),
+        )
+
+    def end_training(self, timesteps_done: int, metrics: Mapping[str, float]) -> None:
+        """Reports the last step of training."""
+        self._last_report = -math.inf
+        self.train_step(timesteps_done, lambda: metrics)
+
+    def _report(self, **changes: Any) -> None:
+        now = time.monotonic()
+        self._last_report = now
+        changes["elapsed_s"] = now - self._started
+        self._progress = self._progress.model_copy(update=changes)
+        self._listener(self._progress)

@@ -1,0 +1,128 @@
+"""Where a training happens: the bars it learns from, and those it never sees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import gymnasium
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+
+from tradewind.errors import TrainingError
+from tradewind.market import Bars, load_bars, load_sample, split_bars
+from trainer_service.config import JobConfig, TrainingConfig
+from trainer_service.environment import IntradayTradingEnv
+
+__all__ = ["Env", "Workspace", "make_environment"]
+
+Env = gymnasium.Env[Any, Any]
+# What gymnasium.make adds: they check calls and change nothing.
+_TRANSPARENT_WRAPPERS = (OrderEnforcing, PassiveEnvChecker)
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """Environments of one training.
+
+    Attributes:
+        env: The environment as given.
+        training_env: What the model learns in.
+        trading_env: The environment as given, None when it is not one of ours.
+        held_out_env: One episode over the held-out bars, None when nothing is held out.
+    """
+
+    env: Env
+    training_env: VecEnv
+    trading_env: IntradayTradingEnv | None
+    held_out_env: IntradayTradingEnv | None
+
+    @classmethod
+    def prepare(cls, env: Env, config: TrainingConfig) -> Self:
+        """Splits the bars of an environment and copies it onto each part.
+
+        Raises:
+            TrainingError: The configuration asks for what the environment cannot give.
+            MarketDataError: A part of the bars is too short for an episode.
+        """
+        trading_env = _trading_env(env)
+        if trading_env is None:
+            _refuse_without_bars(env, config)
+            return cls(env, _vectorize([env], config), None, None)
+        bars, settings, spec = trading_env.bars, trading_env.config, trading_env.feature_spec
+        training = config.training_params
+        held_out_env = None
+        if training.held_out_fraction is not None:
+            bars, held_out = split_bars(bars, training.held_out_fraction)
+            whole = {"episode_bars": None, "random_start": False, "min_equity_fraction": 0.0}
+            held_out_env = IntradayTradingEnv(held_out, settings.model_copy(update=whole), spec)
+        copies = [IntradayTradingEnv(bars, settings, spec) for _ in range(training.n_envs)]
+        return cls(env, _vectorize(copies, config), trading_env, held_out_env)
+
+    @property
+    def bars(self) -> Bars | None:
+        """All of the bars; None for an environment that is not made of bars."""
+        return None if self.trading_env is None else self.trading_env.bars
+
+
+def make_environment(config: JobConfig) -> IntradayTradingEnv:
+    """Makes the environment that a job names.
+
+    Raises:
+        MarketDataError: The bars cannot be read, or are too few.
+    """
+    data = config.data
+    if data.path is not None:
+        bars = load_bars(data.path, data.symbol)
+    else:
+        assert data.symbol is not None
+        bars = load_sample(data.symbol)
+    return IntradayTradingEnv(bars, config.environment, config.features)
+
+
+def _trading_env(env: Env) -> IntradayTradingEnv | None:
+    inner = env
+    while isinstance(inner, _TRANSPARENT_WRAPPERS):
+        inner = inner.env
+    if isinstance(inner, IntradayTradingEnv):
+        return inner
+    if isinstance(env.unwrapped, IntradayTradingEnv):
+        raise TrainingError(
+            f"an IntradayTradingEnv is copied for training, which would lose its wrappers: {env}"
+        )
+    return None
+
+
+def _refuse_without_bars(env: Env, config: TrainingConfig) -> None:
+    training = config.training_params
+    if config.risk_config.enabled:
+        raise TrainingError(
+            f"{env} has no account for the risk calculators: "
+            "set risk_config.enabled to false, or train in an IntradayTradingEnv"
+        )
+    if training.held_out_fraction is not None:
+        raise TrainingError(
+            f"{env} has no bars to hold out: "
+            "set training_params.held_out_fraction to null, or train in an IntradayTradingEnv"
+        )
+    if training.n_envs > 1:
+        raise TrainingError(
+            f"{env} cannot be copied: "
+            "set training_params.n_envs to 1, or train in an IntradayTradingEnv"
+        )
+
+
+def _vectorize(envs: Sequence[Env], config: TrainingConfig) -> VecEnv:
+    training = config.training_params
+    env = DummyVecEnv([partial(Monitor, env) for env in envs])
+    if not training.normalize_observations and not training.normalize_rewards:
+        return env
+    return VecNormalize(
+        env,
+        norm_obs=training.normalize_observations,
+        norm_reward=training.normalize_rewards,
+        clip_obs=training.clip_observations,
+        clip_reward=training.clip_rewards,
+        gamma=config.algo_params["gamma"],
+    )
