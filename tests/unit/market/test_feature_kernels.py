@@ -47,7 +47,7 @@ def test_volatility_is_the_sample_deviation_of_log_returns(
     window: Bars, features: dict[str, float], count: int
 ) -> None:
     returns = 100.0 * np.diff(np.log(window.close))[-count:]
-    assert_close(features[f"volatility_{count}"], np.std(returns, ddof=1))
+    assert_close(features[f"volatility_{count}"], float(np.std(returns, ddof=1)))
 
 
 def test_rsi_is_cutlers_between_minus_one_and_one(window: Bars, features: dict[str, float]) -> None:

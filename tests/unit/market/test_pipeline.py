@@ -1,6 +1,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_transform_with_a_later_bar_changed_leaves_earlier_rows_alone(
 ) -> None:
     changed_from = data.draw(st.integers(SHORT.lookback, len(bars) - 1))
     other = data.draw(wild_bars())
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate(
             [getattr(bars, name)[:changed_from], getattr(other, name)[changed_from:]]
         )
