@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tradewind.errors import FieldViolation, RiskInputError
-from tradewind.risk.engine.account import new_accounts
-from tradewind.risk.engine.kernel import calculate_arrays
-from tradewind.risk.engine.packing import pack_snapshot
+from tradewind.risk.engine.arrays import CONTRADICTION, calculate_arrays
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.state import ACTUAL, CODE
+from tradewind.risk.engine.reporting import build_report, raise_contradiction
+from tradewind.risk.engine.snapshot import pack_levels
 from tradewind.risk.inputs import RiskInputs
 from tradewind.risk.policy import RiskPolicy
-from tradewind.risk.reasons import describe_field, describe_reason
 from tradewind.risk.report import RiskReport
 
 __all__ = ["RiskAgentV2"]
@@ -67,20 +64,22 @@ class RiskAgentV2:
             inputs = RiskInputs.from_mapping(inputs)
         plan = self._plan
         result = plan.new_result()
-        unavailable = calculate_arrays(
+        remark_count = calculate_arrays(
             plan.config,
             plan.limits,
-            new_accounts(1),
-            pack_snapshot(inputs),
+            plan.shocks,
+            plan.pack(inputs),
+            pack_levels(inputs),
             inputs.portfolio_values,
             inputs.timestamps,
             inputs.returns,
+            inputs.price_changes,
+            inputs.order_flows,
+            inputs.order_latencies_us,
             inputs.trade_timestamps,
             inputs.trade_notionals,
             result,
         )
-        if unavailable < 0:
-            code, index = int(result[CODE, 0]), int(result[ACTUAL, 0])
-            violation = FieldViolation(describe_field(code, index), describe_reason(code, index, 0))
-            raise RiskInputError("risk inputs are refused", [violation])
-        return plan.report(result, unavailable)
+        if remark_count == CONTRADICTION:
+            raise_contradiction(result, inputs)
+        return build_report(plan, result, remark_count, inputs)

@@ -2,23 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from tradewind.errors import RiskPolicyError
 from tradewind.risk.calculators import CALCULATORS
+from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
 from tradewind.risk.calculators.base import CalculatorSettings
+from tradewind.risk.calculators.concentration import ConcentrationSettings
+from tradewind.risk.calculators.depth_shock import DepthShockSettings
 from tradewind.risk.calculators.drawdown import DrawdownSettings
 from tradewind.risk.calculators.drawdown_velocity import DrawdownVelocitySettings
 from tradewind.risk.calculators.expected_shortfall import ExpectedShortfallSettings
+from tradewind.risk.calculators.feed_staleness import FeedStalenessSettings
+from tradewind.risk.calculators.greeks import GreeksSettings
+from tradewind.risk.calculators.kyle_lambda import KyleLambdaSettings
+from tradewind.risk.calculators.latency_drift import LatencyDriftSettings
+from tradewind.risk.calculators.leverage import LeverageSettings
+from tradewind.risk.calculators.stress import StressSettings
 from tradewind.risk.calculators.turnover import TurnoverSettings
+from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
 from tradewind.risk.calculators.var import VarSettings
 from tradewind.risk.calculators.volatility import VolatilitySettings
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
-from tradewind.risk.rules import RuleSettings, check_rules
+from tradewind.risk.rules.settings import RuleSettings
 from tradewind.settings import Settings, load_settings, parse_settings
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
@@ -29,10 +39,29 @@ class CalculatorsSettings(Settings):
 
     drawdown: DrawdownSettings = DrawdownSettings()
     drawdown_velocity: DrawdownVelocitySettings = DrawdownVelocitySettings()
+    ulcer_index: UlcerIndexSettings = UlcerIndexSettings()
     volatility: VolatilitySettings = VolatilitySettings()
     var: VarSettings = VarSettings()
     expected_shortfall: ExpectedShortfallSettings = ExpectedShortfallSettings()
     turnover: TurnoverSettings = TurnoverSettings()
+    concentration: ConcentrationSettings = ConcentrationSettings()
+    leverage: LeverageSettings = LeverageSettings()
+    kyle_lambda: KyleLambdaSettings = KyleLambdaSettings()
+    depth_shock: DepthShockSettings = DepthShockSettings()
+    adv_participation: AdvParticipationSettings = AdvParticipationSettings()
+    feed_staleness: FeedStalenessSettings = FeedStalenessSettings()
+    latency_drift: LatencyDriftSettings = LatencyDriftSettings()
+    stress: StressSettings = StressSettings()
+    greeks: GreeksSettings = GreeksSettings()
+
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics of the enabled calculators, in the order of the reports."""
+        return tuple(
+            metric
+            for calculator in CALCULATORS
+            if self.of(calculator.name).enabled
+            for metric in calculator.metrics(self.of(calculator.name))
+        )
 
     def of(self, calculator: str) -> CalculatorSettings:
         """Settings of the calculator of that name."""
@@ -54,25 +83,32 @@ class RiskPolicy(Settings):
 
     calculators: CalculatorsSettings = CalculatorsSettings()
     limits: Mapping[str, LimitSettings] = Field(default_factory=dict)
-    pre_trade: PreTradeLimits = PreTradeLimits()
+    """By metric: what risk_score and penalty are relative to."""
     rules: tuple[RuleSettings, ...] = ()
+    """What Evaluate demands when metrics are over their limits."""
+    pre_trade: PreTradeLimits = PreTradeLimits()
+    """Limits on an intended order and the account after it."""
 
-    @model_validator(mode="after")
-    def _check_limits(self) -> "RiskPolicy":
-        known = self.metrics()
-        unknown = sorted(set(self.limits) - set(known))
-        if unknown:
-            raise ValueError(
-                f"limits on metrics that no enabled calculator gives: {', '.join(unknown)}; "
-                f"there are {', '.join(known)}"
-            )
-        return self
+    @field_validator("limits")
+    @classmethod
+    def _check_limits(
+        cls, limits: Mapping[str, LimitSettings], info: ValidationInfo
+    ) -> Mapping[str, LimitSettings]:
+        if "calculators" in info.data:
+            _check_known(limits, info.data["calculators"].metrics(), "limits on")
+        return limits
 
-    @model_validator(mode="after")
-    def _check_rules(self) -> "RiskPolicy":
-        metrics = {*self.metrics(), *PRE_TRADE_METRICS}
-        check_rules(self.rules, self.rule_limits(), metrics, PRE_TRADE_METRICS)
-        return self
+    @field_validator("rules")
+    @classmethod
+    def _check_rules(
+        cls, rules: tuple[RuleSettings, ...], info: ValidationInfo
+    ) -> tuple[RuleSettings, ...]:
+        if "calculators" in info.data:
+            known = (*info.data["calculators"].metrics(), *sorted(PRE_TRADE_METRICS))
+            for rule in rules:
+                needed = [condition.metric or "" for condition in rule.when.thresholds()]
+                _check_known(needed, known, f"rule {rule.name} needs")
+        return rules
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "RiskPolicy":
@@ -92,24 +128,20 @@ class RiskPolicy(Settings):
         """
         return parse_settings(values, cls, source="risk policy", error=RiskPolicyError)
 
-    def metrics(self) -> tuple[str, ...]:
-        """Metrics of the enabled calculators, in the order of the reports."""
-        return tuple(
-            metric
-            for calculator in CALCULATORS
-            if self.calculators.of(calculator.name).enabled
-            for metric in calculator.metrics(self.calculators.of(calculator.name))
-        )
-
-    def rule_limits(self) -> dict[str, float]:
-        """Every limit that a rule may refer to, by metric."""
-        limits = {metric: settings.limit for metric, settings in self.limits.items()}
-        return {**limits, **self.pre_trade.by_metric()}
-
     def canonical_json(self) -> str:
         """The policy with every default spelled out, keys sorted: equal policies, equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        values = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     def digest(self) -> str:
         """SHA-256 over the canonical form, in hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def _check_known(metrics: Iterable[str], known: Collection[str], what: str) -> None:
+    unknown = sorted(set(metrics) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{what} metrics that no enabled calculator gives: {', '.join(unknown)}; "
+            f"there are {', '.join(known)}"
+        )

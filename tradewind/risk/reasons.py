@@ -6,30 +6,50 @@ The rule for bad input, for every calculator:
   leaves a formula undefined makes the metrics that need it *unavailable*, with a reason. A feed
   that breaks is a state of the account to be reported, and the other metrics still count.
 - What contradicts itself, so that no account can be in that state (lists of different lengths,
-  time that goes back, a negative size, a crossed book, a symbol twice), is *refused* with a
+  time that goes back, a negative size, a crossed book, a symbol held twice), is *refused* with a
   RiskInputError that names the field: a metric of such inputs would answer another question.
+
+A kernel's answer is (code, at, other), code = kind * FIELD_SPAN + field. `at` is a count for
+TOO_FEW and else the index of the offending element (−1: a scalar); `other` is the count needed for
+TOO_FEW and else an index inside the element, such as a level of a book.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["describe_reason"]
+from tradewind.errors import FieldViolation
+from tradewind.risk.inputs import OptionPosition, OrderBook, Position
 
-# A code is kind * FIELD_SPAN + field.
+__all__ = ["Snapshot", "describe_reason", "describe_violation"]
+
 FIELD_SPAN: Final = 100
 
+# Kinds of reasons.
 NOT_CALCULATED: Final = 1
 ABSENT: Final = 2
 TOO_FEW: Final = 3
 NOT_FINITE: Final = 4
 NOT_POSITIVE: Final = 5
-RESULT_NOT_FINITE: Final = 6
-VAR_NOT_POSITIVE: Final = 7
-NOT_INCREASING: Final = 8
-DECREASING: Final = 9
+NEGATIVE: Final = 6
+RESULT_NOT_FINITE: Final = 7
+VAR_NOT_POSITIVE: Final = 8
+CONSTANT: Final = 9
+BASELINE_NOT_POSITIVE: Final = 10
+AHEAD_OF_NOW: Final = 11
+MISSING_FOR_POSITION: Final = 12
+TOO_THIN_FOR_POSITION: Final = 13
+NO_SHOCK: Final = 14
+# Kinds of contradictions.
+NOT_INCREASING: Final = 15
+DECREASING: Final = 16
+NOT_BEST_FIRST: Final = 17
+CROSSED: Final = 18
+REPEATED: Final = 19
+GOES_BACK: Final = 20
+NOT_ONE_PER_VALUE: Final = 21
 
-OUTSIDE_CORNISH_FISHER_DOMAIN: Final = 1
-
+# Fields.
 PORTFOLIO_VALUES: Final = 0
 TIMESTAMPS: Final = 1
 START_OF_DAY_VALUE: Final = 2
@@ -38,33 +58,32 @@ TRADE_TIMESTAMPS: Final = 4
 TRADE_NOTIONALS: Final = 5
 CAPITAL_BASE: Final = 6
 NOW: Final = 7
+PRICE_CHANGES: Final = 8
+ORDER_FLOWS: Final = 9
+ORDER_LATENCIES: Final = 10
+POSITIONS: Final = 11
+POSITION_QUANTITY: Final = 12
+POSITION_PRICE: Final = 13
+ORDER_BOOKS: Final = 14
+BID_PRICES: Final = 15
+BID_SIZES: Final = 16
+ASK_PRICES: Final = 17
+ASK_SIZES: Final = 18
+FEED_TIMESTAMPS: Final = 19
+AVERAGE_DAILY_VOLUMES: Final = 20
+OPTIONS: Final = 21
+# The inputs of an option, in the order of its row in a snapshot.
+OPTION_QUANTITY: Final = 22
+OPTION_MULTIPLIER: Final = 23
+OPTION_UNDERLYING_PRICE: Final = 24
+OPTION_STRIKE: Final = 25
+OPTION_YEARS_TO_EXPIRY: Final = 26
+OPTION_VOLATILITY: Final = 27
+OPTION_RISK_FREE_RATE: Final = 28
+OPTION_DIVIDEND_YIELD: Final = 29
 
-_FIELDS: Final = (
-    "portfolio_values",
-    "timestamps",
-    "start_of_day_value",
-    "returns",
-    "trade_timestamps",
-    "trade_notionals",
-    "capital_base",
-    "now",
-)
-
-_ABSENT_HINTS: Final = {
-    PORTFOLIO_VALUES: "none given",
-    TRADE_TIMESTAMPS: "none given (a trade of notional 0 says that there were none)",
-}
-
-_TEMPLATES: Final = {
-    NOT_CALCULATED: "not calculated",
-    TOO_FEW: "{field}: {needed} needed, {actual} given",
-    NOT_FINITE: "{field} is not finite",
-    NOT_POSITIVE: "{field} is not positive",
-    RESULT_NOT_FINITE: "the result is not finite: the inputs are too large or too small",
-    VAR_NOT_POSITIVE: "a ratio to a value at risk that is not positive is undefined",
-    NOT_INCREASING: "{field} is not later than the one before",
-    DECREASING: "{field} is earlier than the one before",
-}
+# Notes.
+OUTSIDE_CORNISH_FISHER_DOMAIN: Final = 1
 
 NOTES: Final = {
     OUTSIDE_CORNISH_FISHER_DOMAIN: (
@@ -72,26 +91,144 @@ NOTES: Final = {
     ),
 }
 
+# Where each field stands: the field of RiskInputs, and what it is inside one of its elements.
+_PATHS: Final = (
+    ("portfolio_values", ""),
+    ("timestamps", ""),
+    ("start_of_day_value", ""),
+    ("returns", ""),
+    ("trade_timestamps", ""),
+    ("trade_notionals", ""),
+    ("capital_base", ""),
+    ("now", ""),
+    ("price_changes", ""),
+    ("order_flows", ""),
+    ("order_latencies_us", ""),
+    ("positions", ""),
+    ("positions", ".quantity"),
+    ("positions", ".price"),
+    ("order_books", ""),
+    ("order_books", ".bid_prices"),
+    ("order_books", ".bid_sizes"),
+    ("order_books", ".ask_prices"),
+    ("order_books", ".ask_sizes"),
+    ("feed_timestamps", ""),
+    ("average_daily_volumes", ""),
+    ("options", ""),
+    ("options", ".quantity"),
+    ("options", ".multiplier"),
+    ("options", ".underlying_price"),
+    ("options", ".strike"),
+    ("options", ".years_to_expiry"),
+    ("options", ".volatility"),
+    ("options", ".risk_free_rate"),
+    ("options", ".dividend_yield"),
+)
+
+_ABSENT: Final = {
+    TRADE_TIMESTAMPS: "none given; a trade of notional 0 says that there were none",
+    POSITIONS: "none given; a position of quantity 0 says that there is none",
+    OPTIONS: "none given; an option of quantity 0 says that there is none",
+}
+
+_TEMPLATES: Final = {
+    NOT_CALCULATED: "not calculated",
+    TOO_FEW: "{field}: {other} needed, {at} given",
+    NOT_FINITE: "{field} is not finite",
+    NOT_POSITIVE: "{field} is not positive",
+    NEGATIVE: "{field} is negative",
+    RESULT_NOT_FINITE: "the result is not finite: the inputs are too large or too small",
+    VAR_NOT_POSITIVE: "a ratio to a value at risk that is not positive is undefined",
+    CONSTANT: "{field}: they do not vary, so nothing can be regressed on them or explained",
+    BASELINE_NOT_POSITIVE: "{field}: a drift from a baseline quantile of 0 is undefined",
+    AHEAD_OF_NOW: "{field} is later than now by more than the allowed clock skew",
+    MISSING_FOR_POSITION: "{field}: none for {position}",
+    TOO_THIN_FOR_POSITION: "{field}: too few levels to liquidate {position}",
+    NO_SHOCK: "the scenario has no shock for {field}",
+    NOT_INCREASING: "must be later than the one before",
+    DECREASING: "must not be earlier than the one before",
+    NOT_BEST_FIRST: "must not be better than the one before: the best price comes first",
+    CROSSED: "the best bid must not be above the best ask",
+    REPEATED: "its symbol stands in an earlier position",
+    GOES_BACK: "the latest time known goes back by more than a day",
+    NOT_ONE_PER_VALUE: "must be given for every portfolio value of the stream or for none",
+}
+
+
+class Snapshot(Protocol):
+    """The part of RiskInputs that is not a series."""
+
+    @property
+    def start_of_day_value(self) -> float | None:
+        """Account value at the start of the trading day."""
+
+    @property
+    def capital_base(self) -> float | None:
+        """Capital that turnover and leverage are fractions of."""
+
+    @property
+    def now(self) -> float | None:
+        """The caller's clock."""
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """Present holdings."""
+
+    @property
+    def order_books(self) -> Mapping[str, OrderBook]:
+        """By symbol."""
+
+    @property
+    def feed_timestamps(self) -> Mapping[str, float]:
+        """By feed."""
+
+    @property
+    def average_daily_volumes(self) -> Mapping[str, float]:
+        """By symbol."""
+
+    @property
+    def options(self) -> tuple[OptionPosition, ...]:
+        """Present option holdings."""
+
+
+def describe_reason(code: int, at: int, other: int, snapshot: Snapshot) -> str:
+    """Puts why a metric is unavailable into words."""
+    kind, field = divmod(code, FIELD_SPAN)
+    if at < 0 or kind == TOO_FEW or field < POSITIONS:
+        return _describe_series(kind, field, at, other)
+    position = ""
+    path = _element_path(field, at, other, snapshot)
+    if kind in (MISSING_FOR_POSITION, TOO_THIN_FOR_POSITION):
+        path = _PATHS[field][0]
+        position = f"positions[{at}] ({snapshot.positions[at].symbol})"
+    return _TEMPLATES[kind].format(field=path, position=position)
+
+
+def describe_violation(code: int, at: int, other: int, snapshot: Snapshot) -> FieldViolation:
+    """Puts a contradiction into words."""
+    kind, field = divmod(code, FIELD_SPAN)
+    description = _TEMPLATES[kind].removeprefix("{field} ")
+    path = _element_path(field, at, other, snapshot) if at >= 0 else _PATHS[field][0]
+    return FieldViolation(path, description)
+
 
 @lru_cache(maxsize=4096)
-def describe_reason(code: int, actual: int, needed: int) -> str:
-    """Puts a kernel's reason code into words.
-
-    Args:
-        code: kind * FIELD_SPAN + field.
-        actual: A count for TOO_FEW, else the index of the offending element, −1 for a scalar.
-        needed: The count that would do, for TOO_FEW.
-    """
-    kind, field = divmod(code, FIELD_SPAN)
-    name = _FIELDS[field]
+def _describe_series(kind: int, field: int, at: int, other: int) -> str:
+    name = _PATHS[field][0]
     if kind == ABSENT:
-        return f"{name}: {_ABSENT_HINTS.get(field, 'not given')}"
-    if kind != TOO_FEW and actual >= 0:
-        name = f"{name}[{actual}]"
-    return _TEMPLATES[kind].format(field=name, actual=actual, needed=needed)
+        return f"{name}: {_ABSENT.get(field, 'not given')}"
+    if kind == TOO_FEW:
+        return _TEMPLATES[kind].format(field=name, at=at, other=other)
+    return _TEMPLATES[kind].format(field=f"{name}[{at}]" if at >= 0 else name)
 
 
-def describe_field(code: int, actual: int) -> str:
-    """Path of the field a code is about, e.g. `timestamps[3]`."""
-    name = _FIELDS[code % FIELD_SPAN]
-    return f"{name}[{actual}]" if actual >= 0 else name
+def _element_path(field: int, at: int, other: int, snapshot: Snapshot) -> str:
+    name, leaf = _PATHS[field]
+    if name == "average_daily_volumes":
+        return f"{name}[{snapshot.positions[at].symbol!r}]"
+    if name == "feed_timestamps":
+        return f"{name}[{list(snapshot.feed_timestamps)[at]!r}]"
+    if name == "order_books":
+        path = f"{name}[{list(snapshot.order_books)[at]!r}]{leaf}"
+        return f"{path}[{other}]" if leaf and other >= 0 else path
+    return f"{name}[{at}]{leaf}"

@@ -47,7 +47,7 @@ DRAWDOWN_VELOCITY: Final = Calculator(
 
 @compiled
 def _lacks_timestamps(state: State, out: FloatArray, metric: int, bars: int) -> bool:
-    account = state.account
+    account = state.account[0]
     if account.timestamp_count == 0:
         refuse(out, metric, 1, ABSENT * FIELD_SPAN + TIMESTAMPS, -1, 0)
     elif account.bad_timestamp >= account.timestamp_count - bars:
@@ -58,10 +58,17 @@ def _lacks_timestamps(state: State, out: FloatArray, metric: int, bars: int) -> 
 
 
 @compiled
+def _minutes(state: State, end: int, bars: int) -> float:
+    timestamps = state.series.timestamps
+    seconds: float = timestamps[end] - timestamps[end - bars]
+    return seconds / SECONDS_PER_MINUTE
+
+
+@compiled
 def _velocity(state: State, end: int, bars: int) -> float:
-    deepened: float = state.drawdowns[end] - state.drawdowns[end - bars]
-    minutes: float = (state.timestamps[end] - state.timestamps[end - bars]) / SECONDS_PER_MINUTE
-    return deepened / minutes
+    drawdowns = state.series.drawdowns
+    deepened: float = drawdowns[end] - drawdowns[end - bars]
+    return deepened / _minutes(state, end, bars)
 
 
 @compiled
@@ -79,5 +86,5 @@ def calculate_drawdown_velocity(config: Record, state: State, out: FloatArray) -
         if order == 0:
             put(out, first, velocity)
         else:
-            minutes = (state.timestamps[-1] - state.timestamps[-1 - bars]) / SECONDS_PER_MINUTE
+            minutes = _minutes(state, -1, bars)
             put(out, first + 1, (velocity - _velocity(state, -1 - bars, bars)) / minutes)

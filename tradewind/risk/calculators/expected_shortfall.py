@@ -17,11 +17,13 @@ from pydantic import Field
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
-from tradewind.risk.calculators.losses import (
+from tradewind.risk.calculators.order_statistics import (
     CONFIDENCES,
     MIN_RETURNS,
-    loss_quantile,
-    sorted_tail,
+    largest,
+    losses_of,
+    tail_size,
+    upper_quantile,
 )
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.state import State, lacks_returns, put, refuse
@@ -56,10 +58,10 @@ def calculate_expected_shortfall(config: Record, state: State, out: FloatArray) 
     window = config.expected_shortfall_window_bars
     if lacks_returns(state, out, first, 3, MIN_RETURNS[0], window):
         return
-    returns = state.returns[-min(window, state.returns.size) :]
-    tail = sorted_tail(returns)
+    returns = state.series.returns[-min(window, state.series.returns.size) :]
+    tail = largest(losses_of(returns), tail_size(returns.size, CONFIDENCES[0]))
     shortfall = tail_mean(tail, returns.size, CONFIDENCES[0])
-    value_at_risk = loss_quantile(tail, returns.size, CONFIDENCES[0])
+    value_at_risk = upper_quantile(tail, returns.size, CONFIDENCES[0])
     put(out, first, shortfall)
     if value_at_risk > 0.0:
         put(out, first + 1, shortfall / value_at_risk)

@@ -5,21 +5,14 @@
 The window ends at the latest time known: of `now`, the last bar and the last trade.
 """
 
-from math import isfinite
+from math import isfinite, nan
 from typing import Final
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import (
-    CAPITAL_BASE_AT,
-    HAS_NOW,
-    NOW_AT,
-    State,
-    lacks_capital,
-    put,
-    refuse,
-)
+from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT, HAS_NOW, NOW_AT
+from tradewind.risk.engine.state import State, lacks_capital, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -30,11 +23,10 @@ from tradewind.risk.reasons import (
     TRADE_TIMESTAMPS,
 )
 
-__all__ = ["TURNOVER", "TurnoverSettings"]
+__all__ = ["TURNOVER", "TurnoverSettings", "latest_time"]
 
 METRICS: Final = ("hourly_turnover", "daily_turnover")
 HORIZONS_S: Final = (3_600.0, 86_400.0)
-LONGEST_HORIZON_S: Final = HORIZONS_S[-1]
 
 
 class TurnoverSettings(CalculatorSettings):
@@ -50,43 +42,44 @@ TURNOVER: Final = Calculator(
 
 
 @compiled
-def latest_time(account: Record, snapshot: FloatArray) -> float:
-    """The latest time known, seconds since the epoch."""
+def latest_time(account: Record, header: FloatArray) -> float:
+    """The latest time known, seconds since the epoch; NaN if `now` is given but not finite."""
     latest: float = max(account.last_timestamp, account.last_trade_timestamp)
-    if snapshot[HAS_NOW] != 0.0:
-        latest = max(latest, snapshot[NOW_AT])
-    return latest
+    if header[HAS_NOW] == 0.0:
+        return latest
+    now: float = header[NOW_AT]
+    return max(latest, now) if isfinite(now) else nan
 
 
 @compiled
 def calculate_turnover(config: Record, state: State, out: FloatArray) -> None:
     """Writes the metrics of METRICS."""
     first = config.turnover
-    account = state.account
-    if account.trade_count == 0:
+    if state.account[0].trade_count == 0:
         refuse(out, first, 2, ABSENT * FIELD_SPAN + TRADE_TIMESTAMPS, -1, 0)
         return
     if lacks_capital(state, out, first, 2):
         return
-    end = latest_time(account, state.snapshot)
+    end = latest_time(state.account[0], state.header)
     if not isfinite(end):
         refuse(out, first, 2, NOT_FINITE * FIELD_SPAN + NOW, -1, 0)
         return
-    trades = state.trade_timestamps.size
     for index in range(2):
-        start = end - HORIZONS_S[index]
-        oldest = trades
-        while oldest > 0 and state.trade_timestamps[oldest - 1] > start:
-            oldest -= 1
-        total = 0.0
-        bad = -1
-        for trade in range(oldest, trades):
-            notional = abs(state.trade_notionals[trade])
-            total += notional
-            if not isfinite(notional):
-                bad = trade
-        if bad >= 0:
-            position = account.trade_count - trades + bad
-            refuse(out, first + index, 1, NOT_FINITE * FIELD_SPAN + TRADE_NOTIONALS, position, 0)
-        else:
-            put(out, first + index, total / state.snapshot[CAPITAL_BASE_AT])
+        _write_turnover(state, out, first + index, end - HORIZONS_S[index])
+
+
+@compiled
+def _write_turnover(state: State, out: FloatArray, metric: int, start: float) -> None:
+    """Adds up the trades after `start`, oldest first."""
+    timestamps, notionals = state.series.trade_timestamps, state.series.trade_notionals
+    oldest = timestamps.size
+    while oldest > 0 and timestamps[oldest - 1] > start:
+        oldest -= 1
+    total = 0.0
+    for trade in range(oldest, timestamps.size):
+        if not isfinite(notionals[trade]):
+            index = state.account[0].trade_count - timestamps.size + trade
+            refuse(out, metric, 1, NOT_FINITE * FIELD_SPAN + TRADE_NOTIONALS, index, 0)
+            return
+        total += abs(notionals[trade])
+    put(out, metric, total / state.header[CAPITAL_BASE_AT])

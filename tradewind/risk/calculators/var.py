@@ -20,11 +20,13 @@ from pydantic import Field
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
-from tradewind.risk.calculators.losses import (
+from tradewind.risk.calculators.order_statistics import (
     CONFIDENCES,
     MIN_RETURNS,
-    loss_quantile,
-    sorted_tail,
+    largest,
+    losses_of,
+    tail_size,
+    upper_quantile,
 )
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.state import NOTE, State, lacks_returns, put
@@ -68,18 +70,18 @@ def calculate_var(config: Record, state: State, out: FloatArray) -> None:
         if lacks_returns(state, out, first + level, 3 - level, MIN_RETURNS[level], window):
             break
         if level == 0:
-            returns = state.returns[-min(window, state.returns.size) :]
-            tail = sorted_tail(returns)
+            returns = state.series.returns[-min(window, state.series.returns.size) :]
+            tail = largest(losses_of(returns), tail_size(returns.size, CONFIDENCES[0]))
             mean, deviation, skewness, kurtosis = sample_moments(returns)
             in_domain = is_in_cornish_fisher_domain(skewness, kurtosis)
         quantile = NORMAL_QUANTILES[level]
         if method == HISTORICAL:
-            put(out, first + level, loss_quantile(tail, returns.size, CONFIDENCES[level]))
+            put(out, first + level, upper_quantile(tail, returns.size, CONFIDENCES[level]))
         elif method == CORNISH_FISHER and in_domain:
             quantile = expand_quantile(quantile, skewness, kurtosis)
             put(out, first + level, -(mean + deviation * quantile))
         elif method == CORNISH_FISHER:
-            put(out, first + level, loss_quantile(tail, returns.size, CONFIDENCES[level]))
+            put(out, first + level, upper_quantile(tail, returns.size, CONFIDENCES[level]))
             out[NOTE, first + level] = OUTSIDE_CORNISH_FISHER_DOMAIN
         else:
             put(out, first + level, -(mean + deviation * quantile))

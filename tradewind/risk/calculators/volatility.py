@@ -58,7 +58,7 @@ def calculate_volatility(config: Record, state: State, out: FloatArray) -> None:
     window = config.volatility_window_bars
     if lacks_returns(state, out, first, 3, config.volatility_min_returns, window):
         return
-    returns = state.returns[-min(window, state.returns.size) :]
+    returns = state.series.returns[-min(window, state.series.returns.size) :]
     decay = config.volatility_ewma_lambda
     target = config.volatility_target_return
 

@@ -1,19 +1,27 @@
-"""What is remembered of an account's whole history, and how one more bar or trade changes it.
+"""What is remembered of an account's whole history, and how something new changes it.
 
-The fold is the only code that builds this memory: `calculate_only` folds over whole arrays, a
+The folds are the only code that builds this memory: `calculate_only` folds over whole arrays, a
 tracker folds what is new, and since every step is the same the bits are too.
 """
 
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from tradewind.compiled import compiled
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import DECREASING, NOT_FINITE, NOT_INCREASING, NOT_POSITIVE
+from tradewind.risk.reasons import (
+    DECREASING,
+    NEGATIVE,
+    NOT_FINITE,
+    NOT_INCREASING,
+    NOT_POSITIVE,
+    ORDER_FLOWS,
+    PRICE_CHANGES,
+)
 
-__all__ = ["ACCOUNT", "new_accounts"]
+__all__ = ["ACCOUNT", "Record", "reset_account"]
 
 Record: TypeAlias = Any
 """One element of a structured array, as a kernel sees it."""
@@ -21,10 +29,12 @@ Record: TypeAlias = Any
 NONE: Final = -1
 """Index of the latest bad element of a series that has none."""
 
+# A `bad_` field is the index of the latest element that nothing can be calculated from: a window
+# is usable if it starts after that element.
 ACCOUNT: Final = np.dtype(
     [
         ("value_count", "i8"),
-        ("bad_value", "i8"),  # index of the latest value that is not finite and positive
+        ("bad_value", "i8"),
         ("bad_value_kind", "i8"),
         ("last_value", "f8"),
         ("peak", "f8"),
@@ -37,21 +47,46 @@ ACCOUNT: Final = np.dtype(
         ("return_count", "i8"),
         ("bad_return", "i8"),
         ("returns_given", "i8"),  # 0: derived from the values
+        ("flow_count", "i8"),
+        ("bad_flow", "i8"),
+        ("bad_flow_field", "i8"),
+        ("latency_count", "i8"),
+        ("bad_latency", "i8"),
+        ("bad_latency_kind", "i8"),
         ("trade_count", "i8"),
         ("last_trade_timestamp", "f8"),
+        ("latest_time", "f8"),  # a tracker's; the latest `latest_time()` of its updates
     ],
     align=True,
 )
 
 
-def new_accounts(count: int) -> np.ndarray[Any, Any]:
-    """Accounts that nothing is known of yet. Shape [count]."""
-    accounts = np.zeros(count, dtype=ACCOUNT)
-    for name in ("bad_value", "bad_timestamp", "bad_return"):
-        accounts[name] = NONE
-    for name in ("last_timestamp", "last_trade_timestamp"):
-        accounts[name] = -np.inf
-    return accounts
+@compiled
+def reset_account(account: Record) -> None:
+    """Forgets everything about one account."""
+    account.value_count = 0
+    account.bad_value = NONE
+    account.bad_value_kind = 0
+    account.last_value = nan
+    account.peak = 0.0
+    account.max_drawdown = 0.0
+    account.underwater_bars = 0
+    account.max_underwater_bars = 0
+    account.timestamp_count = 0
+    account.bad_timestamp = NONE
+    account.last_timestamp = -inf
+    account.return_count = 0
+    account.bad_return = NONE
+    account.returns_given = 0
+    account.flow_count = 0
+    account.bad_flow = NONE
+    account.bad_flow_field = 0
+    account.latency_count = 0
+    account.bad_latency = NONE
+    account.bad_latency_kind = 0
+    account.trade_count = 0
+    account.last_trade_timestamp = -inf
+    account.latest_time = -inf
 
 
 @compiled
@@ -82,29 +117,13 @@ def simple_return(previous: float, value: float) -> float:
 
 
 @compiled
-def find_time_violation(timestamps: FloatArray, previous: float, strict: bool) -> tuple[int, int]:
-    """First index at which time goes back (or, if strict, stands still), and how: (−1, 0) if none.
-
-    Elements that are not finite are passed over.
-    """
-    for index in range(timestamps.size):
-        now = timestamps[index]
-        if now < previous or (strict and now == previous):
-            return index, NOT_INCREASING if strict else DECREASING
-        if isfinite(now):
-            previous = now
-    return -1, 0
-
-
-@compiled
-def fold_timestamps(account: Record, timestamps: FloatArray) -> None:
-    """Takes the timestamps of more bars."""
-    for timestamp in timestamps:
-        if isfinite(timestamp):
-            account.last_timestamp = timestamp
-        else:
-            account.bad_timestamp = account.timestamp_count
-        account.timestamp_count += 1
+def fold_timestamp(account: Record, timestamp: float) -> None:
+    """Takes the timestamp of one more bar."""
+    if isfinite(timestamp):
+        account.last_timestamp = timestamp
+    else:
+        account.bad_timestamp = account.timestamp_count
+    account.timestamp_count += 1
 
 
 @compiled
@@ -114,3 +133,54 @@ def fold_given_return(account: Record, value: float) -> None:
     if not isfinite(value):
         account.bad_return = account.return_count
     account.return_count += 1
+
+
+@compiled
+def fold_flow(account: Record, price_change: float, order_flow: float) -> None:
+    """Takes one more interval's price change and order flow."""
+    if not isfinite(price_change) or not isfinite(order_flow):
+        account.bad_flow = account.flow_count
+        account.bad_flow_field = ORDER_FLOWS if isfinite(price_change) else PRICE_CHANGES
+    account.flow_count += 1
+
+
+@compiled
+def fold_latency(account: Record, latency: float) -> None:
+    """Takes the latency of one more order."""
+    if not isfinite(latency) or latency < 0.0:
+        account.bad_latency = account.latency_count
+        account.bad_latency_kind = NEGATIVE if isfinite(latency) else NOT_FINITE
+    account.latency_count += 1
+
+
+@compiled
+def fold_trade(account: Record, timestamp: float) -> None:
+    """Takes the time of one more trade."""
+    account.last_trade_timestamp = timestamp
+    account.trade_count += 1
+
+
+@compiled
+def find_bar_time_violation(timestamps: FloatArray, previous: float) -> tuple[int, int]:
+    """Index of the first bar that is not later than the one before, and the kind: (−1, 0) if none.
+
+    Timestamps that are not finite are passed over: metrics that need them are unavailable.
+    """
+    for index in range(timestamps.size):
+        if timestamps[index] <= previous:
+            return index, NOT_INCREASING
+        if isfinite(timestamps[index]):
+            previous = timestamps[index]
+    return -1, 0
+
+
+@compiled
+def find_trade_time_violation(timestamps: FloatArray, previous: float) -> tuple[int, int]:
+    """Index of the first trade without a time or before the one before it, and the kind."""
+    for index in range(timestamps.size):
+        if not isfinite(timestamps[index]):
+            return index, NOT_FINITE
+        if timestamps[index] < previous:
+            return index, DECREASING
+        previous = timestamps[index]
+    return -1, 0

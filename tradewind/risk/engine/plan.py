@@ -6,15 +6,24 @@ import numpy as np
 from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators import CALCULATORS
-from tradewind.risk.engine.state import CODE, NOTE, RESULT_EXTRA, RESULT_ROWS
+from tradewind.risk.calculators.stress import shock_table
+from tradewind.risk.engine.snapshot import pack_snapshot
+from tradewind.risk.engine.state import CODE, RESULT_EXTRA, RESULT_ROWS
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.policy import RiskPolicy
-from tradewind.risk.reasons import FIELD_SPAN, NOT_CALCULATED, NOTES, describe_reason
-from tradewind.risk.report import RiskReport
+from tradewind.risk.reasons import FIELD_SPAN, NOT_CALCULATED, Snapshot
 
 __all__ = ["Plan"]
 
-SERIES: Final = ("timestamps", "drawdowns", "returns")
+SERIES: Final = (
+    "timestamps",
+    "drawdowns",
+    "returns",
+    "price_changes",
+    "order_flows",
+    "order_latencies_us",
+)
+"""Series with a bounded window, in the order of state.Series."""
 DISABLED: Final = -1
 _KINDS: Final = {int: "i8", float: "f8"}
 
@@ -40,61 +49,47 @@ CONFIG: Final = np.dtype(_config_fields(), align=True)
 
 
 class Plan:
-    """A policy as its kernels read it, and the way back from their results to words.
+    """A policy as its kernels read it.
 
     Attributes:
         policy: The policy.
         digest: Its digest.
         metrics: Names of the metrics, in the order of the result's columns.
+        limited: Those that have a limit.
         config: One record of settings. Shape [1].
+        shock_rows: Row of the shocks for each symbol that a stress scenario names.
+        shocks: Stress shocks. Shape [rows, scenarios].
         limits: Limit of each metric (NaN: none), and its weight. Shape [2, metrics].
     """
 
     def __init__(self, policy: RiskPolicy) -> None:
         self.policy = policy
         self.digest = policy.digest()
-        self.metrics = policy.metrics()
+        self.metrics = policy.calculators.metrics()
         self.config = _config(policy)
+        self.shock_rows, self.shocks = shock_table(policy.calculators.stress)
         self.limits = np.full((2, len(self.metrics)), np.nan)
         for column, metric in enumerate(self.metrics):
             if metric in policy.limits:
                 limit = policy.limits[metric]
                 self.limits[:, column] = limit.limit, limit.weight
-        self._limited = frozenset(policy.limits)
+        self.limited = frozenset(policy.limits)
         template = np.full((RESULT_ROWS, len(self.metrics) + RESULT_EXTRA), np.nan)
         template[CODE] = NOT_CALCULATED * FIELD_SPAN
         template[CODE + 1 :] = 0.0
-        self.new_result = template.copy
+        self._new_result = template
 
-    def report(self, result: FloatArray, unavailable_count: int) -> RiskReport:
-        """Turns a kernel's result into a report."""
-        values: list[float] = result[0].tolist()
-        penalty = values.pop()
-        risk_score = values.pop()
-        metric_values = dict(zip(self.metrics, values, strict=True))
-        unavailable: dict[str, str] = {}
-        notes: dict[str, str] = {}
-        unchecked: tuple[str, ...] = ()
-        if unavailable_count:
-            rows = result[CODE:NOTE].T.astype(np.int64).tolist()
-            for metric, (code, actual, needed) in zip(self.metrics, rows, strict=False):
-                if code:
-                    del metric_values[metric]
-                    unavailable[metric] = describe_reason(code, actual, needed)
-            unchecked = tuple(metric for metric in unavailable if metric in self._limited)
-        if result[NOTE].any():
-            for metric, note in zip(self.metrics, result[NOTE].tolist(), strict=False):
-                if note:
-                    notes[metric] = NOTES[int(note)]
-        return RiskReport(
-            metric_values=metric_values,
-            unavailable=unavailable,
-            risk_score=None if risk_score != risk_score else risk_score,
-            penalty=None if penalty != penalty else penalty,
-            unchecked_limits=unchecked,
-            notes=notes,
-            policy_digest=self.digest,
-        )
+    def new_result(self) -> FloatArray:
+        """A result in which no metric has been calculated. Shape [5, metrics + 2]."""
+        return self._new_result.copy()
+
+    def pack(self, snapshot: Snapshot) -> FloatArray:
+        """Packs the part of the inputs that is not a series.
+
+        Raises:
+            RiskInputError: A symbol stands in two positions, or a number is none.
+        """
+        return pack_snapshot(snapshot, self.shock_rows)
 
 
 def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:

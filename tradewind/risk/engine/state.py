@@ -5,6 +5,23 @@ from typing import Final, NamedTuple
 
 from tradewind.compiled import compiled
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.snapshot import (
+    BOOK_COUNT,
+    BOOK_WIDTH,
+    DIVIDEND_YIELD,
+    FEED_COUNT,
+    HAS_CAPITAL_BASE,
+    HEADER_SIZE,
+    MULTIPLIER,
+    OPTION_COUNT,
+    OPTION_QUANTITY_AT,
+    OPTION_WIDTH,
+    POSITION_COUNT,
+    POSITION_WIDTH,
+    PRICE,
+    QUANTITY,
+    VOLATILITY_AT,
+)
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -12,43 +29,83 @@ from tradewind.risk.reasons import (
     FIELD_SPAN,
     NOT_FINITE,
     NOT_POSITIVE,
+    OPTION_QUANTITY,
+    OPTIONS,
     PORTFOLIO_VALUES,
+    POSITION_PRICE,
+    POSITION_QUANTITY,
+    POSITIONS,
     RESULT_NOT_FINITE,
     RETURNS,
     TOO_FEW,
 )
 
-__all__ = ["State"]
+__all__ = ["Series", "State"]
 
 # Rows of a result. Shape [5, metrics + 2]; the last two columns are risk_score and penalty.
 VALUE: Final = 0
 CODE: Final = 1
-ACTUAL: Final = 2
-NEEDED: Final = 3
+AT: Final = 2
+OTHER: Final = 3
 NOTE: Final = 4
 RESULT_ROWS: Final = 5
 RESULT_EXTRA: Final = 2
 
-# Layout of a snapshot: scalars and whether they were given, then rows.
-HAS_START_OF_DAY_VALUE: Final = 0
-START_OF_DAY_VALUE_AT: Final = 1
-HAS_CAPITAL_BASE: Final = 2
-CAPITAL_BASE_AT: Final = 3
-HAS_NOW: Final = 4
-NOW_AT: Final = 5
-SNAPSHOT_HEADER: Final = 6
 
+class Series(NamedTuple):
+    """Trailing windows of the series, the newest element last."""
 
-class State(NamedTuple):
-    """One account at one moment; every series is a trailing window, its newest element last."""
-
-    account: Record
-    snapshot: FloatArray
     timestamps: FloatArray
     drawdowns: FloatArray
     returns: FloatArray
+    price_changes: FloatArray
+    order_flows: FloatArray
+    order_latencies_us: FloatArray
     trade_timestamps: FloatArray
     trade_notionals: FloatArray
+
+
+class State(NamedTuple):
+    """One account at one moment; the rows are those of engine.snapshot.
+
+    The account is an array of one record: a kernel cannot return a record inside a tuple.
+    """
+
+    account: Record
+    series: Series
+    header: FloatArray
+    positions: FloatArray
+    options: FloatArray
+    feeds: FloatArray
+    books: FloatArray
+    levels: FloatArray
+    shocks: FloatArray
+
+
+@compiled
+def open_state(
+    account: Record, series: Series, snapshot: FloatArray, levels: FloatArray, shocks: FloatArray
+) -> State:
+    """Finds the rows of a packed snapshot."""
+    position_count = int(snapshot[POSITION_COUNT])
+    option_count = int(snapshot[OPTION_COUNT])
+    book_count = int(snapshot[BOOK_COUNT])
+    positions = HEADER_SIZE
+    options = positions + position_count * POSITION_WIDTH
+    feeds = options + option_count * OPTION_WIDTH
+    books = feeds + int(snapshot[FEED_COUNT])
+    end = books + book_count * BOOK_WIDTH
+    return State(
+        account,
+        series,
+        snapshot[:HEADER_SIZE],
+        snapshot[positions:options].reshape(position_count, POSITION_WIDTH),
+        snapshot[options:feeds].reshape(option_count, OPTION_WIDTH),
+        snapshot[feeds:books],
+        snapshot[books:end].reshape(book_count, BOOK_WIDTH),
+        levels,
+        shocks,
+    )
 
 
 @compiled
@@ -62,24 +119,24 @@ def put(out: FloatArray, metric: int, value: float) -> None:
 
 
 @compiled
-def refuse(out: FloatArray, metric: int, count: int, code: int, actual: int, needed: int) -> None:
+def refuse(out: FloatArray, metric: int, count: int, code: int, at: int, other: int) -> None:
     """Answers that `count` metrics from `metric` on are unavailable."""
     for index in range(metric, metric + count):
         out[VALUE, index] = nan
         out[CODE, index] = code
-        out[ACTUAL, index] = actual
-        out[NEEDED, index] = needed
+        out[AT, index] = at
+        out[OTHER, index] = other
 
 
 @compiled
 def lacks_values(state: State, out: FloatArray, metric: int, count: int, needed: int) -> bool:
     """Whether the value history is unusable; if so, answers why."""
-    account = state.account
+    account = state.account[0]
     if account.value_count == 0:
-        refuse(out, metric, count, ABSENT * FIELD_SPAN + PORTFOLIO_VALUES, -1, needed)
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + PORTFOLIO_VALUES, -1, 0)
     elif account.bad_value >= 0:
         code = account.bad_value_kind * FIELD_SPAN + PORTFOLIO_VALUES
-        refuse(out, metric, count, code, account.bad_value, needed)
+        refuse(out, metric, count, code, account.bad_value, 0)
     elif account.value_count < needed:
         code = TOO_FEW * FIELD_SPAN + PORTFOLIO_VALUES
         refuse(out, metric, count, code, account.value_count, needed)
@@ -93,19 +150,19 @@ def lacks_returns(
     state: State, out: FloatArray, metric: int, count: int, needed: int, window: int
 ) -> bool:
     """Whether the trailing window of returns is unusable; if so, answers why."""
-    account = state.account
+    account = state.account[0]
     start = max(account.return_count - window, 0)
     if account.return_count == 0 and account.value_count == 0:
-        refuse(out, metric, count, ABSENT * FIELD_SPAN + RETURNS, -1, needed)
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + RETURNS, -1, 0)
     elif account.return_count - start < needed:
         code = TOO_FEW * FIELD_SPAN + RETURNS
         refuse(out, metric, count, code, account.return_count - start, needed)
     elif account.returns_given != 0 and account.bad_return >= start:
         code = NOT_FINITE * FIELD_SPAN + RETURNS
-        refuse(out, metric, count, code, account.bad_return, needed)
+        refuse(out, metric, count, code, account.bad_return, 0)
     elif account.returns_given == 0 and account.bad_value >= start:
         code = account.bad_value_kind * FIELD_SPAN + PORTFOLIO_VALUES
-        refuse(out, metric, count, code, account.bad_value, needed)
+        refuse(out, metric, count, code, account.bad_value, 0)
     else:
         return False
     return True
@@ -116,8 +173,8 @@ def lacks_scalar(
     state: State, out: FloatArray, metric: int, count: int, has: int, field: int
 ) -> bool:
     """Whether a scalar that must be positive is unusable; if so, answers why."""
-    value = state.snapshot[has + 1]
-    if state.snapshot[has] == 0.0:
+    value = state.header[has + 1]
+    if state.header[has] == 0.0:
         refuse(out, metric, count, ABSENT * FIELD_SPAN + field, -1, 0)
     elif not isfinite(value):
         refuse(out, metric, count, NOT_FINITE * FIELD_SPAN + field, -1, 0)
@@ -132,3 +189,59 @@ def lacks_scalar(
 def lacks_capital(state: State, out: FloatArray, metric: int, count: int) -> bool:
     """Whether capital_base is unusable; if so, answers why."""
     return lacks_scalar(state, out, metric, count, HAS_CAPITAL_BASE, CAPITAL_BASE)
+
+
+@compiled
+def lacks_positions(state: State, out: FloatArray, metric: int, count: int) -> bool:
+    """Whether no position is given or one is unusable; if so, answers why.
+
+    The price of a position of quantity 0 does not matter.
+    """
+    if state.positions.shape[0] == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + POSITIONS, -1, 0)
+        return True
+    for row in range(state.positions.shape[0]):
+        quantity = state.positions[row, QUANTITY]
+        price = state.positions[row, PRICE]
+        if not isfinite(quantity):
+            refuse(out, metric, count, NOT_FINITE * FIELD_SPAN + POSITION_QUANTITY, row, 0)
+            return True
+        if quantity != 0.0 and not isfinite(price):
+            refuse(out, metric, count, NOT_FINITE * FIELD_SPAN + POSITION_PRICE, row, 0)
+            return True
+        if quantity != 0.0 and price <= 0.0:
+            refuse(out, metric, count, NOT_POSITIVE * FIELD_SPAN + POSITION_PRICE, row, 0)
+            return True
+    return False
+
+
+@compiled
+def notional_of(state: State, position: int) -> float:
+    """Signed notional of a position that lacks_positions has passed."""
+    quantity: float = state.positions[position, QUANTITY]
+    return 0.0 if quantity == 0.0 else quantity * float(state.positions[position, PRICE])
+
+
+@compiled
+def lacks_options(state: State, out: FloatArray, metric: int, count: int) -> bool:
+    """Whether no option is given or one is unusable; if so, answers why.
+
+    Nothing but its quantity matters of an option of quantity 0.
+    """
+    if state.options.shape[0] == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + OPTIONS, -1, 0)
+        return True
+    for row in range(state.options.shape[0]):
+        for index in range(DIVIDEND_YIELD + 1):
+            value = state.options[row, index]
+            if not isfinite(value):
+                code = NOT_FINITE * FIELD_SPAN + OPTION_QUANTITY + index
+                refuse(out, metric, count, code, row, 0)
+                return True
+            if index == OPTION_QUANTITY_AT and value == 0.0:
+                break
+            if MULTIPLIER <= index <= VOLATILITY_AT and value <= 0.0:
+                code = NOT_POSITIVE * FIELD_SPAN + OPTION_QUANTITY + index
+                refuse(out, metric, count, code, row, 0)
+                return True
+    return False

@@ -1,0 +1,53 @@
+"""Concentration of the positions.
+
+    weight[i]         = |notional[i]| / Σ |notional|
+    herfindahl_index  = Σ weight²
+
+An account without open positions has no weights, and both metrics are 0: the largest of none, the
+sum over none. Source: O. Herfindahl (1950); A. Hirschman, Am. Economic Review 54 (1964).
+"""
+
+from typing import Final
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import State, lacks_positions, notional_of, put
+from tradewind.risk.inputs import FloatArray
+
+__all__ = ["CONCENTRATION", "ConcentrationSettings"]
+
+METRICS: Final = ("max_position_weight", "herfindahl_index")
+
+
+class ConcentrationSettings(CalculatorSettings):
+    """Concentration has nothing to set."""
+
+
+CONCENTRATION: Final = Calculator(
+    name="concentration",
+    settings=ConcentrationSettings,
+    metrics=lambda _: METRICS,
+    requirements=("positions",),
+)
+
+
+@compiled
+def calculate_concentration(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.concentration
+    if lacks_positions(state, out, first, 2):
+        return
+    positions = state.positions.shape[0]
+    gross = 0.0
+    for position in range(positions):
+        gross += abs(notional_of(state, position))
+    heaviest = 0.0
+    squares = 0.0
+    if gross > 0.0:
+        for position in range(positions):
+            weight = abs(notional_of(state, position)) / gross
+            heaviest = max(heaviest, weight)
+            squares += weight * weight
+    put(out, first, heaviest)
+    put(out, first + 1, squares)

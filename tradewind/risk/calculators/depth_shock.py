@@ -1,0 +1,171 @@
+"""Depth shock: the worst fraction lost to the mid when a position is liquidated through its book.
+
+    long:  1 − proceeds of selling into the bids / (quantity · mid)
+    short: cost of buying from the asks / (quantity · mid) − 1
+
+A book that holds less than the position cannot liquidate it: the metric is unavailable, not a
+guess about what lies behind the last level. A flat account loses nothing: 0. Source: the cost of
+a round trip of R. Irvine, G. Benston, E. Kandel, "Liquidity beyond the Inside Spread" (2000), one
+way.
+"""
+
+from math import isfinite
+from typing import Final
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.snapshot import BOOK, QUANTITY
+from tradewind.risk.engine.state import State, put, refuse
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import (
+    ABSENT,
+    ASK_PRICES,
+    BID_PRICES,
+    CROSSED,
+    FIELD_SPAN,
+    MISSING_FOR_POSITION,
+    NEGATIVE,
+    NOT_BEST_FIRST,
+    NOT_FINITE,
+    NOT_POSITIVE,
+    ORDER_BOOKS,
+    POSITION_QUANTITY,
+    POSITIONS,
+    TOO_THIN_FOR_POSITION,
+)
+
+__all__ = ["DEPTH_SHOCK", "DepthShockSettings", "find_book_violation"]
+
+METRICS: Final = ("depth_shock",)
+
+
+class DepthShockSettings(CalculatorSettings):
+    """Depth shock has nothing to set."""
+
+
+DEPTH_SHOCK: Final = Calculator(
+    name="depth_shock",
+    settings=DepthShockSettings,
+    metrics=lambda _: METRICS,
+    requirements=("positions", "order_books"),
+)
+
+
+@compiled
+def book_sides(
+    books: FloatArray, levels: FloatArray, book: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Bid prices, bid sizes, ask prices and ask sizes of one of the packed books."""
+    start = 0
+    for before in range(book):
+        start += 2 * int(books[before, 0] + books[before, 1])
+    bids, asks = int(books[book, 0]), int(books[book, 1])
+    middle = start + 2 * bids
+    return (
+        levels[start : start + bids],
+        levels[start + bids : middle],
+        levels[middle : middle + asks],
+        levels[middle + asks : middle + 2 * asks],
+    )
+
+
+@compiled
+def _find_side_violation(
+    prices: FloatArray, sizes: FloatArray, sign: float, field: int
+) -> tuple[int, int]:
+    for level in range(prices.size):
+        if sizes[level] < 0.0:
+            return NEGATIVE * FIELD_SPAN + field + 1, level
+        if level > 0 and sign * prices[level] > sign * prices[level - 1]:
+            return NOT_BEST_FIRST * FIELD_SPAN + field, level
+    return 0, -1
+
+
+@compiled
+def find_book_violation(books: FloatArray, levels: FloatArray) -> tuple[int, int, int]:
+    """Code, book and level of the first contradiction in the books; code 0 if there is none.
+
+    Levels that are not finite are passed over: metrics that need them are unavailable.
+    """
+    for book in range(books.shape[0]):
+        bid_prices, bid_sizes, ask_prices, ask_sizes = book_sides(books, levels, book)
+        code, level = _find_side_violation(bid_prices, bid_sizes, 1.0, BID_PRICES)
+        if code == 0:
+            code, level = _find_side_violation(ask_prices, ask_sizes, -1.0, ASK_PRICES)
+        both = bid_prices.size > 0 and ask_prices.size > 0
+        if code == 0 and both and bid_prices[0] > ask_prices[0]:
+            code, level = CROSSED * FIELD_SPAN + ORDER_BOOKS, -1
+        if code != 0:
+            return code, book, level
+    return 0, -1, -1
+
+
+@compiled
+def _find_bad_level(prices: FloatArray, sizes: FloatArray, field: int) -> tuple[int, int]:
+    """Code and index of the first level nothing can be calculated from; code 0 if none."""
+    for level in range(prices.size):
+        if not isfinite(prices[level]):
+            return NOT_FINITE * FIELD_SPAN + field, level
+        if prices[level] <= 0.0:
+            return NOT_POSITIVE * FIELD_SPAN + field, level
+        if not isfinite(sizes[level]):
+            return NOT_FINITE * FIELD_SPAN + field + 1, level
+    return 0, -1
+
+
+@compiled
+def liquidation_cost(
+    quantity: float, prices: FloatArray, sizes: FloatArray, mid: float
+) -> tuple[bool, float]:
+    """Whether a side of a book takes the whole quantity, and the fraction lost to the mid."""
+    remaining = abs(quantity)
+    paid = 0.0
+    for level in range(prices.size):
+        filled = min(remaining, sizes[level])
+        paid += filled * prices[level]
+        remaining -= filled
+        if remaining <= 0.0:
+            break
+    loss = 1.0 - paid / (abs(quantity) * mid)
+    return remaining <= 0.0, loss if quantity > 0.0 else -loss
+
+
+@compiled
+def calculate_depth_shock(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.depth_shock
+    if state.positions.shape[0] == 0:
+        refuse(out, first, 1, ABSENT * FIELD_SPAN + POSITIONS, -1, 0)
+        return
+    worst = 0.0
+    for position in range(state.positions.shape[0]):
+        quantity = state.positions[position, QUANTITY]
+        book = int(state.positions[position, BOOK])
+        if not isfinite(quantity):
+            refuse(out, first, 1, NOT_FINITE * FIELD_SPAN + POSITION_QUANTITY, position, 0)
+            return
+        if quantity == 0.0:
+            continue
+        if book < 0:
+            refuse(out, first, 1, MISSING_FOR_POSITION * FIELD_SPAN + ORDER_BOOKS, position, 0)
+            return
+        bid_prices, bid_sizes, ask_prices, ask_sizes = book_sides(state.books, state.levels, book)
+        code, level = _find_bad_level(bid_prices, bid_sizes, BID_PRICES)
+        if code == 0:
+            code, level = _find_bad_level(ask_prices, ask_sizes, ASK_PRICES)
+        if code != 0:
+            refuse(out, first, 1, code, book, level)
+            return
+        enough = bid_prices.size > 0 and ask_prices.size > 0
+        if enough:
+            mid = 0.5 * (bid_prices[0] + ask_prices[0])
+            if quantity > 0.0:
+                enough, loss = liquidation_cost(quantity, bid_prices, bid_sizes, mid)
+            else:
+                enough, loss = liquidation_cost(quantity, ask_prices, ask_sizes, mid)
+        if not enough:
+            refuse(out, first, 1, TOO_THIN_FOR_POSITION * FIELD_SPAN + ORDER_BOOKS, position, 0)
+            return
+        worst = max(worst, loss)
+    put(out, first, worst)

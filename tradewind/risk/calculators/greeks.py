@@ -1,0 +1,77 @@
+"""Net sensitivities of the option positions.
+
+    net_greek = max over underlyings of | Σ quantity · multiplier · greek |
+
+Options on one underlying offset each other, options on different ones do not: units of different
+assets cannot be added. Absolute values, so that a limit bounds the exposure in either direction.
+Delta in units of the underlying, gamma per unit of price, vega per 1.00 of volatility, theta per
+year; by the formulas in black_scholes. Positions in the underlying itself are not options and do
+not count.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.black_scholes import greeks_of
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.snapshot import (
+    DIVIDEND_YIELD,
+    IS_CALL,
+    MULTIPLIER,
+    OPTION_QUANTITY_AT,
+    RATE,
+    STRIKE,
+    UNDERLYING,
+    UNDERLYING_PRICE,
+    VOLATILITY_AT,
+    YEARS,
+)
+from tradewind.risk.engine.state import State, lacks_options, put
+from tradewind.risk.inputs import FloatArray
+
+__all__ = ["GREEKS", "GreeksSettings"]
+
+METRICS: Final = ("net_delta", "net_gamma", "net_vega", "net_theta")
+
+
+class GreeksSettings(CalculatorSettings):
+    """Greeks have nothing to set."""
+
+
+GREEKS: Final = Calculator(
+    name="greeks",
+    settings=GreeksSettings,
+    metrics=lambda _: METRICS,
+    requirements=("options",),
+)
+
+
+@compiled
+def calculate_greeks(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.greeks
+    if lacks_options(state, out, first, 4):
+        return
+    options = state.options.shape[0]
+    net = np.zeros((options, 4))
+    for option in range(options):
+        row = state.options[option]
+        if row[OPTION_QUANTITY_AT] == 0.0:
+            continue
+        greeks = greeks_of(
+            1.0 if row[IS_CALL] != 0.0 else -1.0,
+            row[UNDERLYING_PRICE],
+            row[STRIKE],
+            row[YEARS],
+            row[VOLATILITY_AT],
+            row[RATE],
+            row[DIVIDEND_YIELD],
+        )
+        units = row[OPTION_QUANTITY_AT] * row[MULTIPLIER]
+        for greek in range(4):
+            net[int(row[UNDERLYING]), greek] += units * greeks[greek]
+    for greek in range(4):
+        put(out, first + greek, np.max(np.abs(net[:, greek])))

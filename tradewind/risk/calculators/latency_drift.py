@@ -1,0 +1,82 @@
+"""Drift of the tail of the order latencies.
+
+    latency_drift = p99.9 of the latest orders / p99.9 of the orders before them − 1
+
+Quantiles as for historical value at risk; either window needs 1,000 orders, so that its tail holds
+one of them.
+"""
+
+from typing import Final
+
+from pydantic import Field
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.order_statistics import largest, tail_size, upper_quantile
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import State, put, refuse
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import (
+    ABSENT,
+    BASELINE_NOT_POSITIVE,
+    FIELD_SPAN,
+    ORDER_LATENCIES,
+    TOO_FEW,
+)
+
+__all__ = ["LATENCY_DRIFT", "LatencyDriftSettings"]
+
+METRICS: Final = ("latency_drift",)
+QUANTILE: Final = 0.999
+MIN_ORDERS: Final = 1_000
+
+
+class LatencyDriftSettings(CalculatorSettings):
+    """Settings of latency_drift."""
+
+    recent_orders: int = Field(default=1_000, ge=MIN_ORDERS, le=1_000_000)
+    """The latest orders."""
+    baseline_orders: int = Field(default=4_000, ge=MIN_ORDERS, le=1_000_000)
+    """At most as many orders before them."""
+
+
+LATENCY_DRIFT: Final = Calculator(
+    name="latency_drift",
+    settings=LatencyDriftSettings,
+    metrics=lambda _: METRICS,
+    requirements=("order_latencies_us",),
+    windows=lambda settings: {
+        "order_latencies_us": settings.recent_orders + settings.baseline_orders
+    },
+)
+
+
+@compiled
+def tail_latency(latencies: FloatArray) -> float:
+    """Their 99.9 % quantile."""
+    tail = largest(latencies, tail_size(latencies.size, QUANTILE))
+    return upper_quantile(tail, latencies.size, QUANTILE)
+
+
+@compiled
+def calculate_latency_drift(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.latency_drift
+    account = state.account[0]
+    recent = config.latency_drift_recent_orders
+    orders = min(account.latency_count, recent + config.latency_drift_baseline_orders)
+    if orders == 0:
+        refuse(out, first, 1, ABSENT * FIELD_SPAN + ORDER_LATENCIES, -1, 0)
+    elif orders < recent + MIN_ORDERS:
+        needed = recent + MIN_ORDERS
+        refuse(out, first, 1, TOO_FEW * FIELD_SPAN + ORDER_LATENCIES, orders, needed)
+    elif account.bad_latency >= account.latency_count - orders:
+        code = account.bad_latency_kind * FIELD_SPAN + ORDER_LATENCIES
+        refuse(out, first, 1, code, account.bad_latency, 0)
+    else:
+        latencies = state.series.order_latencies_us
+        baseline = tail_latency(latencies[-orders:-recent])
+        if baseline > 0.0:
+            put(out, first, tail_latency(latencies[-recent:]) / baseline - 1.0)
+        else:
+            refuse(out, first, 1, BASELINE_NOT_POSITIVE * FIELD_SPAN + ORDER_LATENCIES, -1, 0)

@@ -1,0 +1,50 @@
+"""Leverage of the positions.
+
+    gross_leverage = Σ |notional| / capital_base
+    net_leverage   = |Σ notional| / capital_base
+
+Source: Commission Delegated Regulation (EU) 231/2013, articles 6 to 8, gross and commitment method,
+without netting or hedging arrangements.
+"""
+
+from typing import Final
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT
+from tradewind.risk.engine.state import State, lacks_capital, lacks_positions, notional_of, put
+from tradewind.risk.inputs import FloatArray
+
+__all__ = ["LEVERAGE", "LeverageSettings"]
+
+METRICS: Final = ("gross_leverage", "net_leverage")
+
+
+class LeverageSettings(CalculatorSettings):
+    """Leverage has nothing to set."""
+
+
+LEVERAGE: Final = Calculator(
+    name="leverage",
+    settings=LeverageSettings,
+    metrics=lambda _: METRICS,
+    requirements=("positions", "capital_base"),
+)
+
+
+@compiled
+def calculate_leverage(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.leverage
+    if lacks_positions(state, out, first, 2) or lacks_capital(state, out, first, 2):
+        return
+    gross = 0.0
+    net = 0.0
+    for position in range(state.positions.shape[0]):
+        notional = notional_of(state, position)
+        gross += abs(notional)
+        net += notional
+    capital = state.header[CAPITAL_BASE_AT]
+    put(out, first, gross / capital)
+    put(out, first + 1, abs(net) / capital)

@@ -1,0 +1,53 @@
+"""Ulcer index: depth and length of drawdowns in one number.
+
+    ulcer_index = √( Σ drawdown² / n )
+
+over the trailing window; the drawdowns are those of the whole history (see drawdown), as positive
+fractions. Source: P. Martin, B. McCann, "The Investor's Guide to Fidelity Funds" (1989), p. 81,
+there in per cent.
+"""
+
+from math import sqrt
+from typing import Final
+
+from pydantic import Field
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.state import State, lacks_values, put
+from tradewind.risk.inputs import FloatArray
+
+__all__ = ["ULCER_INDEX", "UlcerIndexSettings"]
+
+METRICS: Final = ("ulcer_index",)
+
+
+class UlcerIndexSettings(CalculatorSettings):
+    """Settings of ulcer_index."""
+
+    window_bars: int = Field(default=256, ge=1, le=1_000_000)
+    """Drawdowns looked back over."""
+
+
+ULCER_INDEX: Final = Calculator(
+    name="ulcer_index",
+    settings=UlcerIndexSettings,
+    metrics=lambda _: METRICS,
+    requirements=("portfolio_values",),
+    windows=lambda settings: {"drawdowns": settings.window_bars},
+)
+
+
+@compiled
+def calculate_ulcer_index(config: Record, state: State, out: FloatArray) -> None:
+    """Writes the metrics of METRICS."""
+    first = config.ulcer_index
+    if lacks_values(state, out, first, 1, 1):
+        return
+    drawdowns = state.series.drawdowns
+    drawdowns = drawdowns[-min(config.ulcer_index_window_bars, drawdowns.size) :]
+    squares = 0.0
+    for drawdown in drawdowns:
+        squares += drawdown * drawdown
+    put(out, first, sqrt(squares / drawdowns.size))

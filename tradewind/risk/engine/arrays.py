@@ -1,0 +1,169 @@
+"""From whole arrays to a result: the kernel under RiskAgentV2.calculate_only."""
+
+from math import inf
+
+import numpy as np
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.depth_shock import find_book_violation
+from tradewind.risk.engine.account import (
+    ACCOUNT,
+    Record,
+    find_bar_time_violation,
+    find_trade_time_violation,
+    fold_flow,
+    fold_given_return,
+    fold_latency,
+    fold_timestamp,
+    fold_trade,
+    fold_value,
+    reset_account,
+    simple_return,
+)
+from tradewind.risk.engine.kernel import calculate
+from tradewind.risk.engine.state import AT, CODE, OTHER, Series, State, open_state
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
+
+__all__ = ["CONTRADICTION", "calculate_arrays"]
+
+CONTRADICTION = -1
+
+
+@compiled
+def calculate_arrays(
+    config: Record,
+    limits: FloatArray,
+    shocks: FloatArray,
+    snapshot: FloatArray,
+    levels: FloatArray,
+    values: FloatArray,
+    timestamps: FloatArray,
+    returns: FloatArray,
+    price_changes: FloatArray,
+    order_flows: FloatArray,
+    order_latencies_us: FloatArray,
+    trade_timestamps: FloatArray,
+    trade_notionals: FloatArray,
+    out: FloatArray,
+) -> int:
+    """Runs the enabled calculators on whole arrays, oldest element first.
+
+    Args:
+        config: Settings. Shape [1].
+        limits: Limits and weights. Shape [2, metrics].
+        shocks: Stress shocks. Shape [rows, scenarios].
+        snapshot: What is not a series (engine.snapshot).
+        levels: Levels of all books.
+        values: Account values. Shape [n].
+        timestamps: Shape [n] or [0].
+        returns: Shape [m]; derived from the values when empty.
+        price_changes: Shape [p].
+        order_flows: Shape [p].
+        order_latencies_us: Shape [q].
+        trade_timestamps: Shape [k].
+        trade_notionals: Shape [k].
+        out: Filled with the result. Shape [5, metrics + 2].
+
+    Returns:
+        How many metrics are unavailable or have a note; or CONTRADICTION: column 0 of the
+        result says which.
+    """
+    account = np.empty(1, ACCOUNT)
+    reset_account(account[0])
+    drawdowns = fold_values(account[0], values, config[0].drawdowns_window)
+    window = returns
+    if returns.size == 0:
+        window = derive_returns(values, config[0].returns_window)
+    series = Series(
+        timestamps,
+        drawdowns,
+        window,
+        price_changes,
+        order_flows,
+        order_latencies_us,
+        trade_timestamps,
+        trade_notionals,
+    )
+    state = open_state(account, series, snapshot, levels, shocks)
+    code, at, other = find_violation(state, -inf, -inf, timestamps, trade_timestamps)
+    if code != 0:
+        return contradict(out, code, at, other)
+    fold_series(state, returns)
+    return calculate(config[0], limits, state, out)
+
+
+@compiled
+def fold_values(account: Record, values: FloatArray, window: int) -> FloatArray:
+    """Folds every value into the account; returns the latest drawdowns, at most `window`."""
+    drawdowns = np.empty(min(values.size, window))
+    skipped = values.size - drawdowns.size
+    for index in range(skipped):
+        fold_value(account, values[index])
+    for index in range(skipped, values.size):
+        drawdowns[index - skipped] = fold_value(account, values[index])
+    return drawdowns
+
+
+@compiled
+def derive_returns(values: FloatArray, window: int) -> FloatArray:
+    """The latest simple returns per bar, at most `window` of them."""
+    count = max(min(values.size - 1, window), 0)
+    start = values.size - count
+    returns = np.empty(count)
+    for index in range(count):
+        returns[index] = simple_return(values[start + index - 1], values[start + index])
+    return returns
+
+
+@compiled
+def fold_series(state: State, returns: FloatArray) -> None:
+    """Folds every series but the values into the account."""
+    account, series = state.account[0], state.series
+    for timestamp in series.timestamps:
+        fold_timestamp(account, timestamp)
+    for value in returns:
+        fold_given_return(account, value)
+    if returns.size == 0:
+        account.return_count = max(account.value_count - 1, 0)
+    for index in range(series.order_flows.size):
+        fold_flow(account, series.price_changes[index], series.order_flows[index])
+    for latency in series.order_latencies_us:
+        fold_latency(account, latency)
+    for timestamp in series.trade_timestamps:
+        fold_trade(account, timestamp)
+
+
+@compiled
+def find_violation(
+    state: State,
+    last_timestamp: float,
+    last_trade_timestamp: float,
+    timestamps: FloatArray,
+    trade_timestamps: FloatArray,
+) -> tuple[int, int, int]:
+    """Code, index and inner index of the first contradiction; code 0 if there is none.
+
+    Args:
+        state: The account, whose books are looked at.
+        last_timestamp: Of the last bar before these.
+        last_trade_timestamp: Of the last trade before these.
+        timestamps: Of the new bars.
+        trade_timestamps: Of the new trades.
+    """
+    at, kind = find_bar_time_violation(timestamps, last_timestamp)
+    if kind != 0:
+        return kind * FIELD_SPAN + TIMESTAMPS, at, -1
+    at, kind = find_trade_time_violation(trade_timestamps, last_trade_timestamp)
+    if kind != 0:
+        return kind * FIELD_SPAN + TRADE_TIMESTAMPS, at, -1
+    return find_book_violation(state.books, state.levels)
+
+
+@compiled
+def contradict(out: FloatArray, code: int, at: int, other: int) -> int:
+    """Answers that the inputs contradict themselves."""
+    out[CODE, 0] = code
+    out[AT, 0] = at
+    out[OTHER, 0] = other
+    return CONTRADICTION

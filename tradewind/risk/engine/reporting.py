@@ -1,0 +1,61 @@
+"""From a kernel's numbers to a report."""
+
+from math import isnan
+
+import numpy as np
+
+from tradewind.errors import RiskInputError
+from tradewind.risk.engine.plan import Plan
+from tradewind.risk.engine.state import CODE, NOTE, VALUE
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, describe_violation
+from tradewind.risk.report import RiskReport
+
+__all__ = ["build_report", "raise_contradiction"]
+
+
+def build_report(
+    plan: Plan, result: FloatArray, remark_count: int, snapshot: Snapshot
+) -> RiskReport:
+    """Puts a result into words.
+
+    Args:
+        plan: What was calculated.
+        result: The kernel's answer. Shape [5, metrics + 2].
+        remark_count: How many metrics are unavailable or have a note.
+        snapshot: The inputs, to name the symbols in reasons.
+    """
+    values: list[float] = result[VALUE].tolist()
+    penalty = values.pop()
+    risk_score = values.pop()
+    metric_values = dict(zip(plan.metrics, values, strict=True))
+    unavailable: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    if remark_count:
+        remarks = result[CODE:].astype(np.int64).T.tolist()
+        for metric, (code, at, other, note) in zip(plan.metrics, remarks, strict=False):
+            if code:
+                del metric_values[metric]
+                unavailable[metric] = describe_reason(code, at, other, snapshot)
+            elif note:
+                notes[metric] = NOTES[note]
+    return RiskReport(
+        metric_values=metric_values,
+        unavailable=unavailable,
+        risk_score=None if isnan(risk_score) else risk_score,
+        penalty=None if isnan(penalty) else penalty,
+        unchecked_limits=tuple(metric for metric in unavailable if metric in plan.limited),
+        notes=notes,
+        policy_digest=plan.digest,
+    )
+
+
+def raise_contradiction(result: FloatArray, snapshot: Snapshot) -> None:
+    """Refuses inputs that contradict themselves.
+
+    Raises:
+        RiskInputError: Always; names the field that column 0 of the result is about.
+    """
+    code, at, other = result[CODE:NOTE, 0].astype(int).tolist()
+    violation = describe_violation(code, at, other, snapshot)
+    raise RiskInputError("risk inputs are refused", [violation])

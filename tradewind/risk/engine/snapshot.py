@@ -1,0 +1,168 @@
+"""The part of the inputs that is not a series, in two flat arrays that cross into the kernels.
+
+Crossing costs per argument, not per number, so scalars, positions, options, feeds and the sizes
+of the books travel in one array, and the levels of all books in another.
+"""
+
+from array import array
+from dataclasses import fields
+from numbers import Real
+from typing import Final
+
+import numpy as np
+
+from tradewind.errors import FieldViolation, RiskInputError
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import (
+    FIELD_SPAN,
+    POSITIONS,
+    REPEATED,
+    Snapshot,
+    describe_violation,
+)
+
+__all__ = ["pack_levels", "pack_snapshot"]
+
+# Scalars; a `HAS_` says whether the next one was given.
+HAS_START_OF_DAY_VALUE: Final = 0
+HAS_CAPITAL_BASE: Final = 2
+HAS_NOW: Final = 4
+NOW_AT: Final = 5
+CAPITAL_BASE_AT: Final = 3
+START_OF_DAY_VALUE_AT: Final = 1
+POSITION_COUNT: Final = 6
+OPTION_COUNT: Final = 7
+FEED_COUNT: Final = 8
+BOOK_COUNT: Final = 9
+HEADER_SIZE: Final = 10
+
+# Rows of a position.
+QUANTITY: Final = 0
+PRICE: Final = 1
+VOLUME: Final = 2  # average daily volume; −inf: none given
+SHOCK_ROW: Final = 3
+BOOK: Final = 4  # index of its order book; −1: none given
+POSITION_WIDTH: Final = 5
+
+# Rows of an option; the first eight are in the order of reasons.OPTION_QUANTITY and following.
+OPTION_QUANTITY_AT: Final = 0
+MULTIPLIER: Final = 1
+UNDERLYING_PRICE: Final = 2
+STRIKE: Final = 3
+YEARS: Final = 4
+VOLATILITY_AT: Final = 5
+RATE: Final = 6
+DIVIDEND_YIELD: Final = 7
+IS_CALL: Final = 8
+UNDERLYING: Final = 9  # number of its underlying among those of the options
+OPTION_SHOCK_ROW: Final = 10
+OPTION_WIDTH: Final = 11
+
+BOOK_WIDTH: Final = 2  # levels of the bid side, levels of the ask side
+
+NO_VOLUME: Final = float("-inf")
+NO_BOOK: Final = -1.0
+OTHER_SYMBOLS: Final = 1
+"""Row of the shocks for a symbol that no scenario names."""
+
+
+def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
+    """Packs scalars, positions, options, feeds and the sizes of the books. Shape [size].
+
+    Args:
+        snapshot: The inputs.
+        shock_rows: Row of the shocks for each symbol that a scenario names.
+
+    Raises:
+        RiskInputError: A symbol stands in two positions, or a number is none.
+    """
+    start, capital, now = snapshot.start_of_day_value, snapshot.capital_base, snapshot.now
+    books = snapshot.order_books
+    packed = [
+        0.0 if start is None else 1.0,
+        0.0 if start is None else start,
+        0.0 if capital is None else 1.0,
+        0.0 if capital is None else capital,
+        0.0 if now is None else 1.0,
+        0.0 if now is None else now,
+        len(snapshot.positions),
+        len(snapshot.options),
+        len(snapshot.feed_timestamps),
+        len(books),
+    ]
+    if snapshot.positions:
+        volumes = snapshot.average_daily_volumes
+        book_numbers = dict(zip(books, range(len(books)), strict=True))
+        if len({position.symbol for position in snapshot.positions}) < len(snapshot.positions):
+            raise _repeated(snapshot)
+        for position in snapshot.positions:
+            symbol = position.symbol
+            packed += (
+                position.quantity,
+                position.price,
+                volumes.get(symbol, NO_VOLUME),
+                shock_rows.get(symbol, OTHER_SYMBOLS),
+                book_numbers.get(symbol, NO_BOOK),
+            )
+    if snapshot.options:
+        underlyings: dict[str, int] = {}
+        for option in snapshot.options:
+            symbol = option.symbol
+            packed += (
+                option.quantity,
+                option.multiplier,
+                option.underlying_price,
+                option.strike,
+                option.years_to_expiry,
+                option.volatility,
+                option.risk_free_rate,
+                option.dividend_yield,
+                option.kind == "call",
+                underlyings.setdefault(symbol, len(underlyings)),
+                shock_rows.get(symbol, OTHER_SYMBOLS),
+            )
+    packed += snapshot.feed_timestamps.values()
+    for book in books.values():
+        packed += (book.bid_prices.size, book.ask_prices.size)
+    try:
+        return np.frombuffer(array("d", packed))
+    except TypeError:
+        raise _not_a_number(snapshot) from None
+
+
+def pack_levels(snapshot: Snapshot) -> FloatArray:
+    """Packs the levels of all books: bid prices, bid sizes, ask prices and ask sizes of each."""
+    series: list[FloatArray] = []
+    for book in snapshot.order_books.values():
+        series += (book.bid_prices, book.bid_sizes, book.ask_prices, book.ask_sizes)
+    return np.concatenate(series) if series else np.empty(0)
+
+
+def _repeated(snapshot: Snapshot) -> RiskInputError:
+    seen: set[str] = set()
+    for index, position in enumerate(snapshot.positions):
+        if position.symbol in seen:
+            violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index, -1, snapshot)
+            return RiskInputError("risk inputs are refused", [violation])
+        seen.add(position.symbol)
+    raise AssertionError("no symbol stands in two positions")
+
+
+def _not_a_number(snapshot: Snapshot) -> RiskInputError:
+    scalars = ("start_of_day_value", "capital_base", "now")
+    named: list[tuple[str, object]] = [(name, getattr(snapshot, name)) for name in scalars]
+    for name in ("positions", "options"):
+        named += (
+            (f"{name}[{index}].{field.name}", getattr(item, field.name))
+            for index, item in enumerate(getattr(snapshot, name))
+            for field in fields(item)
+            if field.name not in ("symbol", "kind")
+        )
+    for name in ("feed_timestamps", "average_daily_volumes"):
+        named += ((f"{name}[{key!r}]", value) for key, value in getattr(snapshot, name).items())
+    violations = [
+        FieldViolation(name, f"must be a number, not {value!r}")
+        for name, value in named
+        if value is not None and not isinstance(value, Real)
+    ]
+    return RiskInputError("risk inputs are refused", violations)
