@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import RiskPolicyError
-from tradewind.risk.calculators import CALCULATORS
 from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
 from tradewind.risk.calculators.base import CalculatorSettings
 from tradewind.risk.calculators.concentration import ConcentrationSettings
@@ -22,13 +22,14 @@ from tradewind.risk.calculators.greeks import GreeksSettings
 from tradewind.risk.calculators.kyle_lambda import KyleLambdaSettings
 from tradewind.risk.calculators.latency_drift import LatencyDriftSettings
 from tradewind.risk.calculators.leverage import LeverageSettings
+from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.calculators.stress import StressSettings
 from tradewind.risk.calculators.turnover import TurnoverSettings
 from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
 from tradewind.risk.calculators.var import VarSettings
 from tradewind.risk.calculators.volatility import VolatilitySettings
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
-from tradewind.risk.rules.settings import RuleSettings
+from tradewind.risk.rules import RuleSettings, check_rules
 from tradewind.settings import Settings, load_settings, parse_settings
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
@@ -84,31 +85,35 @@ class RiskPolicy(Settings):
     calculators: CalculatorsSettings = CalculatorsSettings()
     limits: Mapping[str, LimitSettings] = Field(default_factory=dict)
     """By metric: what risk_score and penalty are relative to."""
-    rules: tuple[RuleSettings, ...] = ()
-    """What Evaluate demands when metrics are over their limits."""
     pre_trade: PreTradeLimits = PreTradeLimits()
-    """Limits on an intended order and the account after it."""
+    """Limits on an intended order and on the account after it."""
+    rules: tuple[RuleSettings, ...] = ()
+    """What Evaluate demands, and when."""
 
-    @field_validator("limits")
-    @classmethod
-    def _check_limits(
-        cls, limits: Mapping[str, LimitSettings], info: ValidationInfo
-    ) -> Mapping[str, LimitSettings]:
-        if "calculators" in info.data:
-            _check_known(limits, info.data["calculators"].metrics(), "limits on")
-        return limits
+    @model_validator(mode="after")
+    def _check_limits(self) -> "RiskPolicy":
+        known = self.calculators.metrics()
+        unknown = [metric for metric in self.limits if metric not in known]
+        if unknown:
+            message = f"no enabled calculator gives this metric; there are {', '.join(known)}"
+            raise ValidationError.from_exception_data(
+                "limits",
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError("limit", "{problem}", {"problem": message}),
+                        loc=("limits", metric),
+                        input=None,
+                    )
+                    for metric in unknown
+                ],
+            )
+        return self
 
-    @field_validator("rules")
-    @classmethod
-    def _check_rules(
-        cls, rules: tuple[RuleSettings, ...], info: ValidationInfo
-    ) -> tuple[RuleSettings, ...]:
-        if "calculators" in info.data:
-            known = (*info.data["calculators"].metrics(), *sorted(PRE_TRADE_METRICS))
-            for rule in rules:
-                needed = [condition.metric or "" for condition in rule.when.thresholds()]
-                _check_known(needed, known, f"rule {rule.name} needs")
-        return rules
+    @model_validator(mode="after")
+    def _check_rules(self) -> "RiskPolicy":
+        metrics = {*self.calculators.metrics(), *PRE_TRADE_METRICS}
+        check_rules(self.rules, self.rule_limits(), metrics, PRE_TRADE_METRICS)
+        return self
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "RiskPolicy":
@@ -128,6 +133,11 @@ class RiskPolicy(Settings):
         """
         return parse_settings(values, cls, source="risk policy", error=RiskPolicyError)
 
+    def rule_limits(self) -> dict[str, float]:
+        """Every limit that a rule may refer to, by metric."""
+        limits = {metric: settings.limit for metric, settings in self.limits.items()}
+        return {**limits, **self.pre_trade.by_metric()}
+
     def canonical_json(self) -> str:
         """The policy with every default spelled out, keys sorted: equal policies, equal text."""
         values = self.model_dump(mode="json", by_alias=True)
@@ -136,12 +146,3 @@ class RiskPolicy(Settings):
     def digest(self) -> str:
         """SHA-256 over the canonical form, in hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
-
-
-def _check_known(metrics: Iterable[str], known: Collection[str], what: str) -> None:
-    unknown = sorted(set(metrics) - set(known))
-    if unknown:
-        raise ValueError(
-            f"{what} metrics that no enabled calculator gives: {', '.join(unknown)}; "
-            f"there are {', '.join(known)}"
-        )

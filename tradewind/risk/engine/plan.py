@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import numpy as np
 from pydantic.fields import FieldInfo
 
-from tradewind.risk.calculators import CALCULATORS
+from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.calculators.stress import shock_table
 from tradewind.risk.engine.snapshot import pack_snapshot
 from tradewind.risk.engine.state import CODE, RESULT_EXTRA, RESULT_ROWS
