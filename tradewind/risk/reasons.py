@@ -196,12 +196,10 @@ def describe_reason(code: int, at: int, other: int, snapshot: Snapshot) -> str:
     kind, field = divmod(code, FIELD_SPAN)
     if at < 0 or kind == TOO_FEW or field < POSITIONS:
         return _describe_series(kind, field, at, other)
-    position = ""
-    path = _element_path(field, at, other, snapshot)
     if kind in (MISSING_FOR_POSITION, TOO_THIN_FOR_POSITION):
-        path = _PATHS[field][0]
         position = f"positions[{at}] ({snapshot.positions[at].symbol})"
-    return _TEMPLATES[kind].format(field=path, position=position)
+        return _TEMPLATES[kind].format(field=_PATHS[field][0], position=position)
+    return _TEMPLATES[kind].format(field=_element_path(field, at, other, snapshot))
 
 
 def describe_violation(code: int, at: int, other: int, snapshot: Snapshot) -> FieldViolation:
