@@ -75,11 +75,11 @@ class RiskConfig(Settings):
     """Subtracted from each reward: this times the penalty, which is 1 at the limits."""
 
     early_stop_threshold: float | None = Field(default=0.8, gt=0.0, le=1.0)
-    """Training stops when the risk score stays above this; None never stops it."""
+    """Training stops when the mean risk score stays above this; None never stops it."""
 
-    early_stop_patience: PositiveInt = 20_000
-    """Consecutive environment steps above the threshold that stop the training. The default
-    outlasts the exploration of the shipped configurations."""
+    early_stop_patience: PositiveInt = 10_000
+    """Consecutive environment steps that the mean is taken over. Uniformly random actions on the
+    embedded BTC bars give means from 0.70 to 0.77 over 10,000 steps, up to 0.92 over 1,000."""
 
 
 class TrainingConfig(Settings):

@@ -1,5 +1,6 @@
 """Risk in the reward: the production calculators on every step of every environment."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,23 +23,23 @@ class RiskAwareCallback(BaseCallback):
     VecNormalize the penalty is in units of the raw reward; the normalisation keeps the scale of
     the rewards without penalty. Episode returns in the log are without penalty.
 
-    An environment is judged while every limit of the policy can be checked. The training stops
-    once the mean risk score of the judged environments has been above `early_stop_threshold` for
-    `early_stop_patience` consecutive environment steps. Steps on which no environment can be
-    judged, such as those at the start of an episode when the windows still fill, neither add to
-    that count nor end it; when `early_stop_patience` of them follow each other, the limits can
-    never be checked and the training fails. A step whose penalty is unknown keeps its reward and
-    counts in `risk/unknown_penalties`.
+    A step is judged when every limit of the policy can be checked; at the start of an episode some
+    cannot, because their windows still fill. The training stops when the mean risk score over
+    `early_stop_patience` consecutive judged steps is above `early_stop_threshold`. It is a mean so
+    that the fresh account of the next episode does not clear a policy that breaks its limits in
+    every episode. When as many steps in a row cannot be judged, the limits cannot be checked in
+    this environment at all, and the training fails. A step whose penalty is unknown keeps its
+    reward and counts in `risk/unknown_penalties`.
 
-    Logged: `risk/score` and `risk/penalty` (means over steps and environments since the last dump),
-    `risk/steps_over_threshold`, `risk/unknown_penalties`.
+    Logged: `risk/score` and `risk/penalty` (means since the last dump), `risk/judged_score` (the
+    mean that the threshold is compared with) and `risk/unknown_penalties`.
 
     Args:
         risk_advisor: The production calculators under a risk policy.
         penalty_weight: Factor on the penalty, which is 1 when the limits are just reached.
         early_stop_threshold: Risk score from 0 to 1; None never stops.
-        early_stop_patience: Consecutive environment steps (as Stable-Baselines3 counts them, over
-            all environments) above the threshold that stop the training.
+        early_stop_patience: Environment steps, counted over all environments as
+            Stable-Baselines3 counts them.
 
     Attributes:
         stop_reason: Why the training was stopped; empty while it was not.
@@ -53,15 +54,18 @@ class RiskAwareCallback(BaseCallback):
         risk_advisor: ProductionRiskAdvisor,
         penalty_weight: float = 0.1,
         early_stop_threshold: float | None = 0.8,
-        early_stop_patience: int = 20_000,
+        early_stop_patience: int = 10_000,
     ) -> None:
         super().__init__()
         self._advisor = risk_advisor
         self._penalty_weight = penalty_weight
         self._threshold = early_stop_threshold
         self._patience = early_stop_patience
-        self._steps_over = 0
-        self._steps_unjudged = 0
+        # Of each latest step of all environments: the judged scores, added up and counted.
+        self._recent: collections.deque[tuple[float, int]] = collections.deque()
+        self._recent_sum = 0.0
+        self._recent_count = 0
+        self._unjudged_count = 0
         self._unknown_penalties = 0
         self.stop_reason = ""
 
@@ -125,24 +129,38 @@ class RiskAwareCallback(BaseCallback):
             if report.risk_score is not None and not report.unchecked_limits
         ]
         if not scores:
-            self._steps_unjudged += len(reports)
-            if self._steps_unjudged >= self._patience:
+            self._unjudged_count += len(reports)
+            if self._unjudged_count >= self._patience:
                 raise TrainingError(
-                    f"for {self._steps_unjudged} steps limits could not be checked: "
+                    f"for {self._unjudged_count} steps in a row limits could not be checked: "
                     f"{_describe_unchecked(reports[0])}"
                 )
             return
-        self._steps_unjudged = 0
-        score = sum(scores) / len(scores)
-        self.logger.record_mean("risk/score", score)
-        over = self._threshold is not None and score > self._threshold
-        self._steps_over = self._steps_over + len(reports) if over else 0
-        self.logger.record("risk/steps_over_threshold", self._steps_over)
-        if self._steps_over >= self._patience:
+        self._unjudged_count = 0
+        for score in scores:
+            self.logger.record_mean("risk/score", score)
+        mean = self._recent_mean(sum(scores), len(scores))
+        self.logger.record("risk/judged_score", mean)
+        if (
+            self._threshold is not None
+            and mean > self._threshold
+            and self._recent_count >= self._patience
+        ):
             self.stop_reason = (
-                f"the mean risk score stayed above {self._threshold} for {self._steps_over} "
-                f"consecutive environment steps; it was {score:.3f} after {self.num_timesteps}"
+                f"the mean risk score over {self._recent_count} environment steps was {mean:.3f}, "
+                f"above {self._threshold}, after {self.num_timesteps} steps of training"
             )
+
+    def _recent_mean(self, total: float, count: int) -> float:
+        """Mean score of the latest judged steps, at least `early_stop_patience` of them."""
+        self._recent.append((total, count))
+        self._recent_sum += total
+        self._recent_count += count
+        while self._recent_count - self._recent[0][1] >= self._patience:
+            total, count = self._recent.popleft()
+            self._recent_sum -= total
+            self._recent_count -= count
+        return self._recent_sum / self._recent_count
 
 
 def _describe_unchecked(report: RiskReport) -> str:

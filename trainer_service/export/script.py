@@ -24,9 +24,13 @@ def script_policy(network: PolicyNetwork) -> ScriptModule:
     """Scripts a copy of a network on the CPU, its weights detached from training.
 
     Raises:
-        ExportError: TorchScript cannot express the network, such as a custom feature extractor.
+        ExportError: A weight is NaN or infinite, or TorchScript cannot express the network, such
+            as one with a custom feature extractor.
     """
     detached = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+    for name, parameter in detached.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ExportError(f"{name} holds NaN or infinite values: the training diverged")
     try:
         with _torchscript_deprecation_ignored():
             return torch.jit.script(detached)

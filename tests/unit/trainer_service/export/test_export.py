@@ -1,0 +1,224 @@
+"""Exported networks against the Stable-Baselines3 models they come from."""
+
+import io
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+
+from tradewind.errors import ExportError
+from tradewind.policy import TorchScriptNetwork
+from trainer_service.export import build_network, script_policy, serialize, verify_policy
+from trainer_service.export.network import ObservationNormalizer
+
+CASES = [
+    (algorithm, env, normalized)
+    for algorithm, env in ((DQN, "CartPole-v1"), (PPO, "CartPole-v1"), (PPO, "Pendulum-v1"))
+    for normalized in (False, True)
+]
+
+
+def make_env(env_id: str, *, normalized: bool) -> VecEnv:
+    env = DummyVecEnv([lambda: gymnasium.make(env_id)] * 2)
+    return VecNormalize(env, clip_obs=1.5) if normalized else env
+
+
+def train(algorithm: type[BaseAlgorithm], env: VecEnv, **parameters: Any) -> BaseAlgorithm:
+    sizes = {"n_steps": 32, "batch_size": 32} if algorithm is PPO else {"learning_starts": 32}
+    return algorithm("MlpPolicy", env, seed=1, device="cpu", **sizes, **parameters).learn(256)
+
+
+def sample_observations(model: BaseAlgorithm, count: int = 1000) -> np.ndarray:
+    shape = (count, *model.observation_space.shape)
+    return np.random.default_rng(0).normal(0.0, 2.0, shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[tuple[Any, ...], BaseAlgorithm]:
+    return {
+        case: train(case[0], make_env(case[1], normalized=case[2])) for case in CASES
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, (case[0].__name__, *case[1:]))))
+def test_exported_network_loaded_from_its_bytes_acts_as_the_model(
+    models: dict[tuple[Any, ...], BaseAlgorithm], case: tuple[Any, ...]
+) -> None:
+    model = models[case]
+    observations = sample_observations(model)
+    statistics = model.get_vec_normalize_env()
+    inputs = statistics.normalize_obs(observations) if statistics else observations
+    expected, _ = model.predict(inputs, deterministic=True)
+
+    network, _ = build_network(model)
+    script = torch.jit.load(io.BytesIO(serialize(script_policy(network))))
+    with torch.inference_mode():
+        actions = script(torch.from_numpy(observations)).numpy()
+
+    if isinstance(model.action_space, spaces.Discrete):
+        assert actions.dtype == np.int64
+        np.testing.assert_array_equal(actions, expected)
+    else:
+        assert actions.dtype == np.float32
+        np.testing.assert_allclose(actions, expected, rtol=0, atol=1e-5)
+    assert len(np.unique(actions)) > 1
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_distribution_of_dqn_gives_its_q_values(
+    models: dict[tuple[Any, ...], BaseAlgorithm], normalized: bool
+) -> None:
+    model = models[DQN, "CartPole-v1", normalized]
+    observations = sample_observations(model, 50)
+    statistics = model.get_vec_normalize_env()
+    inputs = statistics.normalize_obs(observations) if statistics else observations
+
+    network, distribution = build_network(model)
+    q_values, _ = TorchScriptNetwork(serialize(script_policy(network))).distribution(observations)
+
+    assert (distribution.kind, distribution.exploration_rate) == ("q_values", 0.05)
+    with torch.no_grad():
+        expected = model.q_net(torch.from_numpy(inputs)).numpy()
+    np.testing.assert_allclose(q_values, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_distribution_of_discrete_ppo_gives_logits_of_its_probabilities(
+    models: dict[tuple[Any, ...], BaseAlgorithm],
+) -> None:
+    model = models[PPO, "CartPole-v1", False]
+    observations = sample_observations(model, 50)
+
+    network, distribution = build_network(model)
+    logits, _ = TorchScriptNetwork(serialize(script_policy(network))).distribution(observations)
+
+    assert distribution.kind == "categorical_logits"
+    policy = model.policy.get_distribution(torch.from_numpy(observations)).distribution
+    probabilities = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+    np.testing.assert_allclose(probabilities, policy.probs.detach().numpy(), atol=1e-6)
+
+
+def test_distribution_of_continuous_ppo_gives_unclipped_mean_and_log_std(
+    models: dict[tuple[Any, ...], BaseAlgorithm],
+) -> None:
+    model = models[PPO, "Pendulum-v1", False]
+    observations = 20.0 * sample_observations(model, 50)
+
+    network, distribution = build_network(model)
+    parameters, _ = TorchScriptNetwork(serialize(script_policy(network))).distribution(observations)
+
+    assert distribution.kind == "diag_gaussian"
+    gaussian = model.policy.get_distribution(torch.from_numpy(observations)).distribution
+    np.testing.assert_allclose(parameters[:, 0], gaussian.mean.detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(
+        np.exp(parameters[:, 1]), gaussian.stddev.detach().numpy(), rtol=1e-6
+    )
+
+
+def test_continuous_actions_beyond_the_bounds_are_clipped_as_the_model_clips_them(
+    models: dict[tuple[Any, ...], BaseAlgorithm],
+) -> None:
+    model = models[PPO, "Pendulum-v1", False]
+    with torch.no_grad():
+        model.policy.action_net.bias += 100.0
+    observations = sample_observations(model, 10)
+
+    network, _ = build_network(model)
+    actions, _ = TorchScriptNetwork(serialize(script_policy(network))).act(observations)
+
+    with torch.no_grad():
+        model.policy.action_net.bias -= 100.0
+    np.testing.assert_array_equal(actions, np.full((10, 1), model.action_space.high[0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    observations=hnp.arrays(
+        np.float32, (4, 3), elements=st.floats(-(2.0**20), 2.0**20, width=32)
+    ),
+    moments=hnp.arrays(np.float64, (2, 3), elements=st.floats(1e-6, 1e6)),
+)
+def test_normalizer_gives_the_bits_of_vec_normalize(
+    observations: np.ndarray, moments: np.ndarray
+) -> None:
+    space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    env = gymnasium.make("Pendulum-v1")
+    assert env.observation_space.shape == space.shape
+    statistics = VecNormalize(DummyVecEnv([lambda: env]), clip_obs=5.0)
+    statistics.obs_rms.mean, statistics.obs_rms.var = moments
+
+    normalizer = ObservationNormalizer(moments[0], moments[1], statistics.epsilon, 5.0)
+
+    normalized = normalizer(torch.from_numpy(observations)).numpy()
+    assert normalized.tobytes() == statistics.normalize_obs(observations).tobytes()
+
+
+def test_scripted_policy_shares_no_memory_with_the_model_and_needs_no_gradient(
+    models: dict[tuple[Any, ...], BaseAlgorithm],
+) -> None:
+    model = models[DQN, "CartPole-v1", False]
+
+    script = script_policy(build_network(model)[0])
+
+    assert not any(parameter.requires_grad for parameter in script.parameters())
+    theirs = {parameter.data_ptr() for parameter in model.policy.parameters()}
+    assert theirs.isdisjoint(parameter.data_ptr() for parameter in script.parameters())
+    assert all(parameter.requires_grad for parameter in model.policy.q_net.parameters())
+
+
+def test_verify_policy_with_other_weights_names_the_first_observation_that_differs(
+    models: dict[tuple[Any, ...], BaseAlgorithm],
+) -> None:
+    model = models[DQN, "CartPole-v1", False]
+    network, _ = build_network(model)
+    script = script_policy(network)
+    with torch.no_grad():
+        script.layers[-1].weight.neg_()
+
+    with pytest.raises(ExportError, match=r"differs from the model on \d+ of 100 .* observation"):
+        verify_policy(script, model, sample_observations(model, 100))
+
+
+def test_script_policy_with_nan_weight_is_refused(
+    models: dict[tuple[Any, ...], BaseAlgorithm],
+) -> None:
+    model = train(DQN, make_env("CartPole-v1", normalized=False))
+    with torch.no_grad():
+        model.policy.q_net.q_net[0].weight[0, 0] = torch.nan
+
+    with pytest.raises(ExportError, match=r"layers\.1\.weight holds NaN or infinite values"):
+        script_policy(build_network(model)[0])
+
+
+class ImageEnv(gymnasium.Env[np.ndarray, int]):
+    observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, **_: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        return self.observation_space.sample(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+def test_build_network_with_image_observations_is_refused() -> None:
+    model = DQN("MlpPolicy", DummyVecEnv([ImageEnv]), device="cpu", buffer_size=10)
+
+    with pytest.raises(ExportError, match="needs Box observations of float32"):
+        build_network(model)
+
+
+def test_build_network_with_state_dependent_exploration_is_refused() -> None:
+    env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
+    model = PPO("MlpPolicy", env, use_sde=True, device="cpu", n_steps=32, batch_size=32)
+
+    with pytest.raises(ExportError, match="StateDependentNoiseDistribution"):
+        build_network(model)
