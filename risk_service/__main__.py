@@ -6,16 +6,24 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 
+from risk_service.audit.database import Database
+from risk_service.audit.trail import AuditTrail
+from risk_service.evaluation import Evaluator
 from risk_service.policy_source import PolicySource
 from risk_service.servicer import RiskServicer
 from risk_service.settings import RiskServiceSettings
 from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
+from tradewind.errors import SettingsError
 from tradewind.rpc import Flag, RpcServer, run_service
 
 __all__ = ["main", "risk_server"]
 
-_FLAGS = (Flag("--policy", "policy", "the risk policy", "FILE"),)
+_FLAGS = (
+    Flag("--policy", "policy", "the risk policy", "FILE"),
+    Flag("--database", "database", "where halts and the audit trail live", "URL"),
+    Flag("--journal", "journal", "local file that makes decisions durable", "FILE"),
+)
 
 
 @contextlib.contextmanager
@@ -25,6 +33,7 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
     Raises:
         SettingsError: An address cannot be listened on.
         RiskPolicyError: The risk policy is refused.
+        StorageError: The audit trail cannot be opened.
     """
     registry = CollectorRegistry()
     telemetry = Telemetry(registry)
@@ -32,7 +41,23 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
     with contextlib.ExitStack() as stack:
         policies = PolicySource(settings.policy, settings.policy_poll_s, telemetry)
         stack.callback(policies.close)
-        servicer = RiskServicer(policies, telemetry, settings.max_series_values)
+        trail = _open_trail(settings)
+        stack.callback(trail.close)
+        evaluator = Evaluator(
+            policies,
+            trail,
+            telemetry,
+            resume_roles=settings.resume_roles,
+            max_accounts=settings.max_accounts,
+        )
+        servicer = RiskServicer(
+            policies,
+            evaluator,
+            trail,
+            telemetry,
+            max_series_values=settings.max_series_values,
+            max_streams=settings.max_streams,
+        )
         server.add_service(
             risk_pb2.DESCRIPTOR.services_by_name["RiskService"].full_name,
             lambda grpc_server: risk_pb2_grpc.add_RiskServiceServicer_to_server(
@@ -42,6 +67,16 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
         stack.enter_context(server.running())
         server.set_serving(True)
         yield server
+
+
+def _open_trail(settings: RiskServiceSettings) -> AuditTrail:
+    database = Database(settings.database)
+    journal = settings.journal
+    if journal is None:
+        if database.file is None:
+            raise SettingsError("journal: required with PostgreSQL; name a local file")
+        journal = database.file.with_name(database.file.name + ".journal")
+    return AuditTrail(database, journal)
 
 
 def _serve(settings: RiskServiceSettings) -> None:

@@ -1,13 +1,39 @@
 """Between the service's messages and the domain; nothing here decides."""
 
+import base64
+import binascii
+import json
+
+from risk_service.audit.chain import AuditRow
+from risk_service.audit.decision import Decision, Halt
+from risk_service.evaluation import Evaluation
 from risk_service.policy_source import LoadedPolicy
 from tradewind.api.risk.v1 import risk_pb2
-from tradewind.errors import FieldViolation, RiskInputError
+from tradewind.errors import FieldViolation, InvalidInputError, RiskInputError
 from tradewind.risk import RiskInputs
 from tradewind.risk.calculators import CALCULATORS
-from tradewind.rpc import risk_inputs_from_message
+from tradewind.risk.pretrade import (
+    ADV_PARTICIPATION,
+    BOOK_IMPACT,
+    GROSS_LEVERAGE,
+    ORDER_NOTIONAL,
+    POSITION_NOTIONAL,
+    IntendedOrder,
+    PreTradeCheck,
+)
+from tradewind.risk.rules import Action, Breach
+from tradewind.rpc.risk_codec import risk_inputs_from_message, risk_report_to_message
 
-__all__ = ["read_inputs", "write_policy"]
+__all__ = [
+    "read_inputs",
+    "read_order",
+    "read_page_token",
+    "write_evaluation",
+    "write_halt",
+    "write_page_token",
+    "write_policy",
+    "write_row",
+]
 
 _SERIES = (
     "portfolio_values",
@@ -28,17 +54,84 @@ def read_inputs(message: risk_pb2.RiskInputs, max_series_values: int) -> RiskInp
     Raises:
         RiskInputError: A series is too long, or the snapshot contradicts itself.
     """
-    lengths = {name: len(getattr(message, name)) for name in _SERIES}
+    lengths = [(name, len(getattr(message, name))) for name in _SERIES]
     for symbol, book in message.order_books.items():
-        lengths[f"order_books[{symbol!r}]"] = len(book.bids) + len(book.asks)
+        lengths.append((f"order_books[{symbol!r}]", len(book.bids) + len(book.asks)))
     violations = [
         FieldViolation(name, f"{length} given, at most {max_series_values} allowed")
-        for name, length in lengths.items()
+        for name, length in lengths
         if length > max_series_values
     ]
     if violations:
         raise RiskInputError("risk inputs are refused", violations)
     return risk_inputs_from_message(message)
+
+
+def read_order(request: risk_pb2.EvaluateRequest) -> IntendedOrder | None:
+    """The order that a request carries, if any."""
+    if not request.HasField("intended_order"):
+        return None
+    order = request.intended_order
+    return IntendedOrder(order.symbol, order.quantity, order.price)
+
+
+def write_evaluation(evaluation: Evaluation) -> risk_pb2.EvaluateResponse:
+    """The answer to an Evaluate."""
+    decision = evaluation.decision
+    return risk_pb2.EvaluateResponse(
+        action=_write_action(decision.action),
+        breaches=[_write_breach(breach) for breach in decision.breaches],
+        halt=write_halt(decision.halt),
+        metrics=risk_report_to_message(
+            evaluation.report,
+            compute_ns=evaluation.compute_ns,
+            request_id=decision.request_id,
+        ),
+        decision_id=decision.decision_id,
+        request_id=decision.request_id,
+        pre_trade=_write_check(decision.pre_trade),
+    )
+
+
+def write_halt(halt: Halt | None) -> risk_pb2.HaltState:
+    """The halt state of an account."""
+    if halt is None:
+        return risk_pb2.HaltState()
+    return risk_pb2.HaltState(
+        halted=True,
+        since=halt.since,
+        rule=halt.rule,
+        reason=halt.reason,
+        decision_id=halt.decision_id,
+        action=_write_action(halt.action),
+    )
+
+
+def write_row(row: AuditRow) -> risk_pb2.Decision:
+    """One decision of the audit trail."""
+    decision = Decision.from_json(row.payload)
+    return risk_pb2.Decision(
+        decision_id=decision.decision_id,
+        sequence=row.sequence,
+        decided_at=decision.decided_at,
+        account=decision.account,
+        request_id=decision.request_id,
+        kind=decision.kind,
+        action=_write_action(decision.action),
+        inputs_digest=decision.inputs_digest,
+        policy_digest=decision.policy_digest,
+        metric_values=decision.metric_values,
+        unavailable=decision.unavailable,
+        breaches=[_write_breach(breach) for breach in decision.breaches],
+        actor_name=decision.actor_name,
+        actor_role=decision.actor_role,
+        reason=decision.reason,
+        previous_hash=row.previous_hash,
+        row_hash=row.row_hash,
+        halt=write_halt(decision.halt),
+        pre_trade=_write_check(decision.pre_trade),
+        now=decision.now,
+    )
 
 
 def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyResponse:
@@ -53,6 +146,68 @@ def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyRe
             if policy.calculators.of(calculator.name).enabled
         ],
         canonical_json=policy.canonical_json(),
-        rules=[rule.name for rule in policy.rules],
+        rules=[f"{name}: {condition}" for name, condition in loaded.rules.describe().items()],
         refusal=refusal,
+    )
+
+
+def write_page_token(account: str, before: int) -> str:
+    """A token for the page of rows with a sequence smaller than `before`."""
+    return base64.urlsafe_b64encode(json.dumps([account, before]).encode()).decode()
+
+
+def read_page_token(token: str, account: str) -> int | None:
+    """What `write_page_token` put into a token; None for the first page.
+
+    Raises:
+        InvalidInputError: It is not such a token, or it is one of a listing of another account.
+    """
+    if not token:
+        return None
+    try:
+        listed, before = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, binascii.Error):
+        raise _bad_token("is not one that ListDecisions gave") from None
+    if listed != account or type(before) is not int or not 0 < before < 2**63:
+        raise _bad_token("belongs to a listing with another account")
+    return before
+
+
+def _bad_token(description: str) -> InvalidInputError:
+    return InvalidInputError("the page is refused", [FieldViolation("page_token", description)])
+
+
+def _write_action(action: Action) -> risk_pb2.Action.ValueType:
+    return risk_pb2.Action.ValueType(action)
+
+
+def _write_breach(breach: Breach) -> risk_pb2.Breach:
+    return risk_pb2.Breach(
+        rule=breach.rule,
+        metric=breach.metric,
+        value=breach.value,
+        limit=breach.limit,
+        headroom=breach.headroom,
+        action=_write_action(breach.action),
+        shadow=breach.shadow,
+        reason=breach.reason,
+        severity=breach.severity,
+    )
+
+
+def _write_check(check: PreTradeCheck | None) -> risk_pb2.PreTradeCheck | None:
+    if check is None:
+        return None
+    return risk_pb2.PreTradeCheck(
+        symbol=check.symbol,
+        position_after=check.position_after,
+        notional_after=check.values.get(POSITION_NOTIONAL),
+        gross_leverage_after=check.values.get(GROSS_LEVERAGE),
+        adv_participation_after=check.values.get(ADV_PARTICIPATION),
+        book_impact=check.values.get(BOOK_IMPACT),
+        allowed_quantity=check.allowed_quantity,
+        binding_limit=check.binding_limit,
+        unavailable=check.unavailable,
+        order_notional=check.values.get(ORDER_NOTIONAL),
+        reduces_only=check.reduces_only,
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tradewind.rpc import ServerSettings
 from tradewind.settings import Settings
@@ -17,7 +17,15 @@ class RiskServiceSettings(Settings):
         server: The gRPC server.
         policy: The risk policy file; a changed file is taken over while the service runs.
         policy_poll_s: Seconds between two looks at the policy file.
+        database: Where halts and the audit trail live: `sqlite:///FILE` or
+            `postgresql://USER:PASSWORD@HOST:PORT/NAME`. One service uses it at a time.
+        journal: Local file that makes each decision durable before its answer leaves; beside the
+            file of an SQLite database by default. It must outlive the process.
+        resume_roles: Roles that may resume a halted account.
+        max_accounts: How many accounts there may be; a new one more is refused.
         max_series_values: Longest series that a request may carry.
+        max_streams: How many CalculateStream calls may be open; fewer than the server has threads,
+            because each holds one.
     """
 
     server: ServerSettings = ServerSettings(
@@ -25,4 +33,18 @@ class RiskServiceSettings(Settings):
     )
     policy: Path = Path("config/risk_limits.yaml")
     policy_poll_s: float = Field(default=1.0, gt=0.0)
+    database: str = "sqlite:///runs/risk/audit.sqlite"
+    journal: Path | None = None
+    resume_roles: frozenset[str] = frozenset({"risk_officer"})
+    max_accounts: int = Field(default=1_000, ge=1)
     max_series_values: int = Field(default=100_000, ge=1)
+    max_streams: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _check_streams(self) -> "RiskServiceSettings":
+        if self.max_streams >= self.server.threads:
+            raise ValueError(
+                f"max_streams {self.max_streams} would leave none of the {self.server.threads} "
+                "server.threads to other calls"
+            )
+        return self

@@ -1,16 +1,28 @@
 """The service's own Prometheus metrics."""
 
+import math
+from collections.abc import Callable, Iterator
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from risk_service.audit.decision import Decision, DecisionKind
 
 __all__ = ["Telemetry"]
 
 _CALCULATION_BUCKETS_S = (
     5e-6, 1e-5, 1.5e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 2.5e-4, 1e-3, 1e-2, 0.1
 )  # fmt: skip
+_MAX_SHOWN_ACCOUNTS: Final = 50
 
 
-class Telemetry:
+class Telemetry(Collector):
     """What the service counts.
+
+    The risk metrics are those of the last Evaluate of an account, of the first fifty accounts
+    only: every account costs one time series a metric. One that is unavailable is NaN.
 
     Args:
         registry: Where the metrics are registered.
@@ -28,12 +40,34 @@ class Telemetry:
             "Policy files refused while an older policy stayed in force",
             registry=registry,
         )
+        self._decisions = Counter(
+            "tradewind_risk_decisions",
+            "Decisions made durable, by kind and action",
+            ("kind", "action"),
+            registry=registry,
+        )
+        self._breaches = Counter(
+            "tradewind_risk_breaches",
+            "Breaches, by rule; a shadow rule's are recorded but not enforced",
+            ("rule", "action", "shadow"),
+            registry=registry,
+        )
+        self._halted = Gauge(
+            "tradewind_risk_halted_accounts", "Accounts that are halted", registry=registry
+        )
+        self._failing = Gauge(
+            "tradewind_risk_audit_failing",
+            "1 while decisions cannot be recorded, and Evaluate therefore refuses",
+            registry=registry,
+        )
         self.observe_calculation = Histogram(
             "tradewind_risk_calculation_seconds",
             "Time to calculate the metrics of one snapshot",
             registry=registry,
             buckets=_CALCULATION_BUCKETS_S,
         ).observe
+        self._shown: dict[str, Decision] = {}
+        registry.register(self)
 
     def policy_loaded(self, digest: str) -> None:
         """Shows the policy in force, and no other."""
@@ -43,3 +77,41 @@ class Telemetry:
     def policy_refused(self) -> None:
         """Counts a policy file that was refused."""
         self._refusals.inc()
+
+    def decided(self, decision: Decision) -> None:
+        """Counts a decision that has become durable."""
+        self._decisions.labels(decision.kind, decision.action.name).inc()
+        for breach in decision.breaches:
+            shadow = "true" if breach.shadow else "false"
+            self._breaches.labels(breach.rule, breach.action.name, shadow).inc()
+        if decision.kind is DecisionKind.EVALUATE and (
+            decision.account in self._shown or len(self._shown) < _MAX_SHOWN_ACCOUNTS
+        ):
+            self._shown[decision.account] = decision
+
+    def watch(self, halted_count: Callable[[], int], is_failing: Callable[[], bool]) -> None:
+        """Asks for these two whenever the metrics are read."""
+        self._halted.set_function(halted_count)
+        self._failing.set_function(is_failing)
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The families of `collect`, without samples."""
+        yield _family()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The risk metrics of each account, made when Prometheus asks and not at each call."""
+        family = _family()
+        for account, decision in list(self._shown.items()):
+            for metric, value in decision.metric_values.items():
+                family.add_metric((account, metric), value)
+            for metric in decision.unavailable:
+                family.add_metric((account, metric), math.nan)
+        yield family
+
+
+def _family() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "tradewind_risk_metric",
+        "Risk metrics of the last Evaluate of an account; NaN when unavailable",
+        labels=("account", "metric"),
+    )

@@ -1,0 +1,159 @@
+"""One decision, and its canonical form: the text that is hashed, journaled and stored."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tradewind.risk.pretrade import PreTradeCheck
+from tradewind.risk.rules import Action, Breach, Severity, WindowState
+
+__all__ = ["Decision", "DecisionKind", "Halt"]
+
+
+class DecisionKind(StrEnum):
+    """What made the decision."""
+
+    EVALUATE = "evaluate"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why an account is halted.
+
+    Attributes:
+        action: HALT or LIQUIDATE.
+        since: The service's clock when it was latched, seconds since the epoch.
+        rule: The rule that demanded it.
+        reason: Why.
+        decision_id: The decision that latched it.
+    """
+
+    action: Action
+    since: float
+    rule: str
+    reason: str
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided, on what grounds, and the account's state after it.
+
+    Attributes:
+        decision_id: Unique.
+        decided_at: The service's clock, seconds since the epoch.
+        account: The account.
+        kind: Evaluate or resume.
+        action: What the caller was told to do; ALLOW for a resume.
+        request_id: The caller's own name for the request.
+        now: The caller's clock; None when it was missing or not finite.
+        inputs_digest: Digest of the inputs and the intended order (see risk_service.digest).
+        policy_digest: Digest of the risk policy in force.
+        metric_values: The metrics.
+        unavailable: Why the others have no value.
+        breaches: Every breach, shadow rules included.
+        pre_trade: The account after the intended order; None when there was none.
+        halt: The account's halt after this decision; None when it is not halted.
+        windows: What the rules with a window remember after this decision.
+        actor_name: Who resumed.
+        actor_role: In which role.
+        reason: Why.
+    """
+
+    decision_id: str
+    decided_at: float
+    account: str
+    kind: DecisionKind
+    action: Action
+    request_id: str = ""
+    now: float | None = None
+    inputs_digest: str = ""
+    policy_digest: str = ""
+    metric_values: Mapping[str, float] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    breaches: tuple[Breach, ...] = ()
+    pre_trade: PreTradeCheck | None = None
+    halt: Halt | None = None
+    windows: Mapping[str, WindowState] = field(default_factory=dict)
+    actor_name: str = ""
+    actor_role: str = ""
+    reason: str = ""
+
+    def to_json(self) -> str:
+        """The canonical form: keys sorted, ASCII, floats in the shortest form that reads back."""
+        values = {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        values["action"] = self.action.name
+        values["breaches"] = [_write_breach(breach) for breach in self.breaches]
+        values["pre_trade"] = self.pre_trade and _write_slots(self.pre_trade)
+        values["halt"] = self.halt and {**_write_slots(self.halt), "action": self.halt.action.name}
+        values["windows"] = {key: _write_slots(state) for key, state in self.windows.items()}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Decision":
+        """Reads the canonical form.
+
+        Raises:
+            ValueError: It is not one.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            halt, pre_trade = values["halt"], values["pre_trade"]
+            return cls(
+                **{name: values[name] for name in _PLAIN_FIELDS if name != "kind"},
+                kind=DecisionKind(values["kind"]),
+                action=Action[values["action"]],
+                breaches=tuple(_read_breach(breach) for breach in values["breaches"]),
+                pre_trade=pre_trade and PreTradeCheck(**pre_trade),
+                halt=halt and Halt(**{**halt, "action": Action[halt["action"]]}),
+                windows={
+                    key: WindowState(
+                        state["evaluation_count"],
+                        tuple(state["certain"]),
+                        tuple(state["possible"]),
+                    )
+                    for key, state in values["windows"].items()
+                },
+            )
+        except (KeyError, TypeError) as problem:
+            raise ValueError(f"not a decision: {problem!r}") from None
+
+
+_PLAIN_FIELDS = (
+    "decision_id",
+    "decided_at",
+    "account",
+    "kind",
+    "request_id",
+    "now",
+    "inputs_digest",
+    "policy_digest",
+    "metric_values",
+    "unavailable",
+    "actor_name",
+    "actor_role",
+    "reason",
+)
+
+
+def _write_slots(value: PreTradeCheck | Halt | WindowState) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _write_breach(breach: Breach) -> dict[str, Any]:
+    return {name: getattr(breach, name) for name in breach.__slots__} | {
+        "action": breach.action.name
+    }
+
+
+def _read_breach(values: Mapping[str, Any]) -> Breach:
+    return Breach(
+        **{
+            **values,
+            "action": Action[values["action"]],
+            "severity": Severity(values["severity"]),
+        }
+    )

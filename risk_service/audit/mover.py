@@ -1,0 +1,166 @@
+"""Carries rows from the journal to the database, off the path of any answer."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+from risk_service.audit.chain import AuditRow, Head
+from risk_service.audit.database import Database
+from risk_service.audit.journal import Journal
+from risk_service.audit.rows import add_rows
+from tradewind.errors import StorageError
+
+__all__ = ["Mover"]
+
+_LOG = logging.getLogger(__name__)
+_BATCH_ROWS: Final = 500
+_GATHER_S: Final = 0.05  # a commit costs about the same for one row as for many
+_CHECK_S: Final = 1.0
+_RETRY_S: Final = 0.5
+_WAIT_S: Final = 5.0
+_MAX_ROWS_BEHIND: Final = 10_000
+
+
+class Mover:
+    """One thread that holds the database for itself and adds rows in batches.
+
+    It looks at the database once a second even when there is nothing to add, so that a broken
+    one is noticed before a decision depends on it.
+
+    Args:
+        database: Where the rows go.
+        journal: Where they come from.
+        head: The end of the chain in the database.
+        journal_bytes: Size over which the journal is cut back.
+    """
+
+    def __init__(
+        self, database: Database, journal: Journal, head: Head, journal_bytes: int
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._head = head
+        self._journal_bytes = journal_bytes
+        self._changed = threading.Condition()
+        self._rows: deque[AuditRow] = deque()
+        self._waiting_count = 0
+        self._closing = False
+        self._problem: str | None = "the database has not been reached yet"
+        self._tried = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="audit-mover", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread and waits until it has the database.
+
+        Raises:
+            StorageError: It cannot have it.
+        """
+        self._thread.start()
+        self._tried.wait()
+        if problem := self.problem:
+            self.close()
+            raise StorageError(problem)
+
+    def deliver(self, rows: Sequence[AuditRow]) -> None:
+        """Takes rows that are durable in the journal, in their order."""
+        with self._changed:
+            self._rows.extend(rows)
+            self._changed.notify_all()
+
+    @property
+    def problem(self) -> str | None:
+        """Why rows do not reach the database; None while they do."""
+        if self._problem is None and len(self._rows) > _MAX_ROWS_BEHIND:
+            return f"the database is more than {_MAX_ROWS_BEHIND} decisions behind"
+        return self._problem
+
+    def wait_until_stored(self, sequence: int) -> None:
+        """Waits until the database has the row of that number.
+
+        Raises:
+            StorageError: It fails, or does not have it in time.
+        """
+        with self._changed:
+            self._waiting_count += 1
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._head.sequence >= sequence or self._problem is not None, _WAIT_S
+            )
+            self._waiting_count -= 1
+            if self._head.sequence >= sequence:
+                return
+            raise StorageError(
+                self._problem or f"the database did not take a decision within {_WAIT_S:g} s"
+            )
+
+    def close(self) -> None:
+        """Adds what is left and ends; what a broken database does not take stays in the journal."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with self._database.exclusive_connection() as connection:
+                    self._move(connection)
+                return
+            except StorageError as problem:
+                self._fail(str(problem))
+            except Exception as problem:  # the thread must not die: the service would hang on it
+                _LOG.exception("moving decisions to the database failed")
+                self._fail(f"moving decisions to the database failed: {type(problem).__name__}")
+            self._database.forget_connections()
+            with self._changed:
+                if self._changed.wait_for(lambda: self._closing, _RETRY_S):
+                    return
+
+    def _move(self, connection: Connection) -> None:
+        identity = self._database.file_identity()
+        closing = False
+        while not closing:
+            if self._database.file_identity() != identity:
+                raise StorageError("the file of the database was replaced")
+            self._store(connection, _BATCH_ROWS)
+            if self._journal.size > self._journal_bytes:
+                self._journal.relieve(lambda: self._store(connection, len(self._rows)))
+            closing = self._gather()
+        self._journal.relieve(lambda: self._store(connection, len(self._rows)))
+
+    def _store(self, connection: Connection, count: int) -> Head:
+        rows = [self._rows[index] for index in range(min(count, len(self._rows)))]
+        with connection.begin():
+            head = add_rows(connection, rows)
+        if head != (rows[-1].head if rows else self._head):
+            raise StorageError("the end of the chain in the database was changed from outside")
+        with self._changed:
+            for _ in rows:
+                self._rows.popleft()
+            self._head = head
+            if self._problem is not None and self._tried.is_set():
+                _LOG.warning("the database takes decisions again")
+            self._problem = None
+            self._changed.notify_all()
+        self._tried.set()
+        return head
+
+    def _gather(self) -> bool:
+        """Waits for rows, or for the time to look at the database; returns whether to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._rows or self._closing, _CHECK_S)
+            if len(self._rows) < _BATCH_ROWS:
+                self._changed.wait_for(lambda: self._waiting_count or self._closing, _GATHER_S)
+            return self._closing
+
+    def _fail(self, problem: str) -> None:
+        with self._changed:
+            if problem != self._problem:
+                _LOG.error("decisions do not reach the database: %s", problem)
+            self._problem = problem
+            self._changed.notify_all()
+        self._tried.set()

@@ -1,0 +1,131 @@
+"""What is asked of the tables: rows added to the chain, and read from it."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+from risk_service.audit.chain import AuditRow, Head
+from risk_service.audit.decision import Decision
+from risk_service.audit.schema import DECISIONS, HEAD
+from tradewind.errors import StorageError
+
+__all__ = ["add_rows", "last_decisions", "read_all", "read_head", "read_page", "row_columns"]
+
+_COPIED_COLUMNS = ("decision_id", "account", "kind", "action", "decided_at")
+_CHAIN_COLUMNS = (
+    DECISIONS.c.sequence,
+    DECISIONS.c.payload,
+    DECISIONS.c.previous_hash,
+    DECISIONS.c.row_hash,
+)
+
+
+def add_rows(connection: Connection, rows: Sequence[AuditRow]) -> Head:
+    """Adds rows to the chain in the transaction of the connection.
+
+    Rows that the database already has are passed over, so that a transaction whose outcome was
+    lost with its connection can simply be tried again.
+
+    Returns:
+        The new end of the chain.
+
+    Raises:
+        StorageError: The rows do not carry on the chain that is there.
+    """
+    head = read_head(connection, lock=True)
+    missing = [row for row in rows if row.sequence > head.sequence]
+    if not missing:
+        return head
+    if not missing[0].follows(head):
+        raise StorageError(
+            f"the database ends at decision {head.sequence} with another hash than decision "
+            f"{missing[0].sequence} follows: it was changed from outside, or is not the one "
+            "these decisions were made for"
+        )
+    connection.execute(insert(DECISIONS), [row_columns(row) for row in missing])
+    end = missing[-1].head
+    connection.execute(update(HEAD).values(sequence=end.sequence, row_hash=end.row_hash))
+    return end
+
+
+def row_columns(row: AuditRow) -> dict[str, object]:
+    """The columns of a row.
+
+    Raises:
+        ValueError: Its payload is not JSON.
+        KeyError: Its payload is not a decision.
+    """
+    values = json.loads(row.payload)
+    return {
+        "sequence": row.sequence,
+        **{name: values[name] for name in _COPIED_COLUMNS},
+        "payload": row.payload,
+        "previous_hash": row.previous_hash,
+        "row_hash": row.row_hash,
+    }
+
+
+def read_head(connection: Connection, *, lock: bool = False) -> Head:
+    """The end of the chain as the database records it.
+
+    Raises:
+        StorageError: The record is missing.
+    """
+    query = select(HEAD.c.sequence, HEAD.c.row_hash)
+    found = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if found is None:
+        raise StorageError("the database has lost the record of where its chain ends")
+    return Head(found.sequence, found.row_hash)
+
+
+def last_decisions(connection: Connection) -> Iterator[Decision]:
+    """The last decision of each account."""
+    account = ""
+    while True:
+        # From account to account along the index, however many decisions each has.
+        following = select(func.min(DECISIONS.c.account)).where(DECISIONS.c.account > account)
+        found = connection.execute(following).scalar_one()
+        if found is None:
+            return
+        account = found
+        query = (
+            select(DECISIONS.c.payload)
+            .where(DECISIONS.c.account == account)
+            .order_by(DECISIONS.c.sequence.desc())
+            .limit(1)
+        )
+        yield Decision.from_json(connection.execute(query).scalar_one())
+
+
+def read_page(
+    connection: Connection, account: str, before: int | None, size: int, max_bytes: int
+) -> list[AuditRow]:
+    """Rows in falling order of sequence.
+
+    Args:
+        connection: The connection.
+        account: Only of this account; of every one when empty.
+        before: Only rows with a smaller sequence.
+        size: At most this many.
+        max_bytes: Ends the page once its payloads are longer; it has at least one row.
+    """
+    query = select(*_CHAIN_COLUMNS).order_by(DECISIONS.c.sequence.desc()).limit(size)
+    if account:
+        query = query.where(DECISIONS.c.account == account)
+    if before is not None:
+        query = query.where(DECISIONS.c.sequence < before)
+    rows: list[AuditRow] = []
+    length = 0
+    for found in connection.execute(query):
+        rows.append(AuditRow(*found))
+        length += len(rows[-1].payload)
+        if length > max_bytes:
+            break
+    return rows
+
+
+def read_all(connection: Connection) -> Iterator[RowMapping]:
+    """Every row with all its columns, in the order of the chain."""
+    query = select(DECISIONS).order_by(DECISIONS.c.sequence)
+    yield from connection.execution_options(yield_per=1000).execute(query).mappings()

@@ -1,0 +1,211 @@
+"""From the state of an account to one durable decision."""
+
+import dataclasses
+import math
+import time
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from risk_service.accounts import Account, Accounts
+from risk_service.audit.decision import Decision, DecisionKind, Halt
+from risk_service.audit.trail import AuditTrail
+from risk_service.digest import inputs_digest
+from risk_service.policy_source import LoadedPolicy, PolicySource
+from risk_service.telemetry import Telemetry
+from tradewind.errors import ConflictError, FieldViolation, InvalidInputError
+from tradewind.risk import RiskInputs, RiskReport
+from tradewind.risk.pretrade import PRE_TRADE_METRICS, IntendedOrder, PreTradeCheck, check_order
+from tradewind.risk.rules import LATCHING_ACTIONS, Action, Readings, RuleOutcome
+
+__all__ = ["Evaluation", "Evaluator"]
+
+_MAX_TEXT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A decision, the report it rests on, and how long that took to calculate."""
+
+    decision: Decision
+    report: RiskReport
+    compute_ns: int
+
+
+class Evaluator:
+    """Makes decisions; each is durable when it is returned.
+
+    Args:
+        policies: The policy in force.
+        trail: Where decisions are recorded.
+        telemetry: What is counted.
+        resume_roles: Roles that may resume an account.
+        max_accounts: How many accounts there may be.
+    """
+
+    def __init__(
+        self,
+        policies: PolicySource,
+        trail: AuditTrail,
+        telemetry: Telemetry,
+        *,
+        resume_roles: Collection[str],
+        max_accounts: int,
+    ) -> None:
+        self._policies = policies
+        self._trail = trail
+        self._telemetry = telemetry
+        self._resume_roles = frozenset(resume_roles)
+        self._accounts = Accounts(trail.last_decisions, max_accounts)
+        telemetry.watch(self._accounts.halted_count, trail.is_failing)
+
+    def evaluate(
+        self,
+        account_name: str,
+        inputs: RiskInputs,
+        order: IntendedOrder | None = None,
+        request_id: str = "",
+    ) -> Evaluation:
+        """Decides what an account must do.
+
+        Args:
+            account_name: The account; empty is the account "default".
+            inputs: Its state.
+            order: An order it intends to send.
+            request_id: The caller's own name for the request.
+
+        Raises:
+            InvalidInputError: The account's name or the request's is refused.
+            RiskInputError: The inputs contradict themselves, or the order is impossible.
+            OverloadedError: It would be one account too many.
+            StorageError: The decision cannot be made durable, so there is none.
+        """
+        _check_texts(request_id=request_id)
+        account = self._accounts.get(account_name)
+        self._trail.check()
+        loaded = self._policies.current
+        started = time.perf_counter_ns()
+        report = loaded.agent.calculate_only(inputs)
+        compute_ns = time.perf_counter_ns() - started
+        self._telemetry.observe_calculation(compute_ns * 1e-9)
+        check = None if order is None else check_order(order, inputs, loaded.policy.pre_trade)
+        digest = inputs_digest(inputs, order)
+        with account.lock:
+            decision = self._decide(account, loaded, inputs, report, check)
+            decision = dataclasses.replace(decision, request_id=request_id, inputs_digest=digest)
+            latched = decision.halt is not None and decision.halt != account.halt
+            entry = self._trail.submit(decision)
+            # In force at once, though not yet durable: a decision made meanwhile must see it.
+            account.halt, account.windows = decision.halt, decision.windows
+        self._trail.wait(entry, in_database=latched)
+        self._telemetry.decided(decision)
+        return Evaluation(decision, report, compute_ns)
+
+    def resume(self, account_name: str, name: str, role: str, reason: str) -> Decision:
+        """Clears the halt of an account, and what its rules with a window remember.
+
+        Args:
+            account_name: The account.
+            name: Who resumes it.
+            role: In which role.
+            reason: Why.
+
+        Raises:
+            InvalidInputError: Something is missing, or the role may not resume.
+            ConflictError: The account is not halted.
+            StorageError: It cannot be made durable, so the account stays halted.
+        """
+        self._check_resume(account_name, name, role, reason)
+        account = self._accounts.get(account_name)
+        self._trail.check()
+        with account.lock:
+            if account.halt is None:
+                raise ConflictError(f"account {account.name} is not halted")
+            decision = Decision(
+                decision_id=uuid.uuid4().hex,
+                decided_at=time.time(),
+                account=account.name,
+                kind=DecisionKind.RESUME,
+                action=Action.ALLOW,
+                policy_digest=self._policies.current.digest,
+                actor_name=name,
+                actor_role=role,
+                reason=reason,
+            )
+            # Not in force before it is durable: a crash must not undo what was said to be done.
+            self._trail.wait(self._trail.submit(decision))
+            account.halt, account.windows = None, {}
+        self._telemetry.decided(decision)
+        return decision
+
+    def _decide(
+        self,
+        account: Account,
+        loaded: LoadedPolicy,
+        inputs: RiskInputs,
+        report: RiskReport,
+        check: PreTradeCheck | None,
+    ) -> Decision:
+        now = inputs.now if inputs.now is not None and math.isfinite(inputs.now) else None
+        outcome = loaded.rules.evaluate(_readings(report, check), now, account.windows)
+        decision_id, decided_at = uuid.uuid4().hex, time.time()
+        halt = _latch(account.halt, outcome, decision_id, decided_at)
+        return Decision(
+            decision_id=decision_id,
+            decided_at=decided_at,
+            account=account.name,
+            kind=DecisionKind.EVALUATE,
+            action=outcome.action if halt is None else halt.action,
+            now=now,
+            policy_digest=loaded.digest,
+            metric_values=report.metric_values,
+            unavailable=report.unavailable,
+            breaches=outcome.breaches,
+            pre_trade=check,
+            halt=halt,
+            windows=outcome.windows,
+        )
+
+    def _check_resume(self, account: str, name: str, role: str, reason: str) -> None:
+        given = {"account": account, "name": name, "role": role, "reason": reason}
+        violations = [
+            FieldViolation(field, "required") for field, text in given.items() if not text.strip()
+        ]
+        if role.strip() and role not in self._resume_roles:
+            allowed = ", ".join(sorted(self._resume_roles)) or "none is configured"
+            violations.append(FieldViolation("role", f"may not resume; allowed: {allowed}"))
+        if violations:
+            raise InvalidInputError("the resume is refused", violations)
+        _check_texts(name=name, reason=reason)
+
+
+def _readings(report: RiskReport, check: PreTradeCheck | None) -> Readings:
+    if check is None:
+        return Readings(report.metric_values, report.unavailable, PRE_TRADE_METRICS)
+    return Readings(
+        {**report.metric_values, **check.values},
+        {**report.unavailable, **check.unavailable},
+        check.not_applicable,
+    )
+
+
+def _latch(
+    halt: Halt | None, outcome: RuleOutcome, decision_id: str, decided_at: float
+) -> Halt | None:
+    """The account's halt after an outcome: a halt gives way to a more severe one only."""
+    if outcome.action not in LATCHING_ACTIONS:
+        return halt
+    if halt is not None and halt.action >= outcome.action:
+        return halt
+    cause = outcome.decisive[0]
+    return Halt(outcome.action, decided_at, cause.rule, cause.reason, decision_id)
+
+
+def _check_texts(**texts: str) -> None:
+    violations = [
+        FieldViolation(field, f"{len(text)} characters given, at most {_MAX_TEXT} allowed")
+        for field, text in texts.items()
+        if len(text) > _MAX_TEXT
+    ]
+    if violations:
+        raise InvalidInputError("the request is refused", violations)

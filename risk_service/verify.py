@@ -1,0 +1,116 @@
+"""Verifies the audit trail: `python -m risk_service.verify --database URL`.
+
+Finds a decision that was changed, removed, added or moved, wherever in the trail, and a trail whose
+end was cut off. Exit code 0: the trail is whole; 1: it is not, each finding is printed; 2: it
+cannot be read.
+
+Someone who can write to the whole database can also rebuild every hash in it, and no check of it
+alone can tell. An anchor can, the number and hash of a decision noted elsewhere: `--anchor` checks
+that the trail still holds it. This command prints the newest one.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, RowMapping
+
+from risk_service.audit.chain import GENESIS, AuditRow, Head
+from risk_service.audit.database import Database
+from risk_service.audit.rows import read_all, read_head, row_columns
+from tradewind.errors import TradewindError
+
+__all__ = ["find_faults", "main"]
+
+_MAX_SHOWN = 20
+
+
+def find_faults(connection: Connection, anchors: Sequence[Head] = ()) -> Iterator[str]:
+    """What is wrong with the trail, in words; nothing when it is whole.
+
+    Args:
+        connection: A snapshot of the database; a service may go on meanwhile.
+        anchors: Decisions that the trail must hold.
+    """
+    expected = GENESIS
+    wanted = {anchor.sequence: anchor.row_hash for anchor in anchors}
+    for columns in read_all(connection):
+        row = AuditRow(
+            columns["sequence"], columns["payload"], columns["previous_hash"], columns["row_hash"]
+        )
+        yield from _row_faults(row, columns, expected)
+        if wanted.pop(row.sequence, row.row_hash) != row.row_hash:
+            yield f"decision {row.sequence} has another hash than its anchor"
+        expected = row.head
+    head = read_head(connection)
+    if head.sequence > expected.sequence:
+        yield (
+            f"decisions {expected.sequence + 1} to {head.sequence} are missing from the end: "
+            f"the trail ends at decision {expected.sequence}"
+        )
+    elif head != expected:
+        yield f"the trail does not end at decision {head.sequence} as recorded"
+    for sequence in wanted:
+        yield f"decision {sequence}, an anchor, is missing"
+
+
+def _row_faults(row: AuditRow, columns: RowMapping, previous: Head) -> Iterator[str]:
+    if row.sequence > previous.sequence + 1:
+        yield f"decisions {previous.sequence + 1} to {row.sequence - 1} are missing"
+    elif row.previous_hash != previous.row_hash:
+        yield f"decision {row.sequence} does not follow decision {previous.sequence}"
+    if not row.is_whole():
+        yield f"decision {row.sequence} was changed"
+        return
+    copies = row_columns(row)
+    changed = [name for name, value in copies.items() if columns[name] != value]
+    if changed:
+        yield f"decision {row.sequence} was changed in {', '.join(changed)}"
+
+
+def _anchor(text: str) -> Head:
+    sequence, colon, row_hash = text.partition(":")
+    if not colon or not sequence.isdecimal() or len(row_hash) != len(GENESIS.row_hash):
+        raise argparse.ArgumentTypeError("not SEQUENCE:HASH")
+    return Head(int(sequence), row_hash)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m risk_service.verify",
+        description="Finds decisions that were changed, removed, added or moved.",
+    )
+    parser.add_argument("--database", required=True, metavar="URL")
+    parser.add_argument(
+        "--anchor",
+        type=_anchor,
+        action="append",
+        default=[],
+        metavar="SEQUENCE:HASH",
+        help="a decision noted elsewhere, which the trail must hold; may be repeated",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        with Database(options.database).snapshot() as connection:
+            faults = list(find_faults(connection, options.anchor))
+            head = read_head(connection)
+    except TradewindError as problem:
+        sys.stderr.write(f"cannot verify: {problem}\n")
+        return 2
+    for fault in faults[:_MAX_SHOWN]:
+        sys.stdout.write(f"{fault}\n")
+    if len(faults) > _MAX_SHOWN:
+        sys.stdout.write(f"and {len(faults) - _MAX_SHOWN} more\n")
+    if faults:
+        return 1
+    sys.stdout.write(f"{head.sequence} decisions, whole; anchor {head.sequence}:{head.row_hash}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
