@@ -127,8 +127,8 @@ def run(console: Console, stack: Stack, training: Path, folder: Path) -> None:
     scores = [decision.risk.risk_score for decision in agent.decisions]
     known = [score for score in scores if score is not None]
     console.print(
-        f"risk score over the replay: highest {max(known):.2f} of 1; "
-        f"unknown on {len(scores) - len(known)} of {len(scores)} bars (too few values yet)"
+        f"risk score: highest {max(known):.2f} of 1, "
+        f"unknown on {len(scores) - len(known)} of {len(scores):,} bars"
     )
     console.print(f"\nbundle    {folder / 'bundles' / POLICY / job.bundle_version}")
     console.print(f"picture   {picture}\nlogs      {folder / 'logs'}", soft_wrap=True)
@@ -192,8 +192,8 @@ def replay_all(console: Console, agent: ExecutionAgent, bars: Bars) -> dict[str,
     policy = replay(bars, agent.terms, agent, warm_up_bars=warm_up)
     seconds = time.monotonic() - started
     console.print(
-        f"replayed {len(bars):,} held-out bars in {seconds:.0f} s, one Predict and one "
-        f"CalculateOnly a bar: {len(agent.decisions) / seconds:,.0f} bars/s"
+        f"replayed {len(bars):,} held-out bars in {seconds:.0f} s, "
+        f"{len(agent.decisions) / seconds:,.0f} bars/s: each one Predict and one CalculateOnly"
     )
     hold, chance = BuyAndHold(agent.terms), RandomPolicy(agent.terms, RANDOM_SEED)
     return {
@@ -207,8 +207,8 @@ def _figures(job: trainer_pb2.TrainingJob) -> str:
     figures = []
     if job.progress.steps_per_second:
         figures.append(f"{job.progress.steps_per_second:,.0f} steps/s")
-    if "risk_score" in job.metrics:
-        figures.append(f"risk score {job.metrics['risk_score']:.2f}")
+    if "risk/score" in job.metrics:
+        figures.append(f"risk score {job.metrics['risk/score']:.2f}")
     return "  ".join(figures)
 
 

@@ -49,6 +49,7 @@ def draw_replays(path: Path, title: str, replays: Mapping[str, ReplayResult]) ->
     returns.legend(loc="best", frameon=False)
     drawdowns.set_ylabel("drawdown")
     for axes in (returns, drawdowns):
+        axes.margins(x=0.01)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.axhline(0.0, color="#444444", linewidth=0.6)
         axes.grid(visible=True, color="#e6e6e6", linewidth=0.6)

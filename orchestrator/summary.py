@@ -17,15 +17,19 @@ _QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 def latency_table(report: inference_pb2.LatencyReport, decisions: Sequence[Decision]) -> Table:
     """Percentiles of the model compute as the server measured it, and of both round trips."""
-    table = Table(title="Latency, microseconds", title_justify="left", title_style="bold")
+    table = Table(
+        title="Latency in µs: in the server, and round trips",
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column("")
     for name in ("calls", "p50", "p90", "p99", "p99.9", "max"):
         table.add_column(name, justify="right")
     server = (report.p50_us, report.p90_us, report.p99_us, report.p999_us, report.max_us)
-    table.add_row("model compute, in the server", *_cells(report.call_count, server))
+    table.add_row("model compute", *_cells(report.call_count, server))
     for name, times_ns in (
-        ("Predict, round trip", [decision.predict_ns for decision in decisions]),
-        ("CalculateOnly, round trip", [decision.risk_ns for decision in decisions]),
+        ("Predict RPC", [decision.predict_ns for decision in decisions]),
+        ("CalculateOnly RPC", [decision.risk_ns for decision in decisions]),
     ):
         times_us = np.array(times_ns) / 1e3
         values = [*np.quantile(times_us, _QUANTILES), times_us.max()]
