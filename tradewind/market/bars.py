@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.errors import MarketDataError
-from tradewind.market.checks import refusal, series_defects
+from tradewind.market.checks import MAX_TIMESTAMP_NS, refusal, series_defects
 
 __all__ = ["Bar", "Bars", "FloatArray", "Gap", "TimestampArray", "format_time", "split_bars"]
 
@@ -118,9 +118,11 @@ class Bars:
         found, defect_count = series_defects(self.timestamps_ns, columns)
         if found:
             raise refusal(self.symbol, found, defect_count)
-        if self.interval_ns < 0 or (self.interval_ns == 0 and count == 1):
+        smallest = 1 if count == 1 else 0
+        if not smallest <= self.interval_ns <= 2 * MAX_TIMESTAMP_NS:
             raise MarketDataError(
-                f"{self.symbol}: interval_ns must be positive, or 0 with at least two bars"
+                f"{self.symbol}: interval_ns must be positive, or 0 with at least two bars, "
+                f"not {self.interval_ns}"
             )
 
     def __len__(self) -> int:

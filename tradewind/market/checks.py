@@ -15,6 +15,7 @@ __all__ = [
     "MAX_TIMESTAMP_NS",
     "MAX_VOLUME",
     "MIN_PRICE",
+    "TIME_RULE",
     "Defect",
     "bar_violations",
     "price_defects",
@@ -29,13 +30,14 @@ MIN_PRICE: Final = 1e-18
 MAX_PRICE: Final = 1e18
 MAX_VOLUME: Final = 1e30
 
-# 1843 to 2096: the difference of two such times still fits into 64 bits.
-MAX_TIMESTAMP_NS: Final = 4 * 10**18
+# The difference of two such times, added to a third, still fits into 64 bits.
+MAX_TIMESTAMP_NS: Final = 3 * 10**18
 
 Column = NDArray[np.float64]
 Defect = tuple[int, str, str]
 """Index of the bar (from 0), column, what is wrong with it."""
 
+TIME_RULE: Final = "is not from 1875 to 2064"
 _PRICE_RULE: Final = f"must be a finite price from {MIN_PRICE:g} to {MAX_PRICE:g}"
 _RULES: Final = (
     (OPEN_PRICE, _PRICE_RULE),
@@ -113,7 +115,7 @@ def series_defects(
     count = 0
     unusable = (timestamps_ns < -MAX_TIMESTAMP_NS) | (timestamps_ns > MAX_TIMESTAMP_NS)
     for rows, fault in (
-        (np.flatnonzero(unusable), "is not from 1843 to 2096"),
+        (np.flatnonzero(unusable), TIME_RULE),
         (np.flatnonzero(later == earlier) + 1, "repeats the time of the row before it"),
         (np.flatnonzero(later < earlier) + 1, "is earlier than the row before it"),
     ):

@@ -7,7 +7,7 @@ import numpy as np
 from tradewind.errors import FieldViolation, MarketDataError, ObservationError, UnavailableError
 from tradewind.market.accounting import PositionState
 from tradewind.market.bars import Bar, Bars, FloatArray, format_time
-from tradewind.market.checks import bar_violations
+from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE, bar_violations
 from tradewind.market.feature_kernels import (
     ObservationArray,
     write_market_row,
@@ -54,11 +54,10 @@ class FeaturePipeline:
             MarketDataError: The bars are of another length than the specification's, overlap, or
                 are fewer than the lookback.
         """
-        spec = self.spec
         if bars.interval_ns != self._interval_ns:
             raise MarketDataError(
                 f"{bars.symbol} has bars of {bars.interval_ns / 1e9:g} s; the feature "
-                f"specification is for bar_seconds = {spec.bar_seconds:g}"
+                f"specification is for bar_seconds = {self.spec.bar_seconds:g}"
             )
         overlaps = np.flatnonzero(np.diff(bars.timestamps_ns) < bars.interval_ns)
         if overlaps.size:
@@ -95,7 +94,9 @@ class FeaturePipeline:
             float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume)
         )
         last = self._last_timestamp_ns
-        if last is not None and bar.timestamp_ns < last + self._interval_ns:
+        if abs(bar.timestamp_ns) > MAX_TIMESTAMP_NS:
+            violations.append(FieldViolation("timestamp", TIME_RULE))
+        elif last is not None and bar.timestamp_ns < last + self._interval_ns:
             violations.append(
                 FieldViolation(
                     "timestamp",
@@ -104,7 +105,7 @@ class FeaturePipeline:
                 )
             )
         if violations:
-            raise MarketDataError(f"bar of {format_time(bar.timestamp_ns)} is refused", violations)
+            raise MarketDataError(f"bar of {bar.timestamp_ns} ns is refused", violations)
         place = self._bar_count % self._lookback
         column = (bar.high, bar.low, bar.close, bar.volume)
         self._ring[:, place] = column

@@ -67,13 +67,14 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         self.bars = load_sample() if bars is None else bars
         self.config = config or EnvironmentConfig()
         self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
-        self._first_start = self.feature_spec.lookback - 1
-        self._last_start = len(self.bars) - 1 - (self.config.episode_bars or 1)
+        lookback, shortest_episode = self.feature_spec.lookback, self.config.episode_bars or 1
+        self._first_start = lookback - 1
+        self._last_start = len(self.bars) - 1 - shortest_episode
         if self._last_start < self._first_start:
             raise MarketDataError(
-                f"{len(self.bars)} bars of {self.symbol} are too few: {self.feature_spec.lookback} "
-                f"for the first observation and {self.config.episode_bars or 1} for an episode "
-                f"make {self.feature_spec.lookback + (self.config.episode_bars or 1)}"
+                f"{len(self.bars)} bars of {self.symbol} are too few: {lookback} for the first "
+                f"observation and {shortest_episode} for an episode make "
+                f"{lookback + shortest_episode}"
             )
         self._market = Market(
             open=self.bars.open,

@@ -146,7 +146,7 @@ def test_bars_with_unordered_times_are_refused_with_their_rows(make_bars: MakeBa
 
 
 def test_bars_with_a_time_too_large_to_subtract_are_refused(make_bars: MakeBars) -> None:
-    with pytest.raises(MarketDataError, match="row 1, timestamp: is not from 1843 to 2096"):
+    with pytest.raises(MarketDataError, match="row 1, timestamp: is not from 1875 to 2064"):
         make_bars(2, timestamps_ns=np.array([-(2**63), 2**63 - 1]))
 
 
@@ -175,6 +175,8 @@ def test_bars_without_a_row_are_refused(make_bars: MakeBars) -> None:
 def test_single_bar_without_an_interval_is_refused(make_bars: MakeBars) -> None:
     with pytest.raises(MarketDataError, match="interval_ns must be positive"):
         make_bars(1)
+    with pytest.raises(MarketDataError, match="interval_ns must be positive, .* not -1"):
+        make_bars(5, interval_ns=-1)
     assert make_bars(1, interval_ns=60).interval_ns == 60
 
 

@@ -161,6 +161,7 @@ def bad_bars(last: Bar, following: Bar) -> dict[str, Bar]:
         "repeated": last,
         "out of order": replace(following, timestamp_ns=last.timestamp_ns - 10**9),
         "too early": replace(following, timestamp_ns=following.timestamp_ns - 1),
+        "absurd time": replace(following, timestamp_ns=10**30),
         "not finite": replace(following, close=math.nan),
         "infinite volume": replace(following, volume=math.inf),
         "negative price": replace(following, low=-1.0),

@@ -120,10 +120,13 @@ def test_risk_inputs_kept_through_more_steps_and_a_reset_stay_the_same(make_env:
     assert kept.trade_notionals.tolist() == notionals
 
 
-def test_risk_inputs_after_the_last_step_are_those_of_the_whole_episode(make_env: MakeEnv) -> None:
+def test_last_step_puts_the_risk_inputs_of_the_episode_into_info(make_env: MakeEnv) -> None:
     env = make_env(episode_bars=30)
     env.reset(seed=4)
-    for _ in range(30):
-        equity = env.step(ACTION_BUY)[4]["equity"]
-    assert env.risk_inputs().portfolio_values.size == 31
-    assert env.risk_inputs().portfolio_values[-1] == equity
+    infos = [env.step(ACTION_BUY)[4] for _ in range(30)]
+    assert all("final_risk_inputs" not in info for info in infos[:-1])
+    final = infos[-1]["final_risk_inputs"]
+    assert final.portfolio_values.tolist()[1:] == [info["equity"] for info in infos]
+    env.reset(seed=5)
+    assert final.portfolio_values.tolist()[1:] == [info["equity"] for info in infos]
+    assert env.risk_inputs().portfolio_values.size == 1
