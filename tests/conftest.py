@@ -5,10 +5,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tradewind.rpc import ServiceProcess
 
 StartService = Callable[..., ServiceProcess]
+
+# The first example of a test may have to compile the kernels it calls.
+settings.register_profile("tradewind", deadline=None)
+settings.load_profile("tradewind")
 
 
 @pytest.fixture
