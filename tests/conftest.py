@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tradewind.bundle import BundleDraft, read_bundle
 from tradewind.rpc import ServiceProcess
 
 StartService = Callable[..., ServiceProcess]
@@ -30,3 +32,32 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
             return stack.enter_context(process)
 
         yield start
+
+
+@pytest.fixture
+def released_draft() -> Callable[..., BundleDraft]:
+    """A draft of one of the bundles in tests/contract/bundle, with some of its parts changed.
+
+    `released_draft("tiny-dqn")` acts discretely, `released_draft("tiny-sac")` continuously.
+    """
+    released = Path(__file__).parent / "contract" / "bundle" / "store_v1"
+
+    def make(policy: str = "tiny-dqn", **changes: Any) -> BundleDraft:
+        bundle = read_bundle(released / policy / "2026-11-22.1")
+        metadata = bundle.metadata
+        parts: dict[str, Any] = {
+            "name": metadata.name,
+            "algo": metadata.algo,
+            "policy_pt": bundle.policy_pt,
+            "golden": bundle.golden,
+            "obs_space": metadata.obs_space,
+            "action_space": metadata.action_space,
+            "distribution": metadata.distribution,
+            "features": metadata.features,
+            "risk": metadata.risk,
+            "training": metadata.training,
+            "slo": metadata.slo,
+        }
+        return BundleDraft(**{**parts, **changes})
+
+    return make

@@ -135,6 +135,15 @@ class RpcServer:
             signal.signal(number, lambda *_: self._signalled.set())
         return self._signalled
 
+    def wait_for_signal(self) -> None:
+        """Blocks until a signal of `stop_on_signals` has arrived.
+
+        The wait wakes up now and then: a signal that lands between the interpreter's check for
+        signals and the wait interrupts nothing, and its handler runs only on the main thread.
+        """
+        while not self._signalled.wait(0.5):
+            pass
+
     def _bind(self, listen: str) -> str:
         try:
             port = self._grpc.add_insecure_port(listen)

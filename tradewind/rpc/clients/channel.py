@@ -20,7 +20,8 @@ class Client:
     """A connection to one service; a context manager that closes it.
 
     Calls that change nothing are tried again, with growing pauses, while the server answers
-    UNAVAILABLE and the deadline allows.
+    UNAVAILABLE and the deadline allows; or CANCELLED, which is what a server that shuts down says
+    to calls it has received but not begun (grpc/grpc#41785).
 
     Args:
         address: `HOST:PORT` or `unix:PATH`.
@@ -37,7 +38,7 @@ class Client:
             "initialBackoff": "0.05s",
             "maxBackoff": "0.5s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
         names = [{"service": service, "method": method} for method in retried_methods]
         service_config = {"methodConfig": [{"name": names, "retryPolicy": retry}]}

@@ -1,0 +1,86 @@
+"""Command line of the inference service: `python -m inference_service --config FILE`."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+
+from inference_service.loader import BundleLoader
+from inference_service.registry import Registry
+from inference_service.servicer import InferenceServicer
+from inference_service.settings import InferenceSettings
+from inference_service.telemetry import Telemetry
+from inference_service.watcher import StoreWatcher
+from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
+from tradewind.bundle import BundleStore
+from tradewind.policy import use_one_torch_thread
+from tradewind.rpc import Flag, RpcServer, run_service
+
+__all__ = ["inference_server", "main"]
+
+_FLAGS = (Flag("--store", "store", "the bundle store", "DIR"),)
+
+
+@contextlib.contextmanager
+def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
+    """Runs the service inside the block, which begins after the first look at the store.
+
+    Health is SERVING from the moment a policy is served; an empty or missing store is no error.
+
+    Raises:
+        SettingsError: An address cannot be listened on.
+    """
+    use_one_torch_thread()
+    metrics = CollectorRegistry()
+    registry = Registry(settings.kept_versions)
+    telemetry = Telemetry(registry, metrics)
+    server = RpcServer("inference_service", settings.server, metrics)
+    servicer = InferenceServicer(registry, telemetry)
+    server.add_service(
+        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
+        lambda to: inference_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, to),
+    )
+    watcher = StoreWatcher(
+        BundleStore(settings.store),
+        registry,
+        BundleLoader(settings.limits, settings.slo_us),
+        settings.pinned,
+        telemetry,
+        on_serving=lambda: server.set_serving(True),
+    )
+    stopping = threading.Event()
+    follower = threading.Thread(
+        target=watcher.follow, args=(settings.poll_s, stopping), name="store"
+    )
+    with server.running():
+        watcher.scan()
+        follower.start()
+        try:
+            yield server
+        finally:
+            stopping.set()
+            follower.join()
+
+
+def _serve(settings: InferenceSettings) -> None:
+    with inference_server(settings) as server:
+        server.stop_on_signals()
+        server.announce_ready()
+        server.wait_for_signal()
+
+
+def main() -> int:
+    """Runs the command line."""
+    return run_service(
+        "inference_service",
+        "Actions of trained policies over gRPC, each verified before it serves.",
+        InferenceSettings,
+        _serve,
+        _FLAGS,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

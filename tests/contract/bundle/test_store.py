@@ -1,0 +1,64 @@
+"""Bundles of every released format version load, verify and act, for ever."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tradewind.bundle import BundleStore
+from tradewind.policy import TorchScriptPolicy
+
+FOLDER = Path(__file__).parent
+RELEASED = {
+    "store_v1": {
+        "tiny-dqn": "8162faa09035a0d2910448eaef4bdf7732799f4721495dc2f5e5b0933606ce8d",
+        "tiny-sac": "5a94afc70f6f5c2299547cf3465579ca37aaab42fca07327d06b4549b721930f",
+    }
+}
+BUNDLES = [
+    (store, policy, sha256)
+    for store, policies in RELEASED.items()
+    for policy, sha256 in policies.items()
+]
+
+
+@pytest.mark.parametrize(("store", "policy", "sha256"), BUNDLES)
+def test_released_bundle_is_verified_and_gives_its_golden_answers(
+    store: str, policy: str, sha256: str
+) -> None:
+    bundles = BundleStore(FOLDER / store)
+    assert bundles.versions(policy) == ("2026-11-22.1",)
+
+    loaded = TorchScriptPolicy.load_bundle(bundles.path(policy, "2026-11-22.1"))
+
+    assert loaded.metadata.sha256 == sha256
+    actions, _ = loaded.predict_batch(loaded.golden.observations)
+    if actions.dtype == np.int64:
+        np.testing.assert_array_equal(actions, loaded.golden.actions)
+    else:
+        np.testing.assert_allclose(actions, loaded.golden.actions, rtol=0.0, atol=1e-5)
+
+
+def test_every_released_store_is_checked() -> None:
+    stores = {path.name for path in FOLDER.glob("store_v*")}
+    assert stores == set(RELEASED)
+    for store, policies in RELEASED.items():
+        assert set(BundleStore(FOLDER / store).policies()) == set(policies)
+
+
+def test_stochastic_actions_of_a_released_bundle_stay_the_same() -> None:
+    discrete = TorchScriptPolicy.load_bundle(FOLDER / "store_v1/tiny-dqn/2026-11-22.1")
+    observation = discrete.golden.observations[0]
+    actions = {
+        seed: discrete.predict(observation, deterministic=False, seed=seed)[0]
+        for seed in range(200)
+    }
+    greedy, _ = discrete.predict(observation)
+    explored = {seed: action for seed, action in actions.items() if action != greedy}
+    assert explored == {57: 1, 119: 2, 122: 1, 149: 2, 165: 2, 180: 2, 195: 2}
+
+    continuous = TorchScriptPolicy.load_bundle(FOLDER / "store_v1/tiny-sac/2026-11-22.1")
+    action, _ = continuous.predict(
+        continuous.golden.observations[0], deterministic=False, seed=2**64 - 1
+    )
+    np.testing.assert_allclose(action, [-0.5097725, -2.1441071], rtol=0.0, atol=1e-5)

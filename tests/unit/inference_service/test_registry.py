@@ -1,0 +1,100 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
+from tradewind.bundle import BundleStore
+from tradewind.errors import (
+    InvalidInputError,
+    PolicyNotFoundError,
+    UnavailableError,
+    VersionNotFoundError,
+)
+
+Load = Callable[[Path], LoadedVersion]
+Publish = Callable[..., str]
+
+
+@pytest.fixture
+def serve(
+    registry: Registry, store: BundleStore, publish: Publish, load: Load
+) -> Callable[..., LoadedVersion]:
+    """Publishes, loads and serves another version."""
+
+    def serve(policy: str = "tiny-dqn") -> LoadedVersion:
+        version = load(store.path(policy, publish(policy)))
+        registry.serve(version)
+        return version
+
+    return serve
+
+
+Serve = Callable[..., LoadedVersion]
+
+
+def test_resolve_with_nothing_served_is_unavailable(registry: Registry) -> None:
+    for policy in ("", "tiny-dqn"):
+        with pytest.raises(UnavailableError, match="no policy is served yet"):
+            registry.resolve(policy, "")
+
+
+def test_resolve_with_one_policy_needs_no_name(registry: Registry, serve: Serve) -> None:
+    version = serve()
+    assert registry.resolve("", "") is version
+    assert registry.resolve("", version.version) is version
+    assert registry.resolve("tiny-dqn", "") is version
+
+
+def test_resolve_with_several_policies_needs_a_name(registry: Registry, serve: Serve) -> None:
+    first, second = serve("tiny-dqn"), serve("tiny-sac")
+    with pytest.raises(InvalidInputError, match="several are served: tiny-dqn, tiny-sac"):
+        registry.resolve("", "")
+    assert registry.resolve("tiny-dqn", "") is first
+    assert registry.resolve("tiny-sac", "") is second
+
+
+@pytest.mark.parametrize("name", ["other", "../tiny-dqn", "tiny-dqn/", "\0"])
+def test_resolve_with_unknown_policy_is_not_found(
+    registry: Registry, serve: Serve, name: str
+) -> None:
+    serve()
+    with pytest.raises(PolicyNotFoundError, match="served are tiny-dqn") as refused:
+        registry.resolve(name, "")
+    assert refused.value.metadata == {"policy": name}
+
+
+def test_serve_keeps_the_last_versions_only(registry: Registry, serve: Serve) -> None:
+    first, second, third = serve(), serve(), serve()
+    assert registry.resolve("tiny-dqn", "") is third
+    assert registry.resolve("tiny-dqn", second.version) is second
+    with pytest.raises(VersionNotFoundError, match=f"{first.version}' .* is not loaded"):
+        registry.resolve("tiny-dqn", first.version)
+
+
+def test_serve_never_changes_a_snapshot_already_taken(registry: Registry, serve: Serve) -> None:
+    first = serve()
+    taken = registry.snapshot
+    serve()
+    assert taken.served == {"tiny-dqn": first}
+    assert list(taken.loaded["tiny-dqn"]) == [first.version]
+
+
+def test_quarantined_version_asked_for_by_name_says_why(registry: Registry, serve: Serve) -> None:
+    served = serve()
+    registry.quarantine(QuarantinedVersion("tiny-dqn", "2030-01-01.1", "X_FAULT", "d", 1.0, ()))
+    with pytest.raises(VersionNotFoundError, match=r"is quarantined \(X_FAULT\)"):
+        registry.resolve("tiny-dqn", "2030-01-01.1")
+    assert registry.resolve("tiny-dqn", "") is served
+
+
+def test_serving_or_releasing_a_version_ends_its_quarantine(
+    registry: Registry, store: BundleStore, publish: Publish, load: Load
+) -> None:
+    version = publish()
+    for number in (version, "2030-01-01.1"):
+        registry.quarantine(QuarantinedVersion("tiny-dqn", number, "X_FAULT", "d", 1.0, ()))
+    registry.serve(load(store.path("tiny-dqn", version)))
+    assert list(registry.snapshot.quarantined) == [("tiny-dqn", "2030-01-01.1")]
+    registry.release("tiny-dqn", "2030-01-01.1")
+    assert not registry.snapshot.quarantined
