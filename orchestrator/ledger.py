@@ -52,6 +52,9 @@ class Ledger:
         """Takes in what the account is worth at the close of the last bar."""
         close_ns = int(self._bar_starts_ns.view()[-1]) + self._interval_ns
         day = close_ns // _NS_PER_DAY
+        if self._day is None:
+            # Says that there was no trade so far, which is not unknown.
+            self.record_trade(int(self._bar_starts_ns.view()[-1]), 0.0)
         if day != self._day:
             self._day = day
             self._start_of_day_value = value

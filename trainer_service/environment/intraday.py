@@ -188,7 +188,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         Nothing is copied: the arrays are views for reading, and stay as they are while this episode
         and later ones go on. The day is that of UTC, and the value at midnight is the first of the
         new one. Average daily volume is that of the last seven days, absent until the bars go back
-        so far. There are no order flows, and so no price changes to relate them to.
+        so far. The first trade has notional 0: it says that there was none before. There are no
+        order flows, and so no price changes to relate them to.
         """
         step = self._index - self._start
         now = float(self._close_seconds[self._index])
@@ -231,9 +232,12 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         # New arrays each time: the views that risk_inputs() gave out belong to their episode.
         self._values: FloatArray = np.empty(length + 1, dtype=np.float64)
         self._values[0] = self.account.equity
-        self._trade_seconds: FloatArray = np.empty(length, dtype=np.float64)
-        self._trade_notionals: FloatArray = np.empty(length, dtype=np.float64)
-        self._trade_count = 0
+        # A first trade of notional 0 says that there was none so far, which is not unknown.
+        self._trade_seconds: FloatArray = np.empty(length + 1, dtype=np.float64)
+        self._trade_seconds[0] = self._open_seconds[start]
+        self._trade_notionals: FloatArray = np.empty(length + 1, dtype=np.float64)
+        self._trade_notionals[0] = 0.0
+        self._trade_count = 1
         self._ended = False
 
 

@@ -20,14 +20,15 @@ def test_risk_inputs_at_the_start_are_one_value_and_no_trade(make_env: MakeEnv) 
     assert inputs.start_of_day_value == 100_000.0
     assert inputs.capital_base == 100_000.0
     assert inputs.positions == ()
-    assert inputs.trade_timestamps.size == inputs.trade_notionals.size == 0
+    assert inputs.trade_timestamps.tolist() == [env.bars.bar(500).timestamp_ns / 1e9]
+    assert inputs.trade_notionals.tolist() == [0.0]
 
 
 def test_risk_inputs_along_an_episode_are_its_history(make_env: MakeEnv) -> None:
     env = make_env(allow_short=True)
     env.reset(options={"start": 500})
     rng = np.random.default_rng(11)
-    equities, trades = [100_000.0], []
+    equities, trades = [100_000.0], [(env.bars.bar(500).timestamp_ns / 1e9, 0.0)]
     for step in range(1, 150):
         info = env.step(int(rng.integers(3)))[4]
         equities.append(info["equity"])
