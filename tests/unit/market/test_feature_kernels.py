@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tradewind.market import Bars, FeaturePipeline, FeatureSpec
+from tradewind.market.feature_kernels import write_position_row
 
 MakeBars = Callable[..., Bars]
 
@@ -130,3 +131,9 @@ def test_truncation_of_the_average_at_default_depth_leaves_out_what_the_spec_say
     for period in spec.ema_periods:
         left_out = (1.0 - 2.0 / (period + 1.0)) ** (period * spec.ema_depth)
         assert left_out < 0.00035
+
+
+def test_position_that_is_not_a_number_stays_visible() -> None:
+    row = np.zeros(3, dtype=np.float32)
+    write_position_row(math.nan, math.nan, 5.0, 100.0, 10.0, 96, row)
+    assert np.isnan(row[:2]).all()
