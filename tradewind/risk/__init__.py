@@ -2,11 +2,15 @@
 
 from tradewind.risk.advisor import ProductionRiskAdvisor
 from tradewind.risk.agent import RiskAgentV2
+from tradewind.risk.batch import BatchRiskReport, BatchRiskTracker
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
 from tradewind.risk.policy import LimitSettings, RiskPolicy
 from tradewind.risk.report import RiskReport
+from tradewind.risk.tracker import RiskTracker
 
 __all__ = [
+    "BatchRiskReport",
+    "BatchRiskTracker",
     "FloatArray",
     "LimitSettings",
     "OptionPosition",
@@ -17,4 +21,5 @@ __all__ = [
     "RiskInputs",
     "RiskPolicy",
     "RiskReport",
+    "RiskTracker",
 ]

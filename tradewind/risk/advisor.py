@@ -7,6 +7,7 @@ from typing import Any
 from tradewind.risk.agent import RiskAgentV2
 from tradewind.risk.inputs import RiskInputs
 from tradewind.risk.report import RiskReport
+from tradewind.risk.tracker import RiskTracker
 
 __all__ = ["ProductionRiskAdvisor"]
 
@@ -44,3 +45,7 @@ class ProductionRiskAdvisor:
             RiskInputError: The inputs contradict themselves or have unknown fields.
         """
         return self._agent.calculate_only(obs)
+
+    def tracker(self) -> RiskTracker:
+        """A tracker of one account: the same numbers from what is new about it."""
+        return self._agent.tracker()

@@ -1,9 +1,12 @@
 """RiskAgentV2: the metrics of an account under one risk policy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tradewind.risk.batch import BatchRiskTracker
 from tradewind.risk.engine.arrays import CONTRADICTION, calculate_arrays
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, raise_contradiction
@@ -11,6 +14,7 @@ from tradewind.risk.engine.snapshot import pack_levels
 from tradewind.risk.inputs import RiskInputs
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.report import RiskReport
+from tradewind.risk.tracker import RiskTracker
 
 __all__ = ["RiskAgentV2"]
 
@@ -50,6 +54,21 @@ class RiskAgentV2:
     def warm_up(self) -> None:
         """Loads every kernel, compiling those that are not in the cache."""
         self.calculate_only(RiskInputs())
+        self.tracker().update(RiskInputs())
+        self.batch(1).update(np.ones(1))
+
+    def tracker(self) -> RiskTracker:
+        """A tracker of one account: the same metrics from what is new about it."""
+        return RiskTracker(self._plan)
+
+    def batch(self, count: int, symbols: Sequence[str] = ()) -> BatchRiskTracker:
+        """Trackers of `count` environments that step together.
+
+        Args:
+            count: How many.
+            symbols: What they trade, in the order of the columns of quantities and prices.
+        """
+        return BatchRiskTracker(self._plan, count, symbols)
 
     def calculate_only(self, inputs: RiskInputs | Mapping[str, Any]) -> RiskReport:
         """Calculates every enabled metric from whole arrays; enforces nothing.

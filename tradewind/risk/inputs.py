@@ -17,10 +17,11 @@ FloatArray = NDArray[np.float64]
 Item = TypeVar("Item")
 
 _FLOAT64 = np.dtype(np.float64)
+_EMPTY: FloatArray = np.empty(0, dtype=np.float64)
 
 
 def _empty() -> FloatArray:
-    return np.empty(0, dtype=np.float64)
+    return _EMPTY
 
 
 def _refuse(name: str, description: str) -> RiskInputError:
@@ -138,12 +139,17 @@ class RiskInputs:
     def __post_init__(self) -> None:
         for name in _SERIES:
             array = getattr(self, name)
-            if not _is_series(array):
+            if array is not _EMPTY and not _is_series(array):
                 object.__setattr__(self, name, _as_series(name, array))
-        for name, other, needed in _PAIRS:
-            given, expected = len(getattr(self, name)), len(getattr(self, other))
-            if given != expected and (needed or given):
-                raise _refuse(name, f"{given} given for {expected} {other}")
+        if self.timestamps.size:
+            self._check_pair("timestamps", "portfolio_values")
+        self._check_pair("trade_notionals", "trade_timestamps")
+        self._check_pair("order_flows", "price_changes")
+
+    def _check_pair(self, name: str, other: str) -> None:
+        given, expected = getattr(self, name).size, getattr(self, other).size
+        if given != expected:
+            raise _refuse(name, f"{given} given for {expected} {other}")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "RiskInputs":
@@ -181,12 +187,6 @@ _SERIES = (
     "price_changes",
     "order_flows",
     "order_latencies_us",
-)
-# Which series must be as long as which other one, and whether it must be there if the other is.
-_PAIRS = (
-    ("timestamps", "portfolio_values", False),
-    ("trade_notionals", "trade_timestamps", True),
-    ("order_flows", "price_changes", True),
 )
 
 

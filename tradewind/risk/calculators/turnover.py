@@ -27,6 +27,7 @@ __all__ = ["TURNOVER", "TurnoverSettings", "latest_time"]
 
 METRICS: Final = ("hourly_turnover", "daily_turnover")
 HORIZONS_S: Final = (3_600.0, 86_400.0)
+LONGEST_HORIZON_S: Final = HORIZONS_S[-1]
 
 
 class TurnoverSettings(CalculatorSettings):

@@ -21,7 +21,7 @@ from tradewind.risk.reasons import (
     describe_violation,
 )
 
-__all__ = ["pack_levels", "pack_snapshot"]
+__all__ = ["check_symbols", "pack_levels", "pack_snapshot"]
 
 # Scalars; a `HAS_` says whether the next one was given.
 HAS_START_OF_DAY_VALUE: Final = 0
@@ -93,8 +93,7 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
     if snapshot.positions:
         volumes = snapshot.average_daily_volumes
         book_numbers = dict(zip(books, range(len(books)), strict=True))
-        if len({position.symbol for position in snapshot.positions}) < len(snapshot.positions):
-            raise _repeated(snapshot)
+        check_symbols(snapshot)
         for position in snapshot.positions:
             symbol = position.symbol
             packed += (
@@ -138,14 +137,18 @@ def pack_levels(snapshot: Snapshot) -> FloatArray:
     return np.concatenate(series) if series else np.empty(0)
 
 
-def _repeated(snapshot: Snapshot) -> RiskInputError:
-    seen: set[str] = set()
-    for index, position in enumerate(snapshot.positions):
-        if position.symbol in seen:
-            violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index, -1, snapshot)
-            return RiskInputError("risk inputs are refused", [violation])
-        seen.add(position.symbol)
-    raise AssertionError("no symbol stands in two positions")
+def check_symbols(snapshot: Snapshot) -> None:
+    """Refuses two positions in one symbol.
+
+    Raises:
+        RiskInputError: Names the second of them.
+    """
+    if len({position.symbol for position in snapshot.positions}) == len(snapshot.positions):
+        return
+    symbols = [position.symbol for position in snapshot.positions]
+    index = next(at for at, symbol in enumerate(symbols) if symbol in symbols[:at])
+    violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index, -1, snapshot)
+    raise RiskInputError("risk inputs are refused", [violation])
 
 
 def _not_a_number(snapshot: Snapshot) -> RiskInputError:

@@ -1,0 +1,262 @@
+"""From what is new to a result: the kernels under RiskTracker and BatchRiskTracker."""
+
+from math import isfinite, nan
+from typing import Final
+
+import numpy as np
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.arrays import contradict, find_violation
+from tradewind.risk.engine.kernel import calculate
+from tradewind.risk.engine.state import State, open_state
+from tradewind.risk.engine.storage import (
+    Increment,
+    IntArray,
+    Storage,
+    append,
+    append_timestamp,
+    append_trade,
+    append_value,
+    has_room_for_trades,
+    trailing_series,
+)
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import (
+    FIELD_SPAN,
+    GOES_BACK,
+    NOT_INCREASING,
+    NOT_ONE_PER_VALUE,
+    NOW,
+    TIMESTAMPS,
+)
+
+__all__ = ["NEEDS_ROOM", "update_batch", "update_row"]
+
+NEEDS_ROOM: Final = -2
+"""Nothing was changed: the trades need more room first."""
+
+
+@compiled
+def update_row(
+    config: Record,
+    limits: FloatArray,
+    shocks: FloatArray,
+    accounts: Record,
+    ends: IntArray,
+    timestamps: FloatArray,
+    drawdowns: FloatArray,
+    returns: FloatArray,
+    price_changes: FloatArray,
+    order_flows: FloatArray,
+    order_latencies_us: FloatArray,
+    trade_timestamps: FloatArray,
+    trade_notionals: FloatArray,
+    row: int,
+    snapshot: FloatArray,
+    levels: FloatArray,
+    new_values: FloatArray,
+    new_timestamps: FloatArray,
+    new_returns: FloatArray,
+    new_price_changes: FloatArray,
+    new_order_flows: FloatArray,
+    new_order_latencies_us: FloatArray,
+    new_trade_timestamps: FloatArray,
+    new_trade_notionals: FloatArray,
+    out: FloatArray,
+) -> int:
+    """Takes what is new about one account and runs the enabled calculators.
+
+    The arguments are the fields of Storage and of Increment one by one: a tuple takes longer to
+    cross into a kernel than its elements do.
+
+    Returns:
+        How many metrics are unavailable or have a note; CONTRADICTION or NEEDS_ROOM, and then
+        nothing was taken.
+    """
+    storage = Storage(
+        accounts,
+        ends,
+        timestamps,
+        drawdowns,
+        returns,
+        price_changes,
+        order_flows,
+        order_latencies_us,
+        trade_timestamps,
+        trade_notionals,
+    )
+    new = Increment(
+        new_values,
+        new_timestamps,
+        new_returns,
+        new_price_changes,
+        new_order_flows,
+        new_order_latencies_us,
+        new_trade_timestamps,
+        new_trade_notionals,
+    )
+    state = row_state(storage, row, snapshot, levels, shocks)
+    code, at, other = _find_increment_violation(state, new)
+    if code != 0:
+        return contradict(out, code, at, other)
+    if not has_room_for_trades(storage, row, new.trade_timestamps.size):
+        return NEEDS_ROOM
+    append(storage, row, new)
+    return calculate_row(config[0], limits, shocks, storage, row, snapshot, levels, out)
+
+
+@compiled
+def row_state(
+    storage: Storage, row: int, snapshot: FloatArray, levels: FloatArray, shocks: FloatArray
+) -> State:
+    """The present state of one account."""
+    account = storage.accounts[row : row + 1]
+    return open_state(account, trailing_series(storage, row), snapshot, levels, shocks)
+
+
+@compiled
+def calculate_row(
+    config: Record,
+    limits: FloatArray,
+    shocks: FloatArray,
+    storage: Storage,
+    row: int,
+    snapshot: FloatArray,
+    levels: FloatArray,
+    out: FloatArray,
+) -> int:
+    """Runs the enabled calculators on the present state of one account."""
+    state = row_state(storage, row, snapshot, levels, shocks)
+    account = storage.accounts[row]
+    now = latest_time(account, state.header)
+    if isfinite(now):
+        account.latest_time = max(account.latest_time, now)
+    return calculate(config, limits, state, out)
+
+
+@compiled
+def _find_increment_violation(state: State, new: Increment) -> tuple[int, int, int]:
+    """Code, index and inner index of the first contradiction; code 0 if there is none."""
+    account = state.account[0]
+    code, at, other = find_violation(
+        state,
+        account.last_timestamp,
+        account.last_trade_timestamp,
+        new.timestamps,
+        new.trade_timestamps,
+    )
+    if code != 0:
+        return code, at, other
+    is_later = new.portfolio_values.size > 0 and account.value_count > 0
+    if is_later and (new.timestamps.size > 0) != (account.timestamp_count > 0):
+        return NOT_ONE_PER_VALUE * FIELD_SPAN + TIMESTAMPS, -1, -1
+    latest = latest_time(account, state.header)
+    for timestamp in new.timestamps:
+        if timestamp > latest:
+            latest = timestamp
+    for timestamp in new.trade_timestamps:
+        if timestamp > latest:
+            latest = timestamp
+    if latest < account.latest_time - LONGEST_HORIZON_S:
+        return GOES_BACK * FIELD_SPAN + NOW, -1, -1
+    return 0, -1, -1
+
+
+@compiled
+def _find_bar_violation(
+    account: Record, header: FloatArray, timestamp: float, has_timestamp: bool
+) -> int:
+    """Code of what makes one more bar of an account a contradiction; 0 if nothing does."""
+    if account.value_count > 0 and has_timestamp != (account.timestamp_count > 0):
+        return NOT_ONE_PER_VALUE * FIELD_SPAN + TIMESTAMPS
+    if timestamp <= account.last_timestamp:
+        return NOT_INCREASING * FIELD_SPAN + TIMESTAMPS
+    latest = latest_time(account, header)
+    if timestamp > latest:
+        latest = timestamp
+    if latest < account.latest_time - LONGEST_HORIZON_S:
+        return GOES_BACK * FIELD_SPAN + NOW
+    return 0
+
+
+@compiled
+def update_batch(
+    config: Record,
+    limits: FloatArray,
+    shocks: FloatArray,
+    accounts: Record,
+    ends: IntArray,
+    timestamps: FloatArray,
+    drawdowns: FloatArray,
+    returns: FloatArray,
+    price_changes: FloatArray,
+    order_flows: FloatArray,
+    order_latencies_us: FloatArray,
+    trade_timestamps: FloatArray,
+    trade_notionals: FloatArray,
+    snapshots: FloatArray,
+    new_values: FloatArray,
+    new_timestamps: FloatArray,
+    new_trade_notionals: FloatArray,
+    out: FloatArray,
+) -> int:
+    """Takes one bar of every account and runs the enabled calculators on each.
+
+    Args:
+        config: Settings. Shape [1].
+        limits: Limits and weights. Shape [2, metrics].
+        shocks: Stress shocks. Shape [rows, scenarios].
+        accounts: Field of Storage, as the arrays up to trade_notionals.
+        ends: Field of Storage.
+        timestamps: Field of Storage.
+        drawdowns: Field of Storage.
+        returns: Field of Storage.
+        price_changes: Field of Storage.
+        order_flows: Field of Storage.
+        order_latencies_us: Field of Storage.
+        trade_timestamps: Field of Storage.
+        trade_notionals: Field of Storage.
+        snapshots: A packed snapshot an account. Shape [n, size].
+        new_values: Account values. Shape [n].
+        new_timestamps: Shape [n] or [0].
+        new_trade_notionals: Traded within the bar, 0 for nothing. Shape [n] or [0].
+        out: Filled with a result an account. Shape [n, 5, metrics + 2].
+
+    Returns:
+        0; CONTRADICTION (the result of row 0 says which, `at` is the row) or NEEDS_ROOM, and then
+        nothing was taken.
+    """
+    storage = Storage(
+        accounts,
+        ends,
+        timestamps,
+        drawdowns,
+        returns,
+        price_changes,
+        order_flows,
+        order_latencies_us,
+        trade_timestamps,
+        trade_notionals,
+    )
+    for row in range(new_values.size):
+        time = new_timestamps[row] if new_timestamps.size > 0 else nan
+        code = _find_bar_violation(accounts[row], snapshots[row], time, new_timestamps.size > 0)
+        if code != 0:
+            return contradict(out[0], code, row, -1)
+        if new_trade_notionals.size > 0 and not has_room_for_trades(storage, row, 1):
+            return NEEDS_ROOM
+    levels = np.empty(0)
+    for row in range(new_values.size):
+        append_value(storage, row, new_values[row])
+        if new_timestamps.size > 0:
+            append_timestamp(storage, row, new_timestamps[row])
+        # The first trade of 0 says that nothing was traded; further ones would say it again.
+        is_news = new_trade_notionals.size > 0 and (
+            new_trade_notionals[row] != 0.0 or accounts[row].trade_count == 0
+        )
+        if is_news:
+            append_trade(storage, row, new_timestamps[row], new_trade_notionals[row])
+        calculate_row(config[0], limits, shocks, storage, row, snapshots[row], levels, out[row])
+    return 0

@@ -1,0 +1,134 @@
+"""RiskTracker: the metrics of an account that grows, from what is new about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tradewind.risk.engine.arrays import CONTRADICTION
+from tradewind.risk.engine.plan import Plan
+from tradewind.risk.engine.reporting import build_report, raise_contradiction
+from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols, pack_levels
+from tradewind.risk.engine.storage import grow_trades, new_storage
+from tradewind.risk.engine.tracking import NEEDS_ROOM, update_row
+from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk.report import RiskReport
+
+__all__ = ["RiskTracker"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Holdings:
+    """What a tracker remembers of everything that is not a series."""
+
+    start_of_day_value: float | None = None
+    capital_base: float | None = None
+    now: None = None
+    positions: tuple[Position, ...] = ()
+    order_books: Mapping[str, OrderBook] = field(default_factory=dict)
+    feed_timestamps: Mapping[str, float] = field(default_factory=dict)
+    average_daily_volumes: Mapping[str, float] = field(default_factory=dict)
+    options: tuple[OptionPosition, ...] = ()
+
+
+class RiskTracker:
+    """Keeps what the metrics of one account need and takes only what is new about it.
+
+    After any updates, the report is the one, to the last bit, that `calculate_only` gives for all
+    of them together: series appended, positions, order books, feeds and volumes replaced symbol by
+    symbol, everything else by the latest that was given. Only `now` is not remembered: a clock
+    belongs to the update that read it. An update looks back over the configured windows, never
+    over the history.
+
+    Not safe to share between threads.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything about the account."""
+        self._storage = new_storage(self._plan, 1)
+        self._holdings = _Holdings()
+        self._packed = self._plan.pack(self._holdings)
+        self._levels = pack_levels(self._holdings)
+
+    def update(self, increment: RiskInputs | Mapping[str, Any]) -> RiskReport:
+        """Takes what is new and calculates every enabled metric.
+
+        Args:
+            increment: New elements of series, and whatever else changed; a mapping with the
+                fields of RiskInputs will do. The first one may carry a whole history.
+
+        Raises:
+            RiskInputError: The increment contradicts itself or what came before; nothing of it
+                was taken.
+        """
+        if not isinstance(increment, RiskInputs):
+            increment = RiskInputs.from_mapping(increment)
+        holdings, packed, levels = self._holdings, self._packed, self._levels
+        if _changes_holdings(increment):
+            holdings = _merge(holdings, increment)
+            packed, levels = self._plan.pack(holdings), pack_levels(holdings)
+        packed[HAS_NOW] = increment.now is not None
+        packed[NOW_AT] = increment.now or 0.0
+        result = self._plan.new_result()
+        remark_count = self._run(increment, packed, levels, result)
+        if remark_count == CONTRADICTION:
+            raise_contradiction(result, holdings)
+        self._holdings, self._packed, self._levels = holdings, packed, levels
+        return build_report(self._plan, result, remark_count, holdings)
+
+    def _run(
+        self, new: RiskInputs, packed: FloatArray, levels: FloatArray, result: FloatArray
+    ) -> int:
+        while True:
+            remark_count = update_row(
+                self._plan.config,
+                self._plan.limits,
+                self._plan.shocks,
+                *self._storage,
+                0,
+                packed,
+                levels,
+                new.portfolio_values,
+                new.timestamps,
+                new.returns,
+                new.price_changes,
+                new.order_flows,
+                new.order_latencies_us,
+                new.trade_timestamps,
+                new.trade_notionals,
+                result,
+            )
+            if remark_count != NEEDS_ROOM:
+                return remark_count
+            self._storage = grow_trades(self._storage)
+
+
+def _changes_holdings(new: RiskInputs) -> bool:
+    return bool(
+        new.positions
+        or new.order_books
+        or new.feed_timestamps
+        or new.options
+        or new.average_daily_volumes
+        or new.capital_base is not None
+        or new.start_of_day_value is not None
+    )
+
+
+def _merge(old: _Holdings, new: RiskInputs) -> _Holdings:
+    check_symbols(new)
+    positions = {position.symbol: position for position in old.positions}
+    positions.update((position.symbol, position) for position in new.positions)
+    start, capital = new.start_of_day_value, new.capital_base
+    return _Holdings(
+        start_of_day_value=old.start_of_day_value if start is None else start,
+        capital_base=old.capital_base if capital is None else capital,
+        positions=tuple(positions.values()),
+        order_books={**old.order_books, **new.order_books},
+        feed_timestamps={**old.feed_timestamps, **new.feed_timestamps},
+        average_daily_volumes={**old.average_daily_volumes, **new.average_daily_volumes},
+        options=new.options or old.options,
+    )
