@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tradewind.errors import StorageError
 from tradewind.risk.pretrade import PreTradeCheck
 from tradewind.risk.rules import Action, Breach, Severity, WindowState
 
@@ -97,7 +98,7 @@ class Decision:
         """Reads the canonical form.
 
         Raises:
-            ValueError: It is not one.
+            StorageError: It is not one.
         """
         try:
             values: dict[str, Any] = json.loads(text)
@@ -118,8 +119,8 @@ class Decision:
                     for key, state in values["windows"].items()
                 },
             )
-        except (KeyError, TypeError) as problem:
-            raise ValueError(f"not a decision: {problem!r}") from None
+        except (KeyError, TypeError, ValueError) as problem:
+            raise StorageError(f"a recorded decision cannot be read: {problem!r}") from None
 
 
 _PLAIN_FIELDS = (
