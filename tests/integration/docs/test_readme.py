@@ -1,0 +1,75 @@
+"""What the README shows runs, in its order, against the services it starts."""
+
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tradewind.rpc import ServiceProcess
+
+ROOT = Path(__file__).resolve().parents[3]
+README = (ROOT / "README.md").read_text()
+DEFAULT_ADDRESSES = {
+    "trainer_service": "127.0.0.1:50051",
+    "inference_service": "127.0.0.1:50052",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_readme_with_its_python_blocks_in_order_runs(
+    tmp_path: Path, start_service: Callable[..., ServiceProcess]
+) -> None:
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    store = str(tmp_path / "bundles")
+    flags = {
+        "trainer_service": ["--store", store, "--jobs", f"sqlite:///{tmp_path}/jobs.db"],
+        "inference_service": ["--store", store],
+    }
+    script = "\n".join(blocks("python"))
+    for module, default in DEFAULT_ADDRESSES.items():
+        assert default in script
+        script = script.replace(default, start_service(module, *flags[module]).address)
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "btc-dqn/20" in result.stdout
+
+
+def test_readme_with_its_make_commands_names_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", " ".join(blocks("sh")) + README))
+    assert {"demo", "test", "bench"} <= named <= targets
+
+
+def test_readme_with_its_service_commands_names_files_and_flags_that_exist() -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines() if " -m " in line]
+    assert len(commands) >= 3
+    for command in commands:
+        words = command.split()
+        module = words[words.index("-m") + 1]
+        for flag, value in itertools.pairwise(words):
+            if flag in {"--config", "--policy"}:
+                assert (ROOT / value).is_file(), command
+        run = [sys.executable, "-m", module, "--help"]
+        usage = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert all(word in usage for word in words if word.startswith("--")), command
+
+
+def test_readme_with_its_links_names_files_that_exist() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
