@@ -10,6 +10,7 @@ that the trail still holds it. This command prints the newest one.
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -96,7 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        with Database(options.database).snapshot() as connection:
+        with (
+            contextlib.closing(Database(options.database)) as database,
+            database.snapshot() as connection,
+        ):
             faults = list(find_faults(connection, options.anchor))
             head = read_head(connection)
     except TradewindError as problem:

@@ -110,8 +110,8 @@ class Database:
             raise StorageError(f"the database {self.file}: {problem.strerror}") from None
         return found.st_dev, found.st_ino
 
-    def forget_connections(self) -> None:
-        """Closes the connections that are not in use; later ones are opened anew."""
+    def close(self) -> None:
+        """Closes the connections that are not in use; one asked for later is opened anew."""
         self._engine.dispose()
 
 

@@ -115,7 +115,7 @@ class Mover:
             except Exception as problem:  # the thread must not die: the service would hang on it
                 _LOG.exception("moving decisions to the database failed")
                 self._fail(f"moving decisions to the database failed: {type(problem).__name__}")
-            self._database.forget_connections()
+            self._database.close()
             with self._changed:
                 if self._changed.wait_for(lambda: self._closing, _RETRY_S):
                     return

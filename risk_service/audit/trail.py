@@ -1,5 +1,6 @@
 """The audit trail behind one door: opened, written, waited for, read."""
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ class AuditTrail:
     A row is durable on the local disk when `wait` returns, and in the database a moment later.
 
     Args:
-        database: Where the rows end up.
+        database: Where the rows end up; closed with the trail.
         journal: The local file that makes them durable.
         journal_bytes: Size over which the journal is cut back.
 
@@ -40,25 +41,21 @@ class AuditTrail:
     ) -> None:
         self._database = database
         database.create_file()
-        with database.exclusive_connection() as connection:
-            with connection.begin():
-                database_id = prepare_schema(connection)
-            self._journal = Journal(journal, database_id)
-            try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(database.close)
+            with database.exclusive_connection() as connection:
+                with connection.begin():
+                    database_id = prepare_schema(connection)
+                self._journal = Journal(journal, database_id)
+                undo.callback(self._journal.close)
                 with connection.begin():
                     head = add_rows(connection, self._journal.recovered)
                 with connection.begin():
                     self.last_decisions = list(last_decisions(connection))
-            except BaseException:
-                self._journal.close()
-                raise
-        self._mover = Mover(database, self._journal, head, journal_bytes)
-        try:
+            self._mover = Mover(database, self._journal, head, journal_bytes)
             self._journal.start(head, self._mover.deliver)
             self._mover.start()
-        except BaseException:
-            self._journal.close()
-            raise
+            undo.pop_all()
 
     def check(self) -> None:
         """Does nothing while decisions can be recorded.
@@ -111,4 +108,4 @@ class AuditTrail:
         """Brings what is left to the database and closes."""
         self._mover.close()
         self._journal.close()
-        self._database.forget_connections()
+        self._database.close()
