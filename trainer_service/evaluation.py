@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD
 from tradewind.policy import TorchScriptNetwork
-from tradewind.risk import RiskAgentV2, RiskInputs, RiskPolicy
+from tradewind.risk import RiskInputs
+from tradewind.risk.curve import summarize_curve
 from trainer_service.environment import IntradayTradingEnv
 
 __all__ = ["evaluate", "record_observations"]
@@ -19,8 +20,6 @@ Choose = Callable[[Observations], Any]
 """Observation to action."""
 
 _RANDOM_RUNS = 8
-_METRICS = ("max_drawdown", "expected_shortfall_95")
-_SHORTEST_WINDOW = 20
 
 
 def evaluate(
@@ -42,28 +41,21 @@ def evaluate(
         bars) and `trades`; a figure that cannot be calculated is left out. And the observations
         that the policy saw. Shape [steps, observation].
     """
-    # The production calculators, with expected shortfall over all of the bars.
-    window = {"window_bars": max(len(env.bars), _SHORTEST_WINDOW)}
-    agent = RiskAgentV2(RiskPolicy.parse({"calculators": {"expected_shortfall": window}}))
     env.action_space.seed(seed)
 
     def run(choose: Choose) -> dict[str, float]:
         _play(env, choose)
-        return _figures(agent, env.risk_inputs())
+        return _figures(env.risk_inputs())
 
     observations = _play(env, _greedy(network))
-    figures = _figures(agent, env.risk_inputs())
-    random_runs = [run(lambda _: env.action_space.sample()) for _ in range(_RANDOM_RUNS)]
+    figures = _figures(env.risk_inputs())
     baselines = {
         "buy_and_hold": run(lambda _: ACTION_BUY),
         "always_flat": run(lambda _: ACTION_HOLD),
-        "random": {
-            name: float(np.mean([figures[name] for figures in random_runs]))
-            for name in set.intersection(*map(set, random_runs))
-        },
+        "random": _means([run(lambda _: env.action_space.sample()) for _ in range(_RANDOM_RUNS)]),
     }
     for baseline, values in baselines.items():
-        figures |= {f"{baseline}_{name}": values[name] for name in sorted(values)}
+        figures |= {f"{baseline}_{name}": value for name, value in values.items()}
     return figures, observations
 
 
@@ -108,11 +100,14 @@ def _play(
     return np.stack(seen)
 
 
-def _figures(agent: RiskAgentV2, account: RiskInputs) -> dict[str, float]:
-    values = account.portfolio_values
-    metrics = agent.calculate_only(account).metric_values
-    return {
-        "return": float(values[-1] / values[0] - 1.0),
-        **{name: metrics[name] for name in _METRICS if name in metrics},
-        "trades": float(len(account.trade_notionals)),
-    }
+def _figures(account: RiskInputs) -> dict[str, float]:
+    curve = summarize_curve(account.portfolio_values, account.timestamps)
+    figures = {"return": curve.total_return, "max_drawdown": curve.max_drawdown}
+    if curve.expected_shortfall_95 is not None:
+        figures["expected_shortfall_95"] = curve.expected_shortfall_95
+    figures["trades"] = float(np.count_nonzero(account.trade_notionals))
+    return figures
+
+
+def _means(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
