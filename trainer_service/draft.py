@@ -129,11 +129,15 @@ def _risk_record(risk: RiskConfig) -> RiskRecord | None:
 def _training_record(
     model: BaseAlgorithm, workspace: Workspace, config: TrainingConfig
 ) -> TrainingRecord:
+    recorded = config.model_dump(mode="json", exclude={"store"})
+    if workspace.trading_env is not None:
+        # What the actions mean, and what trading costs: whoever trades the policy needs it.
+        recorded["environment"] = workspace.trading_env.config.model_dump(mode="json")
     return TrainingRecord(
         timesteps=model.num_timesteps,
         seed=config.training_params.seed,
         data_digest=None if workspace.bars is None else workspace.bars.digest,
         libraries=library_versions(),
         git_revision=git_revision(),
-        config=config.model_dump(mode="json"),
+        config=recorded,
     )
