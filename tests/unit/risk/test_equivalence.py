@@ -1,0 +1,240 @@
+"""One answer: whole arrays, increments and batches give the same bits and the same words."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradewind.market import load_sample
+from tradewind.risk import (
+    OptionPosition,
+    OrderBook,
+    Position,
+    RiskAgentV2,
+    RiskInputs,
+    RiskPolicy,
+    RiskReport,
+)
+
+SERIES = {
+    "portfolio_values",
+    "timestamps",
+    "returns",
+    "trade_timestamps",
+    "trade_notionals",
+    "price_changes",
+    "order_flows",
+    "order_latencies_us",
+}
+LIMITS = {
+    "max_drawdown": {"limit": 0.1},
+    "volatility": {"limit": 1.0, "weight": 0.5},
+    "var_95": {"limit": 0.01},
+    "daily_turnover": {"limit": 2.0},
+    "gross_leverage": {"limit": 3.0},
+    "depth_shock": {"limit": 0.01},
+}
+
+
+@pytest.fixture(scope="module", params=["historical", "parametric", "cornish_fisher"])
+def agent(request: pytest.FixtureRequest) -> RiskAgentV2:
+    """Windows so short that histories of a hundred bars leave them behind several times."""
+    calculators = {
+        "drawdown_velocity": {"window_bars": 3},
+        "ulcer_index": {"window_bars": 7},
+        "volatility": {"window_bars": 11, "min_returns": 4},
+        "var": {"window_bars": 37, "method": request.param},
+        "expected_shortfall": {"window_bars": 29},
+        "kyle_lambda": {"window_intervals": 9, "min_intervals": 4},
+        "latency_drift": {"recent_orders": 1_000, "baseline_orders": 1_000},
+    }
+    return RiskAgentV2(RiskPolicy.parse({"calculators": calculators, "limits": LIMITS}))
+
+
+def bits(report: RiskReport) -> dict[str, Any]:
+    """A report in which equal means equal to the last bit."""
+    found = {field.name: getattr(report, field.name) for field in fields(report)}
+    found["metric_values"] = {name: value.hex() for name, value in report.metric_values.items()}
+    return found
+
+
+def joined(history: RiskInputs, new: RiskInputs) -> RiskInputs:
+    """Everything known after an increment."""
+    changes: dict[str, Any] = {"now": new.now}
+    for field in fields(RiskInputs):
+        old_value, value = getattr(history, field.name), getattr(new, field.name)
+        if field.name in SERIES:
+            changes[field.name] = np.concatenate([old_value, value])
+        elif isinstance(value, dict):
+            changes[field.name] = {**old_value, **value}
+        elif field.name == "positions":
+            by_symbol = {item.symbol: item for item in (*old_value, *value)}
+            changes[field.name] = tuple(by_symbol.values())
+        elif field.name == "options":
+            changes[field.name] = value or old_value
+        elif field.name != "now":
+            changes[field.name] = old_value if value is None else value
+    return replace(history, **changes)
+
+
+def account_history(rng: np.random.Generator, bars: int, hurt: float) -> Iterator[RiskInputs]:
+    """Increments of a random account; with probability `hurt` something of each is broken."""
+    symbols = ["BTC", "ETH", "LTC", "XRP"]
+    time, value = 1.6e9, 1e5
+    for _ in range(bars):
+        size = int(rng.integers(0, 4))
+        times = time + np.cumsum(rng.uniform(1.0, 40_000.0, size))
+        values = value * np.cumprod(1.0 + rng.normal(0.0, 0.02, size))
+        if rng.random() < 0.2:
+            values[:] = value
+        time, value = (float(times[-1]), float(values[-1])) if size else (time, value)
+        trades = int(rng.integers(0, 3)) if size else 0
+        new: dict[str, Any] = {
+            "portfolio_values": values,
+            "timestamps": times,
+            "trade_timestamps": np.full(trades, time),
+            "trade_notionals": rng.normal(0.0, 1e4, trades),
+            "price_changes": rng.normal(0.0, 1.0, size),
+            "order_flows": rng.normal(0.0, 5.0, size),
+            "order_latencies_us": rng.lognormal(4.0, 1.0, int(rng.integers(0, 300))),
+            "now": time + 1.0 if rng.random() < 0.7 else None,
+        }
+        if rng.random() < 0.5:
+            new["positions"] = tuple(
+                Position(str(symbol), float(rng.normal(0, 20)), float(rng.uniform(1, 100)))
+                for symbol in rng.choice(symbols, 2, replace=False)
+            )
+            new["capital_base"] = float(rng.uniform(1e4, 1e5))
+            new["start_of_day_value"] = float(rng.uniform(9e4, 1.1e5))
+        for symbol in rng.choice(symbols, int(rng.integers(0, 3)), replace=False):
+            steps = np.cumsum(rng.uniform(0.01, 0.1, 6))
+            sizes = rng.uniform(1.0, 10.0, 6)
+            book = OrderBook(50.0 - steps, sizes, 50.0 + steps, sizes)
+            new.setdefault("order_books", {})[str(symbol)] = book
+            new.setdefault("feed_timestamps", {})[str(symbol)] = time - float(rng.uniform(0, 5))
+            new.setdefault("average_daily_volumes", {})[str(symbol)] = float(rng.uniform(50, 500))
+        if rng.random() < 0.2:
+            new["options"] = (
+                OptionPosition("BTC", "call", float(rng.normal()), 1.0, 50.0, 55.0, 0.2, 0.8),
+            )
+        if rng.random() < hurt:
+            name = str(rng.choice(["portfolio_values", "order_flows", "order_latencies_us"]))
+            if new[name].size:
+                new[name][-1] = rng.choice([np.nan, np.inf, -1.0])
+        yield RiskInputs(**new)
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32 - 1), hurt=st.sampled_from([0.0, 0.1]))
+def test_tracker_with_random_increments_gives_the_bits_of_whole_arrays(
+    agent: RiskAgentV2, seed: int, hurt: float
+) -> None:
+    tracker = agent.tracker()
+    history = RiskInputs()
+    for new in account_history(np.random.default_rng(seed), 60, hurt):
+        history = joined(history, new)
+        assert bits(tracker.update(new)) == bits(agent.calculate_only(history))
+
+
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_tracker_with_given_returns_gives_the_bits_of_whole_arrays(
+    agent: RiskAgentV2, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    tracker = agent.tracker()
+    history = RiskInputs()
+    for step in range(60):
+        # Returns given from the tenth step on take the place of those derived before.
+        size = int(rng.integers(0, 3)) if step >= 10 else 0
+        values = rng.uniform(90.0, 110.0, int(rng.integers(0, 3)))
+        new = RiskInputs(portfolio_values=values, returns=rng.normal(0.0, 0.01, size))
+        history = joined(history, new)
+        assert bits(tracker.update(new)) == bits(agent.calculate_only(history))
+
+
+@pytest.mark.parametrize("symbol", ["BTC", "EOS"])
+def test_tracker_with_real_bars_gives_the_bits_of_whole_arrays(
+    agent: RiskAgentV2, symbol: str
+) -> None:
+    bars = load_sample(symbol)
+    closes, times = bars.close[:400].copy(), bars.timestamps_ns[:400] / 1e9
+    tracker = agent.tracker()
+    tracker.update({"portfolio_values": closes[:100], "timestamps": times[:100]})
+    for end in range(101, closes.size):
+        report = tracker.update(
+            {"portfolio_values": closes[end - 1 : end], "timestamps": times[end - 1 : end]}
+        )
+        whole = {"portfolio_values": closes[:end], "timestamps": times[:end]}
+        assert bits(report) == bits(agent.calculate_only(whole))
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 2**32 - 1), hurt=st.sampled_from([0.0, 0.02]))
+def test_batch_with_random_steps_gives_the_bits_of_a_tracker_a_row(
+    agent: RiskAgentV2, seed: int, hurt: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows, symbols = 3, ("BTC", "ETH")
+    batch = agent.batch(rows, symbols)
+    trackers = [agent.tracker() for _ in range(rows)]
+    time = np.full(rows, 1.6e9)
+    for step in range(80):
+        time = time + rng.uniform(100.0, 4_000.0, rows)
+        values = rng.uniform(9e4, 1e5, rows)
+        values[rng.random(rows) < hurt] = np.nan
+        traded = rng.normal(0.0, 1e4, rows) * (rng.random(rows) < 0.5)
+        quantities, prices = rng.normal(0.0, 3.0, (rows, 2)), rng.uniform(1.0, 9.0, (rows, 2))
+        if step == 40:
+            batch.reset([1])
+            trackers[1].reset()
+        report = batch.update(
+            values,
+            timestamps=time,
+            trade_notionals=traded,
+            capital_bases=1e5,
+            start_of_day_values=values[0] if values[0] > 0 else 1e5,
+            quantities=quantities,
+            prices=prices,
+            average_daily_volumes=np.full((rows, 2), 80.0),
+            now=time + 1.0,
+        )
+        for row, tracker in enumerate(trackers):
+            is_news = traded[row] != 0.0 or step in (0, 40)
+            whole = tracker.update(
+                {
+                    "portfolio_values": values[row : row + 1],
+                    "timestamps": time[row : row + 1],
+                    "trade_timestamps": time[row : row + 1] if is_news else [],
+                    "trade_notionals": traded[row : row + 1] if is_news else [],
+                    "capital_base": 1e5,
+                    "start_of_day_value": values[0] if values[0] > 0 else 1e5,
+                    "positions": [
+                        Position(symbol, float(quantity), float(price))
+                        for symbol, quantity, price in zip(
+                            symbols, quantities[row], prices[row], strict=True
+                        )
+                    ],
+                    "average_daily_volumes": dict.fromkeys(symbols, 80.0),
+                    "now": time[row] + 1.0,
+                }
+            )
+            assert bits(report.report(row)) == bits(whole)
+            found = dict(zip(report.metrics, report.metric_values[row].tolist(), strict=True))
+            available = {name: value for name, value in found.items() if not np.isnan(value)}
+            assert available == whole.metric_values
+            assert report.risk_scores[row] == whole.risk_score
+
+
+def test_window_metrics_with_a_longer_history_depend_on_the_window_only(
+    agent: RiskAgentV2,
+) -> None:
+    closes = load_sample("ETH").close[:300].copy()
+    whole = agent.calculate_only({"portfolio_values": closes}).metric_values
+    window = agent.calculate_only({"portfolio_values": closes[-38:]}).metric_values
+    for metric in ("volatility", "ewma_volatility", "var_95", "expected_shortfall_95"):
+        assert window[metric] == whole[metric]
