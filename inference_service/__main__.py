@@ -54,13 +54,14 @@ def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
     follower = threading.Thread(
         target=watcher.follow, args=(settings.poll_s, stopping), name="store"
     )
-    with server.running():
-        watcher.scan()
-        follower.start()
-        try:
+    try:
+        with server.running():
+            watcher.scan()
+            follower.start()
             yield server
-        finally:
-            stopping.set()
+    finally:
+        stopping.set()
+        if follower.is_alive():
             follower.join()
 
 

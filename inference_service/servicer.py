@@ -106,12 +106,12 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.GetLatencyReportRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.GetLatencyReportResponse:
         """Model compute of every loaded version, of one policy's versions, or of one version."""
-        snapshot = self._registry.snapshot
         if request.policy or request.version:
             asked = self._registry.resolve(request.policy, request.version)
-            versions = [asked] if request.version else list(snapshot.loaded[asked.name].values())
+            siblings = self._registry.snapshot.loaded[asked.name].values()
+            versions = [asked] if request.version else list(siblings)
         else:
-            versions = list(snapshot.versions())
+            versions = list(self._registry.snapshot.versions())
         return inference_pb2.GetLatencyReportResponse(
             reports=[latency_report(version) for version in versions]
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
 from inference_service.telemetry import Telemetry
 from tradewind.bundle import BundleStore, BundleVersion
-from tradewind.errors import BundleError, NotFoundError, StorageError
+from tradewind.errors import BundleError, NotFoundError, StorageError, TradewindError
 
 __all__ = ["StoreWatcher"]
 
@@ -74,11 +74,10 @@ class StoreWatcher:
         for policy in policies:
             try:
                 self._scan_policy(policy)
-                self._end_trouble(policy)
-            except (StorageError, NotFoundError) as problem:
+            except Exception as problem:  # whatever one policy holds, the others are followed
                 self._report_trouble(policy, problem)
-            except Exception:  # a defect met at one policy must not stop the others
-                _LOG.exception("scanning policy %s failed", policy)
+            else:
+                self._end_trouble(policy)
 
     def _scan_policy(self, policy: str) -> None:
         versions = self._store.versions(policy)
@@ -116,12 +115,15 @@ class StoreWatcher:
             loaded = self._load(folder)
         except BundleError as problem:
             reason, detail = problem.reason, str(problem)
-        except (StorageError, NotFoundError):
-            raise  # says nothing about the bundle: tried again at the next scan
+        except (StorageError, NotFoundError) as problem:
+            # Says nothing about the bundle: tried again at the next scan.
+            self._report_trouble(f"{policy}/{version}", problem)
+            return False
         except Exception as problem:
             _LOG.exception("loading %s/%s failed", policy, version)
             reason, detail = "LOAD_FAILED", f"loading failed: {type(problem).__name__}"
         else:
+            self._end_trouble(f"{policy}/{version}")
             self._registry.serve(loaded)
             self._on_serving()
             elapsed = time.perf_counter() - started
@@ -135,16 +137,19 @@ class StoreWatcher:
         _LOG.error("quarantined %s/%s (%s): %s", policy, version, reason, detail)
         return False
 
-    def _report_trouble(self, policy: str, problem: Exception) -> None:
+    def _report_trouble(self, where: str, problem: Exception) -> None:
         """Counts every failure to read the store, and logs it once until it changes or ends."""
         self._telemetry.store_failed()
-        if self._troubles.get(policy) != str(problem):
-            self._troubles[policy] = str(problem)
-            _LOG.warning("store not readable, what serves goes on serving: %s", problem)
+        if self._troubles.get(where) != str(problem):
+            self._troubles[where] = str(problem)
+            defect = None if isinstance(problem, TradewindError) else problem
+            _LOG.warning(
+                "store not readable, what serves goes on serving: %s", problem, exc_info=defect
+            )
 
-    def _end_trouble(self, policy: str) -> None:
-        if self._troubles.pop(policy, None) is not None:
-            _LOG.info("store readable again: %s", policy or self._store.root)
+    def _end_trouble(self, where: str) -> None:
+        if self._troubles.pop(where, None) is not None:
+            _LOG.info("store readable again: %s", where or self._store.root)
 
 
 def _fingerprint(folder: Path) -> Fingerprint:

@@ -96,7 +96,7 @@ class BundleStore:
         found = [
             version
             for version in map(_version_or_none, _folders(folder))
-            if version is not None and (folder / str(version) / METADATA_FILE).exists()
+            if version is not None and _has_metadata(folder / str(version))
         ]
         return tuple(str(version) for version in sorted(found))
 
@@ -163,6 +163,16 @@ def _folders(folder: Path) -> list[str]:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError as problem:
         raise StorageError(f"cannot list {folder}: {problem}") from problem
+
+
+def _has_metadata(folder: Path) -> bool:
+    try:
+        (folder / METADATA_FILE).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass  # it is there; reading the bundle will say what is wrong with it
+    return True
 
 
 def _is_policy_name(name: str) -> bool:

@@ -175,6 +175,26 @@ def test_failure_of_the_file_system_is_tried_again_and_is_no_quarantine(
     assert served(registry) == {"tiny-dqn": version}
 
 
+def test_latest_version_that_cannot_be_read_yet_leaves_the_one_before_serving(
+    make_watcher: MakeWatcher, registry: Registry, store: BundleStore, publish: Publish, load: Load
+) -> None:
+    good, unreadable = publish(), publish()
+    failing = {store.path("tiny-dqn", unreadable)}
+
+    def failing_load(folder: Path) -> LoadedVersion:
+        if folder in failing:
+            raise StorageError("permission denied")
+        return load(folder)
+
+    watcher = make_watcher(load=failing_load)
+    watcher.scan()
+    assert served(registry) == {"tiny-dqn": good}
+    assert quarantined(registry) == {}
+    failing.clear()
+    watcher.scan()
+    assert served(registry) == {"tiny-dqn": unreadable}
+
+
 def test_defect_while_loading_one_policy_stops_no_other(
     make_watcher: MakeWatcher, registry: Registry, publish: Publish, load: Load
 ) -> None:
