@@ -29,17 +29,8 @@ def admit(policy: str, config_json: str, *, store: Path, files: Path) -> JobConf
         raise _refusal("store", "is the service's own; leave it out")
     if values.get("policy", policy) != policy:
         raise _refusal("policy", f"the request says {policy!r}, not {values['policy']!r}")
-    config = parse_training_config({**values, "policy": policy, "store": store}, JobConfig)
-    named = {
-        "risk_config.policy_yaml": config.risk_config.policy_yaml,
-        "data.path": config.data.path,
-    }
-    for field, path in named.items():
-        if path is not None and not path.resolve().is_relative_to(files.resolve()):
-            raise _refusal(
-                field, f"{path} is outside the folder that this service reads files from"
-            )
-    return config
+    values |= {"policy": policy, "store": store}
+    return parse_training_config(values, JobConfig, folder=files)
 
 
 def _parse(config_json: str) -> dict[str, Any]:

@@ -103,6 +103,10 @@ class TrainingConfig(Settings):
     store: Path = Path("bundles")
     """The bundle store to publish to."""
 
+    def files(self) -> dict[str, Path]:
+        """The files that the configuration names, by key."""
+        return {"risk_config.policy_yaml": self.risk_config.policy_yaml}
+
 
 class DataConfig(Settings):
     """The bars of a job: an embedded sample, or a file of the user."""
@@ -135,23 +139,38 @@ class JobConfig(TrainingConfig):
     features: FeatureSpec | None = None
     """What an observation is made of; by default for bars of this length."""
 
+    def files(self) -> dict[str, Path]:
+        """The files that the configuration names, by key."""
+        named = super().files()
+        return named if self.data.path is None else {**named, "data.path": self.data.path}
+
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 
 
-def parse_training_config(values: Mapping[str, Any], model: type[ConfigT]) -> ConfigT:
+def parse_training_config(
+    values: Mapping[str, Any], model: type[ConfigT], *, folder: Path | None = None
+) -> ConfigT:
     """Checks a configuration as far as that is possible before training, and fills in defaults.
 
     Args:
         values: The configuration as given.
         model: TrainingConfig or JobConfig.
+        folder: Folder that the files it names must lie in; None allows any.
 
     Raises:
         SettingsError: A key is unknown, missing, of the wrong type or out of range, values
-            contradict each other, the risk policy is refused, or there is no such device; every
-            violation names its key.
+            contradict each other, a file is outside the folder, the risk policy is refused, or
+            there is no such device; every violation names its key.
     """
     config = parse_settings(values, model, source=_SOURCE)
+    violations = [
+        FieldViolation(key, f"{path} is outside the folder that files are read from")
+        for key, path in config.files().items()
+        if folder is not None and not path.resolve().is_relative_to(folder.resolve())
+    ]
+    if violations:
+        raise SettingsError(f"{_SOURCE} is refused", violations)
     training = config.training_params
     parameters = find_algorithm(config.algorithm).complete(
         config.algo_params, training.n_envs, training.total_timesteps

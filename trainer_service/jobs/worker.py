@@ -12,8 +12,11 @@ from types import FrameType
 from typing import BinaryIO, NoReturn
 
 from tradewind.errors import StoppedByRiskError, TradewindError
+from trainer_service.agent import TrainerAgent
+from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.jobs.messages import JobFailed, JobProgress, JobSucceeded, WorkerEvent
 from trainer_service.progress import TrainingProgress
+from trainer_service.workspace import make_environment
 
 __all__ = ["main"]
 
@@ -51,12 +54,6 @@ def main() -> int:
 
 
 def _train(config_json: bytes, events: _Events) -> int:
-    # Imported here so that the signal handler and the watch are in place before the heavy
-    # libraries load.
-    from trainer_service.agent import TrainerAgent
-    from trainer_service.config import JobConfig, parse_training_config
-    from trainer_service.workspace import make_environment
-
     try:
         config = parse_training_config(json.loads(config_json), JobConfig)
         bundle = TrainerAgent(config).train(make_environment(config), events.send_progress)

@@ -1,6 +1,7 @@
 """The registry of algorithms against the library whose algorithms they are."""
 
 import inspect
+from typing import Any
 
 import gymnasium
 import pytest
@@ -62,7 +63,7 @@ def test_build_passes_parameters_to_the_model() -> None:
     env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
     parameters = algorithm.complete(values, n_envs=1, total_timesteps=500)
 
-    model = algorithm.build(parameters, env, seed=3, device="cpu", total_timesteps=500)
+    model: Any = algorithm.build(parameters, env, seed=3, device="cpu", total_timesteps=500)
 
     assert model.learning_rate == 0.01
     assert model.seed == 3
@@ -76,7 +77,7 @@ def test_build_with_huge_buffer_allocates_what_the_run_can_fill() -> None:
     env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
     parameters = algorithm.complete({"learning_starts": 10}, n_envs=1, total_timesteps=500)
 
-    model = algorithm.build(parameters, env, seed=0, device="cpu", total_timesteps=500)
+    model: Any = algorithm.build(parameters, env, seed=0, device="cpu", total_timesteps=500)
 
     assert model.replay_buffer.buffer_size == 501
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
@@ -18,6 +17,7 @@ from tradewind.risk import ProductionRiskAdvisor, RiskAgentV2, RiskInputs
 from trainer_service.callbacks import LatestMetrics, RiskAwareCallback
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 
+# Stable-Baselines3 types the parts of its models too loosely to be used without Any.
 STEPS = 96
 WEIGHT = 3.0
 
@@ -47,18 +47,23 @@ def vectorize(recorders: list[Recorder]) -> DummyVecEnv:
     return DummyVecEnv([lambda: next(makers)] * len(recorders))
 
 
-def make_model(algorithm: type[BaseAlgorithm], env: VecEnv) -> BaseAlgorithm:
+def make_model(algorithm: Any, env: VecEnv) -> Any:
     if algorithm is PPO:
         steps = STEPS // env.num_envs
         return PPO("MlpPolicy", env, n_steps=steps, batch_size=STEPS, n_epochs=1, device="cpu")
     return DQN("MlpPolicy", env, buffer_size=STEPS, learning_starts=STEPS, device="cpu")
 
 
-def stored_rewards(model: BaseAlgorithm) -> NDArray[np.float32]:
+def stored_rewards(model: Any) -> NDArray[np.float32]:
     """Rewards as the model learns from them. Shape [steps, environments]."""
-    if isinstance(model, PPO):
-        return model.rollout_buffer.rewards
-    return model.replay_buffer.rewards
+    buffer = model.rollout_buffer if isinstance(model, PPO) else model.replay_buffer
+    rewards: NDArray[np.float32] = buffer.rewards
+    return rewards
+
+
+def known(figure: float | None) -> float:
+    assert figure is not None
+    return figure
 
 
 def expected_rewards(recorders: list[Recorder], policy: Path) -> NDArray[np.float64]:
@@ -66,7 +71,7 @@ def expected_rewards(recorders: list[Recorder], policy: Path) -> NDArray[np.floa
     agent = RiskAgentV2.from_yaml(policy)
     columns = [
         [
-            reward - WEIGHT * agent.calculate_only(account).penalty
+            reward - WEIGHT * known(agent.calculate_only(account).penalty)
             for reward, account in zip(recorder.rewards, recorder.accounts, strict=True)
         ]
         for recorder in recorders
@@ -77,7 +82,7 @@ def expected_rewards(recorders: list[Recorder], policy: Path) -> NDArray[np.floa
 @pytest.mark.parametrize("algorithm", [DQN, PPO])
 @pytest.mark.parametrize("env_count", [1, 2])
 def test_callback_with_raw_rewards_makes_the_model_store_penalised_ones(
-    btc: Bars, risk_policy: Path, algorithm: type[BaseAlgorithm], env_count: int
+    btc: Bars, risk_policy: Path, algorithm: Any, env_count: int
 ) -> None:
     recorders = make_recorders(btc, env_count, episode_bars=200)
     model = make_model(algorithm, vectorize(recorders))
@@ -91,12 +96,12 @@ def test_callback_with_raw_rewards_makes_the_model_store_penalised_ones(
 
 @pytest.mark.parametrize("algorithm", [DQN, PPO])
 def test_callback_with_normalised_rewards_penalises_before_normalisation(
-    btc: Bars, risk_policy: Path, algorithm: type[BaseAlgorithm]
+    btc: Bars, risk_policy: Path, algorithm: Any
 ) -> None:
     recorders = make_recorders(btc, 2, episode_bars=200)
     # Fixed statistics: a deviation of 2 halves every reward.
     env = VecNormalize(vectorize(recorders), training=False, epsilon=0.0, clip_reward=100.0)
-    env.ret_rms.var = np.float64(4.0)
+    env.ret_rms.var = np.array(4.0)
     model = make_model(algorithm, env)
 
     model.learn(STEPS, callback=RiskAwareCallback(ProductionRiskAdvisor(risk_policy), WEIGHT))
@@ -226,9 +231,10 @@ def test_callback_logs_the_means_of_score_and_penalty(btc: Bars, risk_policy: Pa
 
     agent = RiskAgentV2.from_yaml(risk_policy)
     reports = [agent.calculate_only(account) for account in recorders[0].accounts]
-    scores = [report.risk_score for report in reports if not report.unchecked_limits]
+    scores = [known(report.risk_score) for report in reports if not report.unchecked_limits]
+    penalties = [known(report.penalty) for report in reports]
     logged = model.logger.name_to_value
-    assert logged["risk/penalty"] == pytest.approx(np.mean([report.penalty for report in reports]))
+    assert logged["risk/penalty"] == pytest.approx(np.mean(penalties))
     assert logged["risk/score"] == pytest.approx(np.mean(scores))
     assert logged["risk/judged_score"] == pytest.approx(np.mean(scores))
 

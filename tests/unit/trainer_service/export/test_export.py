@@ -11,14 +11,17 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import ExportError
 from tradewind.policy import TorchScriptNetwork
 from trainer_service.export import build_network, script_policy, serialize, verify_policy
 from trainer_service.export.network import ObservationNormalizer
+
+# Stable-Baselines3 types the parts of its models too loosely to be used without Any.
+Models = dict[tuple[Any, ...], Any]
 
 CASES = [
     (algorithm, env, normalized)
@@ -32,26 +35,26 @@ def make_env(env_id: str, *, normalized: bool) -> VecEnv:
     return VecNormalize(env, clip_obs=1.5) if normalized else env
 
 
-def train(algorithm: type[BaseAlgorithm], env: VecEnv, **parameters: Any) -> BaseAlgorithm:
+def train(algorithm: Any, env: VecEnv, **parameters: Any) -> Any:
     sizes = {"n_steps": 32, "batch_size": 32} if algorithm is PPO else {"learning_starts": 32}
     return algorithm("MlpPolicy", env, seed=1, device="cpu", **sizes, **parameters).learn(256)
 
 
-def sample_observations(model: BaseAlgorithm, count: int = 1000) -> np.ndarray:
+def sample_observations(model: Any, count: int = 1000) -> NDArray[np.float32]:
     shape = (count, *model.observation_space.shape)
     return np.random.default_rng(0).normal(0.0, 2.0, shape).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[tuple[Any, ...], BaseAlgorithm]:
-    return {
-        case: train(case[0], make_env(case[1], normalized=case[2])) for case in CASES
-    }
+def models() -> Models:
+    return {case: train(case[0], make_env(case[1], normalized=case[2])) for case in CASES}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, (case[0].__name__, *case[1:]))))
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: "-".join(map(str, (case[0].__name__, *case[1:])))
+)
 def test_exported_network_loaded_from_its_bytes_acts_as_the_model(
-    models: dict[tuple[Any, ...], BaseAlgorithm], case: tuple[Any, ...]
+    models: Models, case: tuple[Any, ...]
 ) -> None:
     model = models[case]
     observations = sample_observations(model)
@@ -60,7 +63,8 @@ def test_exported_network_loaded_from_its_bytes_acts_as_the_model(
     expected, _ = model.predict(inputs, deterministic=True)
 
     network, _ = build_network(model)
-    script = torch.jit.load(io.BytesIO(serialize(script_policy(network))))
+    load: Any = torch.jit.load
+    script = load(io.BytesIO(serialize(script_policy(network))))
     with torch.inference_mode():
         actions = script(torch.from_numpy(observations)).numpy()
 
@@ -74,9 +78,7 @@ def test_exported_network_loaded_from_its_bytes_acts_as_the_model(
 
 
 @pytest.mark.parametrize("normalized", [False, True])
-def test_distribution_of_dqn_gives_its_q_values(
-    models: dict[tuple[Any, ...], BaseAlgorithm], normalized: bool
-) -> None:
+def test_distribution_of_dqn_gives_its_q_values(models: Models, normalized: bool) -> None:
     model = models[DQN, "CartPole-v1", normalized]
     observations = sample_observations(model, 50)
     statistics = model.get_vec_normalize_env()
@@ -92,7 +94,7 @@ def test_distribution_of_dqn_gives_its_q_values(
 
 
 def test_distribution_of_discrete_ppo_gives_logits_of_its_probabilities(
-    models: dict[tuple[Any, ...], BaseAlgorithm],
+    models: Models,
 ) -> None:
     model = models[PPO, "CartPole-v1", False]
     observations = sample_observations(model, 50)
@@ -107,10 +109,10 @@ def test_distribution_of_discrete_ppo_gives_logits_of_its_probabilities(
 
 
 def test_distribution_of_continuous_ppo_gives_unclipped_mean_and_log_std(
-    models: dict[tuple[Any, ...], BaseAlgorithm],
+    models: Models,
 ) -> None:
     model = models[PPO, "Pendulum-v1", False]
-    observations = 20.0 * sample_observations(model, 50)
+    observations = np.float32(20.0) * sample_observations(model, 50)
 
     network, distribution = build_network(model)
     parameters, _ = TorchScriptNetwork(serialize(script_policy(network))).distribution(observations)
@@ -124,7 +126,7 @@ def test_distribution_of_continuous_ppo_gives_unclipped_mean_and_log_std(
 
 
 def test_continuous_actions_beyond_the_bounds_are_clipped_as_the_model_clips_them(
-    models: dict[tuple[Any, ...], BaseAlgorithm],
+    models: Models,
 ) -> None:
     model = models[PPO, "Pendulum-v1", False]
     with torch.no_grad():
@@ -141,18 +143,16 @@ def test_continuous_actions_beyond_the_bounds_are_clipped_as_the_model_clips_the
 
 @settings(max_examples=25, deadline=None)
 @given(
-    observations=hnp.arrays(
-        np.float32, (4, 3), elements=st.floats(-(2.0**20), 2.0**20, width=32)
-    ),
+    observations=hnp.arrays(np.float32, (4, 3), elements=st.floats(-(2.0**20), 2.0**20, width=32)),
     moments=hnp.arrays(np.float64, (2, 3), elements=st.floats(1e-6, 1e6)),
 )
 def test_normalizer_gives_the_bits_of_vec_normalize(
-    observations: np.ndarray, moments: np.ndarray
+    observations: NDArray[np.float32], moments: NDArray[np.float64]
 ) -> None:
     space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
     env = gymnasium.make("Pendulum-v1")
     assert env.observation_space.shape == space.shape
-    statistics = VecNormalize(DummyVecEnv([lambda: env]), clip_obs=5.0)
+    statistics: Any = VecNormalize(DummyVecEnv([lambda: env]), clip_obs=5.0)
     statistics.obs_rms.mean, statistics.obs_rms.var = moments
 
     normalizer = ObservationNormalizer(moments[0], moments[1], statistics.epsilon, 5.0)
@@ -162,7 +162,7 @@ def test_normalizer_gives_the_bits_of_vec_normalize(
 
 
 def test_scripted_policy_shares_no_memory_with_the_model_and_needs_no_gradient(
-    models: dict[tuple[Any, ...], BaseAlgorithm],
+    models: Models,
 ) -> None:
     model = models[DQN, "CartPole-v1", False]
 
@@ -175,11 +175,11 @@ def test_scripted_policy_shares_no_memory_with_the_model_and_needs_no_gradient(
 
 
 def test_verify_policy_with_other_weights_names_the_first_observation_that_differs(
-    models: dict[tuple[Any, ...], BaseAlgorithm],
+    models: Models,
 ) -> None:
     model = models[DQN, "CartPole-v1", False]
     network, _ = build_network(model)
-    script = script_policy(network)
+    script: Any = script_policy(network)
     with torch.no_grad():
         script.layers[-1].weight.neg_()
 
@@ -188,7 +188,7 @@ def test_verify_policy_with_other_weights_names_the_first_observation_that_diffe
 
 
 def test_script_policy_with_nan_weight_is_refused(
-    models: dict[tuple[Any, ...], BaseAlgorithm],
+    models: Models,
 ) -> None:
     model = train(DQN, make_env("CartPole-v1", normalized=False))
     with torch.no_grad():
@@ -198,14 +198,14 @@ def test_script_policy_with_nan_weight_is_refused(
         script_policy(build_network(model)[0])
 
 
-class ImageEnv(gymnasium.Env[np.ndarray, int]):
+class ImageEnv(gymnasium.Env[Any, int]):
     observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
-    action_space = spaces.Discrete(2)
+    action_space: spaces.Space[Any] = spaces.Discrete(2)
 
-    def reset(self, **_: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
         return self.observation_space.sample(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         return self.observation_space.sample(), 0.0, False, False, {}
 
 

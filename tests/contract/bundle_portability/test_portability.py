@@ -1,0 +1,122 @@
+"""A bundle's network in a fresh environment that has torch, numpy and nothing else of ours."""
+
+import subprocess
+import venv
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from packaging.requirements import Requirement
+
+from tradewind.market import load_sample, split_bars
+from tradewind.policy import use_one_torch_thread
+from trainer_service.algorithms import find_algorithm
+from trainer_service.config import JobConfig, parse_training_config
+from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.workspace import Workspace
+
+RISK_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
+OBSERVATION_COUNT = 1_000
+
+PREDICT = """
+import importlib.util, sys
+for absent in ("tradewind", "trainer_service", "stable_baselines3", "gymnasium", "pandas", "numba"):
+    assert importlib.util.find_spec(absent) is None, absent
+import numpy, torch
+policy = torch.jit.load(sys.argv[1])
+observations = numpy.load(sys.argv[2])
+with torch.inference_mode():
+    actions = policy(torch.from_numpy(observations)).numpy()
+    parameters = policy.distribution(torch.from_numpy(observations)).numpy()
+assert parameters.shape == (len(observations), 3), parameters.shape
+numpy.save(sys.argv[3], actions)
+"""
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new virtual environment with torch, numpy and what these require, linked from this one."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, symlinks=True)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    for distribution in _with_requirements("torch", "numpy"):
+        for entry in _top_level_entries(distribution):
+            (packages / entry.name).symlink_to(entry)
+    return folder / "bin" / "python"
+
+
+def _with_requirements(*names: str) -> set[str]:
+    found: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name in found:
+            continue
+        found.add(name)
+        requirements = map(Requirement, metadata.requires(name) or ())
+        pending += [
+            requirement.name
+            for requirement in requirements
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        ]
+    return found
+
+
+def _top_level_entries(name: str) -> list[Path]:
+    distribution = metadata.distribution(name)
+    names = {file.parts[0] for file in distribution.files or ()}
+    root = Path(str(distribution.locate_file("")))
+    return [root / entry for entry in sorted(names - {"..", "__pycache__"})]
+
+
+def _train(algorithm: str) -> tuple[Any, NDArray[np.float32]]:
+    """A trained model, and observations of random trading on held-out bars."""
+    use_one_torch_thread()
+    values = {
+        "algorithm": algorithm,
+        "algo_params": {"learning_starts": 100}
+        if algorithm == "DQN"
+        else {"n_steps": 128, "batch_size": 64},
+        "training_params": {"total_timesteps": 1024, "normalize_observations": True},
+        "risk_config": {"policy_yaml": RISK_POLICY},
+    }
+    config = parse_training_config(values, JobConfig)
+    bars = load_sample("BTC")
+    env = IntradayTradingEnv(bars)
+    workspace = Workspace.prepare(env, config)
+    model = find_algorithm(algorithm).build(
+        config.algo_params, workspace.training_env, seed=1, device="cpu", total_timesteps=1024
+    )
+    model.learn(1024)
+
+    _, held_out = split_bars(bars, 0.2)
+    walk = IntradayTradingEnv(held_out, EnvironmentConfig(episode_bars=OBSERVATION_COUNT))
+    generator = np.random.default_rng(0)
+    walk.reset(seed=0)
+    observations = [walk.step(generator.integers(3))[0] for _ in range(OBSERVATION_COUNT)]
+    return model, np.stack(observations)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["DQN", "PPO"])
+def test_network_with_torch_and_numpy_alone_acts_as_the_model_on_held_out_observations(
+    bare_python: Path, tmp_path: Path, algorithm: str
+) -> None:
+    model, observations = _train(algorithm)
+    (tmp_path / "policy.pt").write_bytes(serialize(script_policy(build_network(model)[0])))
+    np.save(tmp_path / "observations.npy", observations)
+
+    files = [str(tmp_path / name) for name in ("policy.pt", "observations.npy", "actions.npy")]
+    finished = subprocess.run(
+        [str(bare_python), "-I", "-c", PREDICT, *files], capture_output=True, text=True
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    inputs = model.get_vec_normalize_env().normalize_obs(observations)
+    expected, _ = model.predict(inputs, deterministic=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "actions.npy"), expected)
+    assert len(np.unique(expected)) > 1

@@ -1,0 +1,105 @@
+"""A real trainer service, and the smallest trainings on real bars."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tradewind.api.trainer.v1 import trainer_pb2
+from tradewind.rpc import ServiceProcess
+from tradewind.rpc.clients import TrainerClient
+
+RISK_POLICY = "config/risk_limits.yaml"
+
+
+class TrainerUnderTest:
+    """A trainer service with its client, its bundle store and its worker processes."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.bundles = folder / "bundles"
+        arguments = [
+            *("--config", "config/trainer.yaml"),
+            *("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"),
+            *("--store", str(self.bundles), "--jobs", f"sqlite:///{folder / 'jobs.sqlite'}"),
+            *flags,
+        ]
+        self.service = ServiceProcess("trainer_service", arguments, log=folder / "trainer.log")
+        self.client = TrainerClient(self.service.address, timeout_s=30.0)
+
+    def close(self) -> None:
+        self.client.close()
+        self.service.stop()
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes of the jobs that run."""
+        return psutil.Process(self.service.popen.pid).children(recursive=True)
+
+    def wait_until(
+        self, job_id: str, reached: Callable[[trainer_pb2.TrainingJob], bool]
+    ) -> trainer_pb2.TrainingJob:
+        """Watches a job until it is as wanted, or until it has ended."""
+        updates: Any = self.client.watch(job_id)
+        with contextlib.closing(updates):
+            for job in updates:
+                if reached(job):
+                    found: trainer_pb2.TrainingJob = job
+                    return found
+        raise AssertionError(f"the job ended first: {job}")
+
+    def wait_for_end(self, job_id: str) -> trainer_pb2.TrainingJob:
+        """Watches a job until it has ended."""
+        *_, job = self.client.watch(job_id)
+        return job
+
+
+MakeTrainer = Callable[..., TrainerUnderTest]
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerUnderTest]:
+    """One service for all tests of a module."""
+    trainer = TrainerUnderTest(tmp_path_factory.mktemp("trainer"))
+    yield trainer
+    trainer.close()
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path) -> Iterator[MakeTrainer]:
+    """Starts services that share one folder, and so one job store."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*flags: str) -> TrainerUnderTest:
+            trainer = TrainerUnderTest(tmp_path, *flags)
+            stack.callback(trainer.close)
+            return trainer
+
+        yield make
+
+
+@pytest.fixture
+def tiny_config() -> dict[str, Any]:
+    """A training of one second on real bars."""
+    return {
+        "algorithm": "DQN",
+        "algo_params": {"learning_starts": 100, "batch_size": 16},
+        "training_params": {"total_timesteps": 500, "seed": 3},
+        "risk_config": {"enabled": True, "policy_yaml": RISK_POLICY},
+        "data": {"symbol": "BTC"},
+        "environment": {"episode_bars": 100},
+    }
+
+
+@pytest.fixture
+def endless_config(tiny_config: dict[str, Any]) -> dict[str, Any]:
+    """A training that only a cancel or a kill ends within a test."""
+    return {**tiny_config, "training_params": {"total_timesteps": 100_000_000}}
+
+
+@pytest.fixture(autouse=True)
+def in_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services read config/ below the folder they start in."""
+    monkeypatch.chdir(Path(__file__).parents[3])
+    assert Path(RISK_POLICY).exists()

@@ -1,0 +1,163 @@
+"""The job store on a real database file."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tradewind.errors import (
+    ConflictError,
+    InvalidInputError,
+    JobNotFoundError,
+    SettingsError,
+    StorageError,
+)
+from trainer_service.jobs import JobState, JobStore, TrainingJob
+from trainer_service.progress import TrainingPhase, TrainingProgress
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'new' / 'jobs.sqlite'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[JobStore]:
+    store = JobStore(url)
+    yield store
+    store.close()
+
+
+def make_job(name: str, request_id: str | None = None, config_json: str = "{}") -> TrainingJob:
+    return TrainingJob(name, "btc", config_json, created_at=1.5, request_id=request_id)
+
+
+def test_job_survives_a_reopened_store_with_everything_it_had(store: JobStore, url: str) -> None:
+    progress = TrainingProgress(
+        phase=TrainingPhase.TRAINING,
+        timesteps_done=7,
+        timesteps_total=9,
+        steps_per_second=2.5,
+        elapsed_s=3.5,
+        metrics={"risk/score": 0.25},
+    )
+    store.add(make_job("a", request_id="r", config_json='{"x": 1}'))
+    store.claim_next()
+    store.report("a", progress)
+    store.end("a", JobState.SUCCEEDED, bundle_version="2026-11-22.1", bundle_sha256="ab" * 32)
+    before = store.get("a")
+    store.close()
+
+    reopened = JobStore(url)
+    after = reopened.get("a")
+    reopened.close()
+
+    assert after == before
+    assert after.progress == progress
+    assert (after.state, after.bundle_version) == (JobState.SUCCEEDED, "2026-11-22.1")
+    assert 0.0 < after.started_at <= after.ended_at
+
+
+def test_add_with_a_request_id_used_before_gives_the_first_job(store: JobStore) -> None:
+    first = store.add(make_job("a", request_id="r"))
+
+    assert store.add(make_job("b", request_id="r")) == first
+    assert store.add(make_job("c", request_id="other")).job_id == "c"
+    assert store.add(make_job("d")).job_id == "d"
+    assert store.add(make_job("e")).job_id == "e"
+
+
+def test_add_with_a_request_id_used_for_another_config_is_refused(store: JobStore) -> None:
+    store.add(make_job("a", request_id="r"))
+
+    with pytest.raises(ConflictError, match="used for another training, which is job a"):
+        store.add(make_job("b", request_id="r", config_json='{"x": 2}'))
+
+
+def test_add_from_many_threads_with_one_request_id_makes_one_job(store: JobStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda n: store.add(make_job(f"j{n}", request_id="r")), range(24)))
+
+    assert len({job.job_id for job in jobs}) == 1
+    assert store.count_by_state()[JobState.QUEUED] == 1
+
+
+def test_claim_next_from_many_threads_gives_each_job_once_and_the_oldest_first(
+    store: JobStore,
+) -> None:
+    for number in range(12):
+        store.add(make_job(f"j{number}"))
+
+    first = store.claim_next()
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [job for job in pool.map(lambda _: store.claim_next(), range(16)) if job]
+
+    assert first is not None
+    assert (first.job_id, first.state) == ("j0", JobState.RUNNING)
+    assert sorted(job.job_id for job in claimed) == sorted(f"j{n}" for n in range(1, 12))
+    assert store.claim_next() is None
+    assert len(store.running()) == 12
+
+
+def test_ended_job_takes_no_more_changes(store: JobStore) -> None:
+    store.add(make_job("a"))
+    store.claim_next()
+    store.end("a", JobState.CANCELLED)
+    ended = store.get("a")
+
+    store.report("a", TrainingProgress(timesteps_done=99))
+    store.end("a", JobState.SUCCEEDED, bundle_version="2026-11-22.1")
+    store.fail_running("gone")
+
+    assert store.get("a") == ended
+    assert not store.cancel_queued("a")
+
+
+def test_fail_running_ends_running_jobs_alone(store: JobStore) -> None:
+    store.add(make_job("a"))
+    store.add(make_job("b"))
+    store.claim_next()
+
+    assert store.fail_running("the service ended") == 1
+
+    assert (store.get("a").state, store.get("a").error) == (JobState.FAILED, "the service ended")
+    assert store.get("b").state is JobState.QUEUED
+
+
+def test_list_page_gives_every_job_once_newest_first(store: JobStore) -> None:
+    for number in range(7):
+        store.add(make_job(f"j{number}"))
+
+    pages, token = [], ""
+    while True:
+        jobs, token = store.list_page(3, token)
+        pages.append([job.job_id for job in jobs])
+        if not token:
+            break
+
+    assert pages == [["j6", "j5", "j4"], ["j3", "j2", "j1"], ["j0"]]
+
+
+@pytest.mark.parametrize("token", ["next", "-1", "1e3", "9" * 40, "١"])
+def test_list_page_with_foreign_token_is_refused(store: JobStore, token: str) -> None:
+    with pytest.raises(InvalidInputError, match="page_token"):
+        store.list_page(3, token)
+
+
+def test_get_with_unknown_id_says_so(store: JobStore) -> None:
+    with pytest.raises(JobNotFoundError, match="no training job 'nope'"):
+        store.get("nope")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:", "nosql://x/y"])
+def test_store_with_unusable_url_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="jobs: "):
+        JobStore(url)
+
+
+def test_store_on_a_file_that_is_no_database_fails_clearly(tmp_path: Path) -> None:
+    (tmp_path / "jobs.sqlite").write_text("this is not a database, whatever its name says\n" * 50)
+
+    with pytest.raises(StorageError, match="the job store failed"):
+        JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")

@@ -1,0 +1,91 @@
+"""Which requests become jobs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tradewind.errors import InvalidInputError
+from trainer_service.admission import admit
+from trainer_service.config import JobConfig
+
+MakeValues = Callable[..., dict[str, Any]]
+ROOT = Path(__file__).parents[3]
+
+
+def admit_values(values: dict[str, Any] | str, policy: str = "tiny") -> JobConfig:
+    text = values if isinstance(values, str) else json.dumps(values)
+    return admit(policy, text, store=Path("volume"), files=ROOT)
+
+
+def violations(refusal: pytest.ExceptionInfo[InvalidInputError]) -> dict[str, str]:
+    return {item.field: item.description for item in refusal.value.violations}
+
+
+def make_request(make: MakeValues, **changes: Any) -> dict[str, Any]:
+    values = make(**changes)
+    del values["store"]
+    return values
+
+
+def test_admit_takes_policy_and_store_from_the_service(training_values: MakeValues) -> None:
+    values = make_request(training_values)
+    del values["policy"]
+
+    config = admit_values(values, policy="btc_dqn")
+
+    assert (config.policy, config.store) == ("btc_dqn", Path("volume"))
+    assert config.data.symbol == "BTC"
+
+
+@pytest.mark.parametrize(
+    ("config_json", "says"),
+    [
+        ("", "not JSON"),
+        ('{"algorithm": ', "not JSON"),
+        ('{"algorithm": "DQN", "x": NaN}', "NaN is not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "must be a JSON object, not list"),
+    ],
+)
+def test_admit_with_unreadable_config_names_config_json(config_json: str, says: str) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        admit_values(config_json)
+
+    assert says in violations(refusal)["config_json"]
+
+
+@pytest.mark.parametrize("policy", ["", "../up", "Upper"])
+def test_admit_with_bad_policy_name_is_refused(training_values: MakeValues, policy: str) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        admit_values(make_request(training_values, policy=policy), policy=policy)
+
+    assert "policy" in violations(refusal)
+
+
+def test_admit_with_contradicting_policy_names_is_refused(training_values: MakeValues) -> None:
+    with pytest.raises(InvalidInputError, match="the request says 'other', not 'tiny'"):
+        admit_values(make_request(training_values), policy="other")
+
+
+def test_admit_with_store_is_refused(training_values: MakeValues) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        admit_values(training_values())
+
+    assert "service's own" in violations(refusal)["store"]
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "config/../../secret.csv"])
+def test_admit_with_file_outside_the_folder_of_the_service_is_refused_unread(
+    training_values: MakeValues, path: str
+) -> None:
+    for field, section in (
+        ("data.path", {"data": {"path": path}}),
+        ("risk_config.policy_yaml", {"risk_config": {"policy_yaml": path}}),
+    ):
+        with pytest.raises(InvalidInputError) as refusal:
+            admit_values(make_request(training_values, **section))
+
+        assert "outside the folder" in violations(refusal)[field]
