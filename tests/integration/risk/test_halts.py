@@ -2,15 +2,24 @@
 
 import os
 import signal
+from collections.abc import Callable
+from typing import Any
 
 from tradewind.api.risk.v1 import risk_pb2
 
+ALLOW, HALT = risk_pb2.ACTION_ALLOW, risk_pb2.ACTION_HALT
 
-def test_halt_with_kill_and_restart_stays_until_resumed(start_risk, database, calm, crashed):
+
+def test_halt_with_kill_and_restart_stays_until_resumed(
+    start_risk: Callable[..., Any],
+    database: str,
+    calm: risk_pb2.RiskInputs,
+    crashed: risk_pb2.RiskInputs,
+) -> None:
     service = start_risk(database=database)
-    assert service.evaluate(calm, account="desk").action == risk_pb2.ACTION_ALLOW
+    assert service.evaluate(calm, account="desk").action == ALLOW
     halted = service.evaluate(crashed, account="desk")
-    assert halted.action == risk_pb2.ACTION_HALT
+    assert halted.action == HALT
     assert halted.halt.rule == "drawdown_halt"
     assert halted.halt.decision_id == halted.decision_id
 
@@ -19,24 +28,24 @@ def test_halt_with_kill_and_restart_stays_until_resumed(start_risk, database, ca
     service = start_risk(database=database)
 
     after = service.evaluate(calm, account="desk")
-    assert after.action == risk_pb2.ACTION_HALT
+    assert after.action == HALT
     assert after.halt == halted.halt
-    assert service.evaluate(calm, account="other").action == risk_pb2.ACTION_ALLOW
+    assert service.evaluate(calm, account="other").action == ALLOW
+    service.resume("desk")
+    assert service.evaluate(calm, account="desk").action == ALLOW
 
-    service.stub.Resume(
-        risk_pb2.ResumeRequest(
-            account="desk", name="A. Person", reason="data error", role="risk_officer"
-        )
-    )
-    assert service.evaluate(calm, account="desk").action == risk_pb2.ACTION_ALLOW
-    service.process.stop()
-    service = start_risk(database=database)
-    assert service.evaluate(calm, account="desk").action == risk_pb2.ACTION_ALLOW
-    kinds = [decision.kind for decision in service.all_decisions()]
-    assert kinds.count("resume") == 1
-    resumed = next(item for item in service.all_decisions() if item.kind == "resume")
-    assert (resumed.actor_name, resumed.actor_role, resumed.reason) == (
-        "A. Person",
-        "risk_officer",
-        "data error",
-    )
+
+def test_resume_with_a_restart_after_it_stays_in_force_and_says_who_and_why(
+    serve: Callable[..., Any], calm: risk_pb2.RiskInputs, crashed: risk_pb2.RiskInputs
+) -> None:
+    service = serve()
+    service.evaluate(crashed)
+    service.resume("default")
+    service.stop()
+    service = serve()
+    assert service.evaluate(calm).action == ALLOW
+    _, resumed, _ = service.all_decisions()
+    assert resumed.kind == "resume"
+    assert (resumed.actor_name, resumed.actor_role) == ("A. Person", "risk_officer")
+    assert resumed.reason == "data error"
+    assert not resumed.halt.halted

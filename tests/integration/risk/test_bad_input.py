@@ -1,0 +1,250 @@
+"""Bad input over real gRPC: a named field or a reason, never a crash, a zero or a wrong action."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradewind.api.risk.v1 import risk_pb2
+
+NAN, INF = math.nan, math.inf
+Level = risk_pb2.BookLevel
+
+
+def book(bids: list[tuple[float, float]], asks: list[tuple[float, float]]) -> risk_pb2.OrderBook:
+    return risk_pb2.OrderBook(
+        bids=[Level(price=price, size=size) for price, size in bids],
+        asks=[Level(price=price, size=size) for price, size in asks],
+    )
+
+
+def position(symbol: str, quantity: float = 1.0, price: float = 10.0) -> risk_pb2.Position:
+    return risk_pb2.Position(symbol=symbol, quantity=quantity, price=price)
+
+
+UNAVAILABLE = {
+    "empty": ({}, "max_drawdown", "portfolio_values"),
+    "one value": ({"portfolio_values": [1.0]}, "volatility", "returns"),
+    "nan": ({"portfolio_values": [1.0, NAN]}, "max_drawdown", "portfolio_values[1]"),
+    "infinity": ({"portfolio_values": [INF, 1.0]}, "max_drawdown", "portfolio_values[0]"),
+    "zero value": ({"portfolio_values": [1.0, 0.0, 1.0]}, "max_drawdown", "portfolio_values[1]"),
+    "negative value": ({"portfolio_values": [-1.0]}, "max_drawdown", "portfolio_values[0]"),
+    "nan return": ({"returns": [0.1] * 30 + [NAN]}, "var_95", "returns[30]"),
+    "zero capital": (
+        {"positions": [position("BTC")], "capital_base": 0.0},
+        "gross_leverage",
+        "capital_base",
+    ),
+    "unknown symbol in books": (
+        {"positions": [position("BTC")], "order_books": {"DOGE": book([(1, 1)], [(2, 1)])}},
+        "depth_shock",
+        "BTC",
+    ),
+    "unknown symbol in volumes": (
+        {"positions": [position("BTC")], "average_daily_volumes": {"DOGE": 1.0}},
+        "adv_participation",
+        "BTC",
+    ),
+    "99.9 % on 100 returns": ({"returns": [0.01, -0.01] * 50}, "var_999", "1000 needed, 100"),
+    "no feed": ({"now": 5.0}, "max_feed_staleness_ms", "feed_timestamps"),
+}
+
+REFUSED = {
+    "unsorted timestamps": (
+        {"portfolio_values": [1.0, 2.0], "timestamps": [2.0, 1.0]},
+        "timestamps[1]",
+    ),
+    "mismatched timestamps": (
+        {"portfolio_values": [1.0, 2.0], "timestamps": [1.0]},
+        "timestamps",
+    ),
+    "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "order_flows"),
+    "unsorted trades": (
+        {"trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)]},
+        "trade_timestamps[1]",
+    ),
+    "option without a kind": (
+        {"options": [risk_pb2.OptionPosition(symbol="BTC", quantity=1.0)]},
+        "options[0].kind",
+    ),
+    "negative size": (
+        {"positions": [position("BTC")], "order_books": {"BTC": book([(1, -1)], [(2, 1)])}},
+        "order_books['BTC']",
+    ),
+    "crossed book": (
+        {"positions": [position("BTC")], "order_books": {"BTC": book([(3, 1)], [(2, 1)])}},
+        "order_books['BTC']",
+    ),
+    "a symbol twice": ({"positions": [position("BTC"), position("BTC")]}, "positions[1]"),
+    "too many values": ({"portfolio_values": [1.0] * 100_001}, "portfolio_values"),
+}
+
+
+@pytest.mark.parametrize(("fields", "metric", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
+def test_calculate_with_unusable_input_makes_the_metric_unavailable_with_a_reason(
+    default_service: Any, fields: dict[str, Any], metric: str, reason: str
+) -> None:
+    answer = default_service.calculate(risk_pb2.RiskInputs(**fields))
+    assert metric not in answer.metric_values
+    assert reason in answer.unavailable[metric]
+
+
+@pytest.mark.parametrize(("fields", "field"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("method", ["calculate", "evaluate"])
+def test_call_with_contradictory_input_names_the_field(
+    default_service: Any,
+    field_violations: Callable[[grpc.RpcError], dict[str, str]],
+    method: str,
+    fields: dict[str, Any],
+    field: str,
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        getattr(default_service, method)(risk_pb2.RiskInputs(**fields))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert any(name.startswith(field) for name in field_violations(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"symbol": "", "quantity": 1.0, "price": 1.0}, {"intended_order.symbol"}),
+        ({"symbol": "BTC", "quantity": 0.0, "price": 1.0}, {"intended_order.quantity"}),
+        ({"symbol": "BTC", "quantity": NAN, "price": 1.0}, {"intended_order.quantity"}),
+        ({"symbol": "BTC", "quantity": 1.0, "price": -INF}, {"intended_order.price"}),
+    ],
+)
+def test_evaluate_with_an_impossible_order_names_the_field(
+    default_service: Any,
+    field_violations: Callable[[grpc.RpcError], dict[str, str]],
+    fields: dict[str, Any],
+    wrong: set[str],
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        default_service.evaluate(
+            risk_pb2.RiskInputs(), intended_order=risk_pb2.IntendedOrder(**fields)
+        )
+    assert set(field_violations(caught.value)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"account": "no/such name"}, {"account"}),
+        ({"account": "x" * 65}, {"account"}),
+        ({"request_id": "x" * 1025}, {"request_id"}),
+    ],
+)
+def test_evaluate_with_a_bad_name_names_the_field(
+    default_service: Any,
+    field_violations: Callable[[grpc.RpcError], dict[str, str]],
+    fields: dict[str, str],
+    wrong: set[str],
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        default_service.evaluate(risk_pb2.RiskInputs(), **fields)
+    assert set(field_violations(caught.value)) == wrong
+
+
+def test_call_with_ten_million_values_is_refused_before_it_is_read(default_service: Any) -> None:
+    huge = risk_pb2.RiskInputs(portfolio_values=[1.0] * 10_000_000)
+    with pytest.raises(grpc.RpcError) as caught:
+        default_service.calculate(huge)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert default_service.calculate(risk_pb2.RiskInputs()).policy_digest
+
+
+def test_evaluate_with_one_account_too_many_is_refused(serve: Callable[..., Any]) -> None:
+    service = serve(max_accounts=1)
+    calm = risk_pb2.RiskInputs(portfolio_values=[1.0, 1.0])
+    service.evaluate(calm, account="first")
+    with pytest.raises(grpc.RpcError) as caught:
+        service.evaluate(calm, account="second")
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert service.evaluate(calm, account="first").action == risk_pb2.ACTION_ALLOW
+
+
+number = st.floats(allow_nan=True, allow_infinity=True) | st.floats(1.0, 1e6)
+numbers = st.lists(number, max_size=12)
+symbol = st.sampled_from(["BTC", "ETH", "", "a\0b", "Ω"])
+level = st.builds(risk_pb2.BookLevel, price=number, size=number)
+order_book = st.builds(
+    risk_pb2.OrderBook, bids=st.lists(level, max_size=4), asks=st.lists(level, max_size=4)
+)
+option = st.builds(
+    risk_pb2.OptionPosition,
+    symbol=symbol,
+    kind=st.sampled_from([0, 1, 2, 77]),
+    quantity=number,
+    multiplier=number,
+    underlying_price=number,
+    strike=number,
+    years_to_expiry=number,
+    volatility=number,
+    risk_free_rate=number,
+    dividend_yield=number,
+)
+any_inputs = st.builds(
+    risk_pb2.RiskInputs,
+    portfolio_values=numbers,
+    timestamps=st.just([]) | numbers | numbers.map(sorted),
+    start_of_day_value=st.none() | number,
+    returns=numbers,
+    trades=st.lists(st.builds(risk_pb2.Trade, timestamp=number, notional=number), max_size=4),
+    capital_base=st.none() | number,
+    positions=st.lists(
+        st.builds(risk_pb2.Position, symbol=symbol, quantity=number, price=number), max_size=3
+    ),
+    price_changes=numbers,
+    order_flows=numbers,
+    order_books=st.dictionaries(symbol, order_book, max_size=2),
+    feed_timestamps=st.dictionaries(symbol, number, max_size=2),
+    now=st.none() | number,
+    order_latencies_us=numbers,
+    average_daily_volumes=st.dictionaries(symbol, number, max_size=2),
+    options=st.lists(option, max_size=2),
+)
+any_order = st.none() | st.builds(
+    risk_pb2.IntendedOrder, symbol=symbol, quantity=number, price=number
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(inputs=any_inputs, intended_order=any_order)
+def test_evaluate_with_anything_answers_soundly_or_names_a_field(
+    default_service: Any,
+    field_violations: Callable[[grpc.RpcError], dict[str, str]],
+    inputs: risk_pb2.RiskInputs,
+    intended_order: risk_pb2.IntendedOrder | None,
+) -> None:
+    try:
+        answer = default_service.evaluate(inputs, intended_order=intended_order, account="fuzz")
+    except grpc.RpcError as problem:
+        error = problem
+    else:
+        check_answer(answer)
+        return
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error.details()
+    assert field_violations(error)
+
+
+def check_answer(answer: risk_pb2.EvaluateResponse) -> None:
+    metrics = answer.metrics
+    assert not metrics.metric_values.keys() & metrics.unavailable.keys()
+    assert all(math.isfinite(value) for value in metrics.metric_values.values())
+    assert all(metrics.unavailable.values())
+    demanded = [breach.action for breach in answer.breaches if not breach.shadow]
+    halt = [answer.halt.action] if answer.halt.halted else []
+    assert answer.action == max([risk_pb2.ACTION_ALLOW, *demanded, *halt])
+    for breach in answer.breaches:
+        assert breach.HasField("value") == breach.HasField("headroom")
+        if breach.HasField("value"):
+            assert breach.value > breach.limit
+        else:
+            assert breach.reason
+    # The shipped policy limits max_drawdown: unless it is known to be fine, nothing is allowed.
+    if "max_drawdown" not in metrics.metric_values:
+        assert answer.action >= risk_pb2.ACTION_BLOCK
