@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast lint format types protos protos-check lock bench clean
+.PHONY: help demo test test-fast lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +19,14 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to end
 	$(BIN)/python -m orchestrator.demo
 
-test: $(READY)  ## Runs every test
-	$(BIN)/python -m pytest
+# Installs PostgreSQL where it can; elsewhere the tests that need one are skipped, and say so.
+PYTEST := tools/postgres.sh || export TRADEWIND_SKIP_POSTGRES=1; $(BIN)/python -m pytest
 
-test-fast: $(READY)  ## Runs the tests that take less than ten seconds
-	$(BIN)/python -m pytest -m "not slow"
+test: $(READY)  ## Runs every test
+	$(PYTEST)
+
+test-fast: $(READY)  ## Runs the tests but the slowest
+	$(PYTEST) -m "not slow"
 
 lint: $(READY)  ## Checks style and formatting
 	$(BIN)/ruff check .
@@ -34,7 +37,7 @@ format: $(READY)  ## Formats the code
 	$(BIN)/ruff format .
 
 types: $(READY)  ## Checks types, strictly
-	$(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tools tests examples
+	$(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tools tests
 
 protos: $(READY)  ## Regenerates the gRPC stubs
 	$(BIN)/python tools/protos.py generate
