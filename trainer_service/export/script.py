@@ -3,6 +3,7 @@
 import copy
 import io
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,11 +40,16 @@ def script_policy(network: PolicyNetwork) -> ScriptModule:
 
 
 def serialize(script: ScriptModule) -> bytes:
-    """The bytes of policy.pt."""
+    """The bytes of policy.pt, without the paths of the sources that it was scripted from."""
     buffer = io.BytesIO()
     with _torchscript_deprecation_ignored():
         torch.jit.save(script, buffer)
-    return buffer.getvalue()
+    stripped = io.BytesIO()
+    with zipfile.ZipFile(buffer) as archive, zipfile.ZipFile(stripped, "w") as portable:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                portable.writestr(entry, archive.read(entry))
+    return stripped.getvalue()
 
 
 def verify_policy(

@@ -6,9 +6,7 @@ Run once per format version; the result is committed beside this file as store_v
 never made again. Both networks have random weights: what counts is the format, not the policy.
 """
 
-import io
 import sys
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from tradewind.bundle import (
     TrainingRecord,
 )
 from tradewind.policy import TorchScriptNetwork, measure_latency
+from trainer_service.export import serialize
 
 CREATED_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GOLDEN_COUNT = 16
@@ -74,20 +73,8 @@ class GaussianNetwork(nn.Module):
 
 
 def scripted(module: nn.Module) -> bytes:
-    buffer = io.BytesIO()
-    frozen = torch.jit.freeze(torch.jit.script(module.eval()), preserved_attrs=["distribution"])
-    torch.jit.save(frozen, buffer)
-    return without_debug_records(buffer.getvalue())
-
-
-def without_debug_records(policy_pt: bytes) -> bytes:
-    """The archive without where this file lay when its networks were scripted."""
-    stripped = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(policy_pt)) as archive, zipfile.ZipFile(stripped, "w") as copy:
-        for entry in archive.infolist():
-            if not entry.filename.endswith(".debug_pkl"):
-                copy.writestr(entry.filename, archive.read(entry))
-    return stripped.getvalue()
+    script = torch.jit.script(module.eval())
+    return serialize(torch.jit.freeze(script, preserved_attrs=["distribution"]))
 
 
 def golden(network: TorchScriptNetwork, observations: NDArray[np.float32]) -> GoldenSet:

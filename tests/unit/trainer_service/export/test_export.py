@@ -1,6 +1,7 @@
 """Exported networks against the Stable-Baselines3 models they come from."""
 
 import io
+import zipfile
 from typing import Any
 
 import gymnasium
@@ -172,6 +173,16 @@ def test_scripted_policy_shares_no_memory_with_the_model_and_needs_no_gradient(
     theirs = {parameter.data_ptr() for parameter in model.policy.parameters()}
     assert theirs.isdisjoint(parameter.data_ptr() for parameter in script.parameters())
     assert all(parameter.requires_grad for parameter in model.policy.q_net.parameters())
+
+
+def test_serialized_policy_names_no_source_path_and_repeats_its_bytes(models: Models) -> None:
+    network = build_network(models[PPO, "CartPole-v1", True])[0]
+    policy_pt = serialize(script_policy(network))
+    with zipfile.ZipFile(io.BytesIO(policy_pt)) as archive:
+        contents = b"".join(archive.read(name) for name in archive.namelist())
+    assert b"trainer_service/export" not in contents
+    assert b"site-packages" not in contents
+    assert serialize(script_policy(network)) == policy_pt
 
 
 def test_verify_policy_with_other_weights_names_the_first_observation_that_differs(
