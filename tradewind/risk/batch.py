@@ -10,6 +10,7 @@ from tradewind.errors import FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, raise_contradiction
+from tradewind.risk.engine.result import CODE, VALUE
 from tradewind.risk.engine.snapshot import (
     BOOK,
     HAS_CAPITAL_BASE,
@@ -26,7 +27,6 @@ from tradewind.risk.engine.snapshot import (
     SHOCK_ROW,
     VOLUME,
 )
-from tradewind.risk.engine.state import CODE, VALUE
 from tradewind.risk.engine.storage import grow_trades, new_storage, reset_row
 from tradewind.risk.engine.tracking import NEEDS_ROOM, update_batch
 from tradewind.risk.inputs import FloatArray, Position, RiskInputs

@@ -133,7 +133,7 @@ _ABSENT: Final = {
 
 _TEMPLATES: Final = {
     NOT_CALCULATED: "not calculated",
-    TOO_FEW: "{field}: {other} needed, {at} given",
+    TOO_FEW: "{field}: {other} needed, {at} in the window",
     NOT_FINITE: "{field} is not finite",
     NOT_POSITIVE: "{field} is not positive",
     NEGATIVE: "{field} is negative",

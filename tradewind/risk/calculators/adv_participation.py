@@ -12,8 +12,8 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.engine.snapshot import NO_VOLUME, QUANTITY, VOLUME
-from tradewind.risk.engine.state import State, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -60,16 +60,16 @@ def _bad_position(quantity: float, volume: float) -> int:
 
 
 @compiled
-def calculate_adv_participation(config: Record, state: State, out: FloatArray) -> None:
+def calculate_adv_participation(config: Record, positions: FloatArray, out: FloatArray) -> None:
     """Writes the metrics of METRICS."""
     first = config.adv_participation
-    if state.positions.shape[0] == 0:
+    if positions.shape[0] == 0:
         refuse(out, first, 1, ABSENT * FIELD_SPAN + POSITIONS, -1, 0)
         return
     worst = 0.0
-    for position in range(state.positions.shape[0]):
-        quantity = state.positions[position, QUANTITY]
-        volume = state.positions[position, VOLUME]
+    for position in range(positions.shape[0]):
+        quantity = positions[position, QUANTITY]
+        volume = positions[position, VOLUME]
         code = _bad_position(quantity, volume)
         if code != 0:
             refuse(out, first, 1, code, position, 0)

@@ -12,7 +12,7 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import State, lacks_positions, notional_of, put
+from tradewind.risk.engine.result import lacks_positions, notional_of, put
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["CONCENTRATION", "ConcentrationSettings"]
@@ -33,20 +33,20 @@ CONCENTRATION: Final = Calculator(
 
 
 @compiled
-def calculate_concentration(config: Record, state: State, out: FloatArray) -> None:
+def calculate_concentration(config: Record, positions: FloatArray, out: FloatArray) -> None:
     """Writes the metrics of METRICS."""
     first = config.concentration
-    if lacks_positions(state, out, first, 2):
+    if lacks_positions(positions, out, first, 2):
         return
-    positions = state.positions.shape[0]
+    count = positions.shape[0]
     gross = 0.0
-    for position in range(positions):
-        gross += abs(notional_of(state, position))
+    for position in range(count):
+        gross += abs(notional_of(positions, position))
     heaviest = 0.0
     squares = 0.0
     if gross > 0.0:
-        for position in range(positions):
-            weight = abs(notional_of(state, position)) / gross
+        for position in range(count):
+            weight = abs(notional_of(positions, position)) / gross
             heaviest = max(heaviest, weight)
             squares += weight * weight
     put(out, first, heaviest)

@@ -15,8 +15,8 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.engine.snapshot import BOOK, QUANTITY
-from tradewind.risk.engine.state import State, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -132,16 +132,18 @@ def liquidation_cost(
 
 
 @compiled
-def calculate_depth_shock(config: Record, state: State, out: FloatArray) -> None:
+def calculate_depth_shock(
+    config: Record, positions: FloatArray, books: FloatArray, levels: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.depth_shock
-    if state.positions.shape[0] == 0:
+    if positions.shape[0] == 0:
         refuse(out, first, 1, ABSENT * FIELD_SPAN + POSITIONS, -1, 0)
         return
     worst = 0.0
-    for position in range(state.positions.shape[0]):
-        quantity = state.positions[position, QUANTITY]
-        book = int(state.positions[position, BOOK])
+    for position in range(positions.shape[0]):
+        quantity = positions[position, QUANTITY]
+        book = int(positions[position, BOOK])
         if not isfinite(quantity):
             refuse(out, first, 1, NOT_FINITE * FIELD_SPAN + POSITION_QUANTITY, position, 0)
             return
@@ -150,7 +152,7 @@ def calculate_depth_shock(config: Record, state: State, out: FloatArray) -> None
         if book < 0:
             refuse(out, first, 1, MISSING_FOR_POSITION * FIELD_SPAN + ORDER_BOOKS, position, 0)
             return
-        bid_prices, bid_sizes, ask_prices, ask_sizes = book_sides(state.books, state.levels, book)
+        bid_prices, bid_sizes, ask_prices, ask_sizes = book_sides(books, levels, book)
         code, level = _find_bad_level(bid_prices, bid_sizes, BID_PRICES)
         if code == 0:
             code, level = _find_bad_level(ask_prices, ask_sizes, ASK_PRICES)

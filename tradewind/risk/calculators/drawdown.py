@@ -13,8 +13,8 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import lacks_scalar, lacks_values, put
 from tradewind.risk.engine.snapshot import HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE_AT
-from tradewind.risk.engine.state import State, lacks_scalar, lacks_values, put
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import START_OF_DAY_VALUE
 
@@ -42,16 +42,17 @@ DRAWDOWN: Final = Calculator(
 
 
 @compiled
-def calculate_drawdown(config: Record, state: State, out: FloatArray) -> None:
+def calculate_drawdown(
+    config: Record, account: Record, header: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.drawdown
-    if lacks_values(state, out, first, 5, 1):
+    if lacks_values(account, out, first, 5, 1):
         return
-    account = state.account[0]
     put(out, first, 1.0 - account.last_value / account.peak)
     put(out, first + 1, account.max_drawdown)
     put(out, first + 2, float(account.underwater_bars))
     put(out, first + 3, float(account.max_underwater_bars))
-    if not lacks_scalar(state, out, first + 4, 1, HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE):
-        loss = 1.0 - account.last_value / state.header[START_OF_DAY_VALUE_AT]
+    if not lacks_scalar(header, out, first + 4, 1, HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE):
+        loss = 1.0 - account.last_value / header[START_OF_DAY_VALUE_AT]
         put(out, first + 4, max(loss, 0.0))

@@ -14,7 +14,7 @@ from pydantic import Field
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import State, lacks_values, put, refuse
+from tradewind.risk.engine.result import lacks_values, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import ABSENT, FIELD_SPAN, NOT_FINITE, TIMESTAMPS
 
@@ -46,8 +46,7 @@ DRAWDOWN_VELOCITY: Final = Calculator(
 
 
 @compiled
-def _lacks_timestamps(state: State, out: FloatArray, metric: int, bars: int) -> bool:
-    account = state.account[0]
+def _lacks_timestamps(account: Record, out: FloatArray, metric: int, bars: int) -> bool:
     if account.timestamp_count == 0:
         refuse(out, metric, 1, ABSENT * FIELD_SPAN + TIMESTAMPS, -1, 0)
     elif account.bad_timestamp >= account.timestamp_count - bars:
@@ -58,33 +57,37 @@ def _lacks_timestamps(state: State, out: FloatArray, metric: int, bars: int) -> 
 
 
 @compiled
-def _minutes(state: State, end: int, bars: int) -> float:
-    timestamps = state.series.timestamps
+def _minutes(timestamps: FloatArray, end: int, bars: int) -> float:
     seconds: float = timestamps[end] - timestamps[end - bars]
     return seconds / SECONDS_PER_MINUTE
 
 
 @compiled
-def _velocity(state: State, end: int, bars: int) -> float:
-    drawdowns = state.series.drawdowns
+def _velocity(timestamps: FloatArray, drawdowns: FloatArray, end: int, bars: int) -> float:
     deepened: float = drawdowns[end] - drawdowns[end - bars]
-    return deepened / _minutes(state, end, bars)
+    return deepened / _minutes(timestamps, end, bars)
 
 
 @compiled
-def calculate_drawdown_velocity(config: Record, state: State, out: FloatArray) -> None:
+def calculate_drawdown_velocity(
+    config: Record, account: Record, timestamps: FloatArray, drawdowns: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.drawdown_velocity
     bars = config.drawdown_velocity_window_bars
     for order in range(2):
         span = (order + 1) * bars + 1
-        if lacks_values(state, out, first + order, 1, span):
+        if lacks_values(account, out, first + order, 1, span):
             continue
-        if _lacks_timestamps(state, out, first + order, span):
+        if _lacks_timestamps(account, out, first + order, span):
             continue
-        velocity = _velocity(state, -1, bars)
+        velocity = _velocity(timestamps, drawdowns, -1, bars)
         if order == 0:
             put(out, first, velocity)
         else:
-            minutes = _minutes(state, -1, bars)
-            put(out, first + 1, (velocity - _velocity(state, -1 - bars, bars)) / minutes)
+            minutes = _minutes(timestamps, -1, bars)
+            put(
+                out,
+                first + 1,
+                (velocity - _velocity(timestamps, drawdowns, -1 - bars, bars)) / minutes,
+            )

@@ -20,13 +20,10 @@ from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.order_statistics import (
     CONFIDENCES,
     MIN_RETURNS,
-    largest,
-    losses_of,
-    tail_size,
     upper_quantile,
 )
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import State, lacks_returns, put, refuse
+from tradewind.risk.engine.result import lacks_returns, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import FIELD_SPAN, VAR_NOT_POSITIVE
 
@@ -52,23 +49,31 @@ EXPECTED_SHORTFALL: Final = Calculator(
 
 
 @compiled
-def calculate_expected_shortfall(config: Record, state: State, out: FloatArray) -> None:
-    """Writes the metrics of METRICS."""
+def calculate_expected_shortfall(
+    config: Record, account: Record, tail: FloatArray, out: FloatArray
+) -> None:
+    """Writes the metrics of METRICS.
+
+    Args:
+        config: Settings.
+        account: The account.
+        tail: The largest losses of the window.
+        out: The result.
+    """
     first = config.expected_shortfall
     window = config.expected_shortfall_window_bars
-    if lacks_returns(state, out, first, 3, MIN_RETURNS[0], window):
+    if lacks_returns(account, out, first, 3, MIN_RETURNS[0], window):
         return
-    returns = state.series.returns[-min(window, state.series.returns.size) :]
-    tail = largest(losses_of(returns), tail_size(returns.size, CONFIDENCES[0]))
-    shortfall = tail_mean(tail, returns.size, CONFIDENCES[0])
-    value_at_risk = upper_quantile(tail, returns.size, CONFIDENCES[0])
+    count = min(window, account.return_count)
+    shortfall = tail_mean(tail, count, CONFIDENCES[0])
+    value_at_risk = upper_quantile(tail, count, CONFIDENCES[0])
     put(out, first, shortfall)
     if value_at_risk > 0.0:
         put(out, first + 1, shortfall / value_at_risk)
     else:
         refuse(out, first + 1, 1, VAR_NOT_POSITIVE * FIELD_SPAN, -1, 0)
-    if not lacks_returns(state, out, first + 2, 1, MIN_RETURNS[1], window):
-        put(out, first + 2, tail_mean(tail, returns.size, CONFIDENCES[1]))
+    if not lacks_returns(account, out, first + 2, 1, MIN_RETURNS[1], window):
+        put(out, first + 2, tail_mean(tail, count, CONFIDENCES[1]))
 
 
 @compiled

@@ -15,8 +15,8 @@ from pydantic import Field
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT
-from tradewind.risk.engine.state import State, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -49,23 +49,25 @@ FEED_STALENESS: Final = Calculator(
 
 
 @compiled
-def calculate_feed_staleness(config: Record, state: State, out: FloatArray) -> None:
+def calculate_feed_staleness(
+    config: Record, header: FloatArray, feeds: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.feed_staleness
-    now = state.header[NOW_AT]
-    if state.feeds.size == 0:
+    now = header[NOW_AT]
+    if feeds.size == 0:
         refuse(out, first, 1, ABSENT * FIELD_SPAN + FEED_TIMESTAMPS, -1, 0)
         return
-    if state.header[HAS_NOW] == 0.0:
+    if header[HAS_NOW] == 0.0:
         refuse(out, first, 1, ABSENT * FIELD_SPAN + NOW, -1, 0)
         return
     if not isfinite(now):
         refuse(out, first, 1, NOT_FINITE * FIELD_SPAN + NOW, -1, 0)
         return
     stalest = -inf
-    for feed in range(state.feeds.size):
-        staleness = MS_PER_SECOND * (now - state.feeds[feed])
-        if not isfinite(state.feeds[feed]):
+    for feed in range(feeds.size):
+        staleness = MS_PER_SECOND * (now - feeds[feed])
+        if not isfinite(feeds[feed]):
             refuse(out, first, 1, NOT_FINITE * FIELD_SPAN + FEED_TIMESTAMPS, feed, 0)
             return
         if staleness < -config.feed_staleness_max_clock_skew_ms:

@@ -17,6 +17,7 @@ from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.black_scholes import greeks_of
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import lacks_options, put
 from tradewind.risk.engine.snapshot import (
     DIVIDEND_YIELD,
     IS_CALL,
@@ -29,7 +30,6 @@ from tradewind.risk.engine.snapshot import (
     VOLATILITY_AT,
     YEARS,
 )
-from tradewind.risk.engine.state import State, lacks_options, put
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["GREEKS", "GreeksSettings"]
@@ -50,15 +50,15 @@ GREEKS: Final = Calculator(
 
 
 @compiled
-def calculate_greeks(config: Record, state: State, out: FloatArray) -> None:
+def calculate_greeks(config: Record, options: FloatArray, out: FloatArray) -> None:
     """Writes the metrics of METRICS."""
     first = config.greeks
-    if lacks_options(state, out, first, 4):
+    if lacks_options(options, out, first, 4):
         return
-    options = state.options.shape[0]
-    net = np.zeros((options, 4))
-    for option in range(options):
-        row = state.options[option]
+    count = options.shape[0]
+    net = np.zeros((count, 4))
+    for option in range(count):
+        row = options[option]
         if row[OPTION_QUANTITY_AT] == 0.0:
             continue
         greeks = greeks_of(

@@ -14,7 +14,7 @@ from pydantic import Field
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import State, put, refuse
+from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -53,8 +53,7 @@ KYLE_LAMBDA: Final = Calculator(
 
 
 @compiled
-def _lacks_flows(config: Record, state: State, out: FloatArray, metric: int) -> bool:
-    account = state.account[0]
+def _lacks_flows(config: Record, account: Record, out: FloatArray, metric: int) -> bool:
     start = max(account.flow_count - config.kyle_lambda_window_intervals, 0)
     intervals = account.flow_count - start
     needed = config.kyle_lambda_min_intervals
@@ -79,14 +78,20 @@ def _is_constant(values: FloatArray) -> bool:
 
 
 @compiled
-def calculate_kyle_lambda(config: Record, state: State, out: FloatArray) -> None:
+def calculate_kyle_lambda(
+    config: Record,
+    account: Record,
+    price_changes: FloatArray,
+    order_flows: FloatArray,
+    out: FloatArray,
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.kyle_lambda
-    if _lacks_flows(config, state, out, first):
+    if _lacks_flows(config, account, out, first):
         return
-    count = min(config.kyle_lambda_window_intervals, state.series.order_flows.size)
-    flows = state.series.order_flows[-count:]
-    changes = state.series.price_changes[-count:]
+    count = min(config.kyle_lambda_window_intervals, order_flows.size)
+    flows = order_flows[-count:]
+    changes = price_changes[-count:]
     if _is_constant(flows):
         refuse(out, first, 2, CONSTANT * FIELD_SPAN + ORDER_FLOWS, -1, 0)
         return

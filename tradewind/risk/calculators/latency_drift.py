@@ -14,7 +14,7 @@ from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.order_statistics import largest, tail_size, upper_quantile
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import State, put, refuse
+from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -59,10 +59,11 @@ def tail_latency(latencies: FloatArray) -> float:
 
 
 @compiled
-def calculate_latency_drift(config: Record, state: State, out: FloatArray) -> None:
+def calculate_latency_drift(
+    config: Record, account: Record, latencies: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.latency_drift
-    account = state.account[0]
     recent = config.latency_drift_recent_orders
     orders = min(account.latency_count, recent + config.latency_drift_baseline_orders)
     if orders == 0:
@@ -74,7 +75,6 @@ def calculate_latency_drift(config: Record, state: State, out: FloatArray) -> No
         code = account.bad_latency_kind * FIELD_SPAN + ORDER_LATENCIES
         refuse(out, first, 1, code, account.bad_latency, 0)
     else:
-        latencies = state.series.order_latencies_us
         baseline = tail_latency(latencies[-orders:-recent])
         if baseline > 0.0:
             put(out, first, tail_latency(latencies[-recent:]) / baseline - 1.0)

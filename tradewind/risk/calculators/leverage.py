@@ -12,8 +12,8 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import lacks_capital, lacks_positions, notional_of, put
 from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT
-from tradewind.risk.engine.state import State, lacks_capital, lacks_positions, notional_of, put
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["LEVERAGE", "LeverageSettings"]
@@ -34,17 +34,19 @@ LEVERAGE: Final = Calculator(
 
 
 @compiled
-def calculate_leverage(config: Record, state: State, out: FloatArray) -> None:
+def calculate_leverage(
+    config: Record, header: FloatArray, positions: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.leverage
-    if lacks_positions(state, out, first, 2) or lacks_capital(state, out, first, 2):
+    if lacks_positions(positions, out, first, 2) or lacks_capital(header, out, first, 2):
         return
     gross = 0.0
     net = 0.0
-    for position in range(state.positions.shape[0]):
-        notional = notional_of(state, position)
+    for position in range(positions.shape[0]):
+        notional = notional_of(positions, position)
         gross += abs(notional)
         net += notional
-    capital = state.header[CAPITAL_BASE_AT]
+    capital = header[CAPITAL_BASE_AT]
     put(out, first, gross / capital)
     put(out, first + 1, abs(net) / capital)

@@ -1,6 +1,6 @@
 """Order statistics of a window, from its largest elements alone."""
 
-from math import floor
+from math import floor, inf
 from typing import Final
 
 import numpy as np
@@ -8,20 +8,11 @@ import numpy as np
 from tradewind.compiled import compiled
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["largest", "tail_size", "upper_quantile"]
+__all__ = ["largest", "largest_losses", "tail_size", "upper_quantile"]
 
 CONFIDENCES: Final = (0.95, 0.99, 0.999)
 MIN_RETURNS: Final = (20, 100, 1_000)
 """Elements that a tail of each confidence needs to hold one of them: 1 / (1 − confidence)."""
-
-
-@compiled
-def losses_of(returns: FloatArray) -> FloatArray:
-    """Returns as losses; one of −0.0 and one of 0.0 are the same loss, 0.0."""
-    losses = np.empty(returns.size)
-    for index in range(returns.size):
-        losses[index] = 0.0 - returns[index]
-    return losses
 
 
 @compiled
@@ -37,19 +28,34 @@ def largest(values: FloatArray, size: int) -> FloatArray:
     Keeps the largest seen so far by insertion: few elements belong to a tail, so nearly all of
     them cost one comparison.
     """
-    tail = np.empty(size)
-    kept = 0
-    for value in values:
-        if kept < size:
-            kept += 1
-        elif value <= tail[size - 1]:
-            continue
-        slot = kept - 1
-        while slot > 0 and tail[slot - 1] < value:
-            tail[slot] = tail[slot - 1]
-            slot -= 1
-        tail[slot] = value
+    tail = np.full(size, -inf)
+    smallest = -inf
+    for index in range(values.size):
+        value = values[index]
+        if value > smallest:
+            slot = size - 1
+            while slot > 0 and tail[slot - 1] < value:
+                tail[slot] = tail[slot - 1]
+                slot -= 1
+            tail[slot] = value
+            smallest = tail[size - 1]
     return tail
+
+
+@compiled
+def largest_losses(returns: FloatArray, window: int) -> FloatArray:
+    """The losses of the trailing window that any confidence looks at, in descending order.
+
+    Empty if no return is in the window.
+    """
+    count = min(window, returns.size)
+    if count == 0:
+        return np.empty(0)
+    losses = np.empty(count)
+    for index in range(count):
+        # 0 − r, not −r: returns of 0.0 and −0.0 are the same loss to the last bit.
+        losses[index] = 0.0 - returns[returns.size - count + index]
+    return largest(losses, tail_size(count, CONFIDENCES[0]))
 
 
 @compiled

@@ -20,6 +20,14 @@ from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.black_scholes import price_of
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import (
+    lacks_capital,
+    lacks_options,
+    lacks_positions,
+    notional_of,
+    put,
+    refuse,
+)
 from tradewind.risk.engine.snapshot import (
     CAPITAL_BASE_AT,
     DIVIDEND_YIELD,
@@ -35,15 +43,6 @@ from tradewind.risk.engine.snapshot import (
     UNDERLYING_PRICE,
     VOLATILITY_AT,
     YEARS,
-)
-from tradewind.risk.engine.state import (
-    State,
-    lacks_capital,
-    lacks_options,
-    lacks_positions,
-    notional_of,
-    put,
-    refuse,
 )
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import ABSENT, FIELD_SPAN, NO_SHOCK, OPTIONS, POSITIONS
@@ -128,71 +127,92 @@ def option_value(row: FloatArray, price_shock: float, volatility_shock: float) -
 
 
 @compiled
-def _lacks_holdings(state: State, out: FloatArray, metric: int, count: int) -> bool:
-    positions, options = state.positions.shape[0], state.options.shape[0]
-    if positions == 0 and options == 0:
+def _lacks_holdings(
+    header: FloatArray,
+    positions: FloatArray,
+    options: FloatArray,
+    out: FloatArray,
+    metric: int,
+    count: int,
+) -> bool:
+    if positions.shape[0] == 0 and options.shape[0] == 0:
         refuse(out, metric, count, ABSENT * FIELD_SPAN + POSITIONS, -1, 0)
         return True
-    if positions > 0 and lacks_positions(state, out, metric, count):
+    if positions.shape[0] > 0 and lacks_positions(positions, out, metric, count):
         return True
-    if options > 0 and lacks_options(state, out, metric, count):
+    if options.shape[0] > 0 and lacks_options(options, out, metric, count):
         return True
-    return lacks_capital(state, out, metric, count)
+    return lacks_capital(header, out, metric, count)
 
 
 @compiled
-def _find_missing_shock(state: State, scenario: int) -> tuple[int, int]:
+def _find_missing_shock(
+    positions: FloatArray, options: FloatArray, shocks: FloatArray, scenario: int
+) -> tuple[int, int]:
     """Code and index of the first holding without a shock; code 0 if there is none."""
-    for index in range(state.positions.shape[0]):
-        shock = state.shocks[int(state.positions[index, SHOCK_ROW]), scenario]
-        if isnan(shock) and state.positions[index, QUANTITY] != 0.0:
+    for index in range(positions.shape[0]):
+        shock = shocks[int(positions[index, SHOCK_ROW]), scenario]
+        if isnan(shock) and positions[index, QUANTITY] != 0.0:
             return NO_SHOCK * FIELD_SPAN + POSITIONS, index
-    for index in range(state.options.shape[0]):
-        shock = state.shocks[int(state.options[index, OPTION_SHOCK_ROW]), scenario]
-        if isnan(shock) and state.options[index, OPTION_QUANTITY_AT] != 0.0:
+    for index in range(options.shape[0]):
+        shock = shocks[int(options[index, OPTION_SHOCK_ROW]), scenario]
+        if isnan(shock) and options[index, OPTION_QUANTITY_AT] != 0.0:
             return NO_SHOCK * FIELD_SPAN + OPTIONS, index
     return 0, -1
 
 
 @compiled
-def _change_of_value(state: State, scenario: int, option_values: FloatArray) -> float:
+def _change_of_value(
+    positions: FloatArray,
+    options: FloatArray,
+    option_values: FloatArray,
+    shocks: FloatArray,
+    scenario: int,
+) -> float:
     change = 0.0
-    for position in range(state.positions.shape[0]):
-        if state.positions[position, QUANTITY] != 0.0:
-            shock = state.shocks[int(state.positions[position, SHOCK_ROW]), scenario]
-            change += notional_of(state, position) * shock
-    for option in range(state.options.shape[0]):
-        row = state.options[option]
+    for position in range(positions.shape[0]):
+        if positions[position, QUANTITY] != 0.0:
+            shock = shocks[int(positions[position, SHOCK_ROW]), scenario]
+            change += notional_of(positions, position) * shock
+    for option in range(options.shape[0]):
+        row = options[option]
         if row[OPTION_QUANTITY_AT] != 0.0:
-            shock = state.shocks[int(row[OPTION_SHOCK_ROW]), scenario]
-            shocked = option_value(row, shock, state.shocks[VOLATILITY_SHOCKS, scenario])
+            shock = shocks[int(row[OPTION_SHOCK_ROW]), scenario]
+            shocked = option_value(row, shock, shocks[VOLATILITY_SHOCKS, scenario])
             change += shocked - option_values[option]
     return change
 
 
 @compiled
-def calculate_stress(config: Record, state: State, out: FloatArray) -> None:
+def calculate_stress(
+    config: Record,
+    header: FloatArray,
+    positions: FloatArray,
+    options: FloatArray,
+    shocks: FloatArray,
+    out: FloatArray,
+) -> None:
     """Writes stress_loss, then the loss of each scenario."""
     first = config.stress
-    scenarios = state.shocks.shape[1]
-    if _lacks_holdings(state, out, first, 1 + scenarios):
+    scenarios = shocks.shape[1]
+    if _lacks_holdings(header, positions, options, out, first, 1 + scenarios):
         return
-    option_values = np.zeros(state.options.shape[0])
+    option_values = np.zeros(options.shape[0])
     for option in range(option_values.size):
-        if state.options[option, OPTION_QUANTITY_AT] != 0.0:
-            option_values[option] = option_value(state.options[option], 0.0, 0.0)
+        if options[option, OPTION_QUANTITY_AT] != 0.0:
+            option_values[option] = option_value(options[option], 0.0, 0.0)
     worst = -inf
     missing = -1
     for scenario in range(scenarios):
-        code, at = _find_missing_shock(state, scenario)
+        code, at = _find_missing_shock(positions, options, shocks, scenario)
         if code != 0:
             refuse(out, first + 1 + scenario, 1, code, at, 0)
             refuse(out, first, 1, code, at, 0)
             missing = scenario
             continue
-        change = _change_of_value(state, scenario, option_values)
+        change = _change_of_value(positions, options, option_values, shocks, scenario)
         # Subtracting from 0 keeps a portfolio without any change from a loss of −0.
-        loss = (0.0 - change) / state.header[CAPITAL_BASE_AT]
+        loss = (0.0 - change) / header[CAPITAL_BASE_AT]
         put(out, first + 1 + scenario, loss)
         worst = max(worst, loss)
     if missing < 0:

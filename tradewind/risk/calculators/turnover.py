@@ -11,8 +11,8 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.result import lacks_capital, put, refuse
 from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT, HAS_NOW, NOW_AT
-from tradewind.risk.engine.state import State, lacks_capital, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
@@ -53,34 +53,43 @@ def latest_time(account: Record, header: FloatArray) -> float:
 
 
 @compiled
-def calculate_turnover(config: Record, state: State, out: FloatArray) -> None:
+def calculate_turnover(
+    config: Record,
+    account: Record,
+    header: FloatArray,
+    timestamps: FloatArray,
+    notionals: FloatArray,
+    out: FloatArray,
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.turnover
-    if state.account[0].trade_count == 0:
+    if account.trade_count == 0:
         refuse(out, first, 2, ABSENT * FIELD_SPAN + TRADE_TIMESTAMPS, -1, 0)
         return
-    if lacks_capital(state, out, first, 2):
+    if lacks_capital(header, out, first, 2):
         return
-    end = latest_time(state.account[0], state.header)
+    end = latest_time(account, header)
     if not isfinite(end):
         refuse(out, first, 2, NOT_FINITE * FIELD_SPAN + NOW, -1, 0)
         return
     for index in range(2):
-        _write_turnover(state, out, first + index, end - HORIZONS_S[index])
+        traded, bad = _traded_since(timestamps, notionals, end - HORIZONS_S[index])
+        if bad >= 0:
+            at = account.trade_count - timestamps.size + bad
+            refuse(out, first + index, 1, NOT_FINITE * FIELD_SPAN + TRADE_NOTIONALS, at, 0)
+        else:
+            put(out, first + index, traded / header[CAPITAL_BASE_AT])
 
 
 @compiled
-def _write_turnover(state: State, out: FloatArray, metric: int, start: float) -> None:
-    """Adds up the trades after `start`, oldest first."""
-    timestamps, notionals = state.series.trade_timestamps, state.series.trade_notionals
+def _traded_since(timestamps: FloatArray, notionals: FloatArray, start: float) -> tuple[float, int]:
+    """Sum of the absolute notionals after `start`, oldest first, and a bad one's index or −1."""
     oldest = timestamps.size
     while oldest > 0 and timestamps[oldest - 1] > start:
         oldest -= 1
     total = 0.0
     for trade in range(oldest, timestamps.size):
         if not isfinite(notionals[trade]):
-            index = state.account[0].trade_count - timestamps.size + trade
-            refuse(out, metric, 1, NOT_FINITE * FIELD_SPAN + TRADE_NOTIONALS, index, 0)
-            return
+            return nan, trade
         total += abs(notionals[trade])
-    put(out, metric, total / state.header[CAPITAL_BASE_AT])
+    return total, -1

@@ -15,7 +15,7 @@ from pydantic import Field
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import State, lacks_values, put
+from tradewind.risk.engine.result import lacks_values, put
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["ULCER_INDEX", "UlcerIndexSettings"]
@@ -40,14 +40,15 @@ ULCER_INDEX: Final = Calculator(
 
 
 @compiled
-def calculate_ulcer_index(config: Record, state: State, out: FloatArray) -> None:
+def calculate_ulcer_index(
+    config: Record, account: Record, drawdowns: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.ulcer_index
-    if lacks_values(state, out, first, 1, 1):
+    if lacks_values(account, out, first, 1, 1):
         return
-    drawdowns = state.series.drawdowns
-    drawdowns = drawdowns[-min(config.ulcer_index_window_bars, drawdowns.size) :]
+    window = drawdowns[-min(config.ulcer_index_window_bars, drawdowns.size) :]
     squares = 0.0
-    for drawdown in drawdowns:
+    for drawdown in window:
         squares += drawdown * drawdown
-    put(out, first, sqrt(squares / drawdowns.size))
+    put(out, first, sqrt(squares / window.size))

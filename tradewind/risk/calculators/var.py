@@ -23,13 +23,10 @@ from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.order_statistics import (
     CONFIDENCES,
     MIN_RETURNS,
-    largest,
-    losses_of,
-    tail_size,
     upper_quantile,
 )
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import NOTE, State, lacks_returns, put
+from tradewind.risk.engine.result import NOTE, lacks_returns, put
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import OUTSIDE_CORNISH_FISHER_DOMAIN
 
@@ -61,30 +58,39 @@ VAR: Final = Calculator(
 
 
 @compiled
-def calculate_var(config: Record, state: State, out: FloatArray) -> None:
-    """Writes the metrics of METRICS."""
+def calculate_var(
+    config: Record, account: Record, returns: FloatArray, tail: FloatArray, out: FloatArray
+) -> None:
+    """Writes the metrics of METRICS.
+
+    Args:
+        config: Settings.
+        account: The account.
+        returns: Trailing returns, as many as any calculator looks back over, or more.
+        tail: The largest losses of the window.
+        out: The result.
+    """
     first = config.var
     window = config.var_window_bars
     method = config.var_method
-    for level in range(3):
-        if lacks_returns(state, out, first + level, 3 - level, MIN_RETURNS[level], window):
-            break
-        if level == 0:
-            returns = state.series.returns[-min(window, state.series.returns.size) :]
-            tail = largest(losses_of(returns), tail_size(returns.size, CONFIDENCES[0]))
-            mean, deviation, skewness, kurtosis = sample_moments(returns)
-            in_domain = is_in_cornish_fisher_domain(skewness, kurtosis)
+    count = min(window, returns.size)
+    mean = deviation = skewness = kurtosis = 0.0
+    if method != HISTORICAL and count > 1:
+        mean, deviation, skewness, kurtosis = sample_moments(returns[-count:])
+    in_domain = is_in_cornish_fisher_domain(skewness, kurtosis)
+    for level in range(len(CONFIDENCES)):
+        metric = first + level
+        if lacks_returns(account, out, metric, 1, MIN_RETURNS[level], window):
+            continue
         quantile = NORMAL_QUANTILES[level]
-        if method == HISTORICAL:
-            put(out, first + level, upper_quantile(tail, returns.size, CONFIDENCES[level]))
-        elif method == CORNISH_FISHER and in_domain:
+        if method == CORNISH_FISHER and in_domain:
             quantile = expand_quantile(quantile, skewness, kurtosis)
-            put(out, first + level, -(mean + deviation * quantile))
-        elif method == CORNISH_FISHER:
-            put(out, first + level, upper_quantile(tail, returns.size, CONFIDENCES[level]))
-            out[NOTE, first + level] = OUTSIDE_CORNISH_FISHER_DOMAIN
+        if method == HISTORICAL or (method == CORNISH_FISHER and not in_domain):
+            put(out, metric, upper_quantile(tail, count, CONFIDENCES[level]))
         else:
-            put(out, first + level, -(mean + deviation * quantile))
+            put(out, metric, 0.0 - (mean + deviation * quantile))
+        if method == CORNISH_FISHER and not in_domain:
+            out[NOTE, metric] = OUTSIDE_CORNISH_FISHER_DOMAIN
 
 
 @compiled

@@ -19,7 +19,7 @@ from pydantic import Field
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import State, lacks_returns, put
+from tradewind.risk.engine.result import lacks_returns, put
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["VOLATILITY", "VolatilitySettings"]
@@ -52,28 +52,33 @@ VOLATILITY: Final = Calculator(
 
 
 @compiled
-def calculate_volatility(config: Record, state: State, out: FloatArray) -> None:
+def calculate_volatility(
+    config: Record, account: Record, series: FloatArray, out: FloatArray
+) -> None:
     """Writes the metrics of METRICS."""
     first = config.volatility
     window = config.volatility_window_bars
-    if lacks_returns(state, out, first, 3, config.volatility_min_returns, window):
+    if lacks_returns(account, out, first, 3, config.volatility_min_returns, window):
         return
-    returns = state.series.returns[-min(window, state.series.returns.size) :]
+    returns = series[-min(window, series.size) :]
     decay = config.volatility_ewma_lambda
     target = config.volatility_target_return
 
-    total = 0.0
-    ewma_variance = returns[0] * returns[0]
-    downside = min(returns[0] - target, 0.0) ** 2
     total = returns[0]
-    for value in returns[1:]:
+    ewma_variance = returns[0] * returns[0]
+    shortfall = min(returns[0] - target, 0.0)
+    downside = shortfall * shortfall
+    for index in range(1, returns.size):
+        value = returns[index]
         total += value
         ewma_variance = decay * ewma_variance + (1.0 - decay) * (value * value)
-        downside += min(value - target, 0.0) ** 2
+        shortfall = min(value - target, 0.0)
+        downside += shortfall * shortfall
     mean = total / returns.size
     squares = 0.0
-    for value in returns:
-        squares += (value - mean) ** 2
+    for index in range(returns.size):
+        deviation = returns[index] - mean
+        squares += deviation * deviation
 
     periods = config.volatility_periods_per_year
     put(out, first, sqrt(squares / (returns.size - 1)) * sqrt(periods))

@@ -90,24 +90,44 @@ def reset_account(account: Record) -> None:
 
 
 @compiled
-def fold_value(account: Record, value: float) -> float:
-    """Takes one more account value and returns its drawdown: 1 − value / running peak."""
-    index = account.value_count
-    account.value_count = index + 1
-    account.last_value = value
-    if not isfinite(value) or value <= 0.0:
-        account.bad_value = index
-        account.bad_value_kind = NOT_POSITIVE if isfinite(value) else NOT_FINITE
-        return nan
-    if value >= account.peak:
-        account.peak = value
-        account.underwater_bars = 0
-        return 0.0
-    drawdown: float = 1.0 - value / account.peak
-    account.underwater_bars += 1
-    account.max_drawdown = max(account.max_drawdown, drawdown)
-    account.max_underwater_bars = max(account.max_underwater_bars, account.underwater_bars)
-    return drawdown
+def fold_values(account: Record, values: FloatArray, drawdowns: FloatArray) -> None:
+    """Takes the values of more bars.
+
+    Args:
+        account: The account.
+        values: Shape [n].
+        drawdowns: Filled with the latest of the drawdowns, 1 − value / running peak; NaN where the
+            value is unusable. Shape [at most n].
+    """
+    peak = account.peak
+    deepest = account.max_drawdown
+    underwater = account.underwater_bars
+    longest = account.max_underwater_bars
+    skipped = values.size - drawdowns.size
+    for index in range(values.size):
+        value = values[index]
+        drawdown = 0.0
+        if not 0.0 < value < inf:
+            account.bad_value = account.value_count + index
+            account.bad_value_kind = NOT_POSITIVE if isfinite(value) else NOT_FINITE
+            drawdown = nan
+        elif value >= peak:
+            peak = value
+            underwater = 0
+        else:
+            drawdown = 1.0 - value / peak
+            underwater += 1
+            deepest = max(deepest, drawdown)
+            longest = max(longest, underwater)
+        if index >= skipped:
+            drawdowns[index - skipped] = drawdown
+    account.peak = peak
+    account.max_drawdown = deepest
+    account.underwater_bars = underwater
+    account.max_underwater_bars = longest
+    if values.size > 0:
+        account.last_value = values[-1]
+    account.value_count += values.size
 
 
 @compiled
@@ -117,47 +137,62 @@ def simple_return(previous: float, value: float) -> float:
 
 
 @compiled
-def fold_timestamp(account: Record, timestamp: float) -> None:
-    """Takes the timestamp of one more bar."""
-    if isfinite(timestamp):
-        account.last_timestamp = timestamp
-    else:
-        account.bad_timestamp = account.timestamp_count
-    account.timestamp_count += 1
+def fold_timestamps(account: Record, timestamps: FloatArray) -> None:
+    """Takes the timestamps of more bars."""
+    for index in range(timestamps.size):
+        if isfinite(timestamps[index]):
+            account.last_timestamp = timestamps[index]
+        else:
+            account.bad_timestamp = account.timestamp_count + index
+    account.timestamp_count += timestamps.size
 
 
 @compiled
-def fold_given_return(account: Record, value: float) -> None:
-    """Takes one more return of those that the caller gives."""
-    account.returns_given = 1
-    if not isfinite(value):
-        account.bad_return = account.return_count
-    account.return_count += 1
+def fold_given_returns(account: Record, returns: FloatArray) -> None:
+    """Takes more returns of those that the caller gives; they take the place of derived ones."""
+    if returns.size > 0 and account.returns_given == 0:
+        account.returns_given = 1
+        account.return_count = 0
+        account.bad_return = NONE
+    for index in range(returns.size):
+        if not isfinite(returns[index]):
+            account.bad_return = account.return_count + index
+    account.return_count += returns.size
 
 
 @compiled
-def fold_flow(account: Record, price_change: float, order_flow: float) -> None:
-    """Takes one more interval's price change and order flow."""
-    if not isfinite(price_change) or not isfinite(order_flow):
-        account.bad_flow = account.flow_count
-        account.bad_flow_field = ORDER_FLOWS if isfinite(price_change) else PRICE_CHANGES
-    account.flow_count += 1
+def fold_flows(account: Record, price_changes: FloatArray, order_flows: FloatArray) -> None:
+    """Takes the price changes and order flows of more intervals."""
+    for index in range(order_flows.size):
+        if not isfinite(price_changes[index]):
+            account.bad_flow = account.flow_count + index
+            account.bad_flow_field = PRICE_CHANGES
+        elif not isfinite(order_flows[index]):
+            account.bad_flow = account.flow_count + index
+            account.bad_flow_field = ORDER_FLOWS
+    account.flow_count += order_flows.size
 
 
 @compiled
-def fold_latency(account: Record, latency: float) -> None:
-    """Takes the latency of one more order."""
-    if not isfinite(latency) or latency < 0.0:
-        account.bad_latency = account.latency_count
-        account.bad_latency_kind = NEGATIVE if isfinite(latency) else NOT_FINITE
-    account.latency_count += 1
+def fold_latencies(account: Record, latencies: FloatArray) -> None:
+    """Takes the latencies of more orders."""
+    usable = 0
+    for index in range(latencies.size):
+        usable += latencies[index] >= 0.0 and latencies[index] < inf
+    # Looked at one by one only when that is needed: the loop above runs many at a time.
+    for index in range(latencies.size if usable < latencies.size else 0):
+        if not 0.0 <= latencies[index] < inf:
+            account.bad_latency = account.latency_count + index
+            account.bad_latency_kind = NEGATIVE if isfinite(latencies[index]) else NOT_FINITE
+    account.latency_count += latencies.size
 
 
 @compiled
-def fold_trade(account: Record, timestamp: float) -> None:
-    """Takes the time of one more trade."""
-    account.last_trade_timestamp = timestamp
-    account.trade_count += 1
+def fold_trades(account: Record, timestamps: FloatArray) -> None:
+    """Takes the times of more trades."""
+    if timestamps.size > 0:
+        account.last_trade_timestamp = timestamps[-1]
+    account.trade_count += timestamps.size
 
 
 @compiled

@@ -11,17 +11,18 @@ from tradewind.risk.engine.account import (
     Record,
     find_bar_time_violation,
     find_trade_time_violation,
-    fold_flow,
-    fold_given_return,
-    fold_latency,
-    fold_timestamp,
-    fold_trade,
-    fold_value,
+    fold_flows,
+    fold_given_returns,
+    fold_latencies,
+    fold_timestamps,
+    fold_trades,
+    fold_values,
     reset_account,
     simple_return,
 )
 from tradewind.risk.engine.kernel import calculate
-from tradewind.risk.engine.state import AT, CODE, OTHER, Series, State, open_state
+from tradewind.risk.engine.result import AT, CODE, OTHER
+from tradewind.risk.engine.state import Series, State, open_state
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
 
@@ -71,7 +72,8 @@ def calculate_arrays(
     """
     account = np.empty(1, ACCOUNT)
     reset_account(account[0])
-    drawdowns = fold_values(account[0], values, config[0].drawdowns_window)
+    drawdowns = np.empty(min(values.size, config[0].drawdowns_window))
+    fold_values(account[0], values, drawdowns)
     window = returns
     if returns.size == 0:
         window = derive_returns(values, config[0].returns_window)
@@ -89,20 +91,8 @@ def calculate_arrays(
     code, at, other = find_violation(state, -inf, -inf, timestamps, trade_timestamps)
     if code != 0:
         return contradict(out, code, at, other)
-    fold_series(state, returns)
+    fold_series(account[0], series, returns)
     return calculate(config[0], limits, state, out)
-
-
-@compiled
-def fold_values(account: Record, values: FloatArray, window: int) -> FloatArray:
-    """Folds every value into the account; returns the latest drawdowns, at most `window`."""
-    drawdowns = np.empty(min(values.size, window))
-    skipped = values.size - drawdowns.size
-    for index in range(skipped):
-        fold_value(account, values[index])
-    for index in range(skipped, values.size):
-        drawdowns[index - skipped] = fold_value(account, values[index])
-    return drawdowns
 
 
 @compiled
@@ -117,21 +107,15 @@ def derive_returns(values: FloatArray, window: int) -> FloatArray:
 
 
 @compiled
-def fold_series(state: State, returns: FloatArray) -> None:
+def fold_series(account: Record, series: Series, returns: FloatArray) -> None:
     """Folds every series but the values into the account."""
-    account, series = state.account[0], state.series
-    for timestamp in series.timestamps:
-        fold_timestamp(account, timestamp)
-    for value in returns:
-        fold_given_return(account, value)
+    fold_timestamps(account, series.timestamps)
+    fold_given_returns(account, returns)
     if returns.size == 0:
         account.return_count = max(account.value_count - 1, 0)
-    for index in range(series.order_flows.size):
-        fold_flow(account, series.price_changes[index], series.order_flows[index])
-    for latency in series.order_latencies_us:
-        fold_latency(account, latency)
-    for timestamp in series.trade_timestamps:
-        fold_trade(account, timestamp)
+    fold_flows(account, series.price_changes, series.order_flows)
+    fold_latencies(account, series.order_latencies_us)
+    fold_trades(account, series.trade_timestamps)
 
 
 @compiled

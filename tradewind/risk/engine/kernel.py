@@ -14,13 +14,15 @@ from tradewind.risk.calculators.greeks import calculate_greeks
 from tradewind.risk.calculators.kyle_lambda import calculate_kyle_lambda
 from tradewind.risk.calculators.latency_drift import calculate_latency_drift
 from tradewind.risk.calculators.leverage import calculate_leverage
+from tradewind.risk.calculators.order_statistics import largest_losses
 from tradewind.risk.calculators.stress import calculate_stress
 from tradewind.risk.calculators.turnover import calculate_turnover
 from tradewind.risk.calculators.ulcer_index import calculate_ulcer_index
 from tradewind.risk.calculators.var import calculate_var
 from tradewind.risk.calculators.volatility import calculate_volatility
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.state import CODE, NOTE, VALUE, State
+from tradewind.risk.engine.result import CODE, NOTE, VALUE
+from tradewind.risk.engine.state import Series, State
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["calculate"]
@@ -39,49 +41,75 @@ def calculate(config: Record, limits: FloatArray, state: State, out: FloatArray)
     Returns:
         How many metrics are unavailable or have a note.
     """
-    _calculate_from_series(config, state, out)
-    _calculate_from_holdings(config, state, out)
+    account = state.account[0]
+    header = state.header
+    _calculate_from_values(config, account, header, state.series, out)
+    _calculate_from_returns(config, account, state.series.returns, out)
+    _calculate_from_orders(config, account, header, state.series, out)
+    _calculate_from_positions(config, header, state.positions, out)
+    if config.depth_shock >= 0:
+        calculate_depth_shock(config, state.positions, state.books, state.levels, out)
+    if config.feed_staleness >= 0:
+        calculate_feed_staleness(config, header, state.feeds, out)
+    if config.stress >= 0:
+        calculate_stress(config, header, state.positions, state.options, state.shocks, out)
+    if config.greeks >= 0:
+        calculate_greeks(config, state.options, out)
     return _score(limits, out)
 
 
 @compiled
-def _calculate_from_series(config: Record, state: State, out: FloatArray) -> None:
+def _calculate_from_values(
+    config: Record, account: Record, header: FloatArray, series: Series, out: FloatArray
+) -> None:
     if config.drawdown >= 0:
-        calculate_drawdown(config, state, out)
+        calculate_drawdown(config, account, header, out)
     if config.drawdown_velocity >= 0:
-        calculate_drawdown_velocity(config, state, out)
+        calculate_drawdown_velocity(config, account, series.timestamps, series.drawdowns, out)
     if config.ulcer_index >= 0:
-        calculate_ulcer_index(config, state, out)
-    if config.volatility >= 0:
-        calculate_volatility(config, state, out)
-    if config.var >= 0:
-        calculate_var(config, state, out)
-    if config.expected_shortfall >= 0:
-        calculate_expected_shortfall(config, state, out)
-    if config.turnover >= 0:
-        calculate_turnover(config, state, out)
-    if config.kyle_lambda >= 0:
-        calculate_kyle_lambda(config, state, out)
-    if config.latency_drift >= 0:
-        calculate_latency_drift(config, state, out)
+        calculate_ulcer_index(config, account, series.drawdowns, out)
 
 
 @compiled
-def _calculate_from_holdings(config: Record, state: State, out: FloatArray) -> None:
+def _calculate_from_returns(
+    config: Record, account: Record, returns: FloatArray, out: FloatArray
+) -> None:
+    """Value at risk and expected shortfall share their tail when they share their window."""
+    if config.volatility >= 0:
+        calculate_volatility(config, account, returns, out)
+    if config.var >= 0:
+        window = config.var_window_bars
+        tail = largest_losses(returns, window)
+        calculate_var(config, account, returns, tail, out)
+    if config.expected_shortfall >= 0:
+        if config.var < 0 or config.expected_shortfall_window_bars != window:
+            tail = largest_losses(returns, config.expected_shortfall_window_bars)
+        calculate_expected_shortfall(config, account, tail, out)
+
+
+@compiled
+def _calculate_from_orders(
+    config: Record, account: Record, header: FloatArray, series: Series, out: FloatArray
+) -> None:
+    if config.turnover >= 0:
+        timestamps, notionals = series.trade_timestamps, series.trade_notionals
+        calculate_turnover(config, account, header, timestamps, notionals, out)
+    if config.kyle_lambda >= 0:
+        calculate_kyle_lambda(config, account, series.price_changes, series.order_flows, out)
+    if config.latency_drift >= 0:
+        calculate_latency_drift(config, account, series.order_latencies_us, out)
+
+
+@compiled
+def _calculate_from_positions(
+    config: Record, header: FloatArray, positions: FloatArray, out: FloatArray
+) -> None:
     if config.concentration >= 0:
-        calculate_concentration(config, state, out)
+        calculate_concentration(config, positions, out)
     if config.leverage >= 0:
-        calculate_leverage(config, state, out)
-    if config.depth_shock >= 0:
-        calculate_depth_shock(config, state, out)
+        calculate_leverage(config, header, positions, out)
     if config.adv_participation >= 0:
-        calculate_adv_participation(config, state, out)
-    if config.feed_staleness >= 0:
-        calculate_feed_staleness(config, state, out)
-    if config.stress >= 0:
-        calculate_stress(config, state, out)
-    if config.greeks >= 0:
-        calculate_greeks(config, state, out)
+        calculate_adv_participation(config, positions, out)
 
 
 @compiled

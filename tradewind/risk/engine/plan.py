@@ -7,8 +7,8 @@ from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.calculators.stress import shock_table
+from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS
 from tradewind.risk.engine.snapshot import pack_snapshot
-from tradewind.risk.engine.state import CODE, RESULT_EXTRA, RESULT_ROWS
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.reasons import FIELD_SPAN, NOT_CALCULATED, Snapshot

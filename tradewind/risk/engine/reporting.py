@@ -6,7 +6,7 @@ import numpy as np
 
 from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.state import CODE, NOTE, VALUE
+from tradewind.risk.engine.result import CODE, NOTE, VALUE
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, describe_violation
 from tradewind.risk.report import RiskReport
@@ -31,20 +31,23 @@ def build_report(
     metric_values = dict(zip(plan.metrics, values, strict=True))
     unavailable: dict[str, str] = {}
     notes: dict[str, str] = {}
+    unchecked: tuple[str, ...] = ()
     if remark_count:
-        remarks = result[CODE:].astype(np.int64).T.tolist()
-        for metric, (code, at, other, note) in zip(plan.metrics, remarks, strict=False):
-            if code:
+        codes, notes_of = result[CODE].tolist(), result[NOTE].tolist()
+        for column, metric in enumerate(plan.metrics):
+            if codes[column]:
                 del metric_values[metric]
+                code, at, other = result[CODE:NOTE, column].astype(np.int64).tolist()
                 unavailable[metric] = describe_reason(code, at, other, snapshot)
-            elif note:
-                notes[metric] = NOTES[note]
+            elif notes_of[column]:
+                notes[metric] = NOTES[int(notes_of[column])]
+        unchecked = tuple(metric for metric in unavailable if metric in plan.limited)
     return RiskReport(
         metric_values=metric_values,
         unavailable=unavailable,
         risk_score=None if isnan(risk_score) else risk_score,
         penalty=None if isnan(penalty) else penalty,
-        unchecked_limits=tuple(metric for metric in unavailable if metric in plan.limited),
+        unchecked_limits=unchecked,
         notes=notes,
         policy_digest=plan.digest,
     )

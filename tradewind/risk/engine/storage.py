@@ -15,14 +15,13 @@ from tradewind.compiled import compiled
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
 from tradewind.risk.engine.account import (
     ACCOUNT,
-    NONE,
     Record,
-    fold_flow,
-    fold_given_return,
-    fold_latency,
-    fold_timestamp,
-    fold_trade,
-    fold_value,
+    fold_flows,
+    fold_given_returns,
+    fold_latencies,
+    fold_timestamps,
+    fold_trades,
+    fold_values,
     reset_account,
     simple_return,
 )
@@ -144,88 +143,85 @@ def has_room_for_trades(storage: Storage, row: int, count: int) -> bool:
 
 
 @compiled
-def _push(buffer: FloatArray, ends: IntArray, series: int, value: float) -> None:
+def _extend(buffer: FloatArray, ends: IntArray, series: int, values: FloatArray) -> None:
+    """Appends to a buffer, making room whenever it is full."""
     if buffer.size == 0:
         return
     end = ends[series]
-    if end == buffer.size:
-        end //= 2
-        buffer[:end] = buffer[end:]
-    buffer[end] = value
-    ends[series] = end + 1
+    for index in range(values.size):
+        if end == buffer.size:
+            end //= 2
+            buffer[:end] = buffer[end:]
+        buffer[end] = values[index]
+        end += 1
+    ends[series] = end
 
 
 @compiled
-def append_value(storage: Storage, row: int, value: float) -> None:
-    """Takes the account value of one more bar."""
+def append_values(storage: Storage, row: int, values: FloatArray) -> None:
+    """Takes the account values of more bars, and derives returns unless they are given."""
     account = storage.accounts[row]
     previous = account.last_value
-    drawdown = fold_value(account, value)
-    _push(storage.drawdowns[row], storage.ends[row], DRAWDOWNS_END, drawdown)
-    if account.returns_given == 0 and account.value_count > 1:
-        _push(storage.returns[row], storage.ends[row], RETURNS_END, simple_return(previous, value))
-        account.return_count += 1
+    is_first = account.value_count == 0
+    drawdowns = np.empty(values.size)
+    fold_values(account, values, drawdowns)
+    _extend(storage.drawdowns[row], storage.ends[row], DRAWDOWNS_END, drawdowns)
+    if account.returns_given != 0:
+        return
+    returns = drawdowns
+    for index in range(values.size):
+        returns[index] = simple_return(previous, values[index])
+        previous = values[index]
+    if is_first:
+        returns = returns[1:]
+    _extend(storage.returns[row], storage.ends[row], RETURNS_END, returns)
+    account.return_count += returns.size
 
 
 @compiled
-def append_timestamp(storage: Storage, row: int, timestamp: float) -> None:
-    """Takes the timestamp of one more bar."""
-    fold_timestamp(storage.accounts[row], timestamp)
-    _push(storage.timestamps[row], storage.ends[row], TIMESTAMPS_END, timestamp)
+def append_timestamps(storage: Storage, row: int, timestamps: FloatArray) -> None:
+    """Takes the timestamps of more bars."""
+    fold_timestamps(storage.accounts[row], timestamps)
+    _extend(storage.timestamps[row], storage.ends[row], TIMESTAMPS_END, timestamps)
 
 
 @compiled
-def append_return(storage: Storage, row: int, value: float) -> None:
-    """Takes one more given return; the first one takes the place of those derived before."""
+def append_given_returns(storage: Storage, row: int, returns: FloatArray) -> None:
+    """Takes more given returns; the first ones take the place of those derived before."""
     account = storage.accounts[row]
-    if account.returns_given == 0:
-        account.return_count = 0
-        account.bad_return = NONE
+    if returns.size > 0 and account.returns_given == 0:
         storage.ends[row, RETURNS_END] = 0
-    fold_given_return(account, value)
-    _push(storage.returns[row], storage.ends[row], RETURNS_END, value)
+    fold_given_returns(account, returns)
+    _extend(storage.returns[row], storage.ends[row], RETURNS_END, returns)
 
 
 @compiled
-def append_flow(storage: Storage, row: int, price_change: float, order_flow: float) -> None:
-    """Takes one more interval."""
-    fold_flow(storage.accounts[row], price_change, order_flow)
-    _push(storage.price_changes[row], storage.ends[row], PRICE_CHANGES_END, price_change)
-    _push(storage.order_flows[row], storage.ends[row], ORDER_FLOWS_END, order_flow)
-
-
-@compiled
-def append_latency(storage: Storage, row: int, latency: float) -> None:
-    """Takes one more order."""
-    fold_latency(storage.accounts[row], latency)
-    _push(storage.order_latencies_us[row], storage.ends[row], LATENCIES_END, latency)
-
-
-@compiled
-def append_trade(storage: Storage, row: int, timestamp: float, notional: float) -> None:
-    """Takes one more trade; has_room_for_trades must have said yes."""
-    fold_trade(storage.accounts[row], timestamp)
+def append_trades(
+    storage: Storage, row: int, timestamps: FloatArray, notionals: FloatArray
+) -> None:
+    """Takes more trades; has_room_for_trades must have said yes."""
+    fold_trades(storage.accounts[row], timestamps)
     end = storage.ends[row, TRADES_END]
-    storage.trade_timestamps[row, end] = timestamp
-    storage.trade_notionals[row, end] = notional
-    storage.ends[row, TRADES_END] = end + 1
+    for index in range(timestamps.size):
+        storage.trade_timestamps[row, end + index] = timestamps[index]
+        storage.trade_notionals[row, end + index] = notionals[index]
+    storage.ends[row, TRADES_END] = end + timestamps.size
 
 
 @compiled
 def append(storage: Storage, row: int, new: Increment) -> None:
     """Takes everything that is new about one account."""
-    for value in new.returns:
-        append_return(storage, row, value)
-    for value in new.portfolio_values:
-        append_value(storage, row, value)
-    for timestamp in new.timestamps:
-        append_timestamp(storage, row, timestamp)
-    for index in range(new.order_flows.size):
-        append_flow(storage, row, new.price_changes[index], new.order_flows[index])
-    for latency in new.order_latencies_us:
-        append_latency(storage, row, latency)
-    for index in range(new.trade_timestamps.size):
-        append_trade(storage, row, new.trade_timestamps[index], new.trade_notionals[index])
+    account = storage.accounts[row]
+    ends = storage.ends[row]
+    append_given_returns(storage, row, new.returns)
+    append_values(storage, row, new.portfolio_values)
+    append_timestamps(storage, row, new.timestamps)
+    fold_flows(account, new.price_changes, new.order_flows)
+    _extend(storage.price_changes[row], ends, PRICE_CHANGES_END, new.price_changes)
+    _extend(storage.order_flows[row], ends, ORDER_FLOWS_END, new.order_flows)
+    fold_latencies(account, new.order_latencies_us)
+    _extend(storage.order_latencies_us[row], ends, LATENCIES_END, new.order_latencies_us)
+    append_trades(storage, row, new.trade_timestamps, new.trade_notionals)
 
 
 @compiled

@@ -16,9 +16,9 @@ from tradewind.risk.engine.storage import (
     IntArray,
     Storage,
     append,
-    append_timestamp,
-    append_trade,
-    append_value,
+    append_timestamps,
+    append_trades,
+    append_values,
     has_room_for_trades,
     trailing_series,
 )
@@ -159,7 +159,7 @@ def _find_increment_violation(state: State, new: Increment) -> tuple[int, int, i
     for timestamp in new.trade_timestamps:
         if timestamp > latest:
             latest = timestamp
-    if latest < account.latest_time - LONGEST_HORIZON_S:
+    if isfinite(latest) and latest < account.latest_time - LONGEST_HORIZON_S:
         return GOES_BACK * FIELD_SPAN + NOW, -1, -1
     return 0, -1, -1
 
@@ -176,7 +176,7 @@ def _find_bar_violation(
     latest = latest_time(account, header)
     if timestamp > latest:
         latest = timestamp
-    if latest < account.latest_time - LONGEST_HORIZON_S:
+    if isfinite(latest) and latest < account.latest_time - LONGEST_HORIZON_S:
         return GOES_BACK * FIELD_SPAN + NOW
     return 0
 
@@ -249,14 +249,14 @@ def update_batch(
             return NEEDS_ROOM
     levels = np.empty(0)
     for row in range(new_values.size):
-        append_value(storage, row, new_values[row])
-        if new_timestamps.size > 0:
-            append_timestamp(storage, row, new_timestamps[row])
+        bar = slice(row, row + 1)
+        append_values(storage, row, new_values[bar])
+        append_timestamps(storage, row, new_timestamps[bar])
         # The first trade of 0 says that nothing was traded; further ones would say it again.
         is_news = new_trade_notionals.size > 0 and (
             new_trade_notionals[row] != 0.0 or accounts[row].trade_count == 0
         )
         if is_news:
-            append_trade(storage, row, new_timestamps[row], new_trade_notionals[row])
+            append_trades(storage, row, new_timestamps[bar], new_trade_notionals[bar])
         calculate_row(config[0], limits, shocks, storage, row, snapshots[row], levels, out[row])
     return 0

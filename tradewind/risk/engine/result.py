@@ -1,0 +1,191 @@
+"""How a calculator's kernel answers, and what it checks first."""
+
+from math import isfinite, nan
+from typing import Final
+
+from tradewind.compiled import compiled
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.snapshot import (
+    DIVIDEND_YIELD,
+    HAS_CAPITAL_BASE,
+    MULTIPLIER,
+    OPTION_QUANTITY_AT,
+    PRICE,
+    QUANTITY,
+    VOLATILITY_AT,
+)
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import (
+    ABSENT,
+    CAPITAL_BASE,
+    FIELD_SPAN,
+    NOT_FINITE,
+    NOT_POSITIVE,
+    OPTION_QUANTITY,
+    OPTIONS,
+    PORTFOLIO_VALUES,
+    POSITION_PRICE,
+    POSITION_QUANTITY,
+    POSITIONS,
+    RESULT_NOT_FINITE,
+    RETURNS,
+    TOO_FEW,
+)
+
+__all__ = [
+    "lacks_capital",
+    "lacks_options",
+    "lacks_positions",
+    "lacks_returns",
+    "lacks_scalar",
+    "lacks_values",
+    "notional_of",
+    "put",
+    "refuse",
+]
+
+# Rows of a result. Shape [5, metrics + 2]; the last two columns are risk_score and penalty.
+VALUE: Final = 0
+CODE: Final = 1
+AT: Final = 2
+OTHER: Final = 3
+NOTE: Final = 4
+RESULT_ROWS: Final = 5
+RESULT_EXTRA: Final = 2
+
+
+@compiled
+def put(out: FloatArray, metric: int, value: float) -> None:
+    """Answers with a value, or that it is not finite."""
+    if isfinite(value):
+        out[VALUE, metric] = value
+        out[CODE, metric] = 0.0
+    else:
+        refuse(out, metric, 1, RESULT_NOT_FINITE * FIELD_SPAN, -1, 0)
+
+
+@compiled
+def refuse(out: FloatArray, metric: int, count: int, code: int, at: int, other: int) -> None:
+    """Answers that `count` metrics from `metric` on are unavailable."""
+    for index in range(metric, metric + count):
+        out[VALUE, index] = nan
+        out[CODE, index] = code
+        out[AT, index] = at
+        out[OTHER, index] = other
+
+
+@compiled
+def lacks_values(account: Record, out: FloatArray, metric: int, count: int, needed: int) -> bool:
+    """Whether the value history is unusable; if so, answers why."""
+    if account.value_count == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + PORTFOLIO_VALUES, -1, 0)
+    elif account.bad_value >= 0:
+        code = account.bad_value_kind * FIELD_SPAN + PORTFOLIO_VALUES
+        refuse(out, metric, count, code, account.bad_value, 0)
+    elif account.value_count < needed:
+        code = TOO_FEW * FIELD_SPAN + PORTFOLIO_VALUES
+        refuse(out, metric, count, code, account.value_count, needed)
+    else:
+        return False
+    return True
+
+
+@compiled
+def lacks_returns(
+    account: Record, out: FloatArray, metric: int, count: int, needed: int, window: int
+) -> bool:
+    """Whether the trailing window of returns is unusable; if so, answers why."""
+    start = max(account.return_count - window, 0)
+    if account.return_count == 0 and account.value_count == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + RETURNS, -1, 0)
+    elif account.return_count - start < needed:
+        code = TOO_FEW * FIELD_SPAN + RETURNS
+        refuse(out, metric, count, code, account.return_count - start, needed)
+    elif account.returns_given != 0 and account.bad_return >= start:
+        code = NOT_FINITE * FIELD_SPAN + RETURNS
+        refuse(out, metric, count, code, account.bad_return, 0)
+    elif account.returns_given == 0 and account.bad_value >= start:
+        code = account.bad_value_kind * FIELD_SPAN + PORTFOLIO_VALUES
+        refuse(out, metric, count, code, account.bad_value, 0)
+    else:
+        return False
+    return True
+
+
+@compiled
+def lacks_scalar(
+    header: FloatArray, out: FloatArray, metric: int, count: int, has: int, field: int
+) -> bool:
+    """Whether a scalar that must be positive is unusable; if so, answers why."""
+    value = header[has + 1]
+    if header[has] == 0.0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + field, -1, 0)
+    elif not isfinite(value):
+        refuse(out, metric, count, NOT_FINITE * FIELD_SPAN + field, -1, 0)
+    elif value <= 0.0:
+        refuse(out, metric, count, NOT_POSITIVE * FIELD_SPAN + field, -1, 0)
+    else:
+        return False
+    return True
+
+
+@compiled
+def lacks_capital(header: FloatArray, out: FloatArray, metric: int, count: int) -> bool:
+    """Whether capital_base is unusable; if so, answers why."""
+    return lacks_scalar(header, out, metric, count, HAS_CAPITAL_BASE, CAPITAL_BASE)
+
+
+@compiled
+def lacks_positions(positions: FloatArray, out: FloatArray, metric: int, count: int) -> bool:
+    """Whether no position is given or one is unusable; if so, answers why.
+
+    The price of a position of quantity 0 does not matter.
+    """
+    if positions.shape[0] == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + POSITIONS, -1, 0)
+        return True
+    for row in range(positions.shape[0]):
+        quantity = positions[row, QUANTITY]
+        price = positions[row, PRICE]
+        if not isfinite(quantity):
+            refuse(out, metric, count, NOT_FINITE * FIELD_SPAN + POSITION_QUANTITY, row, 0)
+            return True
+        if quantity != 0.0 and not isfinite(price):
+            refuse(out, metric, count, NOT_FINITE * FIELD_SPAN + POSITION_PRICE, row, 0)
+            return True
+        if quantity != 0.0 and price <= 0.0:
+            refuse(out, metric, count, NOT_POSITIVE * FIELD_SPAN + POSITION_PRICE, row, 0)
+            return True
+    return False
+
+
+@compiled
+def notional_of(positions: FloatArray, position: int) -> float:
+    """Signed notional of a position that lacks_positions has passed."""
+    quantity: float = positions[position, QUANTITY]
+    return 0.0 if quantity == 0.0 else quantity * float(positions[position, PRICE])
+
+
+@compiled
+def lacks_options(options: FloatArray, out: FloatArray, metric: int, count: int) -> bool:
+    """Whether no option is given or one is unusable; if so, answers why.
+
+    Nothing but its quantity matters of an option of quantity 0.
+    """
+    if options.shape[0] == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + OPTIONS, -1, 0)
+        return True
+    for row in range(options.shape[0]):
+        for index in range(DIVIDEND_YIELD + 1):
+            value = options[row, index]
+            if not isfinite(value):
+                code = NOT_FINITE * FIELD_SPAN + OPTION_QUANTITY + index
+                refuse(out, metric, count, code, row, 0)
+                return True
+            if index == OPTION_QUANTITY_AT and value == 0.0:
+                break
+            if MULTIPLIER <= index <= VOLATILITY_AT and value <= 0.0:
+                code = NOT_POSITIVE * FIELD_SPAN + OPTION_QUANTITY + index
+                refuse(out, metric, count, code, row, 0)
+                return True
+    return False
