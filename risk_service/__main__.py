@@ -81,9 +81,9 @@ def _open_trail(settings: RiskServiceSettings) -> AuditTrail:
 
 def _serve(settings: RiskServiceSettings) -> None:
     with risk_server(settings) as server:
-        stop = server.stop_on_signals()
+        server.stop_on_signals()
         server.announce_ready()
-        stop.wait()
+        server.wait_for_signal()
 
 
 def main() -> int:

@@ -58,9 +58,9 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
 
 def _serve(settings: TrainerServiceSettings) -> None:
     with trainer_server(settings) as server:
-        stop = server.stop_on_signals()
+        server.stop_on_signals()
         server.announce_ready()
-        stop.wait()
+        server.wait_for_signal()
 
 
 def main() -> int:

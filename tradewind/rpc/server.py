@@ -125,15 +125,10 @@ class RpcServer:
         sys.stdout.write(f"{self._name} ready on {self.address}{metrics}\n")
         sys.stdout.flush()
 
-    def stop_on_signals(self) -> threading.Event:
-        """Installs SIGTERM and SIGINT handlers; only the main thread may.
-
-        Returns:
-            An event that is set when one of them arrives.
-        """
+    def stop_on_signals(self) -> None:
+        """Installs SIGTERM and SIGINT handlers; only the main thread may."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._signalled.set())
-        return self._signalled
 
     def wait_for_signal(self) -> None:
         """Blocks until a signal of `stop_on_signals` has arrived.
