@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from tradewind.errors import ConflictError, StorageError, TrainingError, UnavailableError
+from tradewind.errors import ConflictError, StorageError, UnavailableError
 from trainer_service.jobs.job import JobState, TrainingJob
 from trainer_service.jobs.messages import JobFailed, JobProgress, JobSucceeded
 from trainer_service.jobs.process import JobProcess
@@ -189,12 +189,11 @@ class JobQueue:
                 seen = self._change_count
             try:
                 job = self._store.claim_next()
+                if job is not None:
+                    self._run(job)
+                    continue
             except StorageError:
-                _LOG.exception("cannot take the next job")
-                job = None
-            if job is not None:
-                self._run(job)
-                continue
+                _LOG.exception("the next job must wait")
             self._wait_for_change(seen, lambda: self._closing)
 
     def _run(self, job: TrainingJob) -> None:
@@ -202,15 +201,19 @@ class JobQueue:
         self._tell()
         try:
             outcome = self._train(job)
-        except TrainingError as problem:
-            outcome = JobFailed(stopped_by_risk=False, error=str(problem))
+        except Exception as problem:
+            # Whatever went wrong concerns this job alone: the next one must still run.
+            _LOG.exception("job %s could not be followed", job.job_id)
+            outcome = JobFailed(
+                stopped_by_risk=False, error=f"the training could not be followed: {problem}"
+            )
         self._end(job.job_id, outcome)
         with self._changed:
             self._cancelled.discard(job.job_id)
+        self._tell()
         ended = self._store.get(job.job_id)
         _LOG.info("job %s: %s %s", job.job_id, ended.state, ended.error or ended.bundle_version)
         self._on_end(ended)
-        self._tell()
 
     def _train(self, job: TrainingJob) -> JobSucceeded | JobFailed | None:
         """Gives how the training ended; None when it was cancelled."""
@@ -243,24 +246,22 @@ class JobQueue:
 
     def _end(self, job_id: str, outcome: JobSucceeded | JobFailed | None) -> None:
         """Stores the end; tries again while the store fails, because nobody else knows it."""
+        state, values = _ending(outcome)
         while True:
             try:
-                if outcome is None:
-                    self._store.end(job_id, JobState.CANCELLED)
-                elif isinstance(outcome, JobSucceeded):
-                    self._store.end(
-                        job_id,
-                        JobState.SUCCEEDED,
-                        bundle_version=outcome.bundle_version,
-                        bundle_sha256=outcome.bundle_sha256,
-                    )
-                else:
-                    stopped = outcome.stopped_by_risk
-                    state = JobState.STOPPED_BY_RISK if stopped else JobState.FAILED
-                    self._store.end(job_id, state, error=outcome.error)
+                self._store.end(job_id, state, **values)
                 return
             except StorageError:
-                _LOG.exception("job %s: its end cannot be stored yet", job_id)
+                _LOG.exception("job %s: its end (%s) cannot be stored yet", job_id, state)
             with self._changed:
                 if self._changed.wait_for(lambda: self._closing, timeout=_STORE_RETRY_S):
                     return
+
+
+def _ending(outcome: JobSucceeded | JobFailed | None) -> tuple[JobState, dict[str, str]]:
+    if outcome is None:
+        return JobState.CANCELLED, {}
+    if isinstance(outcome, JobSucceeded):
+        return JobState.SUCCEEDED, outcome.model_dump(exclude={"kind"})
+    state = JobState.STOPPED_BY_RISK if outcome.stopped_by_risk else JobState.FAILED
+    return state, {"error": outcome.error}

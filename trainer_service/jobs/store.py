@@ -235,7 +235,9 @@ class JobStore:
             with self._engine.begin() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as problem:
-            raise StorageError(f"the job store failed: {problem}") from problem
+            # Not the whole text: it quotes the statement, and this message reaches callers.
+            cause = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
+            raise StorageError(f"the job store failed: {cause}") from problem
 
     def _select_one(self, which: sa.ColumnElement[bool]) -> TrainingJob | None:
         with self._transaction() as connection:
@@ -253,7 +255,7 @@ def _create_engine(url: str) -> sa.Engine:
         engine = sa.create_engine(parsed)
     except (sa.exc.ArgumentError, ImportError, OSError) as problem:
         raise SettingsError(
-            "job store is refused", [FieldViolation("jobs", f"{url!r}: {problem}")]
+            "job store is refused", [FieldViolation("jobs", f"not a usable URL: {problem}")]
         ) from None
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)

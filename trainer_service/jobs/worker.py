@@ -15,7 +15,7 @@ from tradewind.errors import StoppedByRiskError, TradewindError
 from trainer_service.agent import TrainerAgent
 from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.jobs.messages import JobFailed, JobProgress, JobSucceeded, WorkerEvent
-from trainer_service.progress import TrainingProgress
+from trainer_service.progress import TrainingPhase, TrainingProgress
 from trainer_service.workspace import make_environment
 
 __all__ = ["main"]
@@ -34,6 +34,9 @@ class _Events:
         self._file.flush()
 
     def send_progress(self, progress: TrainingProgress) -> None:
+        if progress.phase is TrainingPhase.PUBLISHING:
+            # From here on a cancel comes too late: a published bundle must be reported.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.send(JobProgress(progress=progress))
 
 
