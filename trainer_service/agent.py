@@ -19,11 +19,7 @@ from trainer_service.callbacks import LatestMetrics, ProgressCallback, RiskAware
 from trainer_service.config import TrainingConfig, parse_training_config
 from trainer_service.draft import make_draft
 from trainer_service.export import build_network, script_policy
-from trainer_service.progress import (
-    ProgressListener,
-    ProgressReporter,
-    TrainingPhase,
-)
+from trainer_service.progress import ProgressListener, ProgressReporter, TrainingPhase
 from trainer_service.workspace import Workspace
 
 __all__ = ["TrainerAgent", "create_trainer_agent"]
@@ -91,7 +87,7 @@ class TrainerAgent:
         with _torch_threads(config.training_params.torch_threads):
             workspace = Workspace.prepare(env, config)
             model = self._build_model(workspace)
-            script_policy(build_network(model)[0])
+            script_policy(build_network(model)[0])  # what no bundle can hold is refused here
             self._learn(model, reporter)
             draft = make_draft(model, workspace, config, reporter)
         reporter.enter(TrainingPhase.PUBLISHING)
