@@ -10,7 +10,6 @@ from tradewind.risk.batch import BatchRiskTracker
 from tradewind.risk.engine.arrays import CONTRADICTION, calculate_arrays
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, raise_contradiction
-from tradewind.risk.engine.snapshot import pack_levels
 from tradewind.risk.inputs import RiskInputs
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.report import RiskReport
@@ -88,7 +87,6 @@ class RiskAgentV2:
             plan.limits,
             plan.shocks,
             plan.pack(inputs),
-            pack_levels(inputs),
             inputs.portfolio_values,
             inputs.timestamps,
             inputs.returns,

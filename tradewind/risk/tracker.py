@@ -7,7 +7,7 @@ from typing import Any
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, raise_contradiction
-from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols, pack_levels
+from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols
 from tradewind.risk.engine.storage import grow_trades, new_storage
 from tradewind.risk.engine.tracking import NEEDS_ROOM, update_row
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
@@ -51,7 +51,6 @@ class RiskTracker:
         self._storage = new_storage(self._plan, 1)
         self._holdings = _Holdings()
         self._packed = self._plan.pack(self._holdings)
-        self._levels = pack_levels(self._holdings)
 
     def update(self, increment: RiskInputs | Mapping[str, Any]) -> RiskReport:
         """Takes what is new and calculates every enabled metric.
@@ -66,22 +65,20 @@ class RiskTracker:
         """
         if not isinstance(increment, RiskInputs):
             increment = RiskInputs.from_mapping(increment)
-        holdings, packed, levels = self._holdings, self._packed, self._levels
+        holdings, packed = self._holdings, self._packed
         if _changes_holdings(increment):
             holdings = _merge(holdings, increment)
-            packed, levels = self._plan.pack(holdings), pack_levels(holdings)
+            packed = self._plan.pack(holdings)
         packed[HAS_NOW] = increment.now is not None
         packed[NOW_AT] = increment.now or 0.0
         result = self._plan.new_result()
-        remark_count = self._run(increment, packed, levels, result)
+        remark_count = self._run(increment, packed, result)
         if remark_count == CONTRADICTION:
             raise_contradiction(result, holdings)
-        self._holdings, self._packed, self._levels = holdings, packed, levels
+        self._holdings, self._packed = holdings, packed
         return build_report(self._plan, result, remark_count, holdings)
 
-    def _run(
-        self, new: RiskInputs, packed: FloatArray, levels: FloatArray, result: FloatArray
-    ) -> int:
+    def _run(self, new: RiskInputs, packed: FloatArray, result: FloatArray) -> int:
         while True:
             remark_count = update_row(
                 self._plan.config,
@@ -90,7 +87,6 @@ class RiskTracker:
                 *self._storage,
                 0,
                 packed,
-                levels,
                 new.portfolio_values,
                 new.timestamps,
                 new.returns,

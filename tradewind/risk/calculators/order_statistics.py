@@ -52,9 +52,10 @@ def largest_losses(returns: FloatArray, window: int) -> FloatArray:
     if count == 0:
         return np.empty(0)
     losses = np.empty(count)
+    latest = returns[returns.size - count :]
     for index in range(count):
         # 0 − r, not −r: returns of 0.0 and −0.0 are the same loss to the last bit.
-        losses[index] = 0.0 - returns[returns.size - count + index]
+        losses[index] = 0.0 - latest[index]
     return largest(losses, tail_size(count, CONFIDENCES[0]))
 
 

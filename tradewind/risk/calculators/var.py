@@ -26,7 +26,7 @@ from tradewind.risk.calculators.order_statistics import (
     upper_quantile,
 )
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.result import NOTE, lacks_returns, put
+from tradewind.risk.engine.result import CODE, lacks_returns, put
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import OUTSIDE_CORNISH_FISHER_DOMAIN
 
@@ -90,7 +90,7 @@ def calculate_var(
         else:
             put(out, metric, 0.0 - (mean + deviation * quantile))
         if method == CORNISH_FISHER and not in_domain:
-            out[NOTE, metric] = OUTSIDE_CORNISH_FISHER_DOMAIN
+            out[CODE, metric] = -OUTSIDE_CORNISH_FISHER_DOMAIN
 
 
 @compiled

@@ -37,7 +37,6 @@ def calculate_arrays(
     limits: FloatArray,
     shocks: FloatArray,
     snapshot: FloatArray,
-    levels: FloatArray,
     values: FloatArray,
     timestamps: FloatArray,
     returns: FloatArray,
@@ -55,7 +54,6 @@ def calculate_arrays(
         limits: Limits and weights. Shape [2, metrics].
         shocks: Stress shocks. Shape [rows, scenarios].
         snapshot: What is not a series (engine.snapshot).
-        levels: Levels of all books.
         values: Account values. Shape [n].
         timestamps: Shape [n] or [0].
         returns: Shape [m]; derived from the values when empty.
@@ -64,7 +62,7 @@ def calculate_arrays(
         order_latencies_us: Shape [q].
         trade_timestamps: Shape [k].
         trade_notionals: Shape [k].
-        out: Filled with the result. Shape [5, metrics + 2].
+        out: Filled with the result. Shape [4, metrics + 2].
 
     Returns:
         How many metrics are unavailable or have a note; or CONTRADICTION: column 0 of the
@@ -87,7 +85,7 @@ def calculate_arrays(
         trade_timestamps,
         trade_notionals,
     )
-    state = open_state(account, series, snapshot, levels, shocks)
+    state = open_state(account, series, snapshot, shocks)
     code, at, other = find_violation(state, -inf, -inf, timestamps, trade_timestamps)
     if code != 0:
         return contradict(out, code, at, other)
@@ -99,10 +97,11 @@ def calculate_arrays(
 def derive_returns(values: FloatArray, window: int) -> FloatArray:
     """The latest simple returns per bar, at most `window` of them."""
     count = max(min(values.size - 1, window), 0)
-    start = values.size - count
     returns = np.empty(count)
+    later = values[values.size - count :]
+    earlier = values[max(values.size - count - 1, 0) :]
     for index in range(count):
-        returns[index] = simple_return(values[start + index - 1], values[start + index])
+        returns[index] = simple_return(earlier[index], later[index])
     return returns
 
 

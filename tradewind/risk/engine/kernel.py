@@ -21,7 +21,7 @@ from tradewind.risk.calculators.ulcer_index import calculate_ulcer_index
 from tradewind.risk.calculators.var import calculate_var
 from tradewind.risk.calculators.volatility import calculate_volatility
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.result import CODE, NOTE, VALUE
+from tradewind.risk.engine.result import CODE, VALUE
 from tradewind.risk.engine.state import Series, State
 from tradewind.risk.inputs import FloatArray
 
@@ -36,7 +36,7 @@ def calculate(config: Record, limits: FloatArray, state: State, out: FloatArray)
         config: Settings (plan.CONFIG).
         limits: Limits and weights. Shape [2, metrics].
         state: The account.
-        out: Filled with the result. Shape [5, metrics + 2].
+        out: Filled with the result. Shape [4, metrics + 2].
 
     Returns:
         How many metrics are unavailable or have a note.
@@ -121,9 +121,9 @@ def _score(limits: FloatArray, out: FloatArray) -> int:
     weighted = 0.0
     weights = 0.0
     for metric in range(metrics):
-        if out[CODE, metric] != 0.0 or out[NOTE, metric] != 0.0:
+        if out[CODE, metric] != 0.0:
             remarks += 1
-        if out[CODE, metric] == 0.0 and not isnan(limits[0, metric]):
+        if out[CODE, metric] <= 0.0 and not isnan(limits[0, metric]):
             utilisation = out[VALUE, metric] / limits[0, metric]
             if isnan(largest) or utilisation > largest:
                 largest = utilisation

@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.calculators.stress import shock_table
-from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS
+from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS, VALUE
 from tradewind.risk.engine.snapshot import pack_snapshot
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.policy import RiskPolicy
@@ -74,17 +74,16 @@ class Plan:
                 limit = policy.limits[metric]
                 self.limits[:, column] = limit.limit, limit.weight
         self.limited = frozenset(policy.limits)
-        template = np.full((RESULT_ROWS, len(self.metrics) + RESULT_EXTRA), np.nan)
-        template[CODE] = NOT_CALCULATED * FIELD_SPAN
-        template[CODE + 1 :] = 0.0
-        self._new_result = template
+        self._new_result = np.zeros((RESULT_ROWS, len(self.metrics) + RESULT_EXTRA))
+        self._new_result[VALUE] = np.nan
+        self._new_result[CODE, : len(self.metrics)] = NOT_CALCULATED * FIELD_SPAN
 
     def new_result(self) -> FloatArray:
-        """A result in which no metric has been calculated. Shape [5, metrics + 2]."""
+        """A result in which no metric has been calculated. Shape [4, metrics + 2]."""
         return self._new_result.copy()
 
     def new_results(self, count: int) -> FloatArray:
-        """A new result for each of `count` accounts. Shape [count, 5, metrics + 2]."""
+        """A new result for each of `count` accounts. Shape [count, 4, metrics + 2]."""
         return np.repeat(self._new_result[np.newaxis], count, axis=0)
 
     def pack(self, snapshot: Snapshot) -> FloatArray:

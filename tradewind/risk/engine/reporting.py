@@ -1,12 +1,11 @@
 """From a kernel's numbers to a report."""
 
+from itertools import compress
 from math import isnan
-
-import numpy as np
 
 from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.result import CODE, NOTE, VALUE
+from tradewind.risk.engine.result import AT, CODE, OTHER, VALUE
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, describe_violation
 from tradewind.risk.report import RiskReport
@@ -21,7 +20,7 @@ def build_report(
 
     Args:
         plan: What was calculated.
-        result: The kernel's answer. Shape [5, metrics + 2].
+        result: The kernel's answer. Shape [4, metrics + 2].
         remark_count: How many metrics are unavailable or have a note.
         snapshot: The inputs, to name the symbols in reasons.
     """
@@ -33,15 +32,16 @@ def build_report(
     notes: dict[str, str] = {}
     unchecked: tuple[str, ...] = ()
     if remark_count:
-        codes, notes_of = result[CODE].tolist(), result[NOTE].tolist()
-        for column, metric in enumerate(plan.metrics):
-            if codes[column]:
-                del metric_values[metric]
-                code, at, other = result[CODE:NOTE, column].astype(np.int64).tolist()
-                unavailable[metric] = describe_reason(code, at, other, snapshot)
-            elif notes_of[column]:
-                notes[metric] = NOTES[int(notes_of[column])]
-        unchecked = tuple(metric for metric in unavailable if metric in plan.limited)
+        codes = result[CODE].tolist()
+        for column in compress(range(len(codes)), codes):
+            metric, code = plan.metrics[column], int(codes[column])
+            if code < 0:
+                notes[metric] = NOTES[-code]
+                continue
+            at, other = int(result[AT, column]), int(result[OTHER, column])
+            del metric_values[metric]
+            unavailable[metric] = describe_reason(code, at, other, snapshot)
+        unchecked = tuple([metric for metric in unavailable if metric in plan.limited])
     return RiskReport(
         metric_values=metric_values,
         unavailable=unavailable,
@@ -59,6 +59,6 @@ def raise_contradiction(result: FloatArray, snapshot: Snapshot) -> None:
     Raises:
         RiskInputError: Always; names the field that column 0 of the result is about.
     """
-    code, at, other = result[CODE:NOTE, 0].astype(int).tolist()
+    code, at, other = (int(result[row, 0]) for row in (CODE, AT, OTHER))
     violation = describe_violation(code, at, other, snapshot)
     raise RiskInputError("risk inputs are refused", [violation])

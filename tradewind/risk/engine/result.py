@@ -44,13 +44,13 @@ __all__ = [
     "refuse",
 ]
 
-# Rows of a result. Shape [5, metrics + 2]; the last two columns are risk_score and penalty.
+# Rows of a result. Shape [4, metrics + 2]; the last two columns are risk_score and penalty. A code
+# is 0 for a plain value, positive for the reason of an unavailable one, negative for a note.
 VALUE: Final = 0
 CODE: Final = 1
 AT: Final = 2
 OTHER: Final = 3
-NOTE: Final = 4
-RESULT_ROWS: Final = 5
+RESULT_ROWS: Final = 4
 RESULT_EXTRA: Final = 2
 
 

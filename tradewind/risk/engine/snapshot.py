@@ -1,13 +1,13 @@
-"""The part of the inputs that is not a series, in two flat arrays that cross into the kernels.
+"""The part of the inputs that is not a series, in one flat array that crosses into the kernels.
 
-Crossing costs per argument, not per number, so scalars, positions, options, feeds and the sizes
-of the books travel in one array, and the levels of all books in another.
+Crossing costs per argument, not per number: scalars, positions, options, feeds, the sizes of the
+books and their levels follow each other.
 """
 
-from array import array
+import struct
 from dataclasses import fields
 from numbers import Real
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from tradewind.risk.reasons import (
     describe_violation,
 )
 
-__all__ = ["check_symbols", "pack_levels", "pack_snapshot"]
+__all__ = ["check_symbols", "pack_snapshot"]
 
 # Scalars; a `HAS_` says whether the next one was given.
 HAS_START_OF_DAY_VALUE: Final = 0
@@ -67,7 +67,7 @@ OTHER_SYMBOLS: Final = 1
 
 
 def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
-    """Packs scalars, positions, options, feeds and the sizes of the books. Shape [size].
+    """Packs everything that is not a series. Shape [size].
 
     Args:
         snapshot: The inputs.
@@ -116,25 +116,21 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
                 option.volatility,
                 option.risk_free_rate,
                 option.dividend_yield,
-                option.kind == "call",
+                1.0 if option.kind == "call" else 0.0,
                 underlyings.setdefault(symbol, len(underlyings)),
                 shock_rows.get(symbol, OTHER_SYMBOLS),
             )
     packed += snapshot.feed_timestamps.values()
+    levels: list[Any] = []
     for book in books.values():
         packed += (book.bid_prices.size, book.ask_prices.size)
+        levels += (book.bid_prices, book.bid_sizes, book.ask_prices, book.ask_sizes)
     try:
-        return np.frombuffer(array("d", packed))
-    except TypeError:
+        numbers = struct.pack(f"{len(packed)}d", *packed)
+    except struct.error:
         raise _not_a_number(snapshot) from None
-
-
-def pack_levels(snapshot: Snapshot) -> FloatArray:
-    """Packs the levels of all books: bid prices, bid sizes, ask prices and ask sizes of each."""
-    series: list[FloatArray] = []
-    for book in snapshot.order_books.values():
-        series += (book.bid_prices, book.bid_sizes, book.ask_prices, book.ask_sizes)
-    return np.concatenate(series) if series else np.empty(0)
+    # A bytearray, because kernels are compiled for arrays that can be written.
+    return np.frombuffer(bytearray().join([numbers, *levels]))
 
 
 def check_symbols(snapshot: Snapshot) -> None:
@@ -143,9 +139,9 @@ def check_symbols(snapshot: Snapshot) -> None:
     Raises:
         RiskInputError: Names the second of them.
     """
-    if len({position.symbol for position in snapshot.positions}) == len(snapshot.positions):
-        return
     symbols = [position.symbol for position in snapshot.positions]
+    if len(set(symbols)) == len(symbols):
+        return
     index = next(at for at, symbol in enumerate(symbols) if symbol in symbols[:at])
     violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index, -1, snapshot)
     raise RiskInputError("risk inputs are refused", [violation])

@@ -50,9 +50,7 @@ class State(NamedTuple):
 
 
 @compiled
-def open_state(
-    account: Record, series: Series, snapshot: FloatArray, levels: FloatArray, shocks: FloatArray
-) -> State:
+def open_state(account: Record, series: Series, snapshot: FloatArray, shocks: FloatArray) -> State:
     """Finds the rows of a packed snapshot."""
     position_count = int(snapshot[POSITION_COUNT])
     option_count = int(snapshot[OPTION_COUNT])
@@ -70,6 +68,6 @@ def open_state(
         snapshot[options:feeds].reshape(option_count, OPTION_WIDTH),
         snapshot[feeds:books],
         snapshot[books:end].reshape(book_count, BOOK_WIDTH),
-        levels,
+        snapshot[end:],
         shocks,
     )

@@ -3,8 +3,6 @@
 from math import isfinite, nan
 from typing import Final
 
-import numpy as np
-
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
 from tradewind.risk.engine.account import Record
@@ -55,7 +53,6 @@ def update_row(
     trade_notionals: FloatArray,
     row: int,
     snapshot: FloatArray,
-    levels: FloatArray,
     new_values: FloatArray,
     new_timestamps: FloatArray,
     new_returns: FloatArray,
@@ -97,23 +94,21 @@ def update_row(
         new_trade_timestamps,
         new_trade_notionals,
     )
-    state = row_state(storage, row, snapshot, levels, shocks)
+    state = row_state(storage, row, snapshot, shocks)
     code, at, other = _find_increment_violation(state, new)
     if code != 0:
         return contradict(out, code, at, other)
     if not has_room_for_trades(storage, row, new.trade_timestamps.size):
         return NEEDS_ROOM
     append(storage, row, new)
-    return calculate_row(config[0], limits, shocks, storage, row, snapshot, levels, out)
+    return calculate_row(config[0], limits, shocks, storage, row, snapshot, out)
 
 
 @compiled
-def row_state(
-    storage: Storage, row: int, snapshot: FloatArray, levels: FloatArray, shocks: FloatArray
-) -> State:
+def row_state(storage: Storage, row: int, snapshot: FloatArray, shocks: FloatArray) -> State:
     """The present state of one account."""
     account = storage.accounts[row : row + 1]
-    return open_state(account, trailing_series(storage, row), snapshot, levels, shocks)
+    return open_state(account, trailing_series(storage, row), snapshot, shocks)
 
 
 @compiled
@@ -124,11 +119,10 @@ def calculate_row(
     storage: Storage,
     row: int,
     snapshot: FloatArray,
-    levels: FloatArray,
     out: FloatArray,
 ) -> int:
     """Runs the enabled calculators on the present state of one account."""
-    state = row_state(storage, row, snapshot, levels, shocks)
+    state = row_state(storage, row, snapshot, shocks)
     account = storage.accounts[row]
     now = latest_time(account, state.header)
     if isfinite(now):
@@ -222,7 +216,7 @@ def update_batch(
         new_values: Account values. Shape [n].
         new_timestamps: Shape [n] or [0].
         new_trade_notionals: Traded within the bar, 0 for nothing. Shape [n] or [0].
-        out: Filled with a result an account. Shape [n, 5, metrics + 2].
+        out: Filled with a result an account. Shape [n, 4, metrics + 2].
 
     Returns:
         0; CONTRADICTION (the result of row 0 says which, `at` is the row) or NEEDS_ROOM, and then
@@ -247,7 +241,6 @@ def update_batch(
             return contradict(out[0], code, row, -1)
         if new_trade_notionals.size > 0 and not has_room_for_trades(storage, row, 1):
             return NEEDS_ROOM
-    levels = np.empty(0)
     for row in range(new_values.size):
         bar = slice(row, row + 1)
         append_values(storage, row, new_values[bar])
@@ -258,5 +251,5 @@ def update_batch(
         )
         if is_news:
             append_trades(storage, row, new_timestamps[bar], new_trade_notionals[bar])
-        calculate_row(config[0], limits, shocks, storage, row, snapshots[row], levels, out[row])
+        calculate_row(config[0], limits, shocks, storage, row, snapshots[row], out[row])
     return 0
