@@ -13,7 +13,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tradewind needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
-	$(BIN)/pip install --quiet --no-deps --editable .
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to end

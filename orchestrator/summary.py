@@ -22,7 +22,7 @@ def latency_table(report: inference_pb2.LatencyReport, decisions: Sequence[Decis
         title_justify="left",
         title_style="bold",
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("calls", "p50", "p90", "p99", "p99.9", "max"):
         table.add_column(name, justify="right")
     server = (report.p50_us, report.p90_us, report.p99_us, report.p999_us, report.max_us)
