@@ -39,7 +39,7 @@ _SERIES = (
     "portfolio_values",
     "timestamps",
     "returns",
-    "trades",
+    "trade_timestamps",
     "positions",
     "price_changes",
     "order_flows",
@@ -54,9 +54,11 @@ def read_inputs(message: risk_pb2.RiskInputs, max_series_values: int) -> RiskInp
     Raises:
         RiskInputError: A series is too long, or the snapshot contradicts itself.
     """
-    lengths = [(name, len(getattr(message, name))) for name in _SERIES]
-    for symbol, book in message.order_books.items():
-        lengths.append((f"order_books[{symbol!r}]", len(book.bids) + len(book.asks)))
+    inputs = risk_inputs_from_message(message)
+    lengths = [(name, len(getattr(inputs, name))) for name in _SERIES]
+    for symbol, book in inputs.order_books.items():
+        lengths.append((f"order_books[{symbol!r}].bids", len(book.bid_prices)))
+        lengths.append((f"order_books[{symbol!r}].asks", len(book.ask_prices)))
     violations = [
         FieldViolation(name, f"{length} given, at most {max_series_values} allowed")
         for name, length in lengths
@@ -64,7 +66,7 @@ def read_inputs(message: risk_pb2.RiskInputs, max_series_values: int) -> RiskInp
     ]
     if violations:
         raise RiskInputError("risk inputs are refused", violations)
-    return risk_inputs_from_message(message)
+    return inputs
 
 
 def read_order(request: risk_pb2.EvaluateRequest) -> IntendedOrder | None:

@@ -1,6 +1,8 @@
 """Between the domain's risk types and their messages; every double arrives bit for bit."""
 
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +28,10 @@ _KINDS: dict[int, Literal["call", "put"]] = {
     risk_pb2.OPTION_KIND_CALL: "call",
     risk_pb2.OPTION_KIND_PUT: "put",
 }
+_Pair = tuple[Callable[[Any], float], Callable[[Any], float]]
+_TRADE_FIELDS: _Pair = (attrgetter("timestamp"), attrgetter("notional"))
+_LEVEL_FIELDS: _Pair = (attrgetter("price"), attrgetter("size"))
+_EMPTY: FloatArray = np.empty(0, dtype=np.float64)
 _KIND_NUMBERS = {name: number for number, name in _KINDS.items()}
 
 
@@ -70,14 +76,14 @@ def risk_inputs_from_message(message: risk_pb2.RiskInputs) -> RiskInputs:
     Raises:
         RiskInputError: An option without a kind.
     """
-    trades = message.trades
+    trade_timestamps, trade_notionals = _columns(message.trades, _TRADE_FIELDS)
     return RiskInputs(
         portfolio_values=_array(message.portfolio_values),
         timestamps=_array(message.timestamps),
         start_of_day_value=_optional(message, "start_of_day_value"),
         returns=_array(message.returns),
-        trade_timestamps=np.array([trade.timestamp for trade in trades], dtype=np.float64),
-        trade_notionals=np.array([trade.notional for trade in trades], dtype=np.float64),
+        trade_timestamps=trade_timestamps,
+        trade_notionals=trade_notionals,
         capital_base=_optional(message, "capital_base"),
         positions=tuple(
             Position(item.symbol, item.quantity, item.price) for item in message.positions
@@ -125,8 +131,16 @@ def risk_report_from_message(message: risk_pb2.CalculateOnlyResponse) -> RiskRep
     )
 
 
-def _array(values: object) -> FloatArray:
-    return np.array(values, dtype=np.float64)
+def _array(values: Sequence[float]) -> FloatArray:
+    return np.array(values, dtype=np.float64) if values else _EMPTY
+
+
+def _columns(messages: Iterable[Any], fields: _Pair) -> tuple[FloatArray, FloatArray]:
+    """Two fields of a list of messages, in one pass over them: every call comes through here."""
+    first, second = fields
+    items = list(messages)
+    flat = np.array([*map(first, items), *map(second, items)], dtype=np.float64)
+    return flat[: len(items)], flat[len(items) :]
 
 
 def _optional(
@@ -146,12 +160,7 @@ def _levels(prices: FloatArray, sizes: FloatArray) -> list[risk_pb2.BookLevel]:
 
 
 def _book(message: risk_pb2.OrderBook) -> OrderBook:
-    return OrderBook(
-        bid_prices=np.array([level.price for level in message.bids], dtype=np.float64),
-        bid_sizes=np.array([level.size for level in message.bids], dtype=np.float64),
-        ask_prices=np.array([level.price for level in message.asks], dtype=np.float64),
-        ask_sizes=np.array([level.size for level in message.asks], dtype=np.float64),
-    )
+    return OrderBook(*_columns(message.bids, _LEVEL_FIELDS), *_columns(message.asks, _LEVEL_FIELDS))
 
 
 def _option_to_message(option: OptionPosition) -> risk_pb2.OptionPosition:
