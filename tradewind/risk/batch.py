@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from tradewind.errors import FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.reporting import build_report, raise_contradiction
+from tradewind.risk.engine.reporting import build_report, new_problem, raise_contradiction
 from tradewind.risk.engine.result import CODE, VALUE
 from tradewind.risk.engine.snapshot import (
     BOOK,
@@ -85,6 +85,7 @@ class BatchRiskTracker:
             )
         self._plan = plan
         self._symbols = tuple(symbols)
+        self._problem = new_problem()
         self._storage = new_storage(plan, count)
         self._snapshots = np.zeros((count, HEADER_SIZE + POSITION_WIDTH * len(symbols)))
         self._reset_snapshots(np.arange(count))
@@ -138,6 +139,10 @@ class BatchRiskTracker:
             if timestamps is None:
                 raise _refuse("trade_notionals", "need the timestamps of the bars")
             traded = self._column("trade_notionals", trade_notionals)
+        changes = any(
+            given is not None
+            for given in (start_of_day_values, capital_bases, quantities, average_daily_volumes)
+        )
         snapshots = self._snapshots.copy()
         for name, has, column in (
             ("start_of_day_values", HAS_START_OF_DAY_VALUE, start_of_day_values),
@@ -158,13 +163,17 @@ class BatchRiskTracker:
         ):
             if columns is not None:
                 self._positions(snapshots)[:, :, field] = self._columns(name, columns)
-        return self._run(snapshots, values, times, traded)
+        return self._run(snapshots, changes, values, times, traded)
 
     def _run(
-        self, snapshots: FloatArray, values: FloatArray, times: FloatArray, traded: FloatArray
+        self,
+        snapshots: FloatArray,
+        changes: bool,
+        values: FloatArray,
+        times: FloatArray,
+        traded: FloatArray,
     ) -> BatchRiskReport:
         plan = self._plan
-        results = plan.new_results(len(snapshots))
         status = NEEDS_ROOM
         while status == NEEDS_ROOM:
             status = update_batch(
@@ -173,18 +182,19 @@ class BatchRiskTracker:
                 plan.shocks,
                 *self._storage,
                 snapshots,
+                changes,
                 values,
                 times,
                 traded,
-                results,
+                self._problem,
             )
             if status == NEEDS_ROOM:
                 self._storage = grow_trades(self._storage)
         if status == CONTRADICTION:
-            raise_contradiction(results[0], RiskInputs())
+            raise_contradiction(self._problem, RiskInputs())
         snapshots[:, HAS_NOW] = 0.0
         self._snapshots = snapshots
-        return BatchRiskReport(plan, results, self._symbols)
+        return BatchRiskReport(plan, self._storage.results.copy(), self._symbols)
 
     def _reset_snapshots(self, rows: NDArray[np.int64]) -> None:
         self._snapshots[rows] = 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.reporting import build_report, raise_contradiction
+from tradewind.risk.engine.reporting import build_report, new_problem, raise_contradiction
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols
 from tradewind.risk.engine.storage import grow_trades, new_storage
 from tradewind.risk.engine.tracking import NEEDS_ROOM, update_row
@@ -44,6 +44,7 @@ class RiskTracker:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._problem = new_problem()
         self.reset()
 
     def reset(self) -> None:
@@ -66,19 +67,19 @@ class RiskTracker:
         if not isinstance(increment, RiskInputs):
             increment = RiskInputs.from_mapping(increment)
         holdings, packed = self._holdings, self._packed
-        if _changes_holdings(increment):
+        changes = _changes_holdings(increment)
+        if changes:
             holdings = _merge(holdings, increment)
             packed = self._plan.pack(holdings)
         packed[HAS_NOW] = increment.now is not None
         packed[NOW_AT] = increment.now or 0.0
-        result = self._plan.new_result()
-        remark_count = self._run(increment, packed, result)
+        remark_count = self._run(increment, packed, changes)
         if remark_count == CONTRADICTION:
-            raise_contradiction(result, holdings)
+            raise_contradiction(self._problem, holdings)
         self._holdings, self._packed = holdings, packed
-        return build_report(self._plan, result, remark_count, holdings)
+        return build_report(self._plan, self._storage.results[0], remark_count, holdings)
 
-    def _run(self, new: RiskInputs, packed: FloatArray, result: FloatArray) -> int:
+    def _run(self, new: RiskInputs, packed: FloatArray, changes: bool) -> int:
         while True:
             remark_count = update_row(
                 self._plan.config,
@@ -87,6 +88,7 @@ class RiskTracker:
                 *self._storage,
                 0,
                 packed,
+                changes,
                 new.portfolio_values,
                 new.timestamps,
                 new.returns,
@@ -95,7 +97,7 @@ class RiskTracker:
                 new.order_latencies_us,
                 new.trade_timestamps,
                 new.trade_notionals,
-                result,
+                self._problem,
             )
             if remark_count != NEEDS_ROOM:
                 return remark_count

@@ -55,7 +55,9 @@ ACCOUNT: Final = np.dtype(
         ("bad_latency_kind", "i8"),
         ("trade_count", "i8"),
         ("last_trade_timestamp", "f8"),
-        ("latest_time", "f8"),  # a tracker's; the latest `latest_time()` of its updates
+        # A tracker's: the latest `latest_time()` of its updates, and whether it has a result.
+        ("latest_time", "f8"),
+        ("is_calculated", "i8"),
     ],
     align=True,
 )
@@ -87,6 +89,7 @@ def reset_account(account: Record) -> None:
     account.trade_count = 0
     account.last_trade_timestamp = -inf
     account.latest_time = -inf
+    account.is_calculated = 0
 
 
 @compiled

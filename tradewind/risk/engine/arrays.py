@@ -22,7 +22,7 @@ from tradewind.risk.engine.account import (
 )
 from tradewind.risk.engine.kernel import calculate
 from tradewind.risk.engine.result import AT, CODE, OTHER
-from tradewind.risk.engine.state import Series, State, open_state
+from tradewind.risk.engine.state import Series, State, Touched, open_state
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
 
@@ -90,7 +90,8 @@ def calculate_arrays(
     if code != 0:
         return contradict(out, code, at, other)
     fold_series(account[0], series, returns)
-    return calculate(config[0], limits, state, out)
+    everything = Touched(True, True, True, True, True)
+    return calculate(config[0], limits, state, everything, out)
 
 
 @compiled

@@ -22,39 +22,47 @@ from tradewind.risk.calculators.var import calculate_var
 from tradewind.risk.calculators.volatility import calculate_volatility
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import CODE, VALUE
-from tradewind.risk.engine.state import Series, State
+from tradewind.risk.engine.state import Series, State, Touched
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["calculate"]
 
 
 @compiled
-def calculate(config: Record, limits: FloatArray, state: State, out: FloatArray) -> int:
-    """Runs the enabled calculators on one state.
+def calculate(
+    config: Record, limits: FloatArray, state: State, touched: Touched, out: FloatArray
+) -> int:
+    """Runs the enabled calculators whose inputs were touched; the others' results still hold.
 
     Args:
         config: Settings (plan.CONFIG).
         limits: Limits and weights. Shape [2, metrics].
         state: The account.
-        out: Filled with the result. Shape [4, metrics + 2].
+        touched: What to calculate anew; what depends on the time always is.
+        out: The last result, brought up to date. Shape [4, metrics + 2].
 
     Returns:
         How many metrics are unavailable or have a note.
     """
     account = state.account[0]
     header = state.header
-    _calculate_from_values(config, account, header, state.series, out)
-    _calculate_from_returns(config, account, state.series.returns, out)
-    _calculate_from_orders(config, account, header, state.series, out)
-    _calculate_from_positions(config, header, state.positions, out)
-    if config.depth_shock >= 0:
-        calculate_depth_shock(config, state.positions, state.books, state.levels, out)
+    series = state.series
+    if touched.values or touched.holdings:
+        _calculate_from_values(config, account, header, series, out)
+    if touched.returns:
+        _calculate_from_returns(config, account, series.returns, out)
+    if config.turnover >= 0:
+        timestamps, notionals = series.trade_timestamps, series.trade_notionals
+        calculate_turnover(config, account, header, timestamps, notionals, out)
+    if config.kyle_lambda >= 0 and touched.flows:
+        calculate_kyle_lambda(config, account, series.price_changes, series.order_flows, out)
+    if config.latency_drift >= 0 and touched.latencies:
+        calculate_latency_drift(config, account, series.order_latencies_us, out)
     if config.feed_staleness >= 0:
         calculate_feed_staleness(config, header, state.feeds, out)
-    if config.stress >= 0:
-        calculate_stress(config, header, state.positions, state.options, state.shocks, out)
-    if config.greeks >= 0:
-        calculate_greeks(config, state.options, out)
+    if touched.holdings:
+        _calculate_from_positions(config, header, state.positions, out)
+        _calculate_from_holdings(config, state, out)
     return _score(limits, out)
 
 
@@ -88,19 +96,6 @@ def _calculate_from_returns(
 
 
 @compiled
-def _calculate_from_orders(
-    config: Record, account: Record, header: FloatArray, series: Series, out: FloatArray
-) -> None:
-    if config.turnover >= 0:
-        timestamps, notionals = series.trade_timestamps, series.trade_notionals
-        calculate_turnover(config, account, header, timestamps, notionals, out)
-    if config.kyle_lambda >= 0:
-        calculate_kyle_lambda(config, account, series.price_changes, series.order_flows, out)
-    if config.latency_drift >= 0:
-        calculate_latency_drift(config, account, series.order_latencies_us, out)
-
-
-@compiled
 def _calculate_from_positions(
     config: Record, header: FloatArray, positions: FloatArray, out: FloatArray
 ) -> None:
@@ -110,6 +105,17 @@ def _calculate_from_positions(
         calculate_leverage(config, header, positions, out)
     if config.adv_participation >= 0:
         calculate_adv_participation(config, positions, out)
+
+
+@compiled
+def _calculate_from_holdings(config: Record, state: State, out: FloatArray) -> None:
+    header, positions, options = state.header, state.positions, state.options
+    if config.depth_shock >= 0:
+        calculate_depth_shock(config, positions, state.books, state.levels, out)
+    if config.stress >= 0:
+        calculate_stress(config, header, positions, options, state.shocks, out)
+    if config.greeks >= 0:
+        calculate_greeks(config, options, out)
 
 
 @compiled

@@ -82,10 +82,6 @@ class Plan:
         """A result in which no metric has been calculated. Shape [4, metrics + 2]."""
         return self._new_result.copy()
 
-    def new_results(self, count: int) -> FloatArray:
-        """A new result for each of `count` accounts. Shape [count, 4, metrics + 2]."""
-        return np.repeat(self._new_result[np.newaxis], count, axis=0)
-
     def pack(self, snapshot: Snapshot) -> FloatArray:
         """Packs the part of the inputs that is not a series.
 

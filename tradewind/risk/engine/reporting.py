@@ -3,14 +3,16 @@
 from itertools import compress
 from math import isnan
 
+import numpy as np
+
 from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.result import AT, CODE, OTHER, VALUE
+from tradewind.risk.engine.result import AT, CODE, OTHER, RESULT_ROWS, VALUE
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, describe_violation
 from tradewind.risk.report import RiskReport
 
-__all__ = ["build_report", "raise_contradiction"]
+__all__ = ["build_report", "new_problem", "raise_contradiction"]
 
 
 def build_report(
@@ -51,6 +53,11 @@ def build_report(
         notes=notes,
         policy_digest=plan.digest,
     )
+
+
+def new_problem() -> FloatArray:
+    """Room for what a kernel says of a contradiction, as column 0 of a result. Shape [4, 1]."""
+    return np.zeros((RESULT_ROWS, 1))
 
 
 def raise_contradiction(result: FloatArray, snapshot: Snapshot) -> None:

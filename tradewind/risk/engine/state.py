@@ -16,7 +16,7 @@ from tradewind.risk.engine.snapshot import (
 )
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["Series", "State", "open_state"]
+__all__ = ["Series", "State", "Touched", "open_state"]
 
 
 class Series(NamedTuple):
@@ -47,6 +47,16 @@ class State(NamedTuple):
     books: FloatArray
     levels: FloatArray
     shocks: FloatArray
+
+
+class Touched(NamedTuple):
+    """What differs from the state that a result was last calculated for; all of it if none was."""
+
+    values: bool
+    returns: bool
+    flows: bool
+    latencies: bool
+    holdings: bool
 
 
 @compiled

@@ -61,6 +61,7 @@ class Storage(NamedTuple):
         order_latencies_us: One for every order.
         trade_timestamps: Shape [rows, capacity].
         trade_notionals: Shape [rows, capacity].
+        results: The last result of each account. Shape [rows, 4, metrics + 2].
     """
 
     accounts: Record
@@ -73,11 +74,17 @@ class Storage(NamedTuple):
     order_latencies_us: FloatArray
     trade_timestamps: FloatArray
     trade_notionals: FloatArray
+    results: FloatArray
 
 
 class Increment(NamedTuple):
-    """What is new in the series of one account, oldest first; the names are those of RiskInputs."""
+    """What is new about one account, oldest first; the series have the names of RiskInputs.
 
+    Attributes:
+        holdings: Whether anything but the series and the time changed.
+    """
+
+    holdings: bool
     portfolio_values: FloatArray
     timestamps: FloatArray
     returns: FloatArray
@@ -100,6 +107,7 @@ def new_storage(plan: Plan, rows: int) -> Storage:
         **buffers,
         trade_timestamps=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
         trade_notionals=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
+        results=np.repeat(plan.new_result()[np.newaxis], rows, axis=0),
     )
     for row in range(rows):
         reset_row(accounts, storage.ends, row)

@@ -8,7 +8,7 @@ from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict, find_violation
 from tradewind.risk.engine.kernel import calculate
-from tradewind.risk.engine.state import State, open_state
+from tradewind.risk.engine.state import State, Touched, open_state
 from tradewind.risk.engine.storage import (
     Increment,
     IntArray,
@@ -51,8 +51,10 @@ def update_row(
     order_latencies_us: FloatArray,
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
+    results: FloatArray,
     row: int,
     snapshot: FloatArray,
+    new_holdings: bool,
     new_values: FloatArray,
     new_timestamps: FloatArray,
     new_returns: FloatArray,
@@ -61,16 +63,16 @@ def update_row(
     new_order_latencies_us: FloatArray,
     new_trade_timestamps: FloatArray,
     new_trade_notionals: FloatArray,
-    out: FloatArray,
+    problem: FloatArray,
 ) -> int:
-    """Takes what is new about one account and runs the enabled calculators.
+    """Takes what is new about one account and brings its result up to date.
 
     The arguments are the fields of Storage and of Increment one by one: a tuple takes longer to
     cross into a kernel than its elements do.
 
     Returns:
-        How many metrics are unavailable or have a note; CONTRADICTION or NEEDS_ROOM, and then
-        nothing was taken.
+        How many metrics are unavailable or have a note; CONTRADICTION (`problem` says which, as
+        column 0 of a result) or NEEDS_ROOM, and then nothing was taken.
     """
     storage = Storage(
         accounts,
@@ -83,8 +85,10 @@ def update_row(
         order_latencies_us,
         trade_timestamps,
         trade_notionals,
+        results,
     )
     new = Increment(
+        new_holdings,
         new_values,
         new_timestamps,
         new_returns,
@@ -97,11 +101,18 @@ def update_row(
     state = row_state(storage, row, snapshot, shocks)
     code, at, other = _find_increment_violation(state, new)
     if code != 0:
-        return contradict(out, code, at, other)
+        return contradict(problem, code, at, other)
     if not has_room_for_trades(storage, row, new.trade_timestamps.size):
         return NEEDS_ROOM
     append(storage, row, new)
-    return calculate_row(config[0], limits, shocks, storage, row, snapshot, out)
+    touched = Touched(
+        new.portfolio_values.size > 0,
+        new.portfolio_values.size > 0 or new.returns.size > 0,
+        new.order_flows.size > 0,
+        new.order_latencies_us.size > 0,
+        new.holdings,
+    )
+    return calculate_row(config[0], limits, shocks, storage, row, snapshot, touched)
 
 
 @compiled
@@ -119,15 +130,18 @@ def calculate_row(
     storage: Storage,
     row: int,
     snapshot: FloatArray,
-    out: FloatArray,
+    touched: Touched,
 ) -> int:
-    """Runs the enabled calculators on the present state of one account."""
+    """Brings the result of one account up to date with its present state."""
     state = row_state(storage, row, snapshot, shocks)
     account = storage.accounts[row]
     now = latest_time(account, state.header)
     if isfinite(now):
         account.latest_time = max(account.latest_time, now)
-    return calculate(config, limits, state, out)
+    if account.is_calculated == 0:
+        touched = Touched(True, True, True, True, True)
+        account.is_calculated = 1
+    return calculate(config, limits, state, touched, storage.results[row])
 
 
 @compiled
@@ -190,19 +204,21 @@ def update_batch(
     order_latencies_us: FloatArray,
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
+    results: FloatArray,
     snapshots: FloatArray,
+    new_holdings: bool,
     new_values: FloatArray,
     new_timestamps: FloatArray,
     new_trade_notionals: FloatArray,
-    out: FloatArray,
+    problem: FloatArray,
 ) -> int:
-    """Takes one bar of every account and runs the enabled calculators on each.
+    """Takes one bar of every account and brings their results up to date.
 
     Args:
         config: Settings. Shape [1].
         limits: Limits and weights. Shape [2, metrics].
         shocks: Stress shocks. Shape [rows, scenarios].
-        accounts: Field of Storage, as the arrays up to trade_notionals.
+        accounts: Field of Storage, as the arrays up to results.
         ends: Field of Storage.
         timestamps: Field of Storage.
         drawdowns: Field of Storage.
@@ -212,15 +228,16 @@ def update_batch(
         order_latencies_us: Field of Storage.
         trade_timestamps: Field of Storage.
         trade_notionals: Field of Storage.
+        results: Field of Storage.
         snapshots: A packed snapshot an account. Shape [n, size].
+        new_holdings: Whether anything but values, trades and the time changed.
         new_values: Account values. Shape [n].
         new_timestamps: Shape [n] or [0].
         new_trade_notionals: Traded within the bar, 0 for nothing. Shape [n] or [0].
-        out: Filled with a result an account. Shape [n, 4, metrics + 2].
+        problem: Filled as column 0 of a result, `at` is the row, if there is a contradiction.
 
     Returns:
-        0; CONTRADICTION (the result of row 0 says which, `at` is the row) or NEEDS_ROOM, and then
-        nothing was taken.
+        0; CONTRADICTION or NEEDS_ROOM, and then nothing was taken.
     """
     storage = Storage(
         accounts,
@@ -233,14 +250,16 @@ def update_batch(
         order_latencies_us,
         trade_timestamps,
         trade_notionals,
+        results,
     )
     for row in range(new_values.size):
         time = new_timestamps[row] if new_timestamps.size > 0 else nan
         code = _find_bar_violation(accounts[row], snapshots[row], time, new_timestamps.size > 0)
         if code != 0:
-            return contradict(out[0], code, row, -1)
+            return contradict(problem, code, row, -1)
         if new_trade_notionals.size > 0 and not has_room_for_trades(storage, row, 1):
             return NEEDS_ROOM
+    touched = Touched(True, True, False, False, new_holdings)
     for row in range(new_values.size):
         bar = slice(row, row + 1)
         append_values(storage, row, new_values[bar])
@@ -251,5 +270,5 @@ def update_batch(
         )
         if is_news:
             append_trades(storage, row, new_timestamps[bar], new_trade_notionals[bar])
-        calculate_row(config[0], limits, shocks, storage, row, snapshots[row], out[row])
+        calculate_row(config[0], limits, shocks, storage, row, snapshots[row], touched)
     return 0
