@@ -67,6 +67,10 @@ class Accounts:
                 account = self._by_name.setdefault(name, Account(name))
         return account
 
+    def find(self, name: str) -> Account | None:
+        """The account of that name; None when no decision was ever made on it."""
+        return self._by_name.get(name)
+
     def halted_count(self) -> int:
         """How many accounts are halted."""
         return sum(account.halt is not None for account in list(self._by_name.values()))

@@ -81,7 +81,6 @@ class Evaluator:
             StorageError: The decision cannot be made durable, so there is none.
         """
         _check_texts(request_id=request_id)
-        account = self._accounts.get(account_name)
         self._trail.check()
         loaded = self._policies.current
         started = time.perf_counter_ns()
@@ -90,6 +89,7 @@ class Evaluator:
         self._telemetry.observe_calculation(compute_ns * 1e-9)
         check = None if order is None else check_order(order, inputs, loaded.policy.pre_trade)
         digest = inputs_digest(inputs, order)
+        account = self._accounts.get(account_name)
         with account.lock:
             decision = self._decide(account, loaded, inputs, report, check)
             decision = dataclasses.replace(decision, request_id=request_id, inputs_digest=digest)
@@ -112,15 +112,17 @@ class Evaluator:
 
         Raises:
             InvalidInputError: Something is missing, or the role may not resume.
-            ConflictError: The account is not halted.
+            ConflictError: The account is not known or not halted.
             StorageError: It cannot be made durable, so the account stays halted.
         """
         self._check_resume(account_name, name, role, reason)
-        account = self._accounts.get(account_name)
         self._trail.check()
+        account = self._accounts.find(account_name)
+        if account is None:
+            raise ConflictError(f"account {account_name} is not known")
         with account.lock:
             if account.halt is None:
-                raise ConflictError(f"account {account.name} is not halted")
+                raise ConflictError(f"account {account_name} is not halted")
             decision = Decision(
                 decision_id=uuid.uuid4().hex,
                 decided_at=time.time(),

@@ -23,7 +23,14 @@ from risk_service.settings import RiskServiceSettings
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
 from tradewind.errors import InvalidInputError
 from tradewind.market import load_sample
-from tradewind.risk import OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk import (
+    OptionPosition,
+    OrderBook,
+    Position,
+    RiskAgentV2,
+    RiskInputs,
+    RiskPolicy,
+)
 from tradewind.rpc import ServerSettings, ServiceProcess, error_from_rpc
 from tradewind.rpc.risk_codec import risk_inputs_to_message
 
@@ -175,6 +182,12 @@ def field_violations() -> Callable[[grpc.RpcError], dict[str, str]]:
         return {violation.field: violation.description for violation in found.violations}
 
     return read
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels() -> None:
+    """Compiles the kernels into the cache first: a service waits for that only so long."""
+    RiskAgentV2(RiskPolicy()).warm_up()
 
 
 @pytest.fixture

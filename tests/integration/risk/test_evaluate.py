@@ -248,10 +248,12 @@ def test_resume_with_something_missing_or_a_wrong_role_stays_halted(
 
 def test_resume_of_an_account_that_is_not_halted_is_refused(serve: Callable[..., Any]) -> None:
     service = serve(SEVERAL_RULES)
-    with pytest.raises(grpc.RpcError) as caught:
-        service.resume("default")
-    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert service.all_decisions() == []
+    service.evaluate(drawdown(0.0), account="calm")
+    for account in ("calm", "unknown"):
+        with pytest.raises(grpc.RpcError) as caught:
+            service.resume(account)
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert [item.kind for item in service.all_decisions()] == ["evaluate"]
 
 
 def test_resume_with_the_account_still_over_its_limit_halts_again_at_the_next_evaluate(
@@ -314,3 +316,11 @@ def test_metrics_with_decisions_show_values_breaches_actions_and_halts(
     assert samples[f'tradewind_risk_policy{{digest="{digest}"}}'] == 1
     service.resume("desk")
     assert service.metrics()["tradewind_risk_halted_accounts"] == 0
+
+
+def test_metrics_with_many_accounts_show_the_first_fifty(serve: Callable[..., Any]) -> None:
+    service = serve(metrics_listen="127.0.0.1:0")
+    for number in range(60):
+        service.evaluate(drawdown(0.0), account=f"a{number}")
+    shown = [name for name in service.metrics() if name.startswith("tradewind_risk_metric{")]
+    assert len([name for name in shown if 'metric="max_drawdown"' in name]) == 50

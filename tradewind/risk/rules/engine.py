@@ -26,7 +26,8 @@ class Breach:
         metric: The metric.
         value: Its value; None when unavailable.
         limit: What it was compared with.
-        headroom: limit − value in the metric's unit, negative when over; None when unavailable.
+        headroom: limit − value in the metric's unit, negative when over; None when the value is
+            unavailable, or so far off that a double cannot hold the difference.
         action: What the rule demands.
         severity: How urgently a person should look at it.
         shadow: Recorded, not enforced.
@@ -83,12 +84,13 @@ class _Rule:
         )
         for finding in findings:
             limit, value = finding.threshold.limit, finding.value
+            headroom = math.nan if value is None else limit - value
             yield Breach(
                 rule=rule.name,
                 metric=finding.threshold.metric,
                 value=value,
                 limit=limit,
-                headroom=None if value is None else limit - value,
+                headroom=headroom if math.isfinite(headroom) else None,
                 action=action,
                 severity=rule.severity,
                 shadow=rule.shadow,

@@ -51,6 +51,12 @@ def test_evaluate_with_a_metric_over_its_limit_reports_value_limit_and_headroom(
     assert breach.reason == "drawdown 0.15 is over 0.1"
 
 
+def test_evaluate_with_a_difference_beyond_a_double_leaves_the_headroom_out() -> None:
+    far = rule(when={"not": {"metric": "drawdown", "over": 1e308}})
+    (breach,) = evaluate(far, drawdown=-1.7e308).breaches
+    assert (breach.value, breach.headroom) == (-1.7e308, None)
+
+
 def test_evaluate_with_no_rule_broken_allows() -> None:
     outcome = evaluate(rule(), drawdown=0.1)
     assert (outcome.action, outcome.breaches) == (Action.ALLOW, ())
@@ -185,7 +191,7 @@ def test_evaluate_with_any_numbers_allows_only_what_is_certainly_fine(
     certainly_fine = -float("inf") < metrics.get("drawdown", float("nan")) <= LIMITS["drawdown"]
     assert (outcome.action is Action.ALLOW) == certainly_fine
     for breach in outcome.breaches:
-        assert (breach.value is None) == (breach.headroom is None)
+        assert breach.value is not None or breach.headroom is None
 
 
 @pytest.mark.parametrize(

@@ -923,7 +923,9 @@ class GetRiskPolicyResponse(_message.Message):
     @_builtins.property
     def calculators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
-    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Name and condition of each rule, its limits resolved: "ruin: max_drawdown > 0.4"."""
+
     def __init__(
         self,
         *,

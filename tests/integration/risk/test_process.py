@@ -1,0 +1,30 @@
+"""The process: ready, healthy, drained."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from risk_service.verify import main as verify
+from tradewind.api.risk.v1 import risk_pb2
+
+SERVICE = "tradewind.api.risk.v1.RiskService"
+
+
+def test_process_when_ready_is_healthy_and_drains_on_sigterm_with_everything_stored(
+    start_risk: Callable[..., Any], calm: risk_pb2.RiskInputs, database: str
+) -> None:
+    service = start_risk(database=database)
+    with grpc.insecure_channel(service.process.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for name in ("", SERVICE):
+            answer = health.Check(  # type: ignore[attr-defined]  # missing in grpcio's stubs
+                health_pb2.HealthCheckRequest(service=name), timeout=10
+            )
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    recorded = service.evaluate(calm).decision_id
+    assert service.stop() == 0
+    assert verify(["--database", database]) == 0
+    service = start_risk(database=database)
+    assert [item.decision_id for item in service.all_decisions()] == [recorded]
