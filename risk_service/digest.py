@@ -2,8 +2,8 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -21,31 +21,34 @@ def inputs_digest(inputs: RiskInputs, order: IntendedOrder | None) -> str:
     its kind, its length and its content: numbers as little-endian IEEE doubles, maps in the order
     of their keys, objects as their fields in the order of the class.
     """
-    return hashlib.sha256(b"".join((*_parts(inputs), *_parts(order)))).hexdigest()
+    parts: list[bytes] = []
+    _add(parts, inputs)
+    _add(parts, order)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def _add(parts: list[bytes], value: Any) -> None:
     if isinstance(value, np.ndarray):
-        yield b"a%d:" % value.size
-        yield value.astype("<f8", copy=False).tobytes()
+        parts.append(b"a%d:" % value.size)
+        parts.append(value.astype("<f8", copy=False).tobytes())
     elif isinstance(value, float | int):
-        yield struct.pack("<cd", b"d", value)
+        parts.append(struct.pack("<cd", b"d", value))
     elif value is None:
-        yield b"n"
+        parts.append(b"n")
     elif isinstance(value, str):
         text = value.encode()
-        yield b"s%d:" % len(text)
-        yield text
+        parts.append(b"s%d:" % len(text))
+        parts.append(text)
     elif isinstance(value, Mapping):
-        yield b"m%d:" % len(value)
+        parts.append(b"m%d:" % len(value))
         for key in sorted(value):
-            yield from _parts(key)
-            yield from _parts(value[key])
+            _add(parts, key)
+            _add(parts, value[key])
     elif isinstance(value, tuple):
-        yield b"t%d:" % len(value)
+        parts.append(b"t%d:" % len(value))
         for item in value:
-            yield from _parts(item)
+            _add(parts, item)
     else:
         assert is_dataclass(value)
-        for field in fields(value):
-            yield from _parts(getattr(value, field.name))
+        for name in value.__dataclass_fields__:
+            _add(parts, getattr(value, name))
