@@ -141,15 +141,16 @@ class RiskInputs:
             array = getattr(self, name)
             if array is not _EMPTY and not _is_series(array):
                 object.__setattr__(self, name, _as_series(name, array))
-        if self.timestamps.size:
-            self._check_pair("timestamps", "portfolio_values")
-        self._check_pair("trade_notionals", "trade_timestamps")
-        self._check_pair("order_flows", "price_changes")
+        if self.timestamps.size != self.portfolio_values.size and self.timestamps.size:
+            raise self._mismatch("timestamps", "portfolio_values")
+        if self.trade_notionals.size != self.trade_timestamps.size:
+            raise self._mismatch("trade_notionals", "trade_timestamps")
+        if self.order_flows.size != self.price_changes.size:
+            raise self._mismatch("order_flows", "price_changes")
 
-    def _check_pair(self, name: str, other: str) -> None:
+    def _mismatch(self, name: str, other: str) -> RiskInputError:
         given, expected = getattr(self, name).size, getattr(self, other).size
-        if given != expected:
-            raise _refuse(name, f"{given} given for {expected} {other}")
+        return _refuse(name, f"{given} given for {expected} {other}")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "RiskInputs":

@@ -191,11 +191,22 @@ class Snapshot(Protocol):
         """Present option holdings."""
 
 
-def describe_reason(code: int, at: int, other: int, snapshot: Snapshot) -> str:
-    """Puts why a metric is unavailable into words."""
+def describe_reason(code: float, at: float, other: float, snapshot: Snapshot) -> str:
+    """Puts why a metric is unavailable into words.
+
+    Args:
+        code: As in a result, as are at and other.
+        at: See the module.
+        other: See the module.
+        snapshot: The inputs, to name their symbols.
+    """
+    if at < 0.0 or code % FIELD_SPAN < POSITIONS:
+        return _describe_series(code, at, other)
+    return _describe_element(int(code), int(at), int(other), snapshot)
+
+
+def _describe_element(code: int, at: int, other: int, snapshot: Snapshot) -> str:
     kind, field = divmod(code, FIELD_SPAN)
-    if at < 0 or kind == TOO_FEW or field < POSITIONS:
-        return _describe_series(kind, field, at, other)
     if kind in (MISSING_FOR_POSITION, TOO_THIN_FOR_POSITION):
         position = f"positions[{at}] ({snapshot.positions[at].symbol})"
         return _TEMPLATES[kind].format(field=_PATHS[field][0], position=position)
@@ -211,13 +222,14 @@ def describe_violation(code: int, at: int, other: int, snapshot: Snapshot) -> Fi
 
 
 @lru_cache(maxsize=4096)
-def _describe_series(kind: int, field: int, at: int, other: int) -> str:
+def _describe_series(code: float, at: float, other: float) -> str:
+    kind, field = divmod(int(code), FIELD_SPAN)
     name = _PATHS[field][0]
     if kind == ABSENT:
         return f"{name}: {_ABSENT.get(field, 'not given')}"
     if kind == TOO_FEW:
-        return _TEMPLATES[kind].format(field=name, at=at, other=other)
-    return _TEMPLATES[kind].format(field=f"{name}[{at}]" if at >= 0 else name)
+        return _TEMPLATES[kind].format(field=name, at=int(at), other=int(other))
+    return _TEMPLATES[kind].format(field=f"{name}[{int(at)}]" if at >= 0.0 else name)
 
 
 def _element_path(field: int, at: int, other: int, snapshot: Snapshot) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.sums import squared_deviations, total
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.inputs import FloatArray
@@ -95,22 +96,13 @@ def calculate_kyle_lambda(
     if _is_constant(flows):
         refuse(out, first, 2, CONSTANT * FIELD_SPAN + ORDER_FLOWS, -1, 0)
         return
-    mean_flow = 0.0
-    mean_change = 0.0
-    for index in range(count):
-        mean_flow += flows[index]
-        mean_change += changes[index]
-    mean_flow /= count
-    mean_change /= count
-    flow_squares = 0.0
-    change_squares = 0.0
+    mean_flow = total(flows) / count
+    mean_change = total(changes) / count
+    flow_squares = squared_deviations(flows, mean_flow)
+    change_squares = squared_deviations(changes, mean_change)
     products = 0.0
     for index in range(count):
-        flow = flows[index] - mean_flow
-        change = changes[index] - mean_change
-        flow_squares += flow * flow
-        change_squares += change * change
-        products += flow * change
+        products += (flows[index] - mean_flow) * (changes[index] - mean_change)
     put(out, first, abs(products / flow_squares))
     if _is_constant(changes):
         refuse(out, first + 1, 1, CONSTANT * FIELD_SPAN + PRICE_CHANGES, -1, 0)

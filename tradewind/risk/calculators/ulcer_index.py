@@ -14,6 +14,7 @@ from pydantic import Field
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.sums import squared_deviations
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_values, put
 from tradewind.risk.inputs import FloatArray
@@ -48,7 +49,4 @@ def calculate_ulcer_index(
     if lacks_values(account, out, first, 1, 1):
         return
     window = drawdowns[-min(config.ulcer_index_window_bars, drawdowns.size) :]
-    squares = 0.0
-    for drawdown in window:
-        squares += drawdown * drawdown
-    put(out, first, sqrt(squares / window.size))
+    put(out, first, sqrt(squared_deviations(window, 0.0) / window.size))

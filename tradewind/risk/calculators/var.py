@@ -25,6 +25,7 @@ from tradewind.risk.calculators.order_statistics import (
     MIN_RETURNS,
     upper_quantile,
 )
+from tradewind.risk.calculators.sums import squared_deviations, total
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import CODE, lacks_returns, put
 from tradewind.risk.inputs import FloatArray
@@ -97,15 +98,12 @@ def calculate_var(
 def sample_moments(returns: FloatArray) -> tuple[float, float, float, float]:
     """Mean, standard deviation (n − 1), skewness and excess kurtosis (both over n, 0 if flat)."""
     count = returns.size
-    total = 0.0
-    for value in returns:
-        total += value
-    mean = total / count
-    second = third = fourth = 0.0
+    mean = total(returns) / count
+    second = squared_deviations(returns, mean)
+    third = fourth = 0.0
     for value in returns:
         centred = value - mean
         square = centred * centred
-        second += square
         third += square * centred
         fourth += square * square
     if second == 0.0:

@@ -18,6 +18,12 @@ from pydantic import Field
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.sums import (
+    decayed_squares,
+    squared_deviations,
+    squared_shortfalls,
+    total,
+)
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_returns, put
 from tradewind.risk.inputs import FloatArray
@@ -61,26 +67,14 @@ def calculate_volatility(
     if lacks_returns(account, out, first, 3, config.volatility_min_returns, window):
         return
     returns = series[-min(window, series.size) :]
+    count = returns.size
+    scale = sqrt(config.volatility_periods_per_year)
     decay = config.volatility_ewma_lambda
-    target = config.volatility_target_return
-
-    total = returns[0]
-    ewma_variance = returns[0] * returns[0]
-    shortfall = min(returns[0] - target, 0.0)
-    downside = shortfall * shortfall
-    for index in range(1, returns.size):
-        value = returns[index]
-        total += value
-        ewma_variance = decay * ewma_variance + (1.0 - decay) * (value * value)
-        shortfall = min(value - target, 0.0)
-        downside += shortfall * shortfall
-    mean = total / returns.size
-    squares = 0.0
-    for index in range(returns.size):
-        deviation = returns[index] - mean
-        squares += deviation * deviation
-
-    periods = config.volatility_periods_per_year
-    put(out, first, sqrt(squares / (returns.size - 1)) * sqrt(periods))
-    put(out, first + 1, sqrt(ewma_variance) * sqrt(periods))
-    put(out, first + 2, sqrt(downside / returns.size) * sqrt(periods))
+    variance = squared_deviations(returns, total(returns) / count) / (count - 1)
+    # The recursion started with r²[1] and unrolled: r²[1] weighs λ^(n−1), the others (1−λ) λ^age.
+    first_square = returns[0] * returns[0]
+    ewma_variance = (1.0 - decay) * decayed_squares(returns, decay) + decay**count * first_square
+    downside = squared_shortfalls(returns, config.volatility_target_return) / count
+    put(out, first, sqrt(variance) * scale)
+    put(out, first + 1, sqrt(ewma_variance) * scale)
+    put(out, first + 2, sqrt(downside) * scale)

@@ -34,15 +34,15 @@ def build_report(
     notes: dict[str, str] = {}
     unchecked: tuple[str, ...] = ()
     if remark_count:
-        codes = result[CODE].tolist()
+        codes, at, other = result[CODE:].tolist()
         for column in compress(range(len(codes)), codes):
-            metric, code = plan.metrics[column], int(codes[column])
-            if code < 0:
-                notes[metric] = NOTES[-code]
-                continue
-            at, other = int(result[AT, column]), int(result[OTHER, column])
-            del metric_values[metric]
-            unavailable[metric] = describe_reason(code, at, other, snapshot)
+            metric, code = plan.metrics[column], codes[column]
+            if code > 0.0:
+                del metric_values[metric]
+                reason = describe_reason(code, at[column], other[column], snapshot)
+                unavailable[metric] = reason
+            else:
+                notes[metric] = NOTES[-int(code)]
         unchecked = tuple([metric for metric in unavailable if metric in plan.limited])
     return RiskReport(
         metric_values=metric_values,
