@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +23,7 @@ _GATHER_S: Final = 0.05  # a commit costs about the same for one row as for many
 _CHECK_S: Final = 1.0
 _RETRY_S: Final = 0.5
 _WAIT_S: Final = 5.0
+_SILENT_S: Final = 5.0
 _MAX_ROWS_BEHIND: Final = 10_000
 
 
@@ -50,6 +52,7 @@ class Mover:
         self._waiting_count = 0
         self._closing = False
         self._problem: str | None = "the database has not been reached yet"
+        self._answered_at = time.monotonic()
         self._tried = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit-mover", daemon=True)
 
@@ -74,9 +77,13 @@ class Mover:
     @property
     def problem(self) -> str | None:
         """Why rows do not reach the database; None while they do."""
-        if self._problem is None and len(self._rows) > _MAX_ROWS_BEHIND:
+        if self._problem is not None:
+            return self._problem
+        if len(self._rows) > _MAX_ROWS_BEHIND:
             return f"the database is more than {_MAX_ROWS_BEHIND} decisions behind"
-        return self._problem
+        if time.monotonic() - self._answered_at > _SILENT_S:
+            return f"the database has not answered for {_SILENT_S:g} s"
+        return None
 
     def wait_until_stored(self, sequence: int) -> None:
         """Waits until the database has the row of that number.
@@ -142,6 +149,7 @@ class Mover:
             for _ in rows:
                 self._rows.popleft()
             self._head = head
+            self._answered_at = time.monotonic()
             if self._problem is not None and self._tried.is_set():
                 _LOG.warning("the database takes decisions again")
             self._problem = None

@@ -115,6 +115,19 @@ def test_evaluate_with_postgresql_stopped_refuses_and_recovers_by_itself(
     assert verify(["--database", url]) == 0
 
 
+def test_evaluate_with_postgresql_hanging_refuses_and_recovers_by_itself(
+    start_risk: Any, postgres: Any, calm: risk_pb2.RiskInputs
+) -> None:
+    url = postgres.create_database()
+    service = start_risk(database=url)
+    service.evaluate(calm)
+    with postgres.frozen():
+        eventually(lambda: refusal(service, calm) is not None)
+    eventually(lambda: refusal(service, calm) is None)
+    service.stop()
+    assert verify(["--database", url]) == 0
+
+
 def test_evaluate_with_the_database_file_removed_refuses(
     start_risk: Any, calm: risk_pb2.RiskInputs, tmp_path: Path
 ) -> None:
