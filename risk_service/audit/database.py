@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -130,7 +131,9 @@ def storage_errors() -> Iterator[None]:
 
 def _sqlite_engine(file: Path) -> Engine:
     # mode=rw: a database that is missing is an error, not an empty new one.
-    url = URL.create("sqlite", database=f"file:{file}", query={"mode": "rw", "uri": "true"})
+    url = URL.create(
+        "sqlite", database=f"file:{quote(str(file))}", query={"mode": "rw", "uri": "true"}
+    )
     engine = create_engine(url, connect_args={"timeout": _SQLITE_BUSY_S})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))

@@ -56,6 +56,7 @@ class Journal:
         self._changed = threading.Condition()
         self._waiting: list[Entry] = []
         self._flushing = False
+        self._closed = False
         self._head = GENESIS
         self._deliver: Callable[[Sequence[AuditRow]], None] = lambda _: None
         self._size = 0
@@ -90,9 +91,15 @@ class Journal:
         self._deliver = deliver
 
     def submit(self, payload: str) -> Entry:
-        """Takes a place in the order of the rows; `wait` makes the row durable."""
+        """Takes a place in the order of the rows; `wait` makes the row durable.
+
+        Raises:
+            StorageError: The journal is closed.
+        """
         entry = Entry(payload)
         with self._changed:
+            if self._closed:
+                raise self._closed_error()
             self._waiting.append(entry)
         return entry
 
@@ -151,7 +158,14 @@ class Journal:
             self._end_flush()
 
     def close(self) -> None:
-        """Closes the file; what is in it stays."""
+        """Closes the file; what is in it stays, and who still waits for a row gets an error."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._flushing)
+            self._closed = True
+            for entry in self._waiting:
+                entry.error = self._closed_error()
+            self._waiting.clear()
+            self._changed.notify_all()
         os.close(self._descriptor)
 
     def _flush(self, batch: Sequence[Entry]) -> None:
@@ -205,6 +219,9 @@ class Journal:
             raise StorageError(f"the journal {self._path} does not belong to this database")
         rows, self._size = _read_rows(data, len(self._header), self._path)
         return rows
+
+    def _closed_error(self) -> StorageError:
+        return StorageError(f"the journal {self._path} is closed")
 
     def _failure(self, what: str, problem: OSError) -> StorageError:
         return StorageError(f"the journal {self._path} cannot be {what}: {problem.strerror}")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
@@ -224,6 +225,15 @@ def test_trail_with_a_small_journal_empties_it_on_the_way_and_loses_nothing(
         assert (tmp_path / "journal").stat().st_size < 30_000
         assert len(rows) == 400
     assert verify(["--database", database]) == 0
+
+
+def test_trail_with_odd_characters_in_its_path_is_found_again(tmp_path: Path) -> None:
+    folder = tmp_path / "100% sure? #1"
+    url = f"sqlite:///{quote(str(folder))}/audit.sqlite"
+    with opened(url, tmp_path) as trail:
+        record(trail, range(1, 3))
+    assert (folder / "audit.sqlite").is_file()
+    assert verify(["--database", url]) == 0
 
 
 def test_trail_in_use_is_refused_to_a_second_service(database: str, tmp_path: Path) -> None:

@@ -149,6 +149,16 @@ def test_append_with_a_full_disk_fails_and_works_again_once_there_is_room(tmp_pa
     assert recover(tmp_path / "journal") == [first, second]
 
 
+def test_append_with_the_journal_closed_is_refused(tmp_path: Path) -> None:
+    journal = started(Journal(tmp_path / "journal", "db"))
+    waiting = journal.submit("{}")
+    journal.close()
+    with pytest.raises(StorageError, match="is closed"):
+        journal.wait(waiting)
+    with pytest.raises(StorageError, match="is closed"):
+        journal.submit("{}")
+
+
 def test_relieve_with_everything_stored_empties_the_file_and_goes_on(
     open_journal: Callable[..., Journal],
 ) -> None:
