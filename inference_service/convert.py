@@ -61,6 +61,7 @@ def policy_version_message(version: LoadedVersion, *, served: bool) -> inference
         action_space=_space_message(metadata.action_space),
         labels=[SERVED_LABEL] if served else [],
         runtime=version.policy.runtime,
+        runtime_reason=version.policy.runtime_reason,
         risk_policy_digest=metadata.risk.policy_digest if metadata.risk else "",
         feature_spec_digest=metadata.features.digest if metadata.features else "",
         loaded_at=version.loaded_at,

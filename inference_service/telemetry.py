@@ -107,12 +107,21 @@ class Telemetry(Collector):
             "1 for the version that answers when a call names none",
             labels=(*_LABELS, "sha256"),
         )
+        runtime = GaugeMetricFamily(
+            "tradewind_inference_runtime",
+            "1 for what executes a loaded version; reason: why not the compiled runtime",
+            labels=(*_LABELS, "runtime", "reason"),
+        )
         quarantined = GaugeMetricFamily(
             "tradewind_inference_quarantined_versions",
             "Versions in the store that are refused now",
         )
         snapshot = self._served.snapshot
         for version in snapshot.versions():
+            policy = version.policy
+            runtime.add_metric(
+                (version.name, version.version, policy.runtime, policy.runtime_reason), 1
+            )
             for call, histogram in (
                 ("single", version.latencies),
                 ("batch", version.batch_latencies),
@@ -125,7 +134,7 @@ class Telemetry(Collector):
         for version in snapshot.served.values():
             served.add_metric((version.name, version.version, version.sha256), 1)
         quarantined.add_metric((), len(snapshot.quarantined))
-        return predictions, compute, violations, served, quarantined
+        return predictions, compute, violations, served, runtime, quarantined
 
 
 def _buckets(latencies: LatencySnapshot) -> list[tuple[str, float]]:

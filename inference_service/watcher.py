@@ -129,6 +129,14 @@ class StoreWatcher:
             elapsed = time.perf_counter() - started
             self._telemetry.loaded(policy, elapsed)
             _LOG.info("serving %s/%s, loaded in %.0f ms", policy, version, elapsed * 1e3)
+            if loaded.policy.runtime_reason:
+                _LOG.warning(
+                    "%s/%s is executed by %s, which is slower: %s",
+                    policy,
+                    version,
+                    loaded.policy.runtime,
+                    loaded.policy.runtime_reason,
+                )
             return True
         self._registry.quarantine(
             QuarantinedVersion(policy, version, reason, detail, time.time(), fingerprint)

@@ -10,7 +10,7 @@ import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "compiled_under_lock"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,7 +23,20 @@ def compiled(function: Function) -> Function:
     lock is released while the kernel runs. The cache lies beside the source file, or in
     NUMBA_CACHE_DIR where that folder cannot be written.
     """
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", fastmath=False)(function)
+    return _compile(function, release_lock=True)
+
+
+def compiled_under_lock(function: Function) -> Function:
+    """Compiles as `compiled` does, but the kernel holds the interpreter lock while it runs.
+
+    For a kernel of microseconds in a process of busy threads: getting the lock back would take
+    longer than the kernel itself.
+    """
+    return _compile(function, release_lock=False)
+
+
+def _compile(function: Function, *, release_lock: bool) -> Function:
+    dispatcher: Any = numba.njit(nogil=release_lock, error_model="numpy", fastmath=False)(function)
     dispatcher._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
     return cast("Function", dispatcher)
 

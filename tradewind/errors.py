@@ -19,6 +19,7 @@ TradewindError
  │   ├─ BundleIntegrityError     a digest, a file name or a size that does not match
  │   ├─ BundleRuntimeError       the network does not load or run
  │   └─ BundleGoldenError        the network runs but does not give the recorded answers
+ ├─ LoweringError                a network that the compiled runtime cannot execute
  ├─ TrainingError                a training that cannot start or go on
  │   ├─ ExportError              a model that cannot become a bundle
  │   └─ StoppedByRiskError       risk_score stayed over the early-stop threshold
@@ -42,6 +43,7 @@ __all__ = [
     "FieldViolation",
     "InvalidInputError",
     "JobNotFoundError",
+    "LoweringError",
     "MarketDataError",
     "NotFoundError",
     "ObservationError",
@@ -231,6 +233,12 @@ class BundleGoldenError(BundleError):
     """The network runs but does not give the recorded answers."""
 
     reason = "BUNDLE_GOLDEN"
+
+
+class LoweringError(TradewindError):
+    """A network that the compiled runtime cannot execute; TorchScript can."""
+
+    reason = "NETWORK_NOT_LOWERED"
 
 
 class TrainingError(TradewindError):

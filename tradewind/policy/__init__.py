@@ -4,7 +4,7 @@ from tradewind.policy.golden import GOLDEN_TOLERANCE, check_golden
 from tradewind.policy.latency import LatencyHistogram, LatencySnapshot
 from tradewind.policy.measure import measure_latency
 from tradewind.policy.network import TorchScriptNetwork, use_one_torch_thread
-from tradewind.policy.protocol import Action, PredictionInfo, RLPolicy
+from tradewind.policy.protocol import Action, Network, PredictionInfo, RLPolicy
 from tradewind.policy.torchscript import TorchScriptPolicy
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Action",
     "LatencyHistogram",
     "LatencySnapshot",
+    "Network",
     "PredictionInfo",
     "RLPolicy",
     "TorchScriptNetwork",

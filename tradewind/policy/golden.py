@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tradewind.bundle import BundleFault, BundleMetadata, GoldenSet
 from tradewind.errors import BundleGoldenError, BundleRuntimeError
-from tradewind.policy.network import TorchScriptNetwork
+from tradewind.policy.protocol import Network
 
 __all__ = ["GOLDEN_TOLERANCE", "check_golden"]
 
@@ -15,11 +15,23 @@ GOLDEN_TOLERANCE: Final = 1e-5
 """Largest difference of a continuous answer, relative to the recorded one where that exceeds 1."""
 
 
-def check_golden(network: TorchScriptNetwork, metadata: BundleMetadata, golden: GoldenSet) -> None:
+def check_golden(
+    network: Network,
+    metadata: BundleMetadata,
+    golden: GoldenSet,
+    *,
+    kind: str = "golden observation",
+) -> None:
     """Compares the answers to the golden observations, all at once and one by one.
 
     Discrete actions must be equal; continuous ones and the distribution's parameters may differ by
     GOLDEN_TOLERANCE.
+
+    Args:
+        network: The network.
+        metadata: Of its bundle.
+        golden: Observations and the answers they must give.
+        kind: What an observation is called in an error.
 
     Raises:
         BundleRuntimeError: The network fails, or its output has the wrong type or shape.
@@ -32,11 +44,11 @@ def check_golden(network: TorchScriptNetwork, metadata: BundleMetadata, golden: 
     ):
         together, _ = method(golden.observations)
         _check_form(name, together, expected.dtype, shape(len(rows)))
-        _compare(name, together, expected)
+        _compare(name, together, expected, kind)
         for index, row in enumerate(rows):
             alone, _ = method(row)
             _check_form(name, alone, expected.dtype, shape(1))
-            _compare(name, alone, expected[index : index + 1], first=index)
+            _compare(name, alone, expected[index : index + 1], kind, first=index)
 
 
 def _check_form(
@@ -49,7 +61,9 @@ def _check_form(
         )
 
 
-def _compare(name: str, found: NDArray[Any], expected: NDArray[Any], first: int = 0) -> None:
+def _compare(
+    name: str, found: NDArray[Any], expected: NDArray[Any], kind: str, first: int = 0
+) -> None:
     if expected.dtype == np.int64:
         same = found == expected
     else:
@@ -59,7 +73,7 @@ def _compare(name: str, found: NDArray[Any], expected: NDArray[Any], first: int 
         return
     row = int(np.argwhere(~same)[0][0])
     raise BundleGoldenError(
-        f"golden observation {first + row} gives {name} {found[row].tolist()} "
+        f"{kind} {first + row} gives {name} {found[row].tolist()} "
         f"instead of {expected[row].tolist()}",
         reason=BundleFault.GOLDEN_MISMATCH,
         metadata={"observation": str(first + row), "what": name},

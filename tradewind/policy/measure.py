@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from tradewind.bundle import SloRecord
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.policy.latency import LatencyHistogram
-from tradewind.policy.network import TorchScriptNetwork
+from tradewind.policy.protocol import Network
 
 __all__ = ["measure_latency"]
 
 
 def measure_latency(
-    network: TorchScriptNetwork, observations: NDArray[np.float32], *, trials: int = 2000
+    network: Network, observations: NDArray[np.float32], *, trials: int = 2000
 ) -> SloRecord:
     """Times one model compute per trial, in this process and thread, with nothing beside it.
 

@@ -61,6 +61,10 @@ class TorchScriptNetwork:
                 reason=BundleFault.MODEL_UNLOADABLE,
             ) from None
 
+    def graphs(self) -> tuple[torch.Graph, torch.Graph]:
+        """What `act` and `distribution` execute, with the weights as constants."""
+        return self._forward.graph, self._distribution.graph
+
     def act(self, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
         """The actions in the mode of the distribution.
 

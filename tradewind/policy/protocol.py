@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tradewind.bundle import BundleMetadata
 
-__all__ = ["Action", "PredictionInfo", "RLPolicy"]
+__all__ = ["Action", "Network", "PredictionInfo", "RLPolicy"]
 
 Action = int | NDArray[np.float32]
 """An integer, or float32 numbers of the action space's shape."""
@@ -29,6 +29,48 @@ class PredictionInfo(TypedDict):
     bundle_sha256: str
     seed: NotRequired[int]
     distribution: NotRequired[NDArray[np.float32]]
+
+
+class Network(Protocol):
+    """What executes the network of a bundle; calls from several threads are fine."""
+
+    @property
+    def runtime(self) -> str:
+        """Its name in reports."""
+        ...
+
+    def act(self, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
+        """The actions in the mode of the distribution.
+
+        Args:
+            observations: [N, *shape], writable, finite.
+
+        Returns:
+            int64 [N] or float32 [N, *action shape], and the nanoseconds of the network alone.
+
+        Raises:
+            BundleRuntimeError: The network failed.
+        """
+        ...
+
+    def distribution(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+        """The parameters of the distribution, and the nanoseconds of the network alone.
+
+        Args:
+            observations: [N, *shape], writable, finite.
+
+        Raises:
+            BundleRuntimeError: The network failed.
+        """
+        ...
+
+    def warm_up(self, observations: NDArray[np.float32]) -> None:
+        """Runs both methods until the first, slow calls are over.
+
+        Args:
+            observations: [N, *shape].
+        """
+        ...
 
 
 class RLPolicy(Protocol):

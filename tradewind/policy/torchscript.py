@@ -19,38 +19,40 @@ from tradewind.errors import BundleError, BundleRuntimeError
 from tradewind.policy.golden import check_golden
 from tradewind.policy.network import TorchScriptNetwork
 from tradewind.policy.observation import ObservationReader
-from tradewind.policy.protocol import Action, PredictionInfo
+from tradewind.policy.protocol import Action, Network, PredictionInfo
+from tradewind.policy.runtime import choose_network
 from tradewind.policy.sampling import ActionSampler, fresh_seed
 
 __all__ = ["TorchScriptPolicy"]
 
 
 class TorchScriptPolicy:
-    """The policy of a bundle, executed by TorchScript; an RLPolicy.
+    """The policy of a TorchScript bundle; an RLPolicy.
 
     Args:
         bundle: A verified bundle.
-
-    Raises:
-        BundleRuntimeError: policy.pt is not a scripted network.
+        network: Executes the bundle's network.
+        runtime_reason: Why that is not the compiled runtime; empty when it is.
 
     Attributes:
         metadata_json: metadata.json as published.
         golden: Recorded observations and answers.
+        runtime_reason: As given.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, network: Network, runtime_reason: str) -> None:
         self.metadata_json = bundle.metadata_json
         self.golden: GoldenSet = bundle.golden
+        self.runtime_reason = runtime_reason
         self._metadata = bundle.metadata
-        self._network = TorchScriptNetwork(bundle.policy_pt)
+        self._network = network
         self._reader = ObservationReader(bundle.metadata.obs_space)
         self._sampler = ActionSampler(bundle.metadata)
         self._discrete = isinstance(bundle.metadata.action_space, DiscreteSpace)
 
     @classmethod
     def load_bundle(cls, path: Path | str, limits: BundleLimits | None = None) -> Self:
-        """Verifies, loads and warms up a bundle and checks its golden answers.
+        """Verifies, loads and warms up a bundle, checks its golden answers, chooses its runtime.
 
         Args:
             path: `<store>/<policy>/<version>`.
@@ -63,16 +65,17 @@ class TorchScriptPolicy:
         """
         bundle = read_bundle(path, limits)
         try:
-            policy = cls(bundle)
-            policy.warm_up()
-            check_golden(policy._network, bundle.metadata, bundle.golden)
+            torchscript = TorchScriptNetwork(bundle.policy_pt)
+            torchscript.warm_up(bundle.golden.observations)
+            check_golden(torchscript, bundle.metadata, bundle.golden)
         except BundleError as problem:
             raise type(problem)(
                 f"bundle {bundle.metadata.name}/{bundle.metadata.version} is refused: {problem}",
                 reason=problem.reason,
                 metadata=problem.metadata,
             ) from None
-        return policy
+        network, runtime_reason = choose_network(torchscript, bundle.metadata, bundle.golden)
+        return cls(bundle, network, runtime_reason)
 
     @property
     def metadata(self) -> BundleMetadata:

@@ -95,7 +95,8 @@ def test_version_message_tells_spaces_and_digests(
         kind=inference_pb2.SPACE_KIND_DISCRETE, choice_count=3
     )
     assert (message.risk_policy_digest, message.feature_spec_digest) == ("a" * 64, "f" * 64)
-    assert (list(message.labels), message.runtime) == (["served"], "torchscript")
+    assert (list(message.labels), message.runtime) == (["served"], "compiled")
+    assert message.runtime_reason == ""
 
     continuous = load(store.path("tiny-sac", publish("tiny-sac")))
     message = policy_version_message(continuous, served=False)

@@ -44,6 +44,8 @@ def test_scrape_shows_what_the_histograms_counted(
     assert sample("model_compute_seconds_sum") == pytest.approx(270e-6)
     served = {"policy": "tiny-dqn", "version": version.version, "sha256": version.sha256}
     assert metrics.get_sample_value(PREFIX + "served_version", served) == 1.0
+    runtime = {"policy": "tiny-dqn", "version": version.version, "runtime": "compiled"}
+    assert metrics.get_sample_value(PREFIX + "runtime", {**runtime, "reason": ""}) == 1.0
     assert generate_latest(metrics)
 
 

@@ -228,7 +228,7 @@ def test_bundle_with_another_golden_number_is_refused_beyond_the_tolerance(
     draft = replace(gaussian_draft, golden=replace(golden, actions=golden.actions + difference))
     path = publish(draft)
     if not refused:
-        assert TorchScriptPolicy.load_bundle(path).runtime == "torchscript"
+        TorchScriptPolicy.load_bundle(path)
         return
     with pytest.raises(BundleError, match="golden observation 0 gives action"):
         TorchScriptPolicy.load_bundle(path)
