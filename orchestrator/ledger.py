@@ -71,7 +71,6 @@ class Ledger:
 
         Average daily volume is that of the last seven days, absent until the bars go back so far.
         """
-        quantity = account.quantity
         now = float(self._close_seconds.view()[-1])
         volume = self._average_daily_volume()
         return RiskInputs(
@@ -81,7 +80,7 @@ class Ledger:
             trade_timestamps=self._trade_seconds.view(),
             trade_notionals=self._trade_notionals.view(),
             capital_base=self._capital_base,
-            positions=(Position(self._symbol, quantity, account.mark_price),) if quantity else (),
+            positions=(Position(self._symbol, account.quantity, account.mark_price),),
             feed_timestamps={self._symbol: now},
             now=now,
             average_daily_volumes={self._symbol: volume} if volume else {},

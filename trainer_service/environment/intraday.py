@@ -188,14 +188,14 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         Nothing is copied: the arrays are views for reading, and stay as they are while this episode
         and later ones go on. The day is that of UTC, and the value at midnight is the first of the
         new one. Average daily volume is that of the last seven days, absent until the bars go back
-        so far. The first trade has notional 0: it says that there was none before. There are no
-        order flows, and so no price changes to relate them to.
+        so far. The first trade has notional 0: it says that there was none before; a position of
+        quantity 0 says that the account is flat. There are no order flows, and so no price changes
+        to relate them to.
         """
         step = self._index - self._start
         now = float(self._close_seconds[self._index])
         day_start = max(int(self._day_start[self._index]) - self._start, 0)
         average_daily_volume = float(self._average_daily_volume[self._index])
-        quantity = self.account.quantity
         return RiskInputs(
             portfolio_values=self._values[: step + 1],
             timestamps=self._close_seconds[self._start : self._index + 1],
@@ -203,9 +203,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
             trade_timestamps=self._trade_seconds[: self._trade_count],
             trade_notionals=self._trade_notionals[: self._trade_count],
             capital_base=self.config.initial_cash,
-            positions=(Position(self.symbol, quantity, self.account.mark_price),)
-            if quantity
-            else (),
+            positions=(Position(self.symbol, self.account.quantity, self.account.mark_price),),
             feed_timestamps={self.symbol: now},
             now=now,
             average_daily_volumes={self.symbol: average_daily_volume}

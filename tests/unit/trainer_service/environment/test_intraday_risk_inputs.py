@@ -19,7 +19,7 @@ def test_risk_inputs_at_the_start_are_one_value_and_no_trade(make_env: MakeEnv) 
     assert inputs.timestamps.tolist() == [env.bars.bar(500).timestamp_ns / 1e9 + 1800]
     assert inputs.start_of_day_value == 100_000.0
     assert inputs.capital_base == 100_000.0
-    assert inputs.positions == ()
+    assert inputs.positions == (Position("BTC", 0.0, env.bars.bar(500).close),)
     assert inputs.trade_timestamps.tolist() == [env.bars.bar(500).timestamp_ns / 1e9]
     assert inputs.trade_notionals.tolist() == [0.0]
 
