@@ -59,7 +59,7 @@ def report_of(agent_of: Callable[..., RiskAgentV2]) -> Callable[..., RiskReport]
 
 
 def book_around(mid: float, size: float = 50.0, levels: int = 10) -> OrderBook:
-    steps: FloatArray = mid * 1e-4 * np.arange(1, levels + 1)
+    steps = mid * np.linspace(1e-4, levels * 1e-4, levels)
     sizes = np.full(levels, size)
     return OrderBook(mid - steps, sizes, mid + steps, sizes)
 
@@ -69,7 +69,7 @@ def full_inputs(real_values: Callable[[int], FloatArray]) -> RiskInputs:
     """An account about which everything is known: every metric is available."""
     rng = np.random.default_rng(7)
     values = real_values(1_200)
-    timestamps: FloatArray = 1_512_000_000.0 + 1_800.0 * np.arange(values.size)
+    timestamps = 1_512_000_000.0 + np.arange(values.size, dtype=np.float64) * 1_800.0
     prices = {symbol: float(closes(symbol)[4_800]) for symbol in SYMBOLS}
     return RiskInputs(
         portfolio_values=values,
