@@ -1,6 +1,7 @@
 """The process: ready, healthy, drained."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,9 +14,9 @@ SERVICE = "tradewind.api.risk.v1.RiskService"
 
 
 def test_process_when_ready_is_healthy_and_drains_on_sigterm_with_everything_stored(
-    start_risk: Callable[..., Any], calm: risk_pb2.RiskInputs, database: str
+    start_risk: Callable[..., Any], calm: risk_pb2.RiskInputs, tmp_path: Path
 ) -> None:
-    service = start_risk(database=database)
+    service = start_risk()
     with grpc.insecure_channel(service.process.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         for name in ("", SERVICE):
@@ -25,6 +26,6 @@ def test_process_when_ready_is_healthy_and_drains_on_sigterm_with_everything_sto
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
     recorded = service.evaluate(calm).decision_id
     assert service.stop() == 0
-    assert verify(["--database", database]) == 0
-    service = start_risk(database=database)
+    assert verify(["--database", f"sqlite:///{tmp_path}/audit.sqlite"]) == 0
+    service = start_risk()
     assert [item.decision_id for item in service.all_decisions()] == [recorded]
