@@ -83,7 +83,7 @@ class PreTradeCheck:
     Attributes:
         symbol: The order's symbol.
         position_after: Signed quantity held after the order; None when what is held before is not
-            finite.
+            known.
         reduces_only: The order brings the position towards zero and not beyond.
         values: The metrics of PRE_TRADE_METRICS that could be calculated.
         unavailable: By metric, and for `allowed_quantity`: why there is no value.
@@ -179,37 +179,30 @@ class _Account:
 
     @classmethod
     def of(cls, order: IntendedOrder, inputs: RiskInputs) -> "_Account":
-        missing: dict[str, str] = {}
-        held = sum(item.quantity for item in inputs.positions if item.symbol == order.symbol)
+        symbol, capital = order.symbol, inputs.capital_base
+        volume = inputs.average_daily_volumes.get(symbol)
+        book = inputs.order_books.get(symbol)
+        held = sum(item.quantity for item in inputs.positions if item.symbol == symbol)
         others = sum(
-            abs(item.quantity * item.price)
-            for item in inputs.positions
-            if item.symbol != order.symbol
+            abs(item.quantity * item.price) for item in inputs.positions if item.symbol != symbol
         )
-        capital = inputs.capital_base
+        problems = {
+            GROSS_LEVERAGE: _number_problem("capital_base", capital),
+            ADV_PARTICIPATION: _number_problem(f"average_daily_volumes[{symbol!r}]", volume),
+            BOOK_IMPACT: _book_problem(f"order_books[{symbol!r}]", book),
+        }
         if not math.isfinite(others):
-            missing[GROSS_LEVERAGE] = "the notional of the other positions is not finite"
-        elif capital is None:
-            missing[GROSS_LEVERAGE] = "capital_base: not given"
-        elif not math.isfinite(capital) or capital <= 0.0:
-            missing[GROSS_LEVERAGE] = f"capital_base must be finite and positive, not {capital}"
-        volume = inputs.average_daily_volumes.get(order.symbol)
-        if volume is None:
-            missing[ADV_PARTICIPATION] = f"average_daily_volumes has no {order.symbol}"
-        elif not math.isfinite(volume) or volume <= 0.0:
-            missing[ADV_PARTICIPATION] = (
-                f"average_daily_volumes of {order.symbol} must be finite and positive, not {volume}"
-            )
-        if not math.isfinite(held):
-            reason = f"the position in {order.symbol} is not finite"
-            missing |= dict.fromkeys(POSITION_METRICS, reason)
-        book = inputs.order_books.get(order.symbol)
+            problems[GROSS_LEVERAGE] = "the notional of the other positions is not finite"
+        if not inputs.positions:
+            held = math.nan
+            reason = "positions: none given; a position of quantity 0 says that there is none"
+            problems |= dict.fromkeys(POSITION_METRICS, reason)
+        elif not math.isfinite(held):
+            reason = f"the position in {symbol} is not finite"
+            problems |= dict.fromkeys(POSITION_METRICS, reason)
+        missing = {metric: problem for metric, problem in problems.items() if problem}
         side = None
-        if book is None:
-            missing[BOOK_IMPACT] = f"order_books has no {order.symbol}"
-        elif problem := _book_problem(book):
-            missing[BOOK_IMPACT] = f"the book of {order.symbol} {problem}"
-        else:
+        if book is not None and BOOK_IMPACT not in missing:
             side = _Side.of(book, order.quantity > 0.0)
         return cls(
             direction=math.copysign(1.0, order.quantity),
@@ -337,19 +330,29 @@ class _Side:
         return self.depth, BOOK_DEPTH
 
 
-def _book_problem(book: OrderBook) -> str:
+def _number_problem(name: str, value: float | None) -> str:
+    if value is None:
+        return f"{name}: not given"
+    if not 0.0 < value < math.inf:
+        return f"{name} must be finite and positive, not {value}"
+    return ""
+
+
+def _book_problem(name: str, book: OrderBook | None) -> str:
+    if book is None:
+        return f"{name}: not given"
     sides = (
         ("bids", book.bid_prices.tolist(), book.bid_sizes.tolist(), -1.0),
         ("asks", book.ask_prices.tolist(), book.ask_sizes.tolist(), 1.0),
     )
-    for name, prices, sizes, direction in sides:
-        if not prices or len(prices) != len(sizes):
-            return f"has no {name}" if not prices else f"has {name} without a size"
+    for side, prices, sizes, direction in sides:
+        if not prices:
+            return f"{name} has no {side}"
         for index, (price, size) in enumerate(zip(prices, sizes, strict=True)):
             if not (0.0 < price < math.inf and 0.0 < size < math.inf):
-                return f"has a price or size that is not finite and positive in {name}[{index}]"
+                return f"{name}.{side}[{index}]: price and size must be finite and positive"
             if index and (price - prices[index - 1]) * direction < 0.0:
-                return f"is not sorted from the best price on at {name}[{index}]"
+                return f"{name}.{side}[{index}] is better than the level before it"
     if book.bid_prices[0] >= book.ask_prices[0]:
-        return "is crossed"
+        return f"{name} is crossed"
     return ""

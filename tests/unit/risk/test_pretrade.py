@@ -92,9 +92,9 @@ def test_check_with_a_book_thinner_than_the_order_says_so() -> None:
         ({"capital_base": 0.0}, "gross_leverage", "positive"),
         ({"capital_base": -5.0}, "gross_leverage", "positive"),
         ({"capital_base": math.nan}, "gross_leverage", "finite"),
-        ({"average_daily_volumes": {}}, "adv_participation", "no BTC"),
+        ({"average_daily_volumes": {}}, "adv_participation", "not given"),
         ({"average_daily_volumes": {"BTC": 0.0}}, "adv_participation", "positive"),
-        ({"order_books": {}}, "book_impact", "no BTC"),
+        ({"order_books": {}}, "book_impact", "not given"),
         ({"order_books": {"BTC": book([], [(1.0, 1.0)])}}, "book_impact", "no bids"),
         ({"order_books": {"BTC": book([(9.0, 1.0)], [])}}, "book_impact", "no asks"),
         ({"order_books": {"BTC": book([(9.0, 1.0)], [(8.0, 1.0)])}}, "book_impact", "crossed"),
@@ -107,7 +107,7 @@ def test_check_with_a_book_thinner_than_the_order_says_so() -> None:
         (
             {"order_books": {"BTC": book([(9.0, 1.0)], [(11.0, 1.0), (10.0, 1.0)])}},
             "book_impact",
-            "not sorted",
+            "better than the level before",
         ),
     ],
 )
@@ -120,6 +120,15 @@ def test_check_with_unusable_data_makes_the_metric_and_the_allowance_unavailable
     assert reason in check.unavailable[f"pre_trade.{metric}"]
     assert check.allowed_quantity is None
     assert metric in check.unavailable["allowed_quantity"]
+
+
+def test_check_with_no_positions_does_not_take_the_account_for_flat() -> None:
+    check = check_order(IntendedOrder("BTC", 1.0, 100.0), account(positions=()), PreTradeLimits())
+    assert check.position_after is None
+    assert not check.reduces_only
+    assert check.unavailable.keys() >= POSITION_METRICS
+    flat = account(positions=(Position("BTC", 0.0, 100.0),))
+    assert check_order(IntendedOrder("BTC", 1.0, 100.0), flat, PreTradeLimits()).position_after == 1
 
 
 def test_check_with_a_held_quantity_that_is_not_finite_makes_position_metrics_unavailable() -> None:
