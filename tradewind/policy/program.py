@@ -24,7 +24,7 @@ LOAD: Final = 0  # constants; operand: their place in `parameters`
 COPY: Final = 1
 NORMALIZE: Final = 2  # operand: place in `moments` of [mean, scale, lowest, highest]
 LINEAR: Final = 3  # operand: place in `parameters` of the bias, then the weights [inputs, outputs]
-RELU: Final = 4
+RELU: Final = 4  # the first activation; LEAKY_RELU is the last
 TANH: Final = 5
 SIGMOID: Final = 6
 SILU: Final = 7
@@ -37,7 +37,9 @@ DIVIDE: Final = 13
 MINIMUM: Final = 14
 MAXIMUM: Final = 15
 MEAN: Final = 16  # over the middle of [outer, count, inner]; operand: inner
-ARGMAX: Final = 17  # index of the first largest value; a NaN is larger than all others
+# Index of the first largest value; a NaN is larger than all others. float32 holds every index of an
+# action space exactly.
+ARGMAX: Final = 17
 
 INSTRUCTION_SIZE: Final = 7
 _HEADER_SIZE: Final = 4
