@@ -108,7 +108,7 @@ def test_greeks_with_opposite_options_are_flat() -> None:
     ],
 )
 def test_greeks_with_an_unusable_option_name_its_field(
-    report_of: Callable[..., RiskReport], change: dict[str, float], reason: str
+    report_of: Callable[..., RiskReport], change: dict[str, Any], reason: str
 ) -> None:
     report = report_of(options=[replace(CALL, **change)])
     assert {report.unavailable[f"net_{greek}"] for greek in GREEKS} == {reason}
