@@ -95,6 +95,10 @@ class OptionPosition:
     risk_free_rate: float = 0.0
     dividend_yield: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("call", "put"):
+            raise _refuse("options.kind", f"must be 'call' or 'put', not {self.kind!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class RiskInputs:

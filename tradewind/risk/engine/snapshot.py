@@ -148,8 +148,11 @@ def check_symbols(snapshot: Snapshot) -> None:
 
 
 def _not_a_number(snapshot: Snapshot) -> RiskInputError:
-    scalars = ("start_of_day_value", "capital_base", "now")
-    named: list[tuple[str, object]] = [(name, getattr(snapshot, name)) for name in scalars]
+    named: list[tuple[str, object]] = [
+        (name, getattr(snapshot, name))
+        for name in ("start_of_day_value", "capital_base", "now")
+        if getattr(snapshot, name) is not None
+    ]
     for name in ("positions", "options"):
         named += (
             (f"{name}[{index}].{field.name}", getattr(item, field.name))
@@ -162,6 +165,6 @@ def _not_a_number(snapshot: Snapshot) -> RiskInputError:
     violations = [
         FieldViolation(name, f"must be a number, not {value!r}")
         for name, value in named
-        if value is not None and not isinstance(value, Real)
+        if not isinstance(value, Real)
     ]
     return RiskInputError("risk inputs are refused", violations)

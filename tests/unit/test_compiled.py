@@ -1,0 +1,60 @@
+"""Kernels are compiled anew when, and only when, something they are built from changed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CALLER = """\
+from callee import inner
+from tradewind.compiled import compiled
+
+@compiled
+def outer(x):
+    return inner(x) + 1.0
+"""
+CALLEE = """\
+from tradewind.compiled import compiled
+
+FACTOR = 2.0
+
+@compiled
+def inner(x):
+    return x * FACTOR
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "caller.py").write_text(CALLER)
+    (tmp_path / "callee.py").write_text(CALLEE)
+    return tmp_path
+
+
+def run(folder: Path) -> tuple[float, int]:
+    """The kernel's answer in a new process, and how often it came from the cache."""
+    script = "from caller import outer; print(outer(3.0), sum(outer.stats.cache_hits.values()))"
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    value, hits = found.stdout.split()
+    return float(value), int(hits)
+
+
+def test_kernel_with_nothing_changed_comes_from_the_cache(folder: Path) -> None:
+    assert run(folder) == (7.0, 0)
+    assert run(folder) == (7.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [("FACTOR = 2.0", "FACTOR = 5.0", 16.0), ("x * FACTOR", "x - FACTOR", 2.0)],
+)
+def test_kernel_with_a_change_in_another_file_is_compiled_anew(
+    folder: Path, old: str, new: str, value: float
+) -> None:
+    run(folder)
+    (folder / "callee.py").write_text(CALLEE.replace(old, new))
+    assert run(folder) == (value, 0)
+    assert run(folder) == (value, 1)
