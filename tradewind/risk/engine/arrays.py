@@ -4,7 +4,7 @@ from math import inf
 
 import numpy as np
 
-from tradewind.compiled import compiled
+from tradewind.compiled import compiled, compiled_under_lock
 from tradewind.risk.calculators.depth_shock import find_book_violation
 from tradewind.risk.engine.account import (
     ACCOUNT,
@@ -31,7 +31,7 @@ __all__ = ["CONTRADICTION", "calculate_arrays"]
 CONTRADICTION = -1
 
 
-@compiled
+@compiled_under_lock
 def calculate_arrays(
     config: Record,
     limits: FloatArray,

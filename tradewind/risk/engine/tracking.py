@@ -3,7 +3,7 @@
 from math import isfinite, nan
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.compiled import compiled, compiled_under_lock
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict, find_violation
@@ -36,7 +36,7 @@ NEEDS_ROOM: Final = -2
 """Nothing was changed: the trades need more room first."""
 
 
-@compiled
+@compiled_under_lock
 def update_row(
     config: Record,
     limits: FloatArray,
