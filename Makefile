@@ -14,6 +14,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/python tools/compile_kernels.py
 	touch $@
 
 demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to end

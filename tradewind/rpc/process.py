@@ -42,7 +42,7 @@ class ServiceProcess:
         *,
         log: Path,
         environment: Mapping[str, str] | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float = 120.0,
     ) -> None:
         self._module = module
         self._log = log
