@@ -1,0 +1,399 @@
+"""Latency of the risk library: calculate_only, a tracker's update and a batch of environments.
+
+    python tests/bench/bench_risk.py [--quick]
+
+Beside them, in the same run and on the same real bars: the same 36 metrics by plain NumPy (checked
+to be equal), and the metrics that empyrical-reloaded and quantstats have, with our calculators of
+the same metrics alone. Rounds of each take turns. Every calculator is enabled; the account has 5
+positions with a book of 2 × 20 levels each, 20 trades, 5 feeds, 4 options, 2 stress scenarios and
+5,000 order latencies.
+"""
+
+import argparse
+import importlib
+import itertools
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import erfc, exp, log, pi, sqrt
+from typing import Any
+
+import empyrical
+import numba
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradewind.market import load_sample
+from tradewind.risk import (
+    FloatArray,
+    OptionPosition,
+    OrderBook,
+    Position,
+    RiskAgentV2,
+    RiskInputs,
+    RiskPolicy,
+)
+
+SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
+FIRST_BAR = 3_600
+ENVIRONMENTS = 64
+ROUNDS = 10
+PERIODS_PER_YEAR = 17_520.0
+LIMITS = {"max_drawdown": 0.25, "var_95": 0.02, "volatility": 1.2, "gross_leverage": 2.0}
+
+
+@dataclass
+class Row:
+    """One thing measured; each call counts as `calls` of what is reported."""
+
+    name: str
+    call: Callable[[], object]
+    beside: str = ""
+    calls: int = 1
+    slowness: int = 1
+    latencies: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def measure(self, count: int) -> None:
+        """Takes a round of latencies, in nanoseconds."""
+        clock, call = time.perf_counter_ns, self.call
+        latencies = np.empty(max(count // self.slowness, 10))
+        for index in range(latencies.size):
+            start = clock()
+            call()
+            latencies[index] = clock() - start
+        self.latencies.append(latencies / self.calls)
+
+    def percentiles(self) -> NDArray[np.float64]:
+        """p50, p99 and p99.9 in microseconds."""
+        return np.percentile(np.concatenate(self.latencies), [50.0, 99.0, 99.9]) / 1e3
+
+
+def policy_of(window: int, only: tuple[str, ...] = ()) -> RiskPolicy:
+    """All calculators, or only some, looking back over `window` bars."""
+    windows: dict[str, dict[str, Any]] = {
+        "ulcer_index": {"window_bars": window},
+        "volatility": {"window_bars": window},
+        "var": {"window_bars": window},
+        "expected_shortfall": {"window_bars": window},
+        "kyle_lambda": {"window_intervals": window},
+    }
+    for name in type(RiskPolicy().calculators).model_fields:
+        windows.setdefault(name, {})["enabled"] = not only or name in only
+    limits = {metric: {"limit": limit} for metric, limit in LIMITS.items()}
+    return RiskPolicy.parse({"calculators": windows, "limits": {} if only else limits})
+
+
+def account(window: int) -> RiskInputs:
+    """Everything about an account whose value is the close of BTC."""
+    rng = np.random.default_rng(7)
+    bars = load_sample("BTC")
+    values = bars.close[FIRST_BAR : FIRST_BAR + window + 1].copy()
+    timestamps = bars.timestamps_ns[FIRST_BAR : FIRST_BAR + window + 1] / 1e9
+    prices = {symbol: float(load_sample(symbol).close[FIRST_BAR + window]) for symbol in SYMBOLS}
+    steps: FloatArray = 1e-4 * np.arange(1, 21, dtype=np.float64)
+    sizes = np.full(20, 100.0)
+    btc = prices["BTC"]
+    return RiskInputs(
+        portfolio_values=values,
+        timestamps=timestamps,
+        start_of_day_value=float(values[-20]),
+        trade_timestamps=timestamps[-20:],
+        trade_notionals=rng.normal(0.0, 5e3, 20),
+        capital_base=1e5,
+        positions=tuple(Position(symbol, 3.0, price) for symbol, price in prices.items()),
+        price_changes=rng.normal(size=window),
+        order_flows=rng.normal(size=window),
+        order_books={
+            symbol: OrderBook(price * (1 - steps), sizes, price * (1 + steps), sizes)
+            for symbol, price in prices.items()
+        },
+        feed_timestamps={symbol: float(timestamps[-1]) - 1.0 for symbol in SYMBOLS},
+        now=float(timestamps[-1]),
+        order_latencies_us=rng.lognormal(5.0, 0.5, 5_000),
+        average_daily_volumes=dict.fromkeys(SYMBOLS, 1e4),
+        options=tuple(
+            OptionPosition("BTC", kind, 1.0, 1.0, btc, btc * moneyness, 0.1, 0.8)
+            for kind in ("call", "put")
+            for moneyness in (0.9, 1.1)
+        ),
+    )
+
+
+def black_scholes(
+    option: OptionPosition, price_shock: float = 0.0, volatility_shock: float = 0.0
+) -> tuple[float, FloatArray]:
+    """Value and sensitivities of one option without rates, per unit."""
+    sign = 1.0 if option.kind == "call" else -1.0
+    spot = option.underlying_price * (1.0 + price_shock)
+    volatility, root = option.volatility * (1.0 + volatility_shock), sqrt(option.years_to_expiry)
+    d1 = log(spot / option.strike) / (volatility * root) + 0.5 * volatility * root
+    d2 = d1 - volatility * root
+    density = exp(-0.5 * d1 * d1) / sqrt(2.0 * pi)
+    held, owed = 0.5 * erfc(-sign * d1 / sqrt(2.0)), 0.5 * erfc(-sign * d2 / sqrt(2.0))
+    greeks = np.array(
+        [
+            sign * held,
+            density / (spot * volatility * root),
+            spot * density * root,
+            -spot * density * volatility / (2.0 * root),
+        ]
+    )
+    return sign * (spot * held - option.strike * owed), greeks
+
+
+def numpy_from_values(inputs: RiskInputs, window: int) -> dict[str, float]:
+    """Metrics of values and returns, vectorised as one would by hand."""
+    values, minutes = inputs.portfolio_values, inputs.timestamps / 60.0
+    drawdowns = 1.0 - values / np.maximum.accumulate(values)
+    under_water = np.concatenate([[False], drawdowns > 0.0, [False]])
+    edges = np.flatnonzero(np.diff(under_water.astype(np.int8)))
+    runs = edges[1::2] - edges[::2]
+    speed = (drawdowns[12:] - drawdowns[:-12]) / (minutes[12:] - minutes[:-12])
+    returns = (values[1:] / values[:-1] - 1.0)[-window:]
+    decays = 0.94 ** np.arange(returns.size)[::-1]
+    decays[1:] *= 0.06
+    losses = np.sort(-returns)
+    metrics = {
+        "current_drawdown": drawdowns[-1],
+        "max_drawdown": drawdowns.max(),
+        "drawdown_duration_bars": values.size - 1 - np.flatnonzero(drawdowns == 0.0)[-1],
+        "max_drawdown_duration_bars": runs.max(initial=0),
+        "daily_drawdown": max(0.0, 1.0 - values[-1] / (inputs.start_of_day_value or np.nan)),
+        "drawdown_velocity": speed[-1],
+        "drawdown_acceleration": (speed[-1] - speed[-13]) / (minutes[-1] - minutes[-13]),
+        "ulcer_index": np.sqrt(np.mean(drawdowns[-window:] ** 2)),
+        "volatility": returns.std(ddof=1) * sqrt(PERIODS_PER_YEAR),
+        "ewma_volatility": np.sqrt(decays @ returns**2 * PERIODS_PER_YEAR),
+        "downside_deviation": np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2) * PERIODS_PER_YEAR),
+    }
+    for name, level in (("95", 0.95), ("99", 0.99), ("999", 0.999)):
+        metrics[f"var_{name}"] = np.quantile(losses, level)
+        tail = (1.0 - level) * losses.size
+        whole = max(int(np.ceil(tail)) - 1, 0)
+        worst = losses[losses.size - whole :].sum() + (tail - whole) * losses[-1 - whole]
+        metrics[f"expected_shortfall_{name}"] = worst / tail
+    metrics["tail_ratio"] = metrics["expected_shortfall_95"] / metrics["var_95"]
+    return metrics
+
+
+def numpy_from_trading(inputs: RiskInputs, window: int) -> dict[str, float]:
+    """Metrics of trades, order flows, latencies and feeds."""
+    now, capital = inputs.now or np.nan, inputs.capital_base or np.nan
+    flows, changes = inputs.order_flows[-window:], inputs.price_changes[-window:]
+    covariance = np.cov(flows, changes)
+    recent, baseline = inputs.order_latencies_us[-1_000:], inputs.order_latencies_us[-5_000:-1_000]
+    traded = {
+        name: np.abs(inputs.trade_notionals[inputs.trade_timestamps > now - horizon]).sum()
+        for name, horizon in (("hourly_turnover", 3_600.0), ("daily_turnover", 86_400.0))
+    }
+    return {
+        **{name: value / capital for name, value in traded.items()},
+        "kyle_lambda": abs(covariance[0, 1] / covariance[0, 0]),
+        "kyle_lambda_r2": covariance[0, 1] ** 2 / (covariance[0, 0] * covariance[1, 1]),
+        "latency_drift": np.quantile(recent, 0.999) / np.quantile(baseline, 0.999) - 1.0,
+        "max_feed_staleness_ms": 1e3 * (now - min(inputs.feed_timestamps.values())),
+    }
+
+
+def numpy_from_holdings(inputs: RiskInputs) -> dict[str, float]:
+    """Metrics of positions (all of them long), books and options."""
+    capital = inputs.capital_base or np.nan
+    quantities = np.array([position.quantity for position in inputs.positions])
+    notionals = quantities * np.array([position.price for position in inputs.positions])
+    weights = np.abs(notionals) / np.abs(notionals).sum()
+    volumes = [inputs.average_daily_volumes[position.symbol] for position in inputs.positions]
+    shocks = []
+    for position in inputs.positions:
+        book = inputs.order_books[position.symbol]
+        before = np.concatenate([[0.0], np.cumsum(book.bid_sizes)[:-1]])
+        filled = np.clip(position.quantity - before, 0.0, book.bid_sizes)
+        mid = 0.5 * (book.bid_prices[0] + book.ask_prices[0])
+        shocks.append(1.0 - filled @ book.bid_prices / (position.quantity * mid))
+    present = [black_scholes(option) for option in inputs.options]
+    greeks = np.abs(np.sum([greeks for _, greeks in present], axis=0))
+    losses = {}
+    for name, price, volatility in (("crash", -0.3, 0.5), ("rally", 0.3, 0.25)):
+        shocked = sum(black_scholes(option, price, volatility)[0] for option in inputs.options)
+        change = (notionals * price).sum() + shocked - sum(value for value, _ in present)
+        losses[f"stress_loss_{name}"] = -change / capital
+    return {
+        "max_position_weight": weights.max(),
+        "herfindahl_index": (weights**2).sum(),
+        "gross_leverage": np.abs(notionals).sum() / capital,
+        "net_leverage": abs(notionals.sum()) / capital,
+        "adv_participation": np.max(np.abs(quantities) / volumes),
+        "depth_shock": max(0.0, *shocks),
+        **dict(zip(("net_delta", "net_gamma", "net_vega", "net_theta"), greeks, strict=True)),
+        **losses,
+        "stress_loss": max(losses.values()),
+    }
+
+
+def numpy_metrics(inputs: RiskInputs, window: int) -> dict[str, float]:
+    """The same metrics by plain NumPy."""
+    return {
+        **numpy_from_values(inputs, window),
+        **numpy_from_trading(inputs, window),
+        **numpy_from_holdings(inputs),
+    }
+
+
+def check_equal(agent: RiskAgentV2, inputs: RiskInputs, window: int) -> None:
+    """Fails unless the baseline calculates what we do."""
+    ours, theirs = agent.calculate_only(inputs).metric_values, numpy_metrics(inputs, window)
+    for metric, value in ours.items():
+        np.testing.assert_allclose(value, theirs[metric], rtol=1e-9, atol=1e-12, err_msg=metric)
+
+
+def calculation_rows(window: int) -> list[Row]:
+    """calculate_only over one window, beside NumPy."""
+    inputs, agent = account(window), RiskAgentV2(policy_of(window))
+    agent.warm_up()
+    check_equal(agent, inputs, window)
+    ours = f"calculate_only, {window} bars"
+    return [
+        Row(ours, lambda: agent.calculate_only(inputs)),
+        Row(
+            f"plain NumPy, {window} bars",
+            lambda: numpy_metrics(inputs, window),
+            beside=ours,
+            slowness=10,
+        ),
+    ]
+
+
+def library_rows(window: int) -> list[Row]:
+    """The five metrics that other libraries have, by each of them and by our calculators."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # quantstats' dependencies deprecate each other
+        stats: Any = importlib.import_module("quantstats.stats")
+    values = account(window).portfolio_values
+    changes = values[1:] / values[:-1] - 1.0
+    only = ("drawdown", "volatility", "var", "expected_shortfall")
+    agent, inputs = RiskAgentV2(policy_of(window, only)), RiskInputs(portfolio_values=values)
+    series = pd.Series(changes, index=pd.date_range("2018-01-01", periods=window, freq="30min"))
+
+    def by_empyrical() -> list[float]:
+        return [
+            empyrical.max_drawdown(changes),
+            empyrical.annual_volatility(changes, annualization=PERIODS_PER_YEAR),
+            empyrical.downside_risk(changes, annualization=PERIODS_PER_YEAR),
+            empyrical.value_at_risk(changes, 0.05),
+            empyrical.conditional_value_at_risk(changes, 0.05),
+        ]
+
+    def by_quantstats() -> list[float]:
+        return [
+            stats.max_drawdown(series),
+            stats.volatility(series, periods=int(PERIODS_PER_YEAR)),
+            stats.ulcer_index(series),
+            stats.value_at_risk(series),
+            stats.conditional_value_at_risk(series),
+        ]
+
+    ours = f"our same calculators, {window} bars"
+    return [
+        Row(ours, lambda: agent.calculate_only(inputs)),
+        Row(f"empyrical, 5 metrics, {window} bars", by_empyrical, beside=ours, slowness=10),
+        Row(f"quantstats, 5 metrics, {window} bars", by_quantstats, beside=ours, slowness=100),
+    ]
+
+
+def tracker_row(window: int) -> Row:
+    """One more bar of an account about which everything is known."""
+    inputs, tracker = account(window), RiskAgentV2(policy_of(window)).tracker()
+    tracker.update(inputs)
+    value, now = inputs.portfolio_values[-1:].copy(), inputs.timestamps[-1:].copy()
+    steps = itertools.cycle(np.random.default_rng(1).normal(1.0, 0.004, 4_096))
+
+    def update() -> None:
+        nonlocal value, now
+        value, now = value * next(steps), now + 1_800.0
+        tracker.update(RiskInputs(portfolio_values=value, timestamps=now, now=float(now[0])))
+
+    return Row(f"tracker update, a bar, {window} bars", update)
+
+
+def batch_row(window: int) -> Row:
+    """A step of all environments, reported for one of them."""
+    batch = RiskAgentV2(policy_of(window)).batch(ENVIRONMENTS, ("BTC",))
+    rng = np.random.default_rng(1)
+    values, now = np.full(ENVIRONMENTS, 1e5), 1.5e9
+    volumes = np.full((ENVIRONMENTS, 1), 1e4)
+    moves = rng.normal(1.0, 0.004, (1_024, ENVIRONMENTS))
+    quantities = rng.normal(0.0, 3.0, (1_024, ENVIRONMENTS, 1))
+    trades = rng.normal(0.0, 1e4, (1_024, ENVIRONMENTS))
+    step = 0
+
+    def update() -> None:
+        nonlocal values, now, step
+        step = (step + 1) % 1_024
+        values, now = values * moves[step], now + 1_800.0
+        batch.update(
+            values,
+            timestamps=now,
+            trade_notionals=trades[step],
+            start_of_day_values=1e5,
+            capital_bases=1e5,
+            quantities=quantities[step],
+            prices=[1e4],
+            average_daily_volumes=volumes,
+            now=now,
+        )
+
+    for _ in range(window + 1):
+        update()
+    name = f"batch of {ENVIRONMENTS}, one step of one, {window} bars"
+    return Row(name, update, calls=ENVIRONMENTS, slowness=10)
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Measures everything.
+
+    Args:
+        quick: A tenth of the calls.
+    """
+    rows = [
+        *calculation_rows(256),
+        *calculation_rows(1_024),
+        *library_rows(256),
+        tracker_row(256),
+        tracker_row(1_024),
+        batch_row(256),
+    ]
+    count = 200 if quick else 2_000
+    for row in rows:
+        row.measure(100)
+        row.latencies.clear()
+    for _ in range(ROUNDS):
+        for row in rows:
+            row.measure(count)
+    return rows
+
+
+def show(rows: list[Row]) -> None:
+    """Prints the table."""
+    medians = {row.name: row.percentiles()[0] for row in rows}
+    print(f"{'microseconds':42}{'p50':>10}{'p99':>10}{'p99.9':>10}  p50 beside")
+    for row in rows:
+        p50, p99, p999 = row.percentiles()
+        ratio = f"{p50 / medians[row.beside]:.1f} × {row.beside}" if row.beside else ""
+        print(f"{row.name:42}{p50:10.2f}{p99:10.2f}{p999:10.2f}  {ratio}")
+
+
+def main() -> None:
+    """Parses the command line, measures and prints."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the calls")
+    quick = parser.parse_args().quick
+    versions = f"numba {numba.__version__}, NumPy {np.__version__}"
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {versions}")
+    show(run(quick))
+
+
+if __name__ == "__main__":
+    main()
