@@ -4,9 +4,9 @@
 
 Beside them, in the same run and on the same real bars: the same 36 metrics by plain NumPy (checked
 to be equal), and the metrics that empyrical-reloaded and quantstats have, with our calculators of
-the same metrics alone. Rounds of each take turns. Every calculator is enabled; the account has 5
-positions with a book of 2 × 20 levels each, 20 trades, 5 feeds, 4 options, 2 stress scenarios and
-5,000 order latencies.
+the same metrics alone. Rounds of each take turns. Every calculator is enabled; an account has 20
+trades, 5,000 order latencies, 2 stress scenarios, 3 options, and 3 symbols with a position, a book
+of 2 × 10 levels and a feed each. A large one has 10 options and 10 symbols, with books of 2 × 50.
 """
 
 import argparse
@@ -38,7 +38,6 @@ from tradewind.risk import (
     RiskPolicy,
 )
 
-SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
 FIRST_BAR = 3_600
 ENVIRONMENTS = 64
 ROUNDS = 10
@@ -48,22 +47,27 @@ LIMITS = {"max_drawdown": 0.25, "var_95": 0.02, "volatility": 1.2, "gross_levera
 
 @dataclass
 class Row:
-    """One thing measured; each call counts as `calls` of what is reported."""
+    """One thing measured: `call` with what `prepare` gives, which is not measured.
+
+    Each call counts as `calls` of what is reported; slow things are called less often.
+    """
 
     name: str
-    call: Callable[[], object]
+    call: Callable[..., object]
     beside: str = ""
+    prepare: Callable[[], tuple[Any, ...]] = tuple
     calls: int = 1
     slowness: int = 1
     latencies: list[NDArray[np.float64]] = field(default_factory=list)
 
     def measure(self, count: int) -> None:
         """Takes a round of latencies, in nanoseconds."""
-        clock, call = time.perf_counter_ns, self.call
+        clock, call, prepare = time.perf_counter_ns, self.call, self.prepare
         latencies = np.empty(max(count // self.slowness, 10))
         for index in range(latencies.size):
+            arguments = prepare()
             start = clock()
-            call()
+            call(*arguments)
             latencies[index] = clock() - start
         self.latencies.append(latencies / self.calls)
 
@@ -87,16 +91,17 @@ def policy_of(window: int, only: tuple[str, ...] = ()) -> RiskPolicy:
     return RiskPolicy.parse({"calculators": windows, "limits": {} if only else limits})
 
 
-def account(window: int) -> RiskInputs:
+def account(window: int, symbols: int = 3, levels: int = 10) -> RiskInputs:
     """Everything about an account whose value is the close of BTC."""
     rng = np.random.default_rng(7)
     bars = load_sample("BTC")
     values = bars.close[FIRST_BAR : FIRST_BAR + window + 1].copy()
     timestamps = bars.timestamps_ns[FIRST_BAR : FIRST_BAR + window + 1] / 1e9
-    prices = {symbol: float(load_sample(symbol).close[FIRST_BAR + window]) for symbol in SYMBOLS}
-    steps: FloatArray = 1e-4 * np.arange(1, 21, dtype=np.float64)
-    sizes = np.full(20, 100.0)
-    btc = prices["BTC"]
+    price = float(values[-1])
+    names = [f"S{number}" for number in range(symbols)]
+    steps: FloatArray = 1e-4 * np.arange(1, levels + 1, dtype=np.float64)
+    sizes = np.full(levels, 100.0)
+    book = OrderBook(price * (1 - steps), sizes, price * (1 + steps), sizes)
     return RiskInputs(
         portfolio_values=values,
         timestamps=timestamps,
@@ -104,21 +109,17 @@ def account(window: int) -> RiskInputs:
         trade_timestamps=timestamps[-20:],
         trade_notionals=rng.normal(0.0, 5e3, 20),
         capital_base=1e5,
-        positions=tuple(Position(symbol, 3.0, price) for symbol, price in prices.items()),
+        positions=tuple(Position(name, 3.0, price) for name in names),
         price_changes=rng.normal(size=window),
         order_flows=rng.normal(size=window),
-        order_books={
-            symbol: OrderBook(price * (1 - steps), sizes, price * (1 + steps), sizes)
-            for symbol, price in prices.items()
-        },
-        feed_timestamps={symbol: float(timestamps[-1]) - 1.0 for symbol in SYMBOLS},
+        order_books=dict.fromkeys(names, book),
+        feed_timestamps=dict.fromkeys(names, float(timestamps[-1]) - 1.0),
         now=float(timestamps[-1]),
         order_latencies_us=rng.lognormal(5.0, 0.5, 5_000),
-        average_daily_volumes=dict.fromkeys(SYMBOLS, 1e4),
+        average_daily_volumes=dict.fromkeys(names, 1e4),
         options=tuple(
-            OptionPosition("BTC", kind, 1.0, 1.0, btc, btc * moneyness, 0.1, 0.8)
-            for kind in ("call", "put")
-            for moneyness in (0.9, 1.1)
+            OptionPosition("S0", "put", 1.0, 1.0, price, price * (0.7 + 0.05 * number), 0.1, 0.8)
+            for number in range(symbols)
         ),
     )
 
@@ -255,8 +256,11 @@ def calculation_rows(window: int) -> list[Row]:
     agent.warm_up()
     check_equal(agent, inputs, window)
     ours = f"calculate_only, {window} bars"
+    large = account(window, symbols=10, levels=50)
+    check_equal(agent, large, window)
     return [
         Row(ours, lambda: agent.calculate_only(inputs)),
+        Row(f"{ours}, a large account", lambda: agent.calculate_only(large)),
         Row(
             f"plain NumPy, {window} bars",
             lambda: numpy_metrics(inputs, window),
@@ -310,12 +314,12 @@ def tracker_row(window: int) -> Row:
     value, now = inputs.portfolio_values[-1:].copy(), inputs.timestamps[-1:].copy()
     steps = itertools.cycle(np.random.default_rng(1).normal(1.0, 0.004, 4_096))
 
-    def update() -> None:
+    def next_bar() -> tuple[RiskInputs]:
         nonlocal value, now
         value, now = value * next(steps), now + 1_800.0
-        tracker.update(RiskInputs(portfolio_values=value, timestamps=now, now=float(now[0])))
+        return (RiskInputs(portfolio_values=value, timestamps=now, now=float(now[0])),)
 
-    return Row(f"tracker update, a bar, {window} bars", update)
+    return Row(f"tracker update, a bar, {window} bars", tracker.update, prepare=next_bar)
 
 
 def batch_row(window: int) -> Row:

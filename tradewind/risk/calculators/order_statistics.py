@@ -13,6 +13,7 @@ __all__ = ["largest", "largest_losses", "tail_size", "upper_quantile"]
 CONFIDENCES: Final = (0.95, 0.99, 0.999)
 MIN_RETURNS: Final = (20, 100, 1_000)
 """Elements that a tail of each confidence needs to hold one of them: 1 / (1 − confidence)."""
+CHUNK: Final = 64
 
 
 @compiled
@@ -25,21 +26,34 @@ def tail_size(count: int, confidence: float) -> int:
 def largest(values: FloatArray, size: int) -> FloatArray:
     """The `size` largest elements in descending order.
 
-    Keeps the largest seen so far by insertion: few elements belong to a tail, so nearly all of
-    them cost one comparison.
+    Keeps the largest seen so far by insertion. Few elements belong to a tail: a chunk without one
+    that is larger than the smallest kept costs a comparison an element, many at a time.
     """
     tail = np.full(size, -inf)
-    smallest = -inf
+    chunked = values.size - values.size % CHUNK
+    for start in range(0, chunked, CHUNK):
+        larger = 0
+        for offset in range(CHUNK):
+            larger += values[start + offset] > tail[size - 1]
+        if larger > 0:
+            _insert(tail, values[start : start + CHUNK])
+    _insert(tail, values[chunked:])
+    return tail
+
+
+@compiled
+def _insert(tail: FloatArray, values: FloatArray) -> None:
+    last = tail.size - 1
+    smallest = tail[last]
     for index in range(values.size):
         value = values[index]
         if value > smallest:
-            slot = size - 1
+            slot = last
             while slot > 0 and tail[slot - 1] < value:
                 tail[slot] = tail[slot - 1]
                 slot -= 1
             tail[slot] = value
-            smallest = tail[size - 1]
-    return tail
+            smallest = tail[last]
 
 
 @compiled

@@ -29,18 +29,18 @@ def build_report(
     values: list[float] = result[VALUE].tolist()
     penalty = values.pop()
     risk_score = values.pop()
-    metric_values = dict(zip(plan.metrics, values, strict=True))
+    metric_values = dict(zip(plan.metrics, values, strict=False))
     unavailable: dict[str, str] = {}
     notes: dict[str, str] = {}
     unchecked: tuple[str, ...] = ()
     if remark_count:
-        codes, at, other = result[CODE:].tolist()
+        codes = result[CODE].tolist()
         for column in compress(range(len(codes)), codes):
             metric, code = plan.metrics[column], codes[column]
             if code > 0.0:
                 del metric_values[metric]
-                reason = describe_reason(code, at[column], other[column], snapshot)
-                unavailable[metric] = reason
+                at, other = result.item(AT, column), result.item(OTHER, column)
+                unavailable[metric] = describe_reason(code, at, other, snapshot)
             else:
                 notes[metric] = NOTES[-int(code)]
         unchecked = tuple([metric for metric in unavailable if metric in plan.limited])

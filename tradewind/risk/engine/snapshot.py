@@ -6,6 +6,7 @@ books and their levels follow each other.
 
 import struct
 from dataclasses import fields
+from itertools import count
 from numbers import Real
 from typing import Any, Final
 
@@ -77,7 +78,8 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
         RiskInputError: A symbol stands in two positions, or a number is none.
     """
     start, capital, now = snapshot.start_of_day_value, snapshot.capital_base, snapshot.now
-    books = snapshot.order_books
+    positions, options = snapshot.positions, snapshot.options
+    feeds, books = snapshot.feed_timestamps, snapshot.order_books
     packed = [
         0.0 if start is None else 1.0,
         0.0 if start is None else start,
@@ -85,16 +87,16 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
         0.0 if capital is None else capital,
         0.0 if now is None else 1.0,
         0.0 if now is None else now,
-        len(snapshot.positions),
-        len(snapshot.options),
-        len(snapshot.feed_timestamps),
+        len(positions),
+        len(options),
+        len(feeds),
         len(books),
     ]
-    if snapshot.positions:
+    if positions:
         volumes = snapshot.average_daily_volumes
-        book_numbers = dict(zip(books, range(len(books)), strict=True))
+        book_numbers = dict(zip(books, count(0.0), strict=False))
         check_symbols(snapshot)
-        for position in snapshot.positions:
+        for position in positions:
             symbol = position.symbol
             packed += (
                 position.quantity,
@@ -103,9 +105,9 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
                 shock_rows.get(symbol, OTHER_SYMBOLS),
                 book_numbers.get(symbol, NO_BOOK),
             )
-    if snapshot.options:
+    if options:
         underlyings: dict[str, int] = {}
-        for option in snapshot.options:
+        for option in options:
             symbol = option.symbol
             packed += (
                 option.quantity,
@@ -120,7 +122,7 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
                 underlyings.setdefault(symbol, len(underlyings)),
                 shock_rows.get(symbol, OTHER_SYMBOLS),
             )
-    packed += snapshot.feed_timestamps.values()
+    packed += feeds.values()
     levels: list[Any] = []
     for book in books.values():
         packed += (book.bid_prices.size, book.ask_prices.size)
