@@ -220,10 +220,9 @@ class BatchRiskTracker:
 
 def _fit(name: str, values: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     try:
-        array = np.asarray(values, dtype=np.float64)
-        if array.shape != shape:
-            array = np.broadcast_to(array, shape).copy()
-        return np.require(array, requirements=("C", "A", "W"))
+        fitted = np.empty(shape)
+        fitted[...] = values
+        return fitted
     except (TypeError, ValueError):
         raise _refuse(name, f"must be numbers of shape {list(shape)}") from None
 

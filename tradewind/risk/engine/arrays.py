@@ -22,7 +22,7 @@ from tradewind.risk.engine.account import (
 )
 from tradewind.risk.engine.kernel import calculate
 from tradewind.risk.engine.result import AT, CODE, OTHER
-from tradewind.risk.engine.state import Series, State, Touched, open_state
+from tradewind.risk.engine.state import Series, Touched, open_state
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
 
@@ -86,7 +86,10 @@ def calculate_arrays(
         trade_notionals,
     )
     state = open_state(account, series, snapshot, shocks)
-    code, at, other = find_violation(state, -inf, -inf, timestamps, trade_timestamps)
+    code, at = find_time_violation(timestamps, -inf, trade_timestamps, -inf)
+    if code != 0:
+        return contradict(out, code, at, -1)
+    code, at, other = find_book_violation(state.books, state.levels)
     if code != 0:
         return contradict(out, code, at, other)
     fold_series(account[0], series, returns)
@@ -119,29 +122,25 @@ def fold_series(account: Record, series: Series, returns: FloatArray) -> None:
 
 
 @compiled
-def find_violation(
-    state: State,
-    last_timestamp: float,
-    last_trade_timestamp: float,
+def find_time_violation(
     timestamps: FloatArray,
+    last_timestamp: float,
     trade_timestamps: FloatArray,
-) -> tuple[int, int, int]:
-    """Code, index and inner index of the first contradiction; code 0 if there is none.
+    last_trade_timestamp: float,
+) -> tuple[int, int]:
+    """Code and index of the first bar or trade that is out of order; code 0 if there is none.
 
     Args:
-        state: The account, whose books are looked at.
+        timestamps: Of the bars.
         last_timestamp: Of the last bar before these.
+        trade_timestamps: Of the trades.
         last_trade_timestamp: Of the last trade before these.
-        timestamps: Of the new bars.
-        trade_timestamps: Of the new trades.
     """
     at, kind = find_bar_time_violation(timestamps, last_timestamp)
     if kind != 0:
-        return kind * FIELD_SPAN + TIMESTAMPS, at, -1
+        return kind * FIELD_SPAN + TIMESTAMPS, at
     at, kind = find_trade_time_violation(trade_timestamps, last_trade_timestamp)
-    if kind != 0:
-        return kind * FIELD_SPAN + TRADE_TIMESTAMPS, at, -1
-    return find_book_violation(state.books, state.levels)
+    return (kind * FIELD_SPAN + TRADE_TIMESTAMPS, at) if kind != 0 else (0, -1)
 
 
 @compiled

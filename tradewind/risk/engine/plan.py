@@ -30,7 +30,7 @@ _KINDS: Final = {int: "i8", float: "f8"}
 
 def _config_fields() -> list[tuple[str, str]]:
     """One field for each window, each calculator (its first metric) and each of its settings."""
-    fields = [(f"{series}_window", "i8") for series in SERIES]
+    fields = [(f"{series}_{what}", "i8") for series in SERIES for what in ("window", "offset")]
     for calculator in CALCULATORS:
         fields.append((calculator.name, "i8"))
         for name, info in calculator.settings.model_fields.items():
@@ -107,6 +107,10 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
             field = f"{calculator.name}_{name}"
             if _kind(info) and name != "enabled":
                 config[field] = _number(getattr(settings, name), info)
+    offset = 0
+    for series in SERIES:
+        config[f"{series}_offset"] = offset
+        offset += 2 * int(config[f"{series}_window"][0])
     return config
 
 

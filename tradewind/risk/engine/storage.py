@@ -1,9 +1,9 @@
 """The memory of a tracker: for each account its folds and the trailing window of each series.
 
 Plain arrays with one row an account, so that one account, a batch of environments or a compiled
-environment hold the same thing. A buffer is twice as long as its window: elements are appended, and
-when it is full its later half moves to the front, so that a window is always contiguous and in
-order, as it is in whole arrays.
+environment hold the same thing. The buffers of all series lie in one row after the other, each
+twice as long as its window: elements are appended, and when a buffer is full its later half moves
+to the front, so that a window is always contiguous and in order, as it is in whole arrays.
 """
 
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -29,11 +29,11 @@ from tradewind.risk.engine.plan import SERIES, Plan
 from tradewind.risk.engine.state import Series
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["IntArray", "Storage", "append", "grow_trades", "new_storage", "reset_row"]
+__all__ = ["Increment", "IntArray", "Storage", "append", "grow_trades", "new_storage", "reset_row"]
 
 IntArray: TypeAlias = NDArray[np.int64]
 
-# Columns of `ends`, in the order of plan.SERIES and then the trades.
+# Columns of `ends`: the series in the order of plan.SERIES, then the trades.
 TIMESTAMPS_END: Final = 0
 DRAWDOWNS_END: Final = 1
 RETURNS_END: Final = 2
@@ -52,13 +52,9 @@ class Storage(NamedTuple):
 
     Attributes:
         accounts: Folds of the whole history. Shape [rows].
-        ends: Where the next element of each buffer goes. Shape [rows, 7].
-        timestamps: Shape [rows, 2 · window], as all buffers up to the trades.
-        drawdowns: One for every value.
-        returns: Given or derived.
-        price_changes: One for every order flow.
-        order_flows: One for every price change.
-        order_latencies_us: One for every order.
+        ends: Where the next element of each buffer goes, counted from the buffer's start. Shape
+            [rows, 7].
+        windows: The buffers of all series; config has their offsets. Shape [rows, size].
         trade_timestamps: Shape [rows, capacity].
         trade_notionals: Shape [rows, capacity].
         results: The last result of each account. Shape [rows, 4, metrics + 2].
@@ -66,12 +62,7 @@ class Storage(NamedTuple):
 
     accounts: Record
     ends: IntArray
-    timestamps: FloatArray
-    drawdowns: FloatArray
-    returns: FloatArray
-    price_changes: FloatArray
-    order_flows: FloatArray
-    order_latencies_us: FloatArray
+    windows: FloatArray
     trade_timestamps: FloatArray
     trade_notionals: FloatArray
     results: FloatArray
@@ -98,13 +89,11 @@ class Increment(NamedTuple):
 def new_storage(plan: Plan, rows: int) -> Storage:
     """Memory of accounts that nothing is known of yet."""
     accounts: np.ndarray[Any, Any] = np.zeros(rows, dtype=ACCOUNT)
-    buffers = {
-        series: np.zeros((rows, 2 * int(plan.config[f"{series}_window"][0]))) for series in SERIES
-    }
+    size = sum(2 * int(plan.config[f"{series}_window"][0]) for series in SERIES)
     storage = Storage(
         accounts=accounts,
         ends=np.zeros((rows, TRADES_END + 1), dtype=np.int64),
-        **buffers,
+        windows=np.zeros((rows, size)),
         trade_timestamps=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
         trade_notionals=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
         results=np.repeat(plan.new_result()[np.newaxis], rows, axis=0),
@@ -133,11 +122,11 @@ def reset_row(accounts: Record, ends: IntArray, row: int) -> None:
 @compiled
 def has_room_for_trades(storage: Storage, row: int, count: int) -> bool:
     """Whether `count` more trades fit, once those that no horizon reaches have been dropped."""
-    ends = storage.ends[row]
-    timestamps, notionals = storage.trade_timestamps[row], storage.trade_notionals[row]
-    end = int(ends[TRADES_END])
-    if end + count <= timestamps.size:
+    end = int(storage.ends[row, TRADES_END])
+    capacity: int = storage.trade_timestamps.shape[1]
+    if end + count <= capacity:
         return True
+    timestamps, notionals = storage.trade_timestamps[row], storage.trade_notionals[row]
     oldest = storage.accounts[row].latest_time - TRADE_RETENTION_S
     dropped = 0
     while dropped < end and timestamps[dropped] <= oldest:
@@ -145,62 +134,85 @@ def has_room_for_trades(storage: Storage, row: int, count: int) -> bool:
     for index in range(dropped, end):
         timestamps[index - dropped] = timestamps[index]
         notionals[index - dropped] = notionals[index]
-    ends[TRADES_END] = end - dropped
-    free: int = timestamps.size - (end - dropped)
-    return count <= free
+    storage.ends[row, TRADES_END] = end - dropped
+    return end - dropped + count <= capacity
 
 
 @compiled
-def _extend(buffer: FloatArray, ends: IntArray, series: int, values: FloatArray) -> None:
-    """Appends to a buffer, making room whenever it is full."""
-    if buffer.size == 0:
-        return
-    end = ends[series]
+def _extend(windows: FloatArray, offset: int, window: int, end: int, values: FloatArray) -> int:
+    """Appends to the buffer at an offset; returns its new end."""
+    if window == 0:
+        return end
     for index in range(values.size):
-        if end == buffer.size:
-            end //= 2
-            buffer[:end] = buffer[end:]
-        buffer[end] = values[index]
+        if end == 2 * window:
+            windows[offset : offset + window] = windows[offset + window : offset + 2 * window]
+            end = window
+        windows[offset + end] = values[index]
         end += 1
-    ends[series] = end
+    return end
 
 
 @compiled
-def append_values(storage: Storage, row: int, values: FloatArray) -> None:
+def append_values(
+    config: Record, account: Record, ends: IntArray, windows: FloatArray, values: FloatArray
+) -> None:
     """Takes the account values of more bars, and derives returns unless they are given."""
-    account = storage.accounts[row]
     previous = account.last_value
     is_first = account.value_count == 0
-    drawdowns = np.empty(values.size)
-    fold_values(account, values, drawdowns)
-    _extend(storage.drawdowns[row], storage.ends[row], DRAWDOWNS_END, drawdowns)
+    derived = np.empty(values.size)
+    fold_values(account, values, derived)
+    offset, window = config.drawdowns_offset, config.drawdowns_window
+    ends[DRAWDOWNS_END] = _extend(windows, offset, window, ends[DRAWDOWNS_END], derived)
     if account.returns_given != 0:
         return
-    returns = drawdowns
     for index in range(values.size):
-        returns[index] = simple_return(previous, values[index])
+        derived[index] = simple_return(previous, values[index])
         previous = values[index]
     if is_first:
-        returns = returns[1:]
-    _extend(storage.returns[row], storage.ends[row], RETURNS_END, returns)
-    account.return_count += returns.size
+        derived = derived[1:]
+    offset, window = config.returns_offset, config.returns_window
+    ends[RETURNS_END] = _extend(windows, offset, window, ends[RETURNS_END], derived)
+    account.return_count += derived.size
 
 
 @compiled
-def append_timestamps(storage: Storage, row: int, timestamps: FloatArray) -> None:
-    """Takes the timestamps of more bars."""
-    fold_timestamps(storage.accounts[row], timestamps)
-    _extend(storage.timestamps[row], storage.ends[row], TIMESTAMPS_END, timestamps)
-
-
-@compiled
-def append_given_returns(storage: Storage, row: int, returns: FloatArray) -> None:
+def append_given_returns(
+    config: Record, account: Record, ends: IntArray, windows: FloatArray, returns: FloatArray
+) -> None:
     """Takes more given returns; the first ones take the place of those derived before."""
-    account = storage.accounts[row]
     if returns.size > 0 and account.returns_given == 0:
-        storage.ends[row, RETURNS_END] = 0
+        ends[RETURNS_END] = 0
     fold_given_returns(account, returns)
-    _extend(storage.returns[row], storage.ends[row], RETURNS_END, returns)
+    offset, window = config.returns_offset, config.returns_window
+    ends[RETURNS_END] = _extend(windows, offset, window, ends[RETURNS_END], returns)
+
+
+@compiled
+def append_timestamps(
+    config: Record, account: Record, ends: IntArray, windows: FloatArray, timestamps: FloatArray
+) -> None:
+    """Takes the timestamps of more bars."""
+    fold_timestamps(account, timestamps)
+    offset, window = config.timestamps_offset, config.timestamps_window
+    ends[TIMESTAMPS_END] = _extend(windows, offset, window, ends[TIMESTAMPS_END], timestamps)
+
+
+@compiled
+def append_orders(
+    config: Record, account: Record, ends: IntArray, windows: FloatArray, new: Increment
+) -> None:
+    """Takes the flows of more intervals and the latencies of more orders."""
+    fold_flows(account, new.price_changes, new.order_flows)
+    offset, window = config.price_changes_offset, config.price_changes_window
+    end = _extend(windows, offset, window, ends[PRICE_CHANGES_END], new.price_changes)
+    ends[PRICE_CHANGES_END] = end
+    offset, window = config.order_flows_offset, config.order_flows_window
+    ends[ORDER_FLOWS_END] = _extend(windows, offset, window, ends[ORDER_FLOWS_END], new.order_flows)
+    fold_latencies(account, new.order_latencies_us)
+    offset, window = config.order_latencies_us_offset, config.order_latencies_us_window
+    ends[LATENCIES_END] = _extend(
+        windows, offset, window, ends[LATENCIES_END], new.order_latencies_us
+    )
 
 
 @compiled
@@ -217,37 +229,37 @@ def append_trades(
 
 
 @compiled
-def append(storage: Storage, row: int, new: Increment) -> None:
+def append(config: Record, storage: Storage, row: int, new: Increment) -> None:
     """Takes everything that is new about one account."""
-    account = storage.accounts[row]
-    ends = storage.ends[row]
-    append_given_returns(storage, row, new.returns)
-    append_values(storage, row, new.portfolio_values)
-    append_timestamps(storage, row, new.timestamps)
-    fold_flows(account, new.price_changes, new.order_flows)
-    _extend(storage.price_changes[row], ends, PRICE_CHANGES_END, new.price_changes)
-    _extend(storage.order_flows[row], ends, ORDER_FLOWS_END, new.order_flows)
-    fold_latencies(account, new.order_latencies_us)
-    _extend(storage.order_latencies_us[row], ends, LATENCIES_END, new.order_latencies_us)
-    append_trades(storage, row, new.trade_timestamps, new.trade_notionals)
+    account, ends, windows = storage.accounts[row], storage.ends[row], storage.windows[row]
+    append_given_returns(config, account, ends, windows, new.returns)
+    append_values(config, account, ends, windows, new.portfolio_values)
+    append_timestamps(config, account, ends, windows, new.timestamps)
+    if new.order_flows.size > 0 or new.order_latencies_us.size > 0:
+        append_orders(config, account, ends, windows, new)
+    if new.trade_timestamps.size > 0:
+        append_trades(storage, row, new.trade_timestamps, new.trade_notionals)
 
 
 @compiled
-def _trailing(buffer: FloatArray, end: int) -> FloatArray:
-    return buffer[max(end - buffer.size // 2, 0) : end]
+def _trailing(windows: FloatArray, offset: int, window: int, end: int) -> FloatArray:
+    return windows[offset + max(end - window, 0) : offset + end]
 
 
 @compiled
-def trailing_series(storage: Storage, row: int) -> Series:
+def trailing_series(config: Record, storage: Storage, row: int) -> Series:
     """The present windows of one account."""
-    ends = storage.ends[row]
+    c, ends, windows = config, storage.ends[row], storage.windows[row]
+    trades = ends[TRADES_END]
     return Series(
-        _trailing(storage.timestamps[row], ends[TIMESTAMPS_END]),
-        _trailing(storage.drawdowns[row], ends[DRAWDOWNS_END]),
-        _trailing(storage.returns[row], ends[RETURNS_END]),
-        _trailing(storage.price_changes[row], ends[PRICE_CHANGES_END]),
-        _trailing(storage.order_flows[row], ends[ORDER_FLOWS_END]),
-        _trailing(storage.order_latencies_us[row], ends[LATENCIES_END]),
-        storage.trade_timestamps[row, : ends[TRADES_END]],
-        storage.trade_notionals[row, : ends[TRADES_END]],
+        _trailing(windows, c.timestamps_offset, c.timestamps_window, ends[TIMESTAMPS_END]),
+        _trailing(windows, c.drawdowns_offset, c.drawdowns_window, ends[DRAWDOWNS_END]),
+        _trailing(windows, c.returns_offset, c.returns_window, ends[RETURNS_END]),
+        _trailing(windows, c.price_changes_offset, c.price_changes_window, ends[PRICE_CHANGES_END]),
+        _trailing(windows, c.order_flows_offset, c.order_flows_window, ends[ORDER_FLOWS_END]),
+        _trailing(
+            windows, c.order_latencies_us_offset, c.order_latencies_us_window, ends[LATENCIES_END]
+        ),
+        storage.trade_timestamps[row, :trades],
+        storage.trade_notionals[row, :trades],
     )

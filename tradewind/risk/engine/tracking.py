@@ -4,11 +4,12 @@ from math import isfinite, nan
 from typing import Final
 
 from tradewind.compiled import compiled, compiled_under_lock
+from tradewind.risk.calculators.depth_shock import find_book_violation
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.arrays import contradict, find_violation
+from tradewind.risk.engine.arrays import contradict, find_time_violation
 from tradewind.risk.engine.kernel import calculate
-from tradewind.risk.engine.state import State, Touched, open_state
+from tradewind.risk.engine.state import Touched, open_state
 from tradewind.risk.engine.storage import (
     Increment,
     IntArray,
@@ -43,12 +44,7 @@ def update_row(
     shocks: FloatArray,
     accounts: Record,
     ends: IntArray,
-    timestamps: FloatArray,
-    drawdowns: FloatArray,
-    returns: FloatArray,
-    price_changes: FloatArray,
-    order_flows: FloatArray,
-    order_latencies_us: FloatArray,
+    windows: FloatArray,
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
     results: FloatArray,
@@ -74,19 +70,7 @@ def update_row(
         How many metrics are unavailable or have a note; CONTRADICTION (`problem` says which, as
         column 0 of a result) or NEEDS_ROOM, and then nothing was taken.
     """
-    storage = Storage(
-        accounts,
-        ends,
-        timestamps,
-        drawdowns,
-        returns,
-        price_changes,
-        order_flows,
-        order_latencies_us,
-        trade_timestamps,
-        trade_notionals,
-        results,
-    )
+    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
     new = Increment(
         new_holdings,
         new_values,
@@ -98,28 +82,25 @@ def update_row(
         new_trade_timestamps,
         new_trade_notionals,
     )
-    state = row_state(storage, row, snapshot, shocks)
-    code, at, other = _find_increment_violation(state, new)
+    code, at, other = _find_increment_violation(accounts[row], snapshot, new)
+    if code == 0 and new_holdings:
+        state = open_state(
+            accounts[row : row + 1], trailing_series(config[0], storage, row), snapshot, shocks
+        )
+        code, at, other = find_book_violation(state.books, state.levels)
     if code != 0:
         return contradict(problem, code, at, other)
-    if not has_room_for_trades(storage, row, new.trade_timestamps.size):
+    if not has_room_for_trades(storage, row, new_trade_timestamps.size):
         return NEEDS_ROOM
-    append(storage, row, new)
+    append(config[0], storage, row, new)
     touched = Touched(
-        new.portfolio_values.size > 0,
-        new.portfolio_values.size > 0 or new.returns.size > 0,
-        new.order_flows.size > 0,
-        new.order_latencies_us.size > 0,
-        new.holdings,
+        new_values.size > 0,
+        new_values.size > 0 or new_returns.size > 0,
+        new_order_flows.size > 0,
+        new_order_latencies_us.size > 0,
+        new_holdings,
     )
     return calculate_row(config[0], limits, shocks, storage, row, snapshot, touched)
-
-
-@compiled
-def row_state(storage: Storage, row: int, snapshot: FloatArray, shocks: FloatArray) -> State:
-    """The present state of one account."""
-    account = storage.accounts[row : row + 1]
-    return open_state(account, trailing_series(storage, row), snapshot, shocks)
 
 
 @compiled
@@ -133,34 +114,32 @@ def calculate_row(
     touched: Touched,
 ) -> int:
     """Brings the result of one account up to date with its present state."""
-    state = row_state(storage, row, snapshot, shocks)
     account = storage.accounts[row]
-    now = latest_time(account, state.header)
+    now = latest_time(account, snapshot)
     if isfinite(now):
         account.latest_time = max(account.latest_time, now)
     if account.is_calculated == 0:
         touched = Touched(True, True, True, True, True)
         account.is_calculated = 1
+    series = trailing_series(config, storage, row)
+    state = open_state(storage.accounts[row : row + 1], series, snapshot, shocks)
     return calculate(config, limits, state, touched, storage.results[row])
 
 
 @compiled
-def _find_increment_violation(state: State, new: Increment) -> tuple[int, int, int]:
-    """Code, index and inner index of the first contradiction; code 0 if there is none."""
-    account = state.account[0]
-    code, at, other = find_violation(
-        state,
-        account.last_timestamp,
-        account.last_trade_timestamp,
-        new.timestamps,
-        new.trade_timestamps,
+def _find_increment_violation(
+    account: Record, header: FloatArray, new: Increment
+) -> tuple[int, int, int]:
+    """Code, index and inner index of the first contradiction in time; code 0 if there is none."""
+    code, at = find_time_violation(
+        new.timestamps, account.last_timestamp, new.trade_timestamps, account.last_trade_timestamp
     )
     if code != 0:
-        return code, at, other
+        return code, at, -1
     is_later = new.portfolio_values.size > 0 and account.value_count > 0
     if is_later and (new.timestamps.size > 0) != (account.timestamp_count > 0):
         return NOT_ONE_PER_VALUE * FIELD_SPAN + TIMESTAMPS, -1, -1
-    latest = latest_time(account, state.header)
+    latest = latest_time(account, header)
     for timestamp in new.timestamps:
         if timestamp > latest:
             latest = timestamp
@@ -196,12 +175,7 @@ def update_batch(
     shocks: FloatArray,
     accounts: Record,
     ends: IntArray,
-    timestamps: FloatArray,
-    drawdowns: FloatArray,
-    returns: FloatArray,
-    price_changes: FloatArray,
-    order_flows: FloatArray,
-    order_latencies_us: FloatArray,
+    windows: FloatArray,
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
     results: FloatArray,
@@ -220,12 +194,7 @@ def update_batch(
         shocks: Stress shocks. Shape [rows, scenarios].
         accounts: Field of Storage, as the arrays up to results.
         ends: Field of Storage.
-        timestamps: Field of Storage.
-        drawdowns: Field of Storage.
-        returns: Field of Storage.
-        price_changes: Field of Storage.
-        order_flows: Field of Storage.
-        order_latencies_us: Field of Storage.
+        windows: Field of Storage.
         trade_timestamps: Field of Storage.
         trade_notionals: Field of Storage.
         results: Field of Storage.
@@ -239,19 +208,7 @@ def update_batch(
     Returns:
         0; CONTRADICTION or NEEDS_ROOM, and then nothing was taken.
     """
-    storage = Storage(
-        accounts,
-        ends,
-        timestamps,
-        drawdowns,
-        returns,
-        price_changes,
-        order_flows,
-        order_latencies_us,
-        trade_timestamps,
-        trade_notionals,
-        results,
-    )
+    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
     for row in range(new_values.size):
         time = new_timestamps[row] if new_timestamps.size > 0 else nan
         code = _find_bar_violation(accounts[row], snapshots[row], time, new_timestamps.size > 0)
@@ -262,8 +219,9 @@ def update_batch(
     touched = Touched(True, True, False, False, new_holdings)
     for row in range(new_values.size):
         bar = slice(row, row + 1)
-        append_values(storage, row, new_values[bar])
-        append_timestamps(storage, row, new_timestamps[bar])
+        account, buffers = accounts[row], windows[row]
+        append_values(config[0], account, ends[row], buffers, new_values[bar])
+        append_timestamps(config[0], account, ends[row], buffers, new_timestamps[bar])
         # The first trade of 0 says that nothing was traded; further ones would say it again.
         is_news = new_trade_notionals.size > 0 and (
             new_trade_notionals[row] != 0.0 or accounts[row].trade_count == 0
