@@ -89,8 +89,8 @@ class _Method:
     def execute(self, run: Any, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
         count = len(observations)
         rows = np.ascontiguousarray(observations.reshape(count, self._input_size))
-        started = time.perf_counter_ns()
         outputs = np.empty((count, self._output_size), np.float32)
+        started = time.perf_counter_ns()
         run(self._packed, rows, outputs)
         elapsed = time.perf_counter_ns() - started
         answers = outputs.reshape(count, *self._output_shape)
