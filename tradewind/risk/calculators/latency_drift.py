@@ -6,6 +6,7 @@ Quantiles as for historical value at risk; either window needs 1,000 orders, so 
 one of them.
 """
 
+from math import inf
 from typing import Final
 
 from pydantic import Field
@@ -54,7 +55,7 @@ LATENCY_DRIFT: Final = Calculator(
 @compiled
 def tail_latency(latencies: FloatArray) -> float:
     """Their 99.9 % quantile."""
-    tail = largest(latencies, tail_size(latencies.size, QUANTILE))
+    tail = largest(latencies, tail_size(latencies.size, QUANTILE), -inf)
     return upper_quantile(tail, latencies.size, QUANTILE)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from tradewind.compiled import compiled
+from tradewind.risk.calculators.sums import absolute_total
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["largest", "largest_losses", "tail_size", "upper_quantile"]
@@ -23,28 +24,43 @@ def tail_size(count: int, confidence: float) -> int:
 
 
 @compiled
-def largest(values: FloatArray, size: int) -> FloatArray:
+def largest(values: FloatArray, size: int, guess: float) -> FloatArray:
     """The `size` largest elements in descending order.
 
-    Keeps the largest seen so far by insertion. Few elements belong to a tail: a chunk without one
-    that is larger than the smallest kept costs a comparison an element, many at a time.
+    Args:
+        values: Shape [at least size].
+        size: How many.
+        guess: A number that so many elements are likely to be above of; a bad one costs time.
     """
     tail = np.full(size, -inf)
-    chunked = values.size - values.size % CHUNK
-    for start in range(0, chunked, CHUNK):
-        larger = 0
-        for offset in range(CHUNK):
-            larger += values[start + offset] > tail[size - 1]
-        if larger > 0:
-            _insert(tail, values[start : start + CHUNK])
-    _insert(tail, values[chunked:])
+    _keep_largest(tail, values, guess)
+    if tail[size - 1] == -inf:
+        tail[:] = -inf
+        _keep_largest(tail, values, -inf)
     return tail
 
 
 @compiled
-def _insert(tail: FloatArray, values: FloatArray) -> None:
+def _keep_largest(tail: FloatArray, values: FloatArray, floor: float) -> None:
+    """Fills the tail with the largest elements above the floor, by insertion.
+
+    A chunk with none of them costs a comparison an element, many at a time.
+    """
+    smallest = floor
+    chunked = values.size - values.size % CHUNK
+    for start in range(0, chunked, CHUNK):
+        larger = 0
+        for offset in range(CHUNK):
+            larger += values[start + offset] > smallest
+        if larger > 0:
+            smallest = _insert(tail, values[start : start + CHUNK], smallest)
+    _insert(tail, values[chunked:], smallest)
+
+
+@compiled
+def _insert(tail: FloatArray, values: FloatArray, smallest: float) -> float:
+    """Inserts what is larger than `smallest`; returns what further elements must be larger than."""
     last = tail.size - 1
-    smallest = tail[last]
     for index in range(values.size):
         value = values[index]
         if value > smallest:
@@ -53,7 +69,8 @@ def _insert(tail: FloatArray, values: FloatArray) -> None:
                 tail[slot] = tail[slot - 1]
                 slot -= 1
             tail[slot] = value
-            smallest = tail[last]
+            smallest = max(smallest, tail[last])
+    return smallest
 
 
 @compiled
@@ -70,7 +87,9 @@ def largest_losses(returns: FloatArray, window: int) -> FloatArray:
     for index in range(count):
         # 0 − r, not −r: returns of 0.0 and −0.0 are the same loss to the last bit.
         losses[index] = 0.0 - latest[index]
-    return largest(losses, tail_size(count, CONFIDENCES[0]))
+    # About a tenth of a normal or Laplace distribution is above, and the tail is half of that.
+    guess = 1.6 * absolute_total(losses) / count
+    return largest(losses, tail_size(count, CONFIDENCES[0]), guess)
 
 
 @compiled

@@ -7,7 +7,7 @@ additions is fixed all the same, so the same window gives the same bits wherever
 from tradewind.compiled import compiled
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["decayed_squares", "squared_deviations", "squared_shortfalls", "total"]
+__all__ = ["absolute_total", "decayed_squares", "squared_deviations", "squared_shortfalls", "total"]
 
 
 @compiled
@@ -22,6 +22,21 @@ def total(values: FloatArray) -> float:
         b += values[index + 1]
         c += values[index + 2]
         d += values[index + 3]
+    return (a + b) + (c + d)
+
+
+@compiled
+def absolute_total(values: FloatArray) -> float:
+    """Σ |value|."""
+    a = b = c = d = 0.0
+    start = values.size % 4
+    for index in range(start):
+        a += abs(values[index])
+    for index in range(start, values.size, 4):
+        a += abs(values[index])
+        b += abs(values[index + 1])
+        c += abs(values[index + 2])
+        d += abs(values[index + 3])
     return (a + b) + (c + d)
 
 

@@ -176,9 +176,14 @@ def test_signed_zeros_with_any_order_give_the_same_loss() -> None:
     assert str(metrics["var_95"]) == str(metrics["expected_shortfall_95"]) == "0.0"
 
 
-@given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), share=st.floats(0.01, 1.0))
-def test_largest_with_any_values_is_the_end_of_the_sorted_ones(
-    values: list[float], share: float
+@given(
+    values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200),
+    share=st.floats(0.01, 1.0),
+    guess=st.floats(),
+)
+def test_largest_with_any_values_and_guess_is_the_end_of_the_sorted_ones(
+    values: list[float], share: float, guess: float
 ) -> None:
     size = max(1, int(len(values) * share))
-    assert largest(np.array(values), size).tolist() == sorted(values, reverse=True)[:size]
+    found = largest(np.array(values), size, guess)
+    assert found.tolist() == sorted(values, reverse=True)[:size]
