@@ -22,7 +22,7 @@ from tradewind.risk.calculators.var import calculate_var
 from tradewind.risk.calculators.volatility import calculate_volatility
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import CODE, VALUE
-from tradewind.risk.engine.state import Series, State, Touched
+from tradewind.risk.engine.state import State, Touched
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["calculate"]
@@ -48,12 +48,13 @@ def calculate(
     header = state.header
     series = state.series
     if touched.values or touched.holdings:
-        _calculate_from_values(config, account, header, series, out)
+        timestamps, drawdowns = series.timestamps, series.drawdowns
+        _calculate_from_values(config, account, header, timestamps, drawdowns, out)
     if touched.returns:
         _calculate_from_returns(config, account, series.returns, out)
     if config.turnover >= 0:
-        timestamps, notionals = series.trade_timestamps, series.trade_notionals
-        calculate_turnover(config, account, header, timestamps, notionals, out)
+        trade_timestamps, notionals = series.trade_timestamps, series.trade_notionals
+        calculate_turnover(config, account, header, trade_timestamps, notionals, out)
     if config.kyle_lambda >= 0 and touched.flows:
         calculate_kyle_lambda(config, account, series.price_changes, series.order_flows, out)
     if config.latency_drift >= 0 and touched.latencies:
@@ -62,20 +63,27 @@ def calculate(
         calculate_feed_staleness(config, header, state.feeds, out)
     if touched.holdings:
         _calculate_from_positions(config, header, state.positions, out)
-        _calculate_from_holdings(config, state, out)
+        if config.depth_shock >= 0:
+            calculate_depth_shock(config, state.positions, state.books, state.levels, out)
+        _calculate_from_options(config, header, state.positions, state.options, state.shocks, out)
     return _score(limits, out)
 
 
 @compiled
 def _calculate_from_values(
-    config: Record, account: Record, header: FloatArray, series: Series, out: FloatArray
+    config: Record,
+    account: Record,
+    header: FloatArray,
+    timestamps: FloatArray,
+    drawdowns: FloatArray,
+    out: FloatArray,
 ) -> None:
     if config.drawdown >= 0:
         calculate_drawdown(config, account, header, out)
     if config.drawdown_velocity >= 0:
-        calculate_drawdown_velocity(config, account, series.timestamps, series.drawdowns, out)
+        calculate_drawdown_velocity(config, account, timestamps, drawdowns, out)
     if config.ulcer_index >= 0:
-        calculate_ulcer_index(config, account, series.drawdowns, out)
+        calculate_ulcer_index(config, account, drawdowns, out)
 
 
 @compiled
@@ -108,12 +116,16 @@ def _calculate_from_positions(
 
 
 @compiled
-def _calculate_from_holdings(config: Record, state: State, out: FloatArray) -> None:
-    header, positions, options = state.header, state.positions, state.options
-    if config.depth_shock >= 0:
-        calculate_depth_shock(config, positions, state.books, state.levels, out)
+def _calculate_from_options(
+    config: Record,
+    header: FloatArray,
+    positions: FloatArray,
+    options: FloatArray,
+    shocks: FloatArray,
+    out: FloatArray,
+) -> None:
     if config.stress >= 0:
-        calculate_stress(config, header, positions, options, state.shocks, out)
+        calculate_stress(config, header, positions, options, shocks, out)
     if config.greeks >= 0:
         calculate_greeks(config, options, out)
 

@@ -27,12 +27,12 @@ def build_report(
         snapshot: The inputs, to name the symbols in reasons.
     """
     values: list[float] = result[VALUE].tolist()
-    penalty = values.pop()
-    risk_score = values.pop()
+    mean = values.pop()
+    score = values.pop()
     metric_values = dict(zip(plan.metrics, values, strict=False))
     unavailable: dict[str, str] = {}
     notes: dict[str, str] = {}
-    unchecked: tuple[str, ...] = ()
+    unchecked_limits: tuple[str, ...] = ()
     if remark_count:
         codes = result[CODE].tolist()
         for column in compress(range(len(codes)), codes):
@@ -43,15 +43,11 @@ def build_report(
                 unavailable[metric] = describe_reason(code, at, other, snapshot)
             else:
                 notes[metric] = NOTES[-int(code)]
-        unchecked = tuple([metric for metric in unavailable if metric in plan.limited])
+        unchecked_limits = tuple([name for name in unavailable if name in plan.limited])
+    risk_score = None if isnan(score) else score
+    penalty = None if isnan(mean) else mean
     return RiskReport(
-        metric_values=metric_values,
-        unavailable=unavailable,
-        risk_score=None if isnan(risk_score) else risk_score,
-        penalty=None if isnan(penalty) else penalty,
-        unchecked_limits=unchecked,
-        notes=notes,
-        policy_digest=plan.digest,
+        metric_values, unavailable, risk_score, penalty, unchecked_limits, notes, plan.digest
     )
 
 
