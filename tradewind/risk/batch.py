@@ -60,7 +60,7 @@ class BatchRiskReport:
         """The report of one environment, with reasons in words."""
         named = RiskInputs(positions=tuple(Position(name, 0.0, 0.0) for name in self._symbols))
         result = self._results[row]
-        return build_report(self._plan, result, int(result[CODE:].any()), named)
+        return build_report(self._plan, result, int(result[CODE].any()), named)
 
 
 class BatchRiskTracker:

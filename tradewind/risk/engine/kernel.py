@@ -21,7 +21,7 @@ from tradewind.risk.calculators.ulcer_index import calculate_ulcer_index
 from tradewind.risk.calculators.var import calculate_var
 from tradewind.risk.calculators.volatility import calculate_volatility
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.result import CODE, VALUE
+from tradewind.risk.engine.result import AT, CODE, OTHER, VALUE
 from tradewind.risk.engine.state import State, Touched
 from tradewind.risk.inputs import FloatArray
 
@@ -132,14 +132,17 @@ def _calculate_from_options(
 
 @compiled
 def _score(limits: FloatArray, out: FloatArray) -> int:
-    """Writes risk_score and penalty (NaN: unknown) and counts the metrics to remark on."""
+    """Writes risk_score, penalty (NaN: unknown) and where the remarks are, and counts these."""
     metrics = limits.shape[1]
     remarks = 0
+    first = end = 0
     largest = nan
     weighted = 0.0
     weights = 0.0
     for metric in range(metrics):
         if out[CODE, metric] != 0.0:
+            first = metric if remarks == 0 else first
+            end = metric + 1
             remarks += 1
         if out[CODE, metric] <= 0.0 and not isnan(limits[0, metric]):
             utilisation = out[VALUE, metric] / limits[0, metric]
@@ -147,6 +150,8 @@ def _score(limits: FloatArray, out: FloatArray) -> int:
                 largest = utilisation
             weighted += limits[1, metric] * utilisation
             weights += limits[1, metric]
+    out[AT, metrics] = first
+    out[OTHER, metrics] = end
     out[VALUE, metrics] = largest if isnan(largest) else min(max(largest, 0.0), 1.0)
     out[VALUE, metrics + 1] = weighted / weights if weights > 0.0 else nan
     return remarks

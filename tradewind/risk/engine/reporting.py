@@ -1,6 +1,5 @@
 """From a kernel's numbers to a report."""
 
-from itertools import compress
 from math import isnan
 
 import numpy as np
@@ -34,15 +33,16 @@ def build_report(
     notes: dict[str, str] = {}
     unchecked_limits: tuple[str, ...] = ()
     if remark_count:
-        codes = result[CODE].tolist()
-        for column in compress(range(len(codes)), codes):
-            metric, code = plan.metrics[column], codes[column]
+        score_column = len(plan.metrics)
+        first, end = int(result[AT, score_column]), int(result[OTHER, score_column])
+        for column, code in enumerate(result[CODE, first:end].tolist(), first):
             if code > 0.0:
+                metric, at = plan.metrics[column], result.item(AT, column)
+                reason = describe_reason(code, at, result.item(OTHER, column), snapshot)
+                unavailable[metric] = reason
                 del metric_values[metric]
-                at, other = result.item(AT, column), result.item(OTHER, column)
-                unavailable[metric] = describe_reason(code, at, other, snapshot)
-            else:
-                notes[metric] = NOTES[-int(code)]
+            elif code < 0.0:
+                notes[plan.metrics[column]] = NOTES[-int(code)]
         unchecked_limits = tuple([name for name in unavailable if name in plan.limited])
     risk_score = None if isnan(score) else score
     penalty = None if isnan(mean) else mean
