@@ -44,9 +44,9 @@ __all__ = [
     "refuse",
 ]
 
-# Rows of a result. Shape [4, metrics + 2]. A code is 0 for a plain value, positive for the reason of
-# an unavailable one, negative for a note. The last two columns are risk_score and penalty; `at` and
-# `other` of the first of them are the column of the first code that is not 0 and the end of them.
+# Rows of a result. Shape [4, metrics + 2]. A code is 0 for a plain value, positive for the reason
+# of an unavailable one, negative for a note. The last two columns are risk_score and penalty; `at`
+# and `other` of the former are the first column whose code is not 0 and one past the last such one.
 VALUE: Final = 0
 CODE: Final = 1
 AT: Final = 2
