@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tradewind.errors import FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, new_problem, raise_contradiction
@@ -66,13 +67,17 @@ class RiskTracker:
         """
         if not isinstance(increment, RiskInputs):
             increment = RiskInputs.from_mapping(increment)
+        now = increment.now
+        if now is not None and not isinstance(now, int | float):
+            violation = FieldViolation("now", f"must be a number, not {now!r}")
+            raise RiskInputError("risk inputs are refused", [violation])
         holdings, packed = self._holdings, self._packed
         changes = _changes_holdings(increment)
         if changes:
             holdings = _merge(holdings, increment)
             packed = self._plan.pack(holdings)
-        packed[HAS_NOW] = increment.now is not None
-        packed[NOW_AT] = increment.now or 0.0
+        packed[HAS_NOW] = now is not None
+        packed[NOW_AT] = now or 0.0
         remark_count = self._run(increment, packed, changes)
         if remark_count == CONTRADICTION:
             raise_contradiction(self._problem, holdings)

@@ -63,6 +63,7 @@ GOOD: dict[str, Any] = {
         ({"portfolio_values": [1.0]}, "timestamps"),
         ({"trade_timestamps": [14.0], "trade_notionals": [1.0]}, "trade_timestamps[0]"),
         ({"order_books": {"A": CROSSED}, "capital_base": 1.0}, "order_books['A']"),
+        ({"now": "noon"}, "now"),
         (
             {"positions": [Position("B", 1.0, 1.0), Position("B", 2.0, 1.0)]},
             "positions[1]",

@@ -1,7 +1,13 @@
 """The compiled machinery under RiskAgentV2, its tracker and its batch; private to tradewind.risk.
 
-account     what is remembered of the whole history, and the fold that builds it
-state       all that a calculator's kernel may look at, and how it answers
 plan        a policy turned into arrays
+snapshot    what is not a series (positions, books, options …), packed into one array
+account     what is remembered of the whole history, and the folds that build it
+state       all that the kernels may look at
+result      how a calculator's kernel answers, and what it checks first
 kernel      every enabled calculator in one compiled call
+arrays      calculate_only: whole arrays → state → result
+storage     a tracker's memory: plain arrays, one row an account
+tracking    tracker and batch: what is new → storage → state → result
+reporting   a result put into words
 """
