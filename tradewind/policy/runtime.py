@@ -17,6 +17,7 @@ __all__ = ["choose_network"]
 
 _SPREADS: Final = (1.0, 4.0)  # the wide ones reach clipping and saturated activations
 _ROWS_PER_SPREAD: Final = 128
+_NUMBERS_PER_SPREAD: Final = 1 << 20  # fewer rows of very large observations bound the memory
 
 
 def choose_network(
@@ -63,6 +64,7 @@ def _random_observations(golden: NDArray[np.float32], space: BoxSpace) -> list[N
     deviation = np.where(deviation > 0.0, deviation, 1.0)
     low = np.maximum(space.low_array(), np.finfo(np.float32).min)
     high = np.minimum(space.high_array(), np.finfo(np.float32).max)
-    shape = (_ROWS_PER_SPREAD, *space.shape)
+    rows = max(1, min(_ROWS_PER_SPREAD, _NUMBERS_PER_SPREAD // space.size))
+    shape = (rows, *space.shape)
     draws = (mean + spread * deviation * generator.normal(size=shape) for spread in _SPREADS)
     return [np.clip(draw, low, high).astype(np.float32) for draw in draws]
