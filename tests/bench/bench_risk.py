@@ -5,8 +5,8 @@
 Beside them, in the same run and on the same real bars: the same 36 metrics by plain NumPy (checked
 to be equal), and the metrics that empyrical-reloaded and quantstats have, with our calculators of
 the same metrics alone. Rounds of each take turns. Every calculator is enabled; an account has 20
-trades, 5,000 order latencies, 2 stress scenarios, 3 options, and 3 symbols with a position, a book
-of 2 × 10 levels and a feed each. A large one has 10 options and 10 symbols, with books of 2 × 50.
+trades, 5,000 order latencies, 2 stress scenarios, 5 options, and 5 symbols with a position, a book
+of 2 × 20 levels and a feed each. A large one has 10 options and 10 symbols, with books of 2 × 50.
 """
 
 import argparse
@@ -47,27 +47,25 @@ LIMITS = {"max_drawdown": 0.25, "var_95": 0.02, "volatility": 1.2, "gross_levera
 
 @dataclass
 class Row:
-    """One thing measured: `call` with what `prepare` gives, which is not measured.
+    """One thing measured.
 
     Each call counts as `calls` of what is reported; slow things are called less often.
     """
 
     name: str
-    call: Callable[..., object]
+    call: Callable[[], object]
     beside: str = ""
-    prepare: Callable[[], tuple[Any, ...]] = tuple
     calls: int = 1
     slowness: int = 1
     latencies: list[NDArray[np.float64]] = field(default_factory=list)
 
     def measure(self, count: int) -> None:
         """Takes a round of latencies, in nanoseconds."""
-        clock, call, prepare = time.perf_counter_ns, self.call, self.prepare
+        clock, call = time.perf_counter_ns, self.call
         latencies = np.empty(max(count // self.slowness, 10))
         for index in range(latencies.size):
-            arguments = prepare()
             start = clock()
-            call(*arguments)
+            call()
             latencies[index] = clock() - start
         self.latencies.append(latencies / self.calls)
 
@@ -91,7 +89,7 @@ def policy_of(window: int, only: tuple[str, ...] = ()) -> RiskPolicy:
     return RiskPolicy.parse({"calculators": windows, "limits": {} if only else limits})
 
 
-def account(window: int, symbols: int = 3, levels: int = 10) -> RiskInputs:
+def account(window: int, symbols: int = 5, levels: int = 20) -> RiskInputs:
     """Everything about an account whose value is the close of BTC."""
     rng = np.random.default_rng(7)
     bars = load_sample("BTC")
@@ -101,7 +99,6 @@ def account(window: int, symbols: int = 3, levels: int = 10) -> RiskInputs:
     names = [f"S{number}" for number in range(symbols)]
     steps: FloatArray = 1e-4 * np.arange(1, levels + 1, dtype=np.float64)
     sizes = np.full(levels, 100.0)
-    book = OrderBook(price * (1 - steps), sizes, price * (1 + steps), sizes)
     return RiskInputs(
         portfolio_values=values,
         timestamps=timestamps,
@@ -112,7 +109,10 @@ def account(window: int, symbols: int = 3, levels: int = 10) -> RiskInputs:
         positions=tuple(Position(name, 3.0, price) for name in names),
         price_changes=rng.normal(size=window),
         order_flows=rng.normal(size=window),
-        order_books=dict.fromkeys(names, book),
+        order_books={
+            name: OrderBook(price * (1 - steps), sizes.copy(), price * (1 + steps), sizes.copy())
+            for name in names
+        },
         feed_timestamps=dict.fromkeys(names, float(timestamps[-1]) - 1.0),
         now=float(timestamps[-1]),
         order_latencies_us=rng.lognormal(5.0, 0.5, 5_000),
@@ -314,12 +314,12 @@ def tracker_row(window: int) -> Row:
     value, now = inputs.portfolio_values[-1:].copy(), inputs.timestamps[-1:].copy()
     steps = itertools.cycle(np.random.default_rng(1).normal(1.0, 0.004, 4_096))
 
-    def next_bar() -> tuple[RiskInputs]:
+    def update() -> None:
         nonlocal value, now
         value, now = value * next(steps), now + 1_800.0
-        return (RiskInputs(portfolio_values=value, timestamps=now, now=float(now[0])),)
+        tracker.update(RiskInputs(portfolio_values=value, timestamps=now, now=float(now[0])))
 
-    return Row(f"tracker update, a bar, {window} bars", tracker.update, prepare=next_bar)
+    return Row(f"tracker update, a bar, {window} bars", update)
 
 
 def batch_row(window: int) -> Row:
