@@ -169,12 +169,12 @@ class Journal:
         os.close(self._descriptor)
 
     def _flush(self, batch: Sequence[Entry]) -> None:
-        rows = extend_chain(self._head, [entry.payload for entry in batch])
-        data = b"".join(_write_line(row) for row in rows)
         try:
+            rows = extend_chain(self._head, [entry.payload for entry in batch])
+            data = b"".join(_write_line(row) for row in rows)
             _write_fully(self._descriptor, data)
             os.fdatasync(self._descriptor)
-        except OSError as problem:
+        except Exception as problem:  # whatever it is, nobody may wait for these rows for ever
             error = self._failure("written", problem)
             self._forget_rest()
             for entry in batch:
@@ -223,8 +223,9 @@ class Journal:
     def _closed_error(self) -> StorageError:
         return StorageError(f"the journal {self._path} is closed")
 
-    def _failure(self, what: str, problem: OSError) -> StorageError:
-        return StorageError(f"the journal {self._path} cannot be {what}: {problem.strerror}")
+    def _failure(self, what: str, problem: Exception) -> StorageError:
+        cause = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
+        return StorageError(f"the journal {self._path} cannot be {what}: {cause}")
 
 
 def _write_line(row: AuditRow) -> bytes:

@@ -4,6 +4,7 @@ import contextlib
 import resource
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,20 @@ def test_append_with_a_full_disk_fails_and_works_again_once_there_is_room(tmp_pa
     assert second.follows(first.head)
     journal.close()
     assert recover(tmp_path / "journal") == [first, second]
+
+
+def test_append_with_a_payload_that_cannot_be_written_fails_and_holds_nobody_up(
+    open_journal: Callable[..., Journal],
+) -> None:
+    journal = started(open_journal())
+    first = append(journal, '{"a":1}')
+    unwritable, beside = journal.submit('"\ud800"'), journal.submit('{"b":2}')
+    with pytest.raises(StorageError, match="cannot be written: UnicodeEncodeError"):
+        journal.wait(unwritable)
+    with pytest.raises(StorageError, match="cannot be written"):
+        journal.wait(beside)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(append, journal, '{"c":3}').result(10).follows(first.head)
 
 
 def test_append_with_the_journal_closed_is_refused(tmp_path: Path) -> None:
