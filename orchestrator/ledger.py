@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.market import Account, Bar
+from tradewind.market.volume import average_daily_volume
 from tradewind.risk import Position, RiskInputs
 
 __all__ = ["Ledger"]
 
 _NS_PER_SECOND = 1_000_000_000
 _NS_PER_DAY = 86_400 * _NS_PER_SECOND
-_ADV_DAYS = 7
 
 Number = TypeVar("Number", np.float64, np.int64)
 
@@ -33,8 +33,7 @@ class Ledger:
         self._capital_base = capital_base
         self._interval_ns = interval_ns
         self._bar_starts_ns = _Series(np.int64)
-        self._volume_before = _Series(np.float64)
-        self._volume_sum = 0.0
+        self._volumes = _Series(np.float64)
         self._close_seconds = _Series(np.float64)
         self._values = _Series(np.float64)
         self._trade_seconds = _Series(np.float64)
@@ -45,8 +44,7 @@ class Ledger:
     def record_bar(self, bar: Bar) -> None:
         """Takes in a closed bar, whether or not an account is open yet."""
         self._bar_starts_ns.append(bar.timestamp_ns)
-        self._volume_before.append(self._volume_sum)
-        self._volume_sum += bar.volume
+        self._volumes.append(bar.volume)
 
     def record_value(self, value: float) -> None:
         """Takes in what the account is worth at the close of the last bar."""
@@ -72,7 +70,10 @@ class Ledger:
         Average daily volume is that of the last seven days, absent until the bars go back so far.
         """
         now = float(self._close_seconds.view()[-1])
-        volume = self._average_daily_volume()
+        starts = self._bar_starts_ns.view()
+        volume = average_daily_volume(
+            starts, self._volumes.view(), len(starts) - 1, self._interval_ns
+        )
         return RiskInputs(
             portfolio_values=self._values.view(),
             timestamps=self._close_seconds.view(),
@@ -83,20 +84,16 @@ class Ledger:
             positions=(Position(self._symbol, account.quantity, account.mark_price),),
             feed_timestamps={self._symbol: now},
             now=now,
-            average_daily_volumes={self._symbol: volume} if volume else {},
+            average_daily_volumes={self._symbol: volume} if volume > 0.0 else {},
         )
-
-    def _average_daily_volume(self) -> float | None:
-        starts = self._bar_starts_ns.view()
-        window_ns = _ADV_DAYS * _NS_PER_DAY
-        if starts[-1] + self._interval_ns - window_ns < starts[0]:
-            return None
-        first = np.searchsorted(starts, starts[-1] - window_ns, side="right")
-        return (self._volume_sum - float(self._volume_before.view()[first])) / _ADV_DAYS
 
 
 class _Series(Generic[Number]):
-    """Numbers that are appended; views of what there is stay valid and read-only."""
+    """Numbers that are appended; views of what there is stay as they are.
+
+    The views are not read-only: RiskInputs copies an array that is, and here that would be the
+    whole history at every bar.
+    """
 
     def __init__(self, kind: type[Number]) -> None:
         self._buffer: NDArray[Number] = np.empty(1024, dtype=kind)
@@ -109,6 +106,4 @@ class _Series(Generic[Number]):
         self._count += 1
 
     def view(self) -> NDArray[Number]:
-        view = self._buffer[: self._count]
-        view.setflags(write=False)
-        return view
+        return self._buffer[: self._count]

@@ -12,6 +12,7 @@ from tradewind.errors import ConflictError, InvalidInputError, MarketDataError
 from tradewind.market import Account, Bars, FeaturePipeline, FeatureSpec, load_sample
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
+from tradewind.market.volume import average_daily_volumes
 from tradewind.risk import Position, RiskInputs
 from trainer_service.environment.config import EnvironmentConfig
 from trainer_service.environment.kernels import (
@@ -25,7 +26,6 @@ __all__ = ["IntradayTradingEnv"]
 
 _NS_PER_SECOND: Final = 1_000_000_000
 _NS_PER_DAY: Final = 86_400 * _NS_PER_SECOND
-_ADV_DAYS: Final = 7
 
 
 class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
@@ -88,7 +88,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         self._open_seconds = self.bars.timestamps_ns / _NS_PER_SECOND
         self._close_seconds = self.bars.close_times_ns / _NS_PER_SECOND
         self._day_start = _first_bar_of_day(self.bars)
-        self._average_daily_volume = _average_daily_volume(self.bars)
+        self._average_daily_volumes = average_daily_volumes(self.bars)
 
         self._observation_size = self.feature_spec.observation_size
         self.action_space = spaces.Discrete(3)
@@ -195,7 +195,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         step = self._index - self._start
         now = float(self._close_seconds[self._index])
         day_start = max(int(self._day_start[self._index]) - self._start, 0)
-        average_daily_volume = float(self._average_daily_volume[self._index])
+        average_daily_volume = float(self._average_daily_volumes[self._index])
         return RiskInputs(
             portfolio_values=self._values[: step + 1],
             timestamps=self._close_seconds[self._start : self._index + 1],
@@ -258,13 +258,3 @@ def _first_bar_of_day(bars: Bars) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """For each bar, the first bar that closes on the same UTC day. Shape [n]."""
     days = bars.close_times_ns // _NS_PER_DAY
     return np.searchsorted(days, days, side="left")
-
-
-def _average_daily_volume(bars: Bars) -> FloatArray:
-    """Volume a day over the last seven days up to each bar; NaN where the bars begin later."""
-    window_ns = _ADV_DAYS * _NS_PER_DAY
-    before = np.searchsorted(bars.timestamps_ns, bars.timestamps_ns - window_ns, side="right")
-    cumulative = np.concatenate(([0.0], np.cumsum(bars.volume)))
-    volumes = (cumulative[1:] - cumulative[before]) / _ADV_DAYS
-    volumes[bars.close_times_ns - window_ns < bars.timestamps_ns[0]] = np.nan
-    return volumes
