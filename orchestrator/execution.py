@@ -1,16 +1,15 @@
 """From a closed bar to a decision: features, Predict and the risk metrics."""
 
-import json
 import time
 from dataclasses import dataclass
 from typing import Self
 
+from orchestrator.contract import read_contract
 from orchestrator.ledger import Ledger
-from tradewind.errors import BundleFormatError, ConflictError
+from tradewind.errors import ConflictError
 from tradewind.market import Account, Bar, FeaturePipeline, FeatureSpec, TradingTerms
 from tradewind.risk import RiskReport
 from tradewind.rpc.clients import InferenceClient, Prediction, RiskClient
-from tradewind.settings import parse_settings
 
 __all__ = ["Decision", "ExecutionAgent"]
 
@@ -78,31 +77,26 @@ class ExecutionAgent:
 
         Raises:
             NotFoundError: Unknown policy or version.
-            BundleFormatError: The bundle says nothing of features or terms, or what it says is not
-                understood here.
+            BundleFormatError: The bundle does not say how to trade the policy, or says it in a way
+                that is not understood here.
             ConflictError: The policy was trained under another risk policy than the one in force.
         """
         served = inference.get_policy(policy, version)
-        metadata = json.loads(served.metadata_json)
-        trained_under = (metadata["risk"] or {}).get("policy_digest")
-        in_force = risk.policy_digest()
+        contract = read_contract(served.metadata_json)
+        trained_under, in_force = contract.risk_policy_digest, risk.policy_digest()
         if trained_under is not None and trained_under != in_force:
             raise ConflictError(
                 f"{policy} was trained under risk policy {trained_under[:12]}…, "
                 f"the risk service runs {in_force[:12]}…",
                 metadata={"trained_under": trained_under, "in_force": in_force},
             )
-        environment = metadata["training"]["config"].get("environment")
-        if metadata["features"] is None or environment is None:
-            raise BundleFormatError(f"{policy} says nothing of its features or trading terms")
-        terms = {name: environment[name] for name in TradingTerms.model_fields}
         return cls(
             inference,
             risk,
             policy=policy,
             version=served.policy_version.version,
-            features=parse_settings(metadata["features"]["spec"], FeatureSpec, source="features"),
-            terms=parse_settings(terms, TradingTerms, source="trading terms"),
+            features=contract.features,
+            terms=contract.terms,
         )
 
     @property
@@ -136,8 +130,7 @@ class ExecutionAgent:
         predicted = time.perf_counter_ns()
         risk = self._risk.calculate_only(inputs)
         assessed = time.perf_counter_ns()
-        if not isinstance(prediction.action, int):
-            raise ConflictError(f"{self._policy} answers with continuous actions")
+        assert isinstance(prediction.action, int), "the contract says SELL, HOLD or BUY"
         target = self.terms.target(prediction.action)
         self.decisions.append(
             Decision(target, prediction, risk, predicted - started, assessed - predicted)

@@ -1,0 +1,80 @@
+"""A policy is traded only as its bundle says, and not at all when the bundle does not say it."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from orchestrator.contract import read_contract
+from tradewind.bundle import BoxSpace, BundleDraft, FeatureRecord, TrainingRecord
+from tradewind.errors import BundleFormatError
+from tradewind.market import FeatureSpec, TradingTerms
+
+TERMS = TradingTerms(transaction_cost=0.002, allow_short=True)
+SPEC = FeatureSpec(return_count=4)
+CREATED_AT = datetime(2026, 11, 22, tzinfo=UTC)
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def metadata(released_draft: Callable[..., BundleDraft]) -> dict[str, Any]:
+    """The metadata of a bundle that can be traded."""
+    draft = released_draft("tiny-dqn")
+    draft_metadata = draft.metadata("2026-11-22.1", CREATED_AT, draft.contents())
+    features = FeatureRecord(spec=SPEC.model_dump(mode="json"), digest=SPEC.digest)
+    training = TrainingRecord(
+        timesteps=1, config={"environment": {**TERMS.model_dump(mode="json"), "episode_bars": 10}}
+    )
+    space = BoxSpace(shape=(SPEC.observation_size,))
+    changes = {"features": features, "training": training, "obs_space": space}
+    values = draft_metadata.model_copy(update=changes).to_json()
+    loaded: dict[str, Any] = json.loads(values)
+    return loaded
+
+
+def test_read_contract_with_a_complete_bundle_gives_what_it_was_trained_on(
+    metadata: dict[str, Any],
+) -> None:
+    contract = read_contract(json.dumps(metadata))
+    assert contract.features == SPEC
+    assert contract.terms == TERMS
+    assert contract.risk_policy_digest == metadata["risk"]["policy_digest"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(features=None), "says nothing of its features"),
+        (lambda m: m["training"].update(config={}), "says nothing of its trading terms"),
+        (
+            lambda m: m["training"]["config"]["environment"].pop("slippage"),
+            "leaves trading terms out: slippage",
+        ),
+        (
+            lambda m: m["training"]["config"]["environment"].update(slippage=7.0),
+            "trading terms is refused: slippage: .*less than or equal to 0.1",
+        ),
+        (lambda m: m["features"]["spec"].update(news=True), "features is refused: news"),
+        (lambda m: m["features"]["spec"].update(return_count=5), "trained on other features"),
+        (lambda m: m["features"].update(digest="0" * 64), "trained on other features"),
+        (lambda m: m["action_space"].update(n=4), "does not act by SELL, HOLD and BUY"),
+    ],
+)
+def test_read_contract_with_a_gap_or_a_contradiction_names_it(
+    metadata: dict[str, Any], change: Change, message: str
+) -> None:
+    change(metadata)
+    with pytest.raises(BundleFormatError, match=message):
+        read_contract(json.dumps(metadata))
+
+
+def test_read_contract_of_a_continuous_policy_is_refused(
+    released_draft: Callable[..., BundleDraft],
+) -> None:
+    draft = released_draft("tiny-sac")
+    values = draft.metadata("2026-11-22.1", CREATED_AT, draft.contents())
+    with pytest.raises(BundleFormatError, match="does not act by SELL, HOLD and BUY"):
+        read_contract(values.to_json().decode())
