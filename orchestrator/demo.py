@@ -126,9 +126,9 @@ def run(console: Console, stack: Stack, training: Path, folder: Path) -> None:
     console.print(performance_table(replays))
     scores = [decision.risk.risk_score for decision in agent.decisions]
     known = [score for score in scores if score is not None]
+    highest = f"highest {max(known):.2f} of 1" if known else "never known"
     console.print(
-        f"risk score: highest {max(known):.2f} of 1, "
-        f"unknown on {len(scores) - len(known)} of {len(scores):,} bars"
+        f"risk score: {highest}, unknown on {len(scores) - len(known)} of {len(scores):,} bars"
     )
     console.print(f"\nbundle    {folder / 'bundles' / POLICY / job.bundle_version}")
     console.print(f"picture   {picture}\nlogs      {folder / 'logs'}", soft_wrap=True)

@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,21 +16,21 @@ __all__ = ["Flag", "run_service"]
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
+@dataclass(frozen=True, slots=True)
 class Flag:
     """A flag that overrides one key of the settings.
 
-    Args:
+    Attributes:
         name: The flag, e.g. `--metrics-listen`.
         key: Dotted path of the settings key, e.g. `server.metrics_listen`.
         help: What it sets.
         metavar: How the value is shown in the help.
     """
 
-    def __init__(self, name: str, key: str, help: str, metavar: str) -> None:  # noqa: A002
-        self.name = name
-        self.key = key
-        self.help = help
-        self.metavar = metavar
+    name: str
+    key: str
+    help: str
+    metavar: str
 
 
 SERVER_FLAGS = (

@@ -44,7 +44,6 @@ class ServiceProcess:
         environment: Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
     ) -> None:
-        self._module = module
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as errors:

@@ -39,7 +39,6 @@ ADV_PARTICIPATION: Final = Calculator(
     name="adv_participation",
     settings=AdvParticipationSettings,
     metrics=lambda _: METRICS,
-    requirements=("positions", "average_daily_volumes"),
 )
 
 

@@ -27,12 +27,10 @@ class Calculator:
         name: Key of its settings in the policy.
         settings: Class of its settings.
         metrics: Names of its metrics under given settings, in the order the kernel writes them.
-        requirements: Fields of RiskInputs it reads.
         windows: How much of each series its kernel looks back over, under given settings.
     """
 
     name: str
     settings: type[CalculatorSettings]
     metrics: Callable[[Any], tuple[str, ...]]
-    requirements: tuple[str, ...]
     windows: Callable[[Any], Mapping[str, int]] = field(default=_no_windows)

@@ -28,7 +28,6 @@ CONCENTRATION: Final = Calculator(
     name="concentration",
     settings=ConcentrationSettings,
     metrics=lambda _: METRICS,
-    requirements=("positions",),
 )
 
 

@@ -48,7 +48,6 @@ DEPTH_SHOCK: Final = Calculator(
     name="depth_shock",
     settings=DepthShockSettings,
     metrics=lambda _: METRICS,
-    requirements=("positions", "order_books"),
 )
 
 

@@ -37,7 +37,6 @@ DRAWDOWN: Final = Calculator(
     name="drawdown",
     settings=DrawdownSettings,
     metrics=lambda _: METRICS,
-    requirements=("portfolio_values", "start_of_day_value"),
 )
 
 

@@ -40,7 +40,6 @@ DRAWDOWN_VELOCITY: Final = Calculator(
     name="drawdown_velocity",
     settings=DrawdownVelocitySettings,
     metrics=lambda _: METRICS,
-    requirements=("portfolio_values", "timestamps"),
     windows=_windows,
 )
 

@@ -43,7 +43,6 @@ EXPECTED_SHORTFALL: Final = Calculator(
     name="expected_shortfall",
     settings=ExpectedShortfallSettings,
     metrics=lambda _: METRICS,
-    requirements=("returns or portfolio_values",),
     windows=lambda settings: {"returns": settings.window_bars},
 )
 

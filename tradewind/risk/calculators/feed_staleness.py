@@ -44,7 +44,6 @@ FEED_STALENESS: Final = Calculator(
     name="feed_staleness",
     settings=FeedStalenessSettings,
     metrics=lambda _: METRICS,
-    requirements=("feed_timestamps", "now"),
 )
 
 

@@ -45,7 +45,6 @@ GREEKS: Final = Calculator(
     name="greeks",
     settings=GreeksSettings,
     metrics=lambda _: METRICS,
-    requirements=("options",),
 )
 
 

@@ -45,7 +45,6 @@ KYLE_LAMBDA: Final = Calculator(
     name="kyle_lambda",
     settings=KyleLambdaSettings,
     metrics=lambda _: METRICS,
-    requirements=("price_changes", "order_flows"),
     windows=lambda settings: {
         "price_changes": settings.window_intervals,
         "order_flows": settings.window_intervals,

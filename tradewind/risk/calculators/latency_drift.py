@@ -45,7 +45,6 @@ LATENCY_DRIFT: Final = Calculator(
     name="latency_drift",
     settings=LatencyDriftSettings,
     metrics=lambda _: METRICS,
-    requirements=("order_latencies_us",),
     windows=lambda settings: {
         "order_latencies_us": settings.recent_orders + settings.baseline_orders
     },

@@ -29,7 +29,6 @@ LEVERAGE: Final = Calculator(
     name="leverage",
     settings=LeverageSettings,
     metrics=lambda _: METRICS,
-    requirements=("positions", "capital_base"),
 )
 
 

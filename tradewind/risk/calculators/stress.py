@@ -88,7 +88,6 @@ STRESS: Final = Calculator(
         "stress_loss",
         *(f"stress_loss_{name}" for name in sorted(settings.scenarios)),
     ),
-    requirements=("positions or options", "capital_base"),
 )
 
 

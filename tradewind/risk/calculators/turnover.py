@@ -38,7 +38,6 @@ TURNOVER: Final = Calculator(
     name="turnover",
     settings=TurnoverSettings,
     metrics=lambda _: METRICS,
-    requirements=("trade_timestamps", "trade_notionals", "capital_base"),
 )
 
 

@@ -35,7 +35,6 @@ ULCER_INDEX: Final = Calculator(
     name="ulcer_index",
     settings=UlcerIndexSettings,
     metrics=lambda _: METRICS,
-    requirements=("portfolio_values",),
     windows=lambda settings: {"drawdowns": settings.window_bars},
 )
 

@@ -53,7 +53,6 @@ VAR: Final = Calculator(
     name="var",
     settings=VarSettings,
     metrics=lambda _: METRICS,
-    requirements=("returns or portfolio_values",),
     windows=lambda settings: {"returns": settings.window_bars},
 )
 

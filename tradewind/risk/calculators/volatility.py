@@ -52,7 +52,6 @@ VOLATILITY: Final = Calculator(
     name="volatility",
     settings=VolatilitySettings,
     metrics=lambda _: METRICS,
-    requirements=("returns or portfolio_values",),
     windows=lambda settings: {"returns": settings.window_bars},
 )
 
