@@ -26,10 +26,12 @@ class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
     def __init__(self) -> None:
         self.entered = threading.Event()
         self.release = threading.Event()
+        self.handled: list[str] = []
 
     def GetTrainingJob(
         self, request: trainer_pb2.GetTrainingJobRequest, context: Context
     ) -> trainer_pb2.GetTrainingJobResponse:
+        self.handled.append(request.job_id)
         if request.job_id == "slow":
             self.entered.set()
             self.release.wait(10)
@@ -107,6 +109,28 @@ def test_call_past_its_deadline_names_the_code(server: RpcServer, servicer: Serv
         with pytest.raises(errors.RpcError, match="DEADLINE_EXCEEDED"):
             client.get_job("slow")
         servicer.release.set()
+
+
+def test_call_whose_deadline_passed_in_the_queue_never_reaches_its_handler(
+    servicer: Servicer,
+) -> None:
+    settings = ServerSettings(listen="127.0.0.1:0", drain_s=0, threads=1)
+    server = RpcServer("test", settings, CollectorRegistry())
+    server.add_service(
+        SERVICE, lambda to: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, to)
+    )
+    with server.running(), grpc.insecure_channel(server.address) as channel:
+        stub = trainer_pb2_grpc.TrainerServiceStub(channel)
+        slow = stub.GetTrainingJob.future(trainer_pb2.GetTrainingJobRequest(job_id="slow"))
+        assert servicer.entered.wait(10)
+        with TrainerClient(server.address, timeout_s=0.1) as client:
+            with pytest.raises(errors.RpcError, match="DEADLINE_EXCEEDED"):
+                client.get_job("queued")
+        servicer.release.set()
+        assert slow.result(10).job.job_id == "ok"
+        # The only thread takes calls in turn: this one comes after the one that was given up.
+        stub.GetTrainingJob(trainer_pb2.GetTrainingJobRequest(job_id="last"), timeout=10)
+    assert servicer.handled == ["slow", "last"]
 
 
 def test_health_follows_set_serving_and_the_drain(server: RpcServer) -> None:
