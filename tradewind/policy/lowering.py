@@ -45,9 +45,10 @@ class _Widened:
 
 @dataclass(frozen=True)
 class _Index:
-    """An int64 tensor of argmax; it can be the result and nothing else."""
+    """An int64 tensor, the argmax of a source; it can be the result and nothing else."""
 
     piece: Piece
+    source: Piece
 
 
 def lower_network(network: TorchScriptNetwork, observation_shape: Sequence[int]) -> LoweredNetwork:
@@ -92,7 +93,7 @@ def lower_graph(graph: torch.Graph, observation_shape: Sequence[int]) -> Program
         values[node.output().debugName()] = _lower_node(builder, node, arguments)
     answer = values[outputs[0].debugName()]
     if isinstance(answer, _Index):
-        return builder.build(answer.piece, np.int64)
+        return builder.build(builder.decide(answer.source, answer.piece), np.int64)
     if isinstance(answer, Piece):
         return builder.build(answer, np.float32)
     raise LoweringError("the result is neither float32 nor an argmax of the observations")
@@ -223,7 +224,7 @@ def _argmax(builder: ProgramBuilder, value: Any, dim: Any, keep_dim: bool) -> _I
     if dim is None or keep_dim or len(source.shape) != 1:
         raise LoweringError(f"over dimension {dim} of rows of shape {source.shape}")
     _row_dim(source, dim)
-    return _Index(builder.argmax(source))
+    return _Index(builder.argmax(source), source)
 
 
 # Operations that arrange

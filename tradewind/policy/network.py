@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tradewind.bundle import BundleFault
 from tradewind.errors import BundleRuntimeError
+from tradewind.policy.program import UNDECIDED
 
 __all__ = ["TorchScriptNetwork", "use_one_torch_thread"]
 
@@ -72,12 +73,16 @@ class TorchScriptNetwork:
             observations: [N, *shape], writable, finite.
 
         Returns:
-            int64 [N] or float32 [N, *action shape], and the nanoseconds of the network alone.
+            int64 [N] or float32 [N, *action shape], and the nanoseconds of the network alone. A
+            discrete action is UNDECIDED where the number that it would be chosen for is not finite.
 
         Raises:
             BundleRuntimeError: The network failed.
         """
-        return _timed(self._forward, observations)
+        actions, elapsed = _timed(self._forward, observations)
+        if actions.dtype == np.int64:
+            actions = self._leave_undecided(actions, observations)
+        return actions, elapsed
 
     def distribution(self, observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
         """The parameters of the distribution, and the nanoseconds of the network alone.
@@ -89,6 +94,15 @@ class TorchScriptNetwork:
             BundleRuntimeError: The network failed.
         """
         return _timed(self._distribution, observations)
+
+    def _leave_undecided(
+        self, actions: NDArray[Any], observations: NDArray[np.float32]
+    ) -> NDArray[Any]:
+        """Takes back the choices among numbers that have overflowed; an argmax does not show it."""
+        numbers, _ = self.distribution(observations)
+        if actions.ndim != 1 or numbers.ndim != 2 or len(numbers) != len(actions):
+            return actions  # what check_golden refuses
+        return np.where(np.isfinite(numbers.max(axis=1)), actions, UNDECIDED)
 
     def warm_up(self, observations: NDArray[np.float32]) -> None:
         """Runs both methods until the first, slow calls are over.

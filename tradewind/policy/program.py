@@ -40,6 +40,10 @@ MEAN: Final = 16  # over the middle of [outer, count, inner]; operand: inner
 # Index of the first largest value; a NaN is larger than all others. float32 holds every index of an
 # action space exactly.
 ARGMAX: Final = 17
+# An index of one of these numbers, or UNDECIDED if that number is not finite: a network that has
+# overflowed must not choose an action. operand: place of the index in the memory
+DECIDE: Final = 18
+UNDECIDED: Final = -1
 
 INSTRUCTION_SIZE: Final = 7
 _HEADER_SIZE: Final = 4
@@ -224,6 +228,11 @@ def _argmax(source: Floats) -> int:
 
 
 @compiled
+def _decide(source: Floats, index: np.float32) -> np.float32:
+    return index if math.isfinite(source[int(index)]) else np.float32(UNDECIDED)
+
+
+@compiled
 def _execute(
     instruction: NDArray[np.int64],
     parameters: Floats,
@@ -247,6 +256,8 @@ def _execute(
         _mean(target, source, operand)
     elif opcode == ARGMAX:
         target[0] = _argmax(source)
+    elif opcode == DECIDE:
+        target[0] = _decide(source, memory[operand])
     else:
         _combine(opcode, target, source, memory[operand : operand + instruction[6]])
 

@@ -118,6 +118,10 @@ class ProgramBuilder:
         """Index of the largest number, the first of equals."""
         return self._emit(program.ARGMAX, (), source)
 
+    def decide(self, source: Piece, index: Piece) -> Piece:
+        """An index of the source, or UNDECIDED where the number it stands for is not finite."""
+        return self._emit(program.DECIDE, (), source, index.start)
+
     def join(self, parts: Sequence[Piece], shape: tuple[int, ...]) -> Piece:
         """Copies pieces one behind the other; as many instructions as pieces."""
         target = self._allocate(shape)

@@ -46,7 +46,8 @@ class Network(Protocol):
             observations: [N, *shape], writable, finite.
 
         Returns:
-            int64 [N] or float32 [N, *action shape], and the nanoseconds of the network alone.
+            int64 [N] or float32 [N, *action shape], and the nanoseconds of the network alone. A
+            discrete action is UNDECIDED where the number that it would be chosen for is not finite.
 
         Raises:
             BundleRuntimeError: The network failed.

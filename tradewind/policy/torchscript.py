@@ -136,6 +136,8 @@ class TorchScriptPolicy:
             actions = self._sampler.sample(parameters, seed)
         if not self._discrete:
             _check_finite(actions, "action")
+        elif min(actions.tolist()) < 0:
+            raise _not_finite("distribution")
         info: PredictionInfo = {
             "model_compute_ns": elapsed,
             "version": self._metadata.version,
@@ -152,9 +154,13 @@ class TorchScriptPolicy:
 
 
 def _check_finite(values: NDArray[Any], name: str) -> None:
-    """A network may overflow on a finite observation; that must not become an order."""
     if not np.isfinite(values).all():
-        raise BundleRuntimeError(
-            f"the network gives a NaN or infinite {name} for this observation",
-            reason=BundleFault.MODEL_OUTPUT_INVALID,
-        )
+        raise _not_finite(name)
+
+
+def _not_finite(name: str) -> BundleRuntimeError:
+    """A network may overflow on a finite observation; that must not become an order."""
+    return BundleRuntimeError(
+        f"the network gives a NaN or infinite {name} for this observation",
+        reason=BundleFault.MODEL_OUTPUT_INVALID,
+    )

@@ -176,6 +176,9 @@ def test_server_refuses_bad_requests_with_their_cause_and_goes_on(served: Served
         assert refused.violations[0] == errors.FieldViolation(
             "observation[4]", f"{text} instead of a finite float32 number"
         )
+    overflowing = predict(values_f32_le=np.full_like(good, 3e38).tobytes())
+    assert isinstance(overflowing, errors.ConflictError)
+    assert "NaN or infinite distribution" in str(overflowing)
     assert isinstance(predict(policy=""), errors.InvalidInputError)
     for name in ("other", "../tiny-dqn", "tiny-dqn/../tiny-sac"):
         unknown = predict(policy=name)

@@ -91,6 +91,25 @@ def test_argmax_takes_the_first_of_equals_and_a_nan_before_all(
 
 
 @pytest.mark.parametrize(
+    ("values", "decided"),
+    [
+        ([1.0, 3.0, 2.0], 1),
+        ([-np.inf, -5.0, -np.inf], 1),
+        ([-np.inf, -np.inf], program.UNDECIDED),
+        ([0.0, np.inf], program.UNDECIDED),
+        ([0.0, np.nan, 1.0], program.UNDECIDED),
+    ],
+)
+def test_decide_with_a_number_that_is_not_finite_takes_the_index_back(
+    values: list[float], decided: int
+) -> None:
+    builder = ProgramBuilder((len(values),))
+    index = builder.argmax(builder.observation)
+    made = builder.build(builder.decide(builder.observation, index), np.int64)
+    assert run(made, np.array([values], np.float32)).tolist() == [[decided]]
+
+
+@pytest.mark.parametrize(
     ("opcode", "ufunc"),
     [
         (program.ADD, np.add),

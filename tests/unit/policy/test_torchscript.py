@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from tradewind.bundle import BundleDraft, BundleFault, GoldenSet
+from tradewind.bundle import BundleDraft, BundleFault, GoldenSet, read_bundle
 from tradewind.errors import BundleError, InvalidInputError, ObservationError
-from tradewind.policy import RLPolicy, TorchScriptPolicy
+from tradewind.policy import RLPolicy, TorchScriptNetwork, TorchScriptPolicy
+from tradewind.policy.runtime import choose_network
 
 Publish = Callable[[BundleDraft], Path]
 Script = Callable[[nn.Module], bytes]
@@ -155,6 +156,28 @@ def test_network_that_overflows_gives_an_error_instead_of_an_action(
         with pytest.raises(BundleError, match="NaN or infinite") as refused:
             policy.predict(np.zeros((3, 2)), deterministic=deterministic, seed=1)
         assert refused.value.reason == BundleFault.MODEL_OUTPUT_INVALID
+
+
+RELEASED = Path(__file__).parents[2] / "contract/bundle/store_v1/tiny-dqn/2026-11-22.1"
+
+
+@pytest.mark.parametrize("runtime", ["compiled", "torchscript"])
+def test_discrete_network_that_overflows_gives_an_error_instead_of_an_action(runtime: str) -> None:
+    bundle = read_bundle(RELEASED)
+    torchscript = TorchScriptNetwork(bundle.policy_pt)
+    network, reason = choose_network(torchscript, bundle.metadata, bundle.golden)
+    assert (network.runtime, reason) == ("compiled", "")
+    policy = TorchScriptPolicy(bundle, network if runtime == "compiled" else torchscript, "")
+    assert policy.runtime == runtime
+    fine = bundle.golden.observations[0]
+    overflowing = np.full_like(fine, 3e38)
+
+    assert policy.predict(fine)[0] == bundle.golden.actions[0]
+    with pytest.raises(BundleError, match="NaN or infinite distribution") as refused:
+        policy.predict(overflowing)
+    assert refused.value.reason == BundleFault.MODEL_OUTPUT_INVALID
+    with pytest.raises(BundleError, match="NaN or infinite distribution"):
+        policy.predict_batch(np.stack([fine, overflowing, fine]))
 
 
 @pytest.mark.parametrize(
