@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = {
-    path.stem.removeprefix("bench_"): path
-    for path in sorted(Path(__file__).parent.glob("bench_*.py"))
-}
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = [
+    path.stem.removeprefix("bench_") for path in sorted(Path(__file__).parent.glob("bench_*.py"))
+]
 
 
 def main() -> None:
@@ -22,7 +22,8 @@ def main() -> None:
     failed = []
     for name in names or BENCHMARKS:
         print(f"\n== {name}", flush=True)
-        if subprocess.run([sys.executable, str(BENCHMARKS[name])], check=False).returncode:
+        command = [sys.executable, "-m", f"tests.bench.bench_{name}"]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(name)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")

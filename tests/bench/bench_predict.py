@@ -1,6 +1,6 @@
 """Latency of a prediction: the network, the embedded policy, and Predict over gRPC.
 
-    python tests/bench/bench_predict.py
+    python -m tests.bench.bench_predict
 
 Beside them, in the same run: SB3's own `model.predict`, and a plain grpcio server that echoes the
 same request bytes with the same number of threads. Clients send and receive bytes as they are, so
@@ -10,8 +10,6 @@ that they cost the same whatever the server does; rounds of echo and Predict tak
 import contextlib
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import DQN
 
+from tests.bench.echo import ECHO, ECHO_STREAM, echo_process
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import (
     BoxSpace,
@@ -51,14 +50,12 @@ LAYERS = [64, 64]
 IN_PROCESS_CALLS = 20_000
 ROUNDS = 5
 CALLS_PER_ROUND = 2_000
-SERVER_THREADS = 16
 RELOADS = 5
 
 Answered = tuple[NDArray[np.float64], list[bytes]]
 Caller = Callable[[grpc.Channel, str, list[bytes], int], Answered]
 
 SERVICE = "/tradewind.api.inference.v1.InferenceService/"
-ECHO = "/bench.Echo/Echo"
 
 
 class Market(gymnasium.Env[NDArray[np.float32], np.int64]):
@@ -76,32 +73,6 @@ class Row:
     latencies_ns: NDArray[np.float64]
     beside: str = ""
     calls_per_second: float = float("nan")
-
-
-def echo_server() -> None:
-    """Runs the floor: a server that answers every request with its own bytes."""
-    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-        "Echo": grpc.unary_unary_rpc_method_handler(lambda request, _: request),
-        "Stream": grpc.stream_stream_rpc_method_handler(lambda requests, _: requests),
-    }
-    server = grpc.server(ThreadPoolExecutor(SERVER_THREADS))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(f"127.0.0.1:{port}", flush=True)
-    server.wait_for_termination()
-
-
-@contextlib.contextmanager
-def echo_process() -> Iterator[str]:
-    """Runs the echo server in a process of its own; gives its address."""
-    command = [sys.executable, __file__, "echo"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def make_draft(model: DQN, observations: NDArray[np.float32]) -> BundleDraft:
@@ -278,7 +249,7 @@ def measure(scratch: Path) -> Iterator[Row]:
         yield from over_grpc(
             "streams: 1",
             call_stream,
-            (echo, "/bench.Echo/Stream", streamed),
+            (echo, ECHO_STREAM, streamed),
             (server.address, SERVICE + "PredictStream", streamed),
             1,
             lambda data: (
@@ -299,10 +270,7 @@ def show(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    """Measures and prints the table, or serves the echo when called with `echo`."""
-    if sys.argv[1:] == ["echo"]:
-        echo_server()
-        return
+    """Measures and prints the table."""
     use_one_torch_thread()
     print(
         f"DQN {OBSERVATION_SIZE}-{'-'.join(map(str, LAYERS))}-3, {platform.machine()}, "

@@ -1,6 +1,6 @@
 """Latency of CalculateOnly and Evaluate over gRPC.
 
-    python tests/bench/bench_risk_rpc.py
+    python -m tests.bench.bench_risk_rpc
 
 Beside them, in the same run: a plain grpcio server that echoes the same request bytes with the same
 number of threads. Clients send and receive bytes as they are, so that they cost the same whatever
@@ -11,11 +11,9 @@ it answers, on the disk of the temporary folder.
 import contextlib
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.bench.echo import ECHO, echo_process
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.market import load_sample
 from tradewind.risk import OptionPosition, OrderBook, Position, RiskInputs
@@ -34,11 +33,9 @@ BARS = 256
 ROUNDS = 8
 CALLS_PER_ROUND = 1_000
 WARM_UP_CALLS = 50
-SERVER_THREADS = 16
 FLUSHES = 1_000
 POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
 SERVICE = "/tradewind.api.risk.v1.RiskService/"
-ECHO = "/bench.Echo/Echo"
 
 Latencies = NDArray[np.float64]
 
@@ -55,31 +52,6 @@ class Measured:
     latencies: list[Latencies] = field(default_factory=list)
     computes: list[int] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
-
-
-def echo_server() -> None:
-    """Runs the floor: a server that answers every request with its own bytes."""
-    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-        "Echo": grpc.unary_unary_rpc_method_handler(lambda request, _: request)
-    }
-    server = grpc.server(ThreadPoolExecutor(SERVER_THREADS))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(f"127.0.0.1:{port}", flush=True)
-    server.wait_for_termination()
-
-
-@contextlib.contextmanager
-def echo_process() -> Iterator[str]:
-    """Runs the echo server in a process of its own; gives its address."""
-    command = [sys.executable, __file__, "echo"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def account(everything: bool) -> risk_pb2.RiskInputs:
@@ -198,10 +170,7 @@ def measure(title: str, inputs: risk_pb2.RiskInputs, callers: int, echo: str, se
 
 
 def main() -> None:
-    """Measures and prints the table, or serves the echo when called with `echo`."""
-    if sys.argv[1:] == ["echo"]:
-        echo_server()
-        return
+    """Measures and prints the table."""
     print(f"{BARS} bars, {platform.machine()}, {os.cpu_count()} cores, grpcio {grpc.__version__}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

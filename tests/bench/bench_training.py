@@ -1,6 +1,6 @@
 """Training speed: Tradewind with risk on and off, beside plain SB3 on gym-anytrading's forex-v0.
 
-    python tests/bench/bench_training.py
+    python -m tests.bench.bench_training
 
 All three learn with the same algorithm, hyper-parameters, number of environments and torch
 threads, and take turns in one process; every figure is the median of the rounds. What is timed is
