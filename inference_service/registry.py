@@ -15,7 +15,7 @@ from tradewind.errors import (
     UnavailableError,
     VersionNotFoundError,
 )
-from tradewind.policy import Action, LatencyHistogram, TorchScriptPolicy
+from tradewind.policy import Action, LatencyHistogram, PredictionInfo, TorchScriptPolicy
 
 __all__ = ["LoadedVersion", "QuarantinedVersion", "Registry", "Snapshot"]
 
@@ -55,15 +55,22 @@ class LoadedVersion:
         return action, elapsed
 
     def predict_batch(
-        self, observations: ArrayLike, *, deterministic: bool, seed: int
-    ) -> tuple[NDArray[Any], int]:
-        """The actions for N observations, and the nanoseconds of the one pass; see RLPolicy."""
+        self,
+        observations: ArrayLike,
+        *,
+        deterministic: bool,
+        seed: int,
+        with_distribution: bool = False,
+    ) -> tuple[NDArray[Any], PredictionInfo]:
+        """The actions for N observations in one pass, and the policy's info; see RLPolicy."""
         actions, info = self.policy.predict_batch(
-            observations, deterministic=deterministic, seed=seed
+            observations,
+            deterministic=deterministic,
+            seed=seed,
+            with_distribution=with_distribution,
         )
-        elapsed = info["model_compute_ns"]
-        self.batch_latencies.record(elapsed)
-        return actions, elapsed
+        self.batch_latencies.record(info["model_compute_ns"])
+        return actions, info
 
 
 @dataclass(frozen=True, slots=True)

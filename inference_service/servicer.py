@@ -46,12 +46,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         try:
             version = self._registry.resolve(request.policy, request.version)
             observations = read_observations(request, version.policy.metadata.obs_space)
-            actions, elapsed = version.predict_batch(
+            actions, info = version.predict_batch(
                 observations, deterministic=not request.stochastic, seed=request.seed
             )
         except Exception as error:
             self._telemetry.prediction_failed(version, error)
             raise
+        elapsed = info["model_compute_ns"]
         response = inference_pb2.PredictBatchResponse(
             policy=version.name,
             version=version.version,

@@ -1,0 +1,1 @@
+"""Wire contract of the Open Inference Protocol."""
