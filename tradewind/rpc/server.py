@@ -17,6 +17,7 @@ from pydantic import Field
 from tradewind.errors import SettingsError
 from tradewind.rpc.address import Listen, MetricsListen, host_and_port, loopback_dial_address
 from tradewind.rpc.interceptor import CallInterceptor
+from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
 from tradewind.settings import Settings
 
 __all__ = ["RpcServer", "ServerSettings"]
@@ -78,6 +79,7 @@ class RpcServer:
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
                 ("grpc.so_reuseport", 0),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", SERVER_MIN_PING_INTERVAL_MS),
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)

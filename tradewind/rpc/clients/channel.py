@@ -1,90 +1,88 @@
-"""The channel under every client: deadlines, retries, keep-alive, and our exceptions."""
+"""What sync and asyncio channels share: their target, balancing, retries and keep-alive."""
 
-import contextlib
+import ipaddress
 import json
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
+from collections.abc import Sequence
+from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind.rpc.address import host_and_port
+from tradewind.rpc.keepalive import CLIENT_PING_INTERVAL_MS, CLIENT_PING_TIMEOUT_MS
 
-from tradewind.rpc.status import error_from_rpc
+__all__ = ["Addresses", "channel_options", "channel_target"]
 
-__all__ = ["Client", "raise_ours"]
+Addresses = str | Sequence[str]
+"""One address, several in one string with commas between, or a sequence of addresses.
 
-_KEEP_ALIVE_MS = 30_000
+`HOST:PORT`, `unix:PATH` or any target that gRPC knows; several must be `IP:PORT`.
+"""
 
 
-class Client:
-    """A connection to one service; a context manager that closes it.
+def channel_target(addresses: Addresses) -> str:
+    """The gRPC target that stands for one or more addresses.
 
-    Calls that change nothing are tried again, with growing pauses, while the server answers
-    UNAVAILABLE and the deadline allows; or CANCELLED, which is what a server that shuts down says
-    to calls it has received but not begun (grpc/grpc#41785).
+    A single name may stand for several replicas: gRPC asks DNS for all of them, and asks again
+    when one is lost. Several addresses are taken as they are, so they must be numeric.
 
-    Args:
-        address: `HOST:PORT` or `unix:PATH`.
-        service: Full name of the service in its proto.
-        retried_methods: Methods that may be sent twice.
-        timeout_s: Deadline of a call, in seconds.
+    Raises:
+        InvalidInputError: No address, or one of several is not `IP:PORT`, or IPv4 and IPv6 are
+            mixed.
     """
-
-    def __init__(
-        self, address: str, service: str, retried_methods: tuple[str, ...], timeout_s: float
-    ) -> None:
-        retry = {
-            "maxAttempts": 4,
-            "initialBackoff": "0.05s",
-            "maxBackoff": "0.5s",
-            "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-        }
-        names = [{"service": service, "method": method} for method in retried_methods]
-        service_config = {"methodConfig": [{"name": names, "retryPolicy": retry}]}
-        self._service = service
-        self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(
-            address,
-            options=[
-                ("grpc.service_config", json.dumps(service_config)),
-                ("grpc.keepalive_time_ms", _KEEP_ALIVE_MS),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
-            ],
-        )
-
-    def is_serving(self) -> bool:
-        """Asks the server's health; a server that cannot be reached does not serve."""
-        stub = health_pb2_grpc.HealthStub(self._channel)
-        request = health_pb2.HealthCheckRequest(service=self._service)
-        try:
-            # grpcio's type stubs leave the methods of this stub out.
-            answer = stub.Check(request, timeout=self._timeout_s)  # type: ignore[attr-defined]
-        except grpc.RpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-    def close(self) -> None:
-        """Closes the connection; calls under way are cancelled."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    parts = addresses.split(",") if isinstance(addresses, str) else list(addresses)
+    parts = [part.strip() for part in parts]
+    if len(parts) == 1 and parts[0]:
+        return parts[0]
+    scheme, *others = sorted({_scheme(part) for part in parts}) or [""]
+    if not scheme or others:
+        raise _refusal("at least one is needed" if not scheme else "IPv4 and IPv6 are mixed")
+    return f"{scheme}:{','.join(part.removeprefix(f'{scheme}:') for part in parts)}"
 
 
-@contextlib.contextmanager
-def raise_ours() -> Iterator[None]:
-    """Inside the block a failed call raises the exception that its server raised."""
+def channel_options(service: str, retried_methods: Sequence[str]) -> list[tuple[str, Any]]:
+    """The options of a channel to one service.
+
+    Calls go to the replicas in turn. The retried methods, which must change nothing however often
+    they are called, are tried again with growing pauses, each time on the next replica, while the
+    answer is UNAVAILABLE and the deadline allows; or CANCELLED, which is what a server that shuts
+    down says to calls it has received but not begun (grpc/grpc#41785). Any other method is sent
+    again only if gRPC knows that no server has seen it.
+    """
+    retry = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "0.5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+    }
+    names = [{"service": service, "method": method} for method in retried_methods]
+    service_config = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [{"name": names, "retryPolicy": retry}],
+    }
+    return [
+        ("grpc.service_config", json.dumps(service_config)),
+        ("grpc.keepalive_time_ms", CLIENT_PING_INTERVAL_MS),
+        ("grpc.keepalive_timeout_ms", CLIENT_PING_TIMEOUT_MS),
+        # A replica that comes back gets calls again within seconds; gRPC's own limit is 2 minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        # How large a message may be is the server's decision.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+    ]
+
+
+def _scheme(address: str) -> str:
+    address = address.removeprefix("ipv4:").removeprefix("ipv6:")
     try:
-        yield
-    except grpc.RpcError as error:
-        raise error_from_rpc(error) from None
+        host, _ = host_and_port(address)
+        return f"ipv{ipaddress.ip_address(host).version}"
+    except ValueError:
+        raise _refusal(
+            f"{address!r} is not IP:PORT, which each of several must be; "
+            "a single name may stand for all replicas"
+        ) from None
+
+
+def _refusal(description: str) -> InvalidInputError:
+    return InvalidInputError("the addresses are refused", [FieldViolation("address", description)])

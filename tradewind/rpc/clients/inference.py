@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from tradewind.rpc.clients.channel import Client, raise_ours
+from tradewind.rpc.clients.channel import Addresses
+from tradewind.rpc.clients.client import Client, raise_ours
 
 __all__ = ["InferenceClient", "Prediction"]
 
@@ -40,11 +41,12 @@ class InferenceClient(Client):
     """Calls the inference service.
 
     Args:
-        address: `HOST:PORT` or `unix:PATH`.
+        address: `HOST:PORT` or `unix:PATH`; or several `IP:PORT`, with commas between or as a
+            sequence, whose servers then get calls in turn.
         timeout_s: Deadline of a call, in seconds.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, address: Addresses, *, timeout_s: float = 5.0) -> None:
         super().__init__(address, _SERVICE, _RETRIED, timeout_s)
         self._stub = inference_pb2_grpc.InferenceServiceStub(self._channel)
 

@@ -2,7 +2,8 @@
 
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
 from tradewind.risk import RiskInputs, RiskReport
-from tradewind.rpc.clients.channel import Client, raise_ours
+from tradewind.rpc.clients.channel import Addresses
+from tradewind.rpc.clients.client import Client, raise_ours
 from tradewind.rpc.risk_codec import risk_inputs_to_message, risk_report_from_message
 
 __all__ = ["RiskClient"]
@@ -15,11 +16,12 @@ class RiskClient(Client):
     """Calls the risk service.
 
     Args:
-        address: `HOST:PORT` or `unix:PATH`.
+        address: `HOST:PORT` or `unix:PATH`; or several `IP:PORT`, with commas between or as a
+            sequence, whose servers then get calls in turn.
         timeout_s: Deadline of a call, in seconds.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, address: Addresses, *, timeout_s: float = 5.0) -> None:
         super().__init__(address, _SERVICE, _RETRIED, timeout_s)
         self._stub = risk_pb2_grpc.RiskServiceStub(self._channel)
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
-from tradewind.rpc.clients.channel import Client, raise_ours
+from tradewind.rpc.clients.channel import Addresses
+from tradewind.rpc.clients.client import Client, raise_ours
 
 __all__ = ["ENDED_STATES", "TrainerClient"]
 
@@ -27,11 +28,12 @@ class TrainerClient(Client):
     """Calls the trainer service.
 
     Args:
-        address: `HOST:PORT` or `unix:PATH`.
+        address: `HOST:PORT` or `unix:PATH`; or several `IP:PORT`, with commas between or as a
+            sequence, whose servers then get calls in turn.
         timeout_s: Deadline of a call, in seconds; watching a job has none.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, address: Addresses, *, timeout_s: float = 10.0) -> None:
         super().__init__(address, _SERVICE, _RETRIED, timeout_s)
         self._stub = trainer_pb2_grpc.TrainerServiceStub(self._channel)
 
