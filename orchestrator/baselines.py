@@ -17,7 +17,7 @@ class BuyAndHold:
     """
 
     def __init__(self, terms: TradingTerms) -> None:
-        self._target = terms.target(ACTION_BUY)
+        self._target = terms.position_fraction
 
     def update(self, bar: Bar) -> None:
         """Looks at no bar."""
@@ -29,7 +29,7 @@ class BuyAndHold:
 
 
 class RandomPolicy:
-    """Draws SELL, HOLD or BUY with equal chances.
+    """Draws uniformly from all actions.
 
     Args:
         terms: What the actions mean.
@@ -46,4 +46,6 @@ class RandomPolicy:
     def decide(self, account: Account, ledger: Ledger) -> float | None:
         """Draws an action."""
         del account, ledger
+        if self._terms.actions == "continuous":
+            return self._terms.target(self._random.uniform(self._terms.lowest_action, 1.0))
         return self._terms.target(int(self._random.integers(ACTION_SELL, ACTION_BUY + 1)))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tradewind.bundle import BundleMetadata, DiscreteSpace
+from tradewind.bundle import ActionSpace, BoxSpace, BundleMetadata, DiscreteSpace
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import BundleFormatError, SettingsError
 from tradewind.market import FeatureSpec, TradingTerms
@@ -40,13 +40,13 @@ def read_contract(metadata_json: str) -> TradingContract:
     """
     metadata = BundleMetadata.from_json(metadata_json.encode())
     name = f"{metadata.name}/{metadata.version}"
-    if metadata.action_space != DiscreteSpace(n=_ACTION_COUNT):
-        raise BundleFormatError(f"{name} does not act by SELL, HOLD and BUY")
     if metadata.features is None:
         raise BundleFormatError(f"{name} says nothing of its features")
     environment = metadata.training.config.get("environment")
     if not isinstance(environment, dict):
         raise BundleFormatError(f"{name} says nothing of its trading terms")
+    # Bundles from before there were continuous actions do not say which they take.
+    environment = {"actions": "discrete", **environment}
     absent = [key for key in TradingTerms.model_fields if key not in environment]
     if absent:
         raise BundleFormatError(f"{name} leaves trading terms out: {', '.join(absent)}")
@@ -56,8 +56,18 @@ def read_contract(metadata_json: str) -> TradingContract:
         terms = parse_settings(known, TradingTerms, source="trading terms")
     except SettingsError as problem:
         raise BundleFormatError(f"{name}: {problem}") from None
+    if metadata.action_space != _action_space(terms):
+        raise BundleFormatError(
+            f"{name} does not act as its trading terms say ({terms.actions} actions)"
+        )
     if features.digest != metadata.features.digest or metadata.obs_space.shape != (
         features.observation_size,
     ):
         raise BundleFormatError(f"{name} was trained on other features than its specification's")
     return TradingContract(features, terms, metadata.risk.policy_digest if metadata.risk else None)
+
+
+def _action_space(terms: TradingTerms) -> ActionSpace:
+    if terms.actions == "discrete":
+        return DiscreteSpace(n=_ACTION_COUNT)
+    return BoxSpace.from_bounds((1,), terms.lowest_action, 1.0)

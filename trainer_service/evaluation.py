@@ -43,16 +43,22 @@ def evaluate(
     """
     env.action_space.seed(seed)
 
-    def run(choose: Choose) -> dict[str, float]:
+    def run(env: IntradayTradingEnv, choose: Choose) -> dict[str, float]:
         _play(env, choose)
         return _figures(env.risk_inputs())
 
     observations = _play(env, _greedy(network))
     figures = _figures(env.risk_inputs())
+    holding = env
+    if env.config.actions != "discrete":
+        # No continuous action keeps a quantity.
+        terms = env.config.model_copy(update={"actions": "discrete"})
+        holding = IntradayTradingEnv(env.bars, terms, env.feature_spec)
+    chance = [run(env, lambda _: env.action_space.sample()) for _ in range(_RANDOM_RUNS)]
     baselines = {
-        "buy_and_hold": run(lambda _: ACTION_BUY),
-        "always_flat": run(lambda _: ACTION_HOLD),
-        "random": _means([run(lambda _: env.action_space.sample()) for _ in range(_RANDOM_RUNS)]),
+        "buy_and_hold": run(holding, lambda _: ACTION_BUY),
+        "always_flat": run(holding, lambda _: ACTION_HOLD),
+        "random": _means(chance),
     }
     for baseline, values in baselines.items():
         figures |= {f"{baseline}_{name}": value for name, value in values.items()}

@@ -1,5 +1,9 @@
 """The terms a policy trades on: what its actions mean, and what trading costs."""
 
+import operator
+from typing import Any, Literal
+
+import numpy as np
 from pydantic import Field
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
@@ -12,6 +16,10 @@ __all__ = ["TradingTerms"]
 class TradingTerms(Settings):
     """What an action means and what a fill costs, in training and wherever the policy trades."""
 
+    actions: Literal["discrete", "continuous"] = "discrete"
+    """SELL, HOLD and BUY; or the position to go to, as a share of `position_fraction` from
+    `lowest_action` to 1."""
+
     initial_cash: float = Field(default=100_000.0, gt=0.0)
     """Cash at the start, in the currency of the prices; the capital base."""
 
@@ -22,17 +30,26 @@ class TradingTerms(Settings):
     """Fraction of the open price by which fills are worse."""
 
     allow_short: bool = False
-    """Whether SELL goes short; without it, SELL goes flat."""
+    """Whether a position may be short; without it, SELL goes flat and no continuous action is
+    negative."""
 
     position_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Size of the position after BUY or SELL, as a fraction of equity."""
+    """Size of the largest position, that after BUY or SELL, as a fraction of equity."""
 
     rebalance_threshold: float = Field(default=0.01, ge=0.0, le=0.5)
     """Trades of a smaller fraction of equity are left out, unless they close the position: a
     repeated BUY does not pay for rounding the position to size again."""
 
-    def target(self, action: int) -> float | None:
+    @property
+    def lowest_action(self) -> float:
+        """Lowest continuous action: -1, or 0 where shorting is not allowed."""
+        return -1.0 if self.allow_short else 0.0
+
+    def target(self, action: Any) -> float | None:
         """The position that an action goes to, as a signed fraction of equity.
+
+        Args:
+            action: SELL, HOLD or BUY, as any integer; or, continuous, one number, also in an array.
 
         Returns:
             The target; None for HOLD, which keeps the quantity.
@@ -40,13 +57,30 @@ class TradingTerms(Settings):
         Raises:
             InvalidInputError: There is no such action.
         """
-        if action == ACTION_BUY:
+        if self.actions == "continuous":
+            return self._continuous_target(action)
+        try:
+            index = operator.index(action)
+        except TypeError:
+            index = None
+        if index == ACTION_BUY:
             return self.position_fraction
-        if action == ACTION_SELL:
+        if index == ACTION_SELL:
             return -self.position_fraction if self.allow_short else 0.0
-        if action == ACTION_HOLD:
+        if index == ACTION_HOLD:
             return None
         raise InvalidInputError(
             f"action must be {ACTION_SELL} (SELL), {ACTION_HOLD} (HOLD) or {ACTION_BUY} (BUY), "
-            f"not {action}"
+            f"not {action!r}"
         )
+
+    def _continuous_target(self, action: Any) -> float:
+        try:
+            share = float(np.asarray(action, dtype=np.float64).item())
+        except (TypeError, ValueError):
+            share = np.nan
+        if not self.lowest_action <= share <= 1.0:
+            raise InvalidInputError(
+                f"action must be one number from {self.lowest_action:g} to 1, not {action!r}"
+            )
+        return share * self.position_fraction

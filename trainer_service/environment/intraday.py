@@ -1,15 +1,14 @@
 """The trading environment for one symbol."""
 
-import operator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
-from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import ConflictError, InvalidInputError, MarketDataError
-from tradewind.market import Account, Bars, FeaturePipeline, FeatureSpec, load_sample
+from tradewind.market import Account, Bars, FeaturePipeline, FeatureSpec, TradingTerms, load_sample
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
 from tradewind.market.volume import average_daily_volumes
@@ -24,21 +23,27 @@ from trainer_service.environment.kernels import (
 
 __all__ = ["IntradayTradingEnv"]
 
+Action: TypeAlias = np.int64 | NDArray[np.float32]
+"""SELL, HOLD or BUY; or the position to go to. Shape [1]."""
+
 _NS_PER_SECOND: Final = 1_000_000_000
 _NS_PER_DAY: Final = 86_400 * _NS_PER_SECOND
 
 
-class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
+class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
     """Trades one symbol at the closes of its bars.
 
     The observation after bar t is built from bars up to t and the position at its close. An action
-    (`tradewind.constants`: SELL, HOLD, BUY) trades at the open of bar t + 1, worsened by slippage
-    and paid for with the transaction cost; the reward is the change of equity from the close of
-    bar t to the close of bar t + 1.
+    trades at the open of bar t + 1, worsened by slippage and paid for with the transaction cost;
+    the reward is the change of equity from the close of bar t to the close of bar t + 1.
+
+    Actions are discrete (`tradewind.constants`) or continuous, as the settings say:
 
     - BUY: go to a long position of `position_fraction` of equity.
     - SELL: go to a short one of that size, or flat where shorting is not allowed.
     - HOLD: keep the quantity.
+    - a number from -1 to 1: go to a position of it × `position_fraction` of equity; the lowest is
+      0 where shorting is not allowed.
 
     An episode is truncated after `episode_bars` steps, and terminates when equity falls to
     `min_equity_fraction` of the initial cash.
@@ -82,16 +87,13 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
             features=FeaturePipeline(self.feature_spec).transform(self.bars),
         )
         self._rules = _trading_rules(self.config, self.feature_spec)
-        self._targets = {
-            action: self.config.target(action) for action in (ACTION_SELL, ACTION_HOLD, ACTION_BUY)
-        }
         self._open_seconds = self.bars.timestamps_ns / _NS_PER_SECOND
         self._close_seconds = self.bars.close_times_ns / _NS_PER_SECOND
         self._day_start = _first_bar_of_day(self.bars)
         self._average_daily_volumes = average_daily_volumes(self.bars)
 
         self._observation_size = self.feature_spec.observation_size
-        self.action_space = spaces.Discrete(3)
+        self.action_space = _action_space(self.config)
         self.observation_space = spaces.Box(
             low=-self.feature_spec.clip,
             high=self.feature_spec.clip,
@@ -131,7 +133,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         return observation, {"equity": self.account.equity, "quantity": 0.0, "start": start}
 
     def step(
-        self, action: np.int64 | int
+        self, action: Action | int | float
     ) -> tuple[ObservationArray, float, bool, bool, dict[str, Any]]:
         """Decides after the present bar and goes on to the close of the next one.
 
@@ -146,13 +148,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         """
         if self._ended:
             raise ConflictError("no episode is running: call reset() first")
-        try:
-            target = self._targets[operator.index(action)]
-        except (KeyError, TypeError):
-            raise InvalidInputError(
-                f"action must be {ACTION_SELL} (SELL), {ACTION_HOLD} (HOLD) or {ACTION_BUY} (BUY), "
-                f"not {action!r}"
-            ) from None
+        target = self.config.target(action)
         observation: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
         reward, equity, quantity, terminated = step_account(
             self.account.state,
@@ -237,6 +233,12 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, np.int64]):
         self._trade_notionals[0] = 0.0
         self._trade_count = 1
         self._ended = False
+
+
+def _action_space(terms: TradingTerms) -> spaces.Space[Any]:
+    if terms.actions == "discrete":
+        return spaces.Discrete(3)
+    return spaces.Box(terms.lowest_action, 1.0, (1,), np.float32)
 
 
 def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules:

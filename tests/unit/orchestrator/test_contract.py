@@ -60,7 +60,11 @@ def test_read_contract_with_a_complete_bundle_gives_what_it_was_trained_on(
         (lambda m: m["features"]["spec"].update(news=True), "features is refused: news"),
         (lambda m: m["features"]["spec"].update(return_count=5), "trained on other features"),
         (lambda m: m["features"].update(digest="0" * 64), "trained on other features"),
-        (lambda m: m["action_space"].update(n=4), "does not act by SELL, HOLD and BUY"),
+        (lambda m: m["action_space"].update(n=4), "does not act as .* say .discrete actions"),
+        (
+            lambda m: m["training"]["config"]["environment"].update(actions="continuous"),
+            "does not act as .* say .continuous actions",
+        ),
     ],
 )
 def test_read_contract_with_a_gap_or_a_contradiction_names_it(
@@ -71,10 +75,23 @@ def test_read_contract_with_a_gap_or_a_contradiction_names_it(
         read_contract(json.dumps(metadata))
 
 
-def test_read_contract_of_a_continuous_policy_is_refused(
-    released_draft: Callable[..., BundleDraft],
+@pytest.mark.parametrize(("allow_short", "low"), [(True, -1.0), (False, 0.0)])
+def test_read_contract_of_a_continuous_policy_takes_the_bounds_its_terms_give(
+    metadata: dict[str, Any], allow_short: bool, low: float
 ) -> None:
-    draft = released_draft("tiny-sac")
-    values = draft.metadata("2026-11-22.1", CREATED_AT, draft.contents())
-    with pytest.raises(BundleFormatError, match="does not act by SELL, HOLD and BUY"):
-        read_contract(values.to_json().decode())
+    environment = metadata["training"]["config"]["environment"]
+    environment.update(actions="continuous", allow_short=allow_short)
+    metadata["distribution"] = {"kind": "diag_gaussian"}
+    metadata["action_space"] = {"kind": "box", "shape": [1], "low": low, "high": 1.0}
+    assert read_contract(json.dumps(metadata)).terms.actions == "continuous"
+
+    metadata["action_space"]["low"] = -0.5
+    with pytest.raises(BundleFormatError, match="does not act as its trading terms say"):
+        read_contract(json.dumps(metadata))
+
+
+def test_read_contract_of_a_bundle_older_than_continuous_actions_takes_discrete_ones(
+    metadata: dict[str, Any],
+) -> None:
+    del metadata["training"]["config"]["environment"]["actions"]
+    assert read_contract(json.dumps(metadata)).terms == TERMS

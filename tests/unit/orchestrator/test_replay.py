@@ -1,5 +1,7 @@
 """A replay bar by bar is the training environment, to the last bit."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ BAR_COUNT = 1_000
 class Recorder:
     """Draws actions like RandomPolicy and keeps what it saw."""
 
-    def __init__(self, terms: TradingTerms, actions: list[int]) -> None:
+    def __init__(self, terms: TradingTerms, actions: list[Any]) -> None:
         self._terms = terms
         self._actions = iter(actions)
         self._pipeline = FeaturePipeline(FeatureSpec())
@@ -33,14 +35,23 @@ class Recorder:
 
 
 @pytest.mark.parametrize("allow_short", [False, True])
-def test_replay_with_the_actions_of_an_episode_gives_its_bits(allow_short: bool) -> None:
+@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+def test_replay_with_the_actions_of_an_episode_gives_its_bits(
+    allow_short: bool, kind: Literal["discrete", "continuous"]
+) -> None:
     bars = load_sample("ETH").slice(3_000, 3_000 + BAR_COUNT)
     config = EnvironmentConfig(
-        episode_bars=None, random_start=False, allow_short=allow_short, min_equity_fraction=0.0
+        actions=kind,
+        position_fraction=0.9,
+        episode_bars=None,
+        random_start=False,
+        allow_short=allow_short,
+        min_equity_fraction=0.0,
     )
     env = IntradayTradingEnv(bars, config)
+    env.action_space.seed(1)
     step_count = BAR_COUNT - env.feature_spec.lookback
-    actions = np.random.default_rng(1).integers(0, 3, step_count).tolist()
+    actions = [env.action_space.sample() for _ in range(step_count)]
 
     recorder = Recorder(config, actions)
     result = replay(bars, config, recorder, warm_up_bars=env.feature_spec.lookback)
@@ -78,9 +89,12 @@ def test_replay_with_buy_and_hold_follows_the_price_less_its_costs() -> None:
     assert result.trade_count == 1
 
 
-def test_replay_with_the_same_seed_repeats_itself() -> None:
+@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+def test_replay_with_the_same_seed_repeats_itself(
+    kind: Literal["discrete", "continuous"],
+) -> None:
     bars = load_sample("BTC").slice(0, 400)
-    terms = TradingTerms()
+    terms = TradingTerms(actions=kind)
     runs = [replay(bars, terms, RandomPolicy(terms, seed), warm_up_bars=10) for seed in (1, 1, 2)]
     assert runs[0].equity.tobytes() == runs[1].equity.tobytes()
     assert runs[0].equity.tobytes() != runs[2].equity.tobytes()

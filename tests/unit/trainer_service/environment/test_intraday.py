@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,8 @@ actions_of_an_episode = st.lists(
 @settings(max_examples=20)
 @given(
     actions=actions_of_an_episode,
+    shares=st.lists(st.floats(-1.0, 1.0, width=32), min_size=40, max_size=40),
+    kind=st.sampled_from(["discrete", "continuous"]),
     start=st.integers(SPEC.lookback - 1, 4000),
     allow_short=st.booleans(),
     position_fraction=st.sampled_from([1.0, 0.5, 0.3]),
@@ -32,6 +35,8 @@ actions_of_an_episode = st.lists(
 def test_episode_walked_by_hand_as_in_production_gives_the_same_bits(
     make_env: MakeEnv,
     actions: list[int],
+    shares: list[float],
+    kind: str,
     start: int,
     allow_short: bool,
     position_fraction: float,
@@ -40,6 +45,7 @@ def test_episode_walked_by_hand_as_in_production_gives_the_same_bits(
     env = make_env(
         feature_spec=SPEC,
         episode_bars=40,
+        actions=kind,
         allow_short=allow_short,
         position_fraction=position_fraction,
         reward=reward,
@@ -56,16 +62,22 @@ def test_episode_walked_by_hand_as_in_production_gives_the_same_bits(
         ACTION_SELL: -position_fraction if allow_short else 0.0,
         ACTION_BUY: position_fraction,
     }
-    for step, action in enumerate(actions):
+    lowest = -1.0 if allow_short else 0.0
+    for step, (discrete, share) in enumerate(zip(actions, shares, strict=True)):
+        action: Any = discrete
+        target = targets.get(discrete)
+        if kind == "continuous":
+            action = np.array([max(share, lowest)], dtype=np.float32)
+            target = max(share, lowest) * position_fraction
         assert pipeline.observation(account.position).tobytes() == observation.tobytes()
         observation, gained, terminated, truncated, info = env.step(action)
 
         before = account.equity
         bar = bars.bar(start + step + 1)
         quantity = 0.0
-        if action in targets:
+        if target is not None:
             quantity = account.fill_toward(
-                targets[action],
+                target,
                 bar.open,
                 transaction_cost=config.transaction_cost,
                 slippage=config.slippage,
@@ -272,6 +284,28 @@ def test_step_with_an_unknown_action_is_refused_and_changes_nothing(
     with pytest.raises(InvalidInputError, match=r"0 \(SELL\), 1 \(HOLD\) or 2 \(BUY\)"):
         env.step(action)
     assert env.account.state.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize(
+    "action", [np.nan, -1.01, np.array([1.1]), np.array([0.1, 0.2]), "long", None, [[]]], ids=repr
+)
+def test_step_with_a_continuous_action_out_of_bounds_is_refused_and_changes_nothing(
+    make_env: MakeEnv, action: Any
+) -> None:
+    env = make_env(actions="continuous", allow_short=True)
+    env.reset(seed=1)
+    before = env.account.state.copy()
+    with pytest.raises(InvalidInputError, match="must be one number from -1 to 1"):
+        env.step(action)
+    assert env.account.state.tobytes() == before.tobytes()
+
+
+def test_continuous_actions_without_shorting_end_at_flat(make_env: MakeEnv) -> None:
+    env = make_env(actions="continuous")
+    assert env.action_space == spaces.Box(0.0, 1.0, (1,), np.float32)
+    env.reset(seed=1)
+    with pytest.raises(InvalidInputError, match="from 0 to 1"):
+        env.step(-0.5)
 
 
 @pytest.mark.parametrize("action", [2, np.int64(2), np.array(2), np.uint8(2)], ids=repr)
