@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry
 
 from inference_service.loader import BundleLoader
+from inference_service.open_inference import OpenInferenceServicer
 from inference_service.registry import Registry
 from inference_service.servicer import InferenceServicer
 from inference_service.settings import InferenceSettings
 from inference_service.telemetry import Telemetry
 from inference_service.watcher import StoreWatcher
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
+from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
 from tradewind.policy import use_one_torch_thread
 from tradewind.rpc import Flag, RpcServer, run_service
@@ -41,6 +43,13 @@ def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
     server.add_service(
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
         lambda to: inference_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, to),
+    )
+    open_inference = OpenInferenceServicer(registry, telemetry, server.is_serving)
+    server.add_service(
+        grpc_predict_v2_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
+        lambda to: grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
+            open_inference, to
+        ),
     )
     watcher = StoreWatcher(
         BundleStore(settings.store),

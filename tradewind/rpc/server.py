@@ -104,6 +104,12 @@ class RpcServer:
         for service in ("", *self._services):
             self._health.set(service, state)
 
+    def is_serving(self) -> bool:
+        """What health says of the whole server."""
+        # The context is for services that it does not know.
+        answer = self._health.Check(health_pb2.HealthCheckRequest(), None)  # type: ignore[arg-type]
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop."""

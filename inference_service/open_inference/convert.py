@@ -1,0 +1,219 @@
+"""Between the protocol's messages and numpy; raw observations are not copied."""
+
+import math
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_service.registry import LoadedVersion, Snapshot
+from tradewind.api.open_inference import grpc_predict_v2_pb2 as messages
+from tradewind.bundle import BoxSpace, DiscreteSpace
+from tradewind.errors import FieldViolation, InvalidInputError, ObservationError
+from tradewind.policy import PredictionInfo
+
+__all__ = [
+    "ACTION",
+    "DISTRIBUTION",
+    "OBSERVATION",
+    "infer_response",
+    "model_metadata",
+    "read_observations",
+    "read_outputs",
+    "read_sampling",
+    "repository_index",
+]
+
+OBSERVATION = "observation"
+"""The input: FP32 [N, *shape]."""
+
+ACTION = "action"
+"""The output that every policy has: INT64 [N] or FP32 [N, *action shape]."""
+
+DISTRIBUTION = "distribution"
+"""The output with the parameters that actions are taken from: FP32, see metadata.Distribution."""
+
+_PLATFORM = "pytorch_torchscript"
+_FLOAT32_LE = np.dtype("<f4")
+_SHOWN_NAME = 64  # of a name that a caller made up, in an error
+
+InputTensor = messages.ModelInferRequest.InferInputTensor
+TensorMetadata = messages.ModelMetadataResponse.TensorMetadata
+
+
+def read_observations(request: messages.ModelInferRequest, space: BoxSpace) -> NDArray[np.float32]:
+    """The observations of a request: [N, *shape].
+
+    Raises:
+        ObservationError: There is not exactly the one input, or it has another type, shape or
+            number of values.
+    """
+    tensor = _only_input(request)
+    shape = tuple(tensor.shape)
+    if shape[1:] != space.shape or shape[0] < 1:
+        expected = ", ".join(map(str, ("N ≥ 1", *space.shape)))
+        raise _refused_input("inputs[0].shape", f"{shape} instead of ({expected})")
+    size = math.prod(shape)
+    raw = request.raw_input_contents
+    if not raw:
+        return _read_contents(tensor.contents, size).reshape(shape)
+    if tensor.HasField("contents"):
+        raise _refused_input("inputs[0].contents", "present beside raw_input_contents")
+    if len(raw) != 1:
+        raise _refused_input("raw_input_contents", f"{len(raw)} elements instead of 1")
+    if len(raw[0]) != 4 * size:
+        raise _refused_input(
+            "raw_input_contents[0]", f"{len(raw[0])} bytes instead of {4 * size}, {shape}"
+        )
+    return np.frombuffer(raw[0], _FLOAT32_LE).reshape(shape)
+
+
+def read_sampling(request: messages.ModelInferRequest) -> tuple[bool, int]:
+    """Whether to sample, and the seed.
+
+    Raises:
+        InvalidInputError: A parameter is unknown or of another type.
+    """
+    stochastic, seed = False, 0
+    for name, parameter in request.parameters.items():
+        kind = parameter.WhichOneof("parameter_choice")
+        if name == "stochastic" and kind == "bool_param":
+            stochastic = parameter.bool_param
+        elif name == "seed" and kind == "uint64_param":
+            seed = parameter.uint64_param
+        elif name == "seed" and kind == "int64_param":
+            seed = parameter.int64_param
+        else:
+            raise _refused(
+                f"parameters[{name:.{_SHOWN_NAME}}]",
+                f"{kind or 'no value'}; known are stochastic (bool_param) and seed "
+                "(uint64_param or int64_param)",
+            )
+    return stochastic, seed
+
+
+def read_outputs(request: messages.ModelInferRequest) -> tuple[str, ...]:
+    """The names of the outputs to give, in the order asked for; all of them when none is named.
+
+    Raises:
+        InvalidInputError: A name is unknown or comes twice, or an output has a parameter.
+    """
+    names: list[str] = []
+    for number, output in enumerate(request.outputs):
+        if output.name not in (ACTION, DISTRIBUTION):
+            raise _refused(
+                f"outputs[{number}].name",
+                f"{output.name[:_SHOWN_NAME]!r} instead of {ACTION!r} or {DISTRIBUTION!r}",
+            )
+        if output.name in names:
+            raise _refused(f"outputs[{number}].name", f"{output.name!r} for a second time")
+        if output.parameters:
+            raise _refused(f"outputs[{number}].parameters", _no_parameter(output.parameters))
+        names.append(output.name)
+    return tuple(names) or (ACTION, DISTRIBUTION)
+
+
+def infer_response(
+    version: LoadedVersion,
+    request_id: str,
+    outputs: Iterable[str],
+    actions: NDArray[np.int64] | NDArray[np.float32],
+    info: PredictionInfo,
+) -> messages.ModelInferResponse:
+    """The answer with the named outputs, the values in raw_output_contents."""
+    elapsed = info["model_compute_ns"]
+    response = messages.ModelInferResponse(
+        model_name=version.name, model_version=version.version, id=request_id
+    )
+    response.parameters["bundle_sha256"].string_param = version.sha256
+    response.parameters["model_compute_ns"].int64_param = elapsed
+    response.parameters["slo_met"].bool_param = elapsed <= version.batch_latencies.slo_ns
+    for name in outputs:
+        values = actions if name == ACTION else info["distribution"]
+        datatype = "INT64" if values.dtype == np.int64 else "FP32"
+        response.outputs.add(name=name, datatype=datatype, shape=values.shape)
+        if sys.byteorder == "big":
+            values = values.byteswap()
+        response.raw_output_contents.append(values.tobytes())
+    return response
+
+
+def model_metadata(
+    version: LoadedVersion, versions: Iterable[str]
+) -> messages.ModelMetadataResponse:
+    """What a version takes and gives, and the versions of its policy that can be asked."""
+    metadata = version.policy.metadata
+    discrete = isinstance(metadata.action_space, DiscreteSpace)
+    return messages.ModelMetadataResponse(
+        name=version.name,
+        versions=versions,
+        platform=_PLATFORM,
+        inputs=[
+            TensorMetadata(name=OBSERVATION, datatype="FP32", shape=(-1, *metadata.obs_space.shape))
+        ],
+        outputs=[
+            TensorMetadata(
+                name=ACTION,
+                datatype="INT64" if discrete else "FP32",
+                shape=metadata.action_shape(-1),
+            ),
+            TensorMetadata(
+                name=DISTRIBUTION, datatype="FP32", shape=metadata.distribution_shape(-1)
+            ),
+        ],
+    )
+
+
+def repository_index(snapshot: Snapshot, *, ready_only: bool) -> messages.RepositoryIndexResponse:
+    """Every loaded version, and the refused ones with their reason."""
+    index = messages.RepositoryIndexResponse()
+    for version in snapshot.versions():
+        index.models.add(name=version.name, version=version.version, state="READY")
+    if not ready_only:
+        for refused in snapshot.quarantined.values():
+            index.models.add(
+                name=refused.name,
+                version=refused.version,
+                state="UNAVAILABLE",
+                reason=f"{refused.reason}: {refused.detail}",
+            )
+    return index
+
+
+def _only_input(request: messages.ModelInferRequest) -> InputTensor:
+    names = [tensor.name for tensor in request.inputs]
+    if names != [OBSERVATION]:
+        listed = ", ".join(repr(name[:_SHOWN_NAME]) for name in names[:4]) or "none"
+        raise _refused_input("inputs", f"{listed} instead of one tensor {OBSERVATION!r}")
+    tensor = request.inputs[0]
+    if tensor.datatype != "FP32":
+        found = tensor.datatype[:_SHOWN_NAME]
+        raise _refused_input("inputs[0].datatype", f"{found!r} instead of 'FP32'")
+    if tensor.parameters:
+        raise _refused_input("inputs[0].parameters", _no_parameter(tensor.parameters))
+    return tensor
+
+
+def _read_contents(contents: messages.InferTensorContents, size: int) -> NDArray[np.float32]:
+    others = [field.name for field, _ in contents.ListFields() if field.name != "fp32_contents"]
+    if others:
+        raise _refused_input("inputs[0].contents", f"{', '.join(others)} instead of fp32_contents")
+    values = contents.fp32_contents
+    if len(values) != size:
+        raise _refused_input(
+            "inputs[0].contents.fp32_contents", f"{len(values)} numbers instead of {size}"
+        )
+    return np.fromiter(values, np.float32, count=size)
+
+
+def _no_parameter(names: Iterable[str]) -> str:
+    return f"{next(iter(names))[:_SHOWN_NAME]!r}, but none is known"
+
+
+def _refused(field: str, description: str) -> InvalidInputError:
+    return InvalidInputError("request is refused", [FieldViolation(field, description)])
+
+
+def _refused_input(field: str, description: str) -> ObservationError:
+    return ObservationError("observation is refused", [FieldViolation(field, description)])

@@ -1,0 +1,108 @@
+"""Transport: messages of the Open Inference Protocol in, a batch of predictions, messages out."""
+
+from collections.abc import Callable
+
+import grpc
+
+from inference_service.open_inference.convert import (
+    DISTRIBUTION,
+    infer_response,
+    model_metadata,
+    read_observations,
+    read_outputs,
+    read_sampling,
+    repository_index,
+)
+from inference_service.registry import LoadedVersion, Registry
+from inference_service.telemetry import Telemetry
+from tradewind import __version__
+from tradewind.api.open_inference import grpc_predict_v2_pb2 as messages
+from tradewind.api.open_inference import grpc_predict_v2_pb2_grpc
+from tradewind.errors import FieldViolation, InvalidInputError, NotFoundError, UnavailableError
+
+__all__ = ["OpenInferenceServicer"]
+
+
+class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceServicer):
+    """Answers the calls of GRPCInferenceService.
+
+    Args:
+        registry: What is served.
+        telemetry: Where failures are counted.
+        is_serving: What the server's health says.
+    """
+
+    def __init__(
+        self, registry: Registry, telemetry: Telemetry, is_serving: Callable[[], bool]
+    ) -> None:
+        self._registry = registry
+        self._telemetry = telemetry
+        self._is_serving = is_serving
+
+    def ServerLive(
+        self, _request: messages.ServerLiveRequest, _context: grpc.ServicerContext
+    ) -> messages.ServerLiveResponse:
+        """True, or there is no answer."""
+        return messages.ServerLiveResponse(live=True)
+
+    def ServerReady(
+        self, _request: messages.ServerReadyRequest, _context: grpc.ServicerContext
+    ) -> messages.ServerReadyResponse:
+        """The server's health."""
+        return messages.ServerReadyResponse(ready=self._is_serving())
+
+    def ModelReady(
+        self, request: messages.ModelReadyRequest, _context: grpc.ServicerContext
+    ) -> messages.ModelReadyResponse:
+        """Whether a policy answers; clients ask until it does, so an unknown one is no error."""
+        try:
+            self._registry.resolve(request.name, request.version)
+        except (NotFoundError, UnavailableError):
+            return messages.ModelReadyResponse(ready=False)
+        return messages.ModelReadyResponse(ready=True)
+
+    def ServerMetadata(
+        self, _request: messages.ServerMetadataRequest, _context: grpc.ServicerContext
+    ) -> messages.ServerMetadataResponse:
+        """Name and release."""
+        return messages.ServerMetadataResponse(name="tradewind", version=__version__)
+
+    def ModelMetadata(
+        self, request: messages.ModelMetadataRequest, _context: grpc.ServicerContext
+    ) -> messages.ModelMetadataResponse:
+        """The tensors of a version, and the loaded versions of its policy."""
+        snapshot = self._registry.snapshot
+        version = self._registry.resolve(request.name, request.version)
+        return model_metadata(version, snapshot.loaded.get(version.name, ()))
+
+    def ModelInfer(
+        self, request: messages.ModelInferRequest, _context: grpc.ServicerContext
+    ) -> messages.ModelInferResponse:
+        """N observations in, N actions out."""
+        version: LoadedVersion | None = None
+        try:
+            version = self._registry.resolve(request.model_name, request.model_version)
+            outputs = read_outputs(request)
+            stochastic, seed = read_sampling(request)
+            observations = read_observations(request, version.policy.metadata.obs_space)
+            actions, info = version.predict_batch(
+                observations,
+                deterministic=not stochastic,
+                seed=seed,
+                with_distribution=DISTRIBUTION in outputs,
+            )
+        except Exception as error:
+            self._telemetry.prediction_failed(version, error)
+            raise
+        return infer_response(version, request.id, outputs, actions, info)
+
+    def RepositoryIndex(
+        self, request: messages.RepositoryIndexRequest, _context: grpc.ServicerContext
+    ) -> messages.RepositoryIndexResponse:
+        """Every version of the store that was loaded or refused."""
+        if request.repository_name:
+            raise InvalidInputError(
+                "request is refused",
+                [FieldViolation("repository_name", "the only repository has no name")],
+            )
+        return repository_index(self._registry.snapshot, ready_only=request.ready)
