@@ -56,5 +56,5 @@ bench: $(READY)  ## Measures the numbers of the README, each beside its baseline
 	$(BIN)/python -m tests.bench
 
 clean:  ## Removes the virtual environment, caches and what the demo made
-	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-* runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
