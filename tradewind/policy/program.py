@@ -24,26 +24,33 @@ LOAD: Final = 0  # constants; operand: their place in `parameters`
 COPY: Final = 1
 NORMALIZE: Final = 2  # operand: place in `moments` of [mean, scale, lowest, highest]
 LINEAR: Final = 3  # operand: place in `parameters` of the bias, then the weights [inputs, outputs]
-RELU: Final = 4  # the first activation; LEAKY_RELU is the last
-TANH: Final = 5
-SIGMOID: Final = 6
-SILU: Final = 7
-ELU: Final = 8  # operand: place in `parameters` of α
-LEAKY_RELU: Final = 9  # operand: place in `parameters` of the slope below 0
-ADD: Final = 10  # source and right operand, each of the target's size or of size 1
-SUBTRACT: Final = 11
-MULTIPLY: Final = 12
-DIVIDE: Final = 13
-MINIMUM: Final = 14
-MAXIMUM: Final = 15
-MEAN: Final = 16  # over the middle of [outer, count, inner]; operand: inner
+# (x − mean) / √(variance + ε) of each group; operand: place in `parameters` of ε, operand size:
+# numbers of a group
+STANDARDIZE: Final = 4
+RELU: Final = 5  # the first activation; LEAKY_RELU is the last
+TANH: Final = 6
+SIGMOID: Final = 7  # the first smooth activation; SOFTPLUS is the last
+SILU: Final = 8
+GELU: Final = 9
+SOFTPLUS: Final = 10
+ELU: Final = 11  # operand: place in `parameters` of α
+LEAKY_RELU: Final = 12  # operand: place in `parameters` of the slope below 0
+ADD: Final = 13  # source and right operand, each of the target's size or of size 1
+SUBTRACT: Final = 14
+MULTIPLY: Final = 15
+DIVIDE: Final = 16
+MINIMUM: Final = 17
+MAXIMUM: Final = 18
+MEAN: Final = 19  # over the middle of [outer, count, inner]; operand: inner
 # Index of the first largest value; a NaN is larger than all others. float32 holds every index of an
 # action space exactly.
-ARGMAX: Final = 17
+ARGMAX: Final = 20
 # An index of one of these numbers, or UNDECIDED if that number is not finite: a network that has
 # overflowed must not choose an action. operand: place of the index in the memory
-DECIDE: Final = 18
+DECIDE: Final = 21
 UNDECIDED: Final = -1
+
+_SQRT_HALF: Final = math.sqrt(0.5)
 
 INSTRUCTION_SIZE: Final = 7
 _HEADER_SIZE: Final = 4
@@ -138,6 +145,22 @@ def _linear(target: Floats, source: Floats, parameters: Floats) -> None:
 
 
 @compiled
+def _standardize(target: Floats, source: Floats, size: int, epsilon: float) -> None:
+    """Every group of `size` numbers to mean 0 and variance 1; the sums are in float64."""
+    for first in range(0, len(source), size):
+        total = 0.0
+        for index in range(first, first + size):
+            total += source[index]
+        mean = total / size
+        squares = 0.0
+        for index in range(first, first + size):
+            squares += (source[index] - mean) * (source[index] - mean)
+        scale = 1.0 / math.sqrt(squares / size + epsilon)
+        for index in range(first, first + size):
+            target[index] = (source[index] - mean) * scale
+
+
+@compiled
 def _tanh(target: Floats, source: Floats) -> None:
     """Hyperbolic tangent within 2.5e-7, in arithmetic that is vectorised, as a call of libm is not.
 
@@ -160,6 +183,27 @@ def _tanh(target: Floats, source: Floats) -> None:
 
 
 @compiled
+def _activate_smoothly(opcode: int, target: Floats, source: Floats) -> None:
+    """An activation made of exp or erf, element by element, in float64."""
+    count = len(target)
+    if opcode == SIGMOID:
+        for index in range(count):
+            target[index] = 1.0 / (1.0 + math.exp(-np.float64(source[index])))
+    elif opcode == SILU:
+        for index in range(count):
+            value = np.float64(source[index])
+            target[index] = value / (1.0 + math.exp(-value))
+    elif opcode == GELU:
+        for index in range(count):
+            value = np.float64(source[index])
+            target[index] = 0.5 * value * (1.0 + math.erf(value * _SQRT_HALF))
+    else:
+        for index in range(count):
+            value = np.float64(source[index])
+            target[index] = max(value, 0.0) + math.log1p(math.exp(-abs(value)))
+
+
+@compiled
 def _activate(opcode: int, target: Floats, source: Floats, constants: Floats) -> None:
     """An activation, element by element; torch's definitions."""
     count = len(target)
@@ -169,13 +213,8 @@ def _activate(opcode: int, target: Floats, source: Floats, constants: Floats) ->
         for index in range(count):
             value = source[index]
             target[index] = np.float32(0.0) if value < np.float32(0.0) else value
-    elif opcode == SIGMOID:
-        for index in range(count):
-            target[index] = 1.0 / (1.0 + math.exp(-np.float64(source[index])))
-    elif opcode == SILU:
-        for index in range(count):
-            value = np.float64(source[index])
-            target[index] = value / (1.0 + math.exp(-value))
+    elif SIGMOID <= opcode <= SOFTPLUS:
+        _activate_smoothly(opcode, target, source)
     elif opcode == ELU:
         for index in range(count):
             value = source[index]
@@ -246,6 +285,8 @@ def _execute(
         _linear(target, source, parameters[operand:])
     elif RELU <= opcode <= LEAKY_RELU:
         _activate(opcode, target, source, parameters[operand:])
+    elif opcode == STANDARDIZE:
+        _standardize(target, source, instruction[6], parameters[operand])
     elif opcode == NORMALIZE:
         _normalize(target, source, moments[operand:])
     elif opcode == LOAD:

@@ -98,6 +98,11 @@ class ProgramBuilder:
         self._add_parameters(matrix.T)
         return self._emit(program.LINEAR, (len(matrix),), source, place)
 
+    def standardize(self, source: Piece, size: int, epsilon: float) -> Piece:
+        """(x − mean) / √(variance + ε) over each group of `size` successive numbers."""
+        place = self._add_parameters(np.array([epsilon], np.float32))
+        return self._emit(program.STANDARDIZE, source.shape, source, place, size)
+
     def activate(self, opcode: int, source: Piece, constant: float = 0.0) -> Piece:
         """An activation, with the constant that its opcode tells."""
         place = self._add_parameters(np.array([constant], np.float32))

@@ -114,6 +114,39 @@ class Arranged(nn.Module):
         return scaled.clamp(min=-2).to(torch.float32).reshape(obs.size(0), 2, 4)
 
 
+class Convolving(nn.Module):
+    """Convolutions over a part of the observation, normalised, beside the rest of it."""
+
+    def __init__(self, rest: int = 2) -> None:
+        super().__init__()
+        self.window = 6 - rest
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(1, 4, 3, stride=2, padding=1),
+            nn.BatchNorm1d(4),
+            nn.GELU(),
+            nn.Conv1d(4, 3, 2, dilation=1, bias=False),
+            nn.LayerNorm((3, (self.window + 1) // 2 - 1)),
+            nn.Flatten(),
+        )
+        width = 3 * ((self.window + 1) // 2 - 1) + rest
+        self.dense = nn.Sequential(nn.Linear(width, 8), nn.BatchNorm1d(8, affine=False), nn.ReLU6())
+        self.eval()
+        generator = torch.Generator().manual_seed(3)
+        for buffer in (*self.convolutions[1].buffers(), *self.dense[1].buffers()):
+            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.distribution(obs)
+
+    @torch.jit.export
+    def distribution(self, obs: Tensor) -> Tensor:
+        flat = obs.flatten(1)
+        series = flat[:, : self.window].unsqueeze(1)
+        found = torch.cat([self.convolutions(series), flat[:, self.window :]], dim=1)
+        result: Tensor = self.dense(found)
+        return result.unsqueeze(-1).squeeze(2).squeeze(1)
+
+
 def greedy(*layers: nn.Module) -> nn.Module:
     return GreedyPolicyNetwork(normalizer(), mlp(*layers, nn.Linear(16, 3)))
 
@@ -134,11 +167,15 @@ def gaussian(normalizer: nn.Module) -> nn.Module:
         greedy(nn.Tanh(), nn.Linear(16, 16), nn.ReLU()),
         greedy(nn.Sigmoid(), nn.Linear(16, 16), nn.SiLU()),
         greedy(nn.LeakyReLU(0.2), nn.Linear(16, 16), nn.ELU(0.7)),
+        greedy(nn.LayerNorm(16), nn.SELU(), nn.Linear(16, 16), nn.Mish()),
+        greedy(nn.LayerNorm(16, elementwise_affine=False), nn.Hardtanh(-0.5, 0.7)),
         gaussian(nn.Identity()),
         gaussian(normalizer()),
         Dueling(),
         Quantiles(),
         Squashed(),
+        Convolving(),
+        Convolving(rest=0),
         Arranged(),
     ],
     ids=lambda module: type(module).__name__,
@@ -162,7 +199,9 @@ def test_lowered_network_gives_the_answers_of_torchscript(
 @settings(max_examples=25)
 @given(
     widths=st.lists(st.integers(1, 70), min_size=1, max_size=4),
-    activation=st.sampled_from([nn.Tanh, nn.ReLU, nn.ELU, nn.SiLU, nn.Sigmoid, nn.LeakyReLU]),
+    activation=st.sampled_from(
+        [nn.Tanh, nn.ReLU, nn.ELU, nn.SiLU, nn.Sigmoid, nn.LeakyReLU, nn.GELU, nn.Softplus]
+    ),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_lowered_network_of_any_widths_gives_the_answers_of_torchscript(
@@ -287,6 +326,32 @@ class Shaped(Refused):
         return flat + self.constants
 
 
+class Layer(Refused):
+    """One layer that is not lowered."""
+
+    def __init__(self, layer: nn.Module, *shape: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.shape = [-1, *shape]
+
+    def refused(self, flat: Tensor) -> Tensor:
+        result: Tensor = self.layer(flat.reshape(self.shape))
+        return result
+
+
+class BatchNormalizing(Refused):
+    def refused(self, flat: Tensor) -> Tensor:
+        result: Tensor = torch.batch_norm(flat, None, None, None, None, True, 0.1, 1e-5, False)
+        return result
+
+
+class BatchBranching(Refused):
+    def refused(self, flat: Tensor) -> Tensor:
+        if flat.shape[0] > 3:
+            flat = flat * 2
+        return flat
+
+
 class Stacked(Refused):
     def refused(self, flat: Tensor) -> Tensor:
         return torch.stack([flat, flat], dim=2)
@@ -311,6 +376,13 @@ class Stacked(Refused):
         (Indexing(), "aten::add.Scalar of what is no float32 tensor"),
         (Broadcasting(), r"aten::add.Tensor rows of shapes \(3, 2\) and \(1, 2\)"),
         (Shaped(), r"constants of shape \(4, 6\) meet rows of shape \(6,\)"),
+        (BatchNormalizing(), "aten::batch_norm over the batch"),
+        (BatchBranching(), "aten::gt.int of the batch size"),
+        (Layer(nn.GELU("tanh"), 6), "aten::gelu approximated by tanh"),
+        (Layer(nn.Softplus(beta=2.0), 6), "aten::softplus with beta 2.0"),
+        (Layer(nn.Conv1d(2, 2, 1, groups=2), 2, 3), r"aten::conv1d .* kernels \(2, 1, 1\)"),
+        (Layer(nn.Conv1d(1, 300, 3, padding=200), 1, 6), "aten::conv1d of .*: too large"),
+        (Layer(nn.MaxPool1d(2), 1, 6), "aten::max_pool1d is not known"),
         (Stacked(), r"aten::stack rows of shapes .* along 2"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
