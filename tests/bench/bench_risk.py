@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from tests.bench.numpy_metrics import PERIODS_PER_YEAR, numpy_metrics
 from tradewind.market import load_sample
 from tradewind.risk import (
+    BatchBar,
     FloatArray,
     OptionPosition,
     OrderBook,
@@ -204,30 +205,25 @@ def tracker_row(window: int) -> Row:
 
 def batch_row(window: int) -> Row:
     """A step of all environments, reported for one of them."""
-    batch = RiskAgentV2(policy_of(window)).batch(ENVIRONMENTS, ("BTC",))
+    batch = RiskAgentV2(policy_of(window)).batch(ENVIRONMENTS, ("BTC",), 1e5)
     rng = np.random.default_rng(1)
-    values, now = np.full(ENVIRONMENTS, 1e5), 1.5e9
-    volumes = np.full((ENVIRONMENTS, 1), 1e4)
+    bar = BatchBar.zeros(ENVIRONMENTS, 1)
+    bar.portfolio_values[:] = bar.start_of_day_values[:] = 1e5
+    bar.prices[:] = bar.average_daily_volumes[:] = 1e4
+    bar.timestamps[:] = 1.5e9
     moves = rng.normal(1.0, 0.004, (1_024, ENVIRONMENTS))
     quantities = rng.normal(0.0, 3.0, (1_024, ENVIRONMENTS, 1))
-    trades = rng.normal(0.0, 1e4, (1_024, ENVIRONMENTS))
+    trades = rng.normal(0.0, 1e4, (1_024, ENVIRONMENTS, 1))
     step = 0
 
     def update() -> None:
-        nonlocal values, now, step
+        nonlocal step
         step = (step + 1) % 1_024
-        values, now = values * moves[step], now + 1_800.0
-        batch.update(
-            values,
-            timestamps=now,
-            trade_notionals=trades[step],
-            start_of_day_values=1e5,
-            capital_bases=1e5,
-            quantities=quantities[step],
-            prices=[1e4],
-            average_daily_volumes=volumes,
-            now=now,
-        )
+        np.multiply(bar.portfolio_values, moves[step], out=bar.portfolio_values)
+        bar.trade_timestamps[:] = bar.timestamps
+        np.add(bar.timestamps, 1_800.0, out=bar.timestamps)
+        bar.trade_notionals[:], bar.quantities[:] = trades[step], quantities[step]
+        batch.update(bar)
 
     for _ in range(window + 1):
         update()

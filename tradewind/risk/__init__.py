@@ -2,14 +2,14 @@
 
 from tradewind.risk.advisor import ProductionRiskAdvisor
 from tradewind.risk.agent import RiskAgentV2
-from tradewind.risk.batch import BatchRiskReport, BatchRiskTracker
+from tradewind.risk.batch import BatchBar, BatchRiskTracker, StepRisk
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
 from tradewind.risk.policy import LimitSettings, RiskPolicy
 from tradewind.risk.report import RiskReport
 from tradewind.risk.tracker import RiskTracker
 
 __all__ = [
-    "BatchRiskReport",
+    "BatchBar",
     "BatchRiskTracker",
     "FloatArray",
     "LimitSettings",
@@ -22,4 +22,5 @@ __all__ = [
     "RiskPolicy",
     "RiskReport",
     "RiskTracker",
+    "StepRisk",
 ]

@@ -1,10 +1,11 @@
 """ProductionRiskAdvisor: metrics for a reward or a dashboard, and nothing that enforces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tradewind.risk.agent import RiskAgentV2
+from tradewind.risk.batch import BatchRiskTracker
 from tradewind.risk.inputs import RiskInputs
 from tradewind.risk.report import RiskReport
 from tradewind.risk.tracker import RiskTracker
@@ -49,3 +50,7 @@ class ProductionRiskAdvisor:
     def tracker(self) -> RiskTracker:
         """A tracker of one account: the same numbers from what is new about it."""
         return self._agent.tracker()
+
+    def batch(self, count: int, symbols: Sequence[str], capital_base: float) -> BatchRiskTracker:
+        """Trackers of accounts that step together; see RiskAgentV2.batch."""
+        return self._agent.batch(count, symbols, capital_base)

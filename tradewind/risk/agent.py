@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tradewind.risk.batch import BatchRiskTracker
+from tradewind.risk.batch import BatchBar, BatchRiskTracker
 from tradewind.risk.engine.arrays import CONTRADICTION, calculate_arrays
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, raise_contradiction
@@ -54,20 +54,24 @@ class RiskAgentV2:
         """Loads every kernel, compiling those that are not in the cache."""
         self.calculate_only(RiskInputs())
         self.tracker().update(RiskInputs())
-        self.batch(1).update(np.ones(1))
+        batch, bar = self.batch(1, ("",), 1.0), BatchBar.zeros(1, 1)
+        batch.begin(np.zeros(1, dtype=np.int64), bar)
+        bar.timestamps[:] = 1.0
+        batch.update(bar)
 
     def tracker(self) -> RiskTracker:
         """A tracker of one account: the same metrics from what is new about it."""
         return RiskTracker(self._plan)
 
-    def batch(self, count: int, symbols: Sequence[str] = ()) -> BatchRiskTracker:
-        """Trackers of `count` environments that step together.
+    def batch(self, count: int, symbols: Sequence[str], capital_base: float) -> BatchRiskTracker:
+        """Trackers of `count` accounts that step together.
 
         Args:
             count: How many.
-            symbols: What they trade, in the order of the columns of quantities and prices.
+            symbols: What they trade, in the order of the columns of a bar.
+            capital_base: Capital that turnover and leverage are fractions of.
         """
-        return BatchRiskTracker(self._plan, count, symbols)
+        return BatchRiskTracker(self._plan, count, symbols, capital_base)
 
     def calculate_only(self, inputs: RiskInputs | Mapping[str, Any]) -> RiskReport:
         """Calculates every enabled metric from whole arrays; enforces nothing.

@@ -1,231 +1,233 @@
-"""BatchRiskTracker: trackers of many environments that step together, in one compiled call."""
+"""BatchRiskTracker: trackers of many accounts that step together, in one compiled call."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from tradewind.errors import FieldViolation, RiskInputError
+from tradewind.errors import ConflictError, FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, new_problem, raise_contradiction
-from tradewind.risk.engine.result import CODE, VALUE
+from tradewind.risk.engine.result import CODE
 from tradewind.risk.engine.snapshot import (
     BOOK,
+    CAPITAL_BASE_AT,
+    FEED_COUNT,
     HAS_CAPITAL_BASE,
     HAS_NOW,
     HAS_START_OF_DAY_VALUE,
     HEADER_SIZE,
     NO_BOOK,
-    NO_VOLUME,
     OTHER_SYMBOLS,
     POSITION_COUNT,
     POSITION_WIDTH,
-    PRICE,
-    QUANTITY,
     SHOCK_ROW,
-    VOLUME,
 )
-from tradewind.risk.engine.storage import grow_trades, new_storage, reset_row
-from tradewind.risk.engine.tracking import NEEDS_ROOM, update_batch
+from tradewind.risk.engine.stepping import begin_rows, update_rows
+from tradewind.risk.engine.storage import Storage, grow_trades, new_storage
+from tradewind.risk.engine.tracking import NEEDS_ROOM
 from tradewind.risk.inputs import FloatArray, Position, RiskInputs
 from tradewind.risk.report import RiskReport
 
-__all__ = ["BatchRiskReport", "BatchRiskTracker"]
-
-_NOTHING: Final = np.empty(0)
+__all__ = ["BatchBar", "BatchRiskTracker", "StepRisk"]
 
 
-class BatchRiskReport:
-    """What the metrics of every environment are after one step.
+class BatchBar(NamedTuple):
+    """One bar of n accounts that hold the same s symbols; contiguous arrays of float64.
 
     Attributes:
-        metrics: Names of the metrics, in the order of the columns.
-        metric_values: NaN where unavailable. Shape [n, metrics].
-        risk_scores: As RiskReport.risk_score, NaN for None. Shape [n].
-        penalties: As RiskReport.penalty, NaN for None. Shape [n].
+        portfolio_values: Account value at the close. Shape [n].
+        timestamps: Time of the close, which is also now and the time of every feed. Shape [n].
+        start_of_day_values: Account value at the start of the trading day. Shape [n].
+        trade_timestamps: Time of the trades within the bar. Shape [n].
+        trade_notionals: Signed notional of each trade; 0 for none. Shape [n, s].
+        quantities: Signed position at the close. Shape [n, s].
+        prices: Close. Shape [n, s].
+        average_daily_volumes: In units of the asset; NaN where unknown. Shape [n, s].
     """
 
-    def __init__(self, plan: Plan, results: FloatArray, symbols: tuple[str, ...]) -> None:
-        self.metrics = plan.metrics
-        self.metric_values: FloatArray = results[:, VALUE, :-2]
-        self.risk_scores: FloatArray = results[:, VALUE, -2]
-        self.penalties: FloatArray = results[:, VALUE, -1]
-        self._plan = plan
-        self._results = results
-        self._symbols = symbols
+    portfolio_values: FloatArray
+    timestamps: FloatArray
+    start_of_day_values: FloatArray
+    trade_timestamps: FloatArray
+    trade_notionals: FloatArray
+    quantities: FloatArray
+    prices: FloatArray
+    average_daily_volumes: FloatArray
 
-    def report(self, row: int) -> RiskReport:
-        """The report of one environment, with reasons in words."""
-        named = RiskInputs(positions=tuple(Position(name, 0.0, 0.0) for name in self._symbols))
-        result = self._results[row]
-        return build_report(self._plan, result, int(result[CODE].any()), named)
+    @classmethod
+    def zeros(cls, count: int, symbol_count: int) -> Self:
+        """Room for the bars of `count` accounts."""
+        columns = [np.zeros(count) for _ in range(4)]
+        return cls(*columns, *(np.zeros((count, symbol_count)) for _ in range(4)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepRisk:
+    """Risk of every account after one bar; NaN where unavailable.
+
+    Attributes:
+        metric_names: In the order of the columns of `values`.
+        values: Shape [n, metrics].
+        risk_score: As RiskReport.risk_score. Shape [n].
+        penalty: As RiskReport.penalty. Shape [n].
+        judged: Whether the score is known and every limit of the policy was checked. Shape [n].
+    """
+
+    metric_names: tuple[str, ...]
+    values: FloatArray
+    risk_score: FloatArray
+    penalty: FloatArray
+    judged: NDArray[np.bool_]
+
+    def metric(self, name: str) -> FloatArray:
+        """One metric of every account. Shape [n].
+
+        Raises:
+            KeyError: There is no such metric.
+        """
+        try:
+            return self.values[:, self.metric_names.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
 
 
 class BatchRiskTracker:
-    """Trackers of environments on bars: each row is what a RiskTracker of its own would say.
+    """Trackers of accounts on bars: each row is, to the last bit, what `calculate_only` says.
 
-    It takes what such environments have: values, times, trades, positions, capital. Order books,
-    order flows, latencies, feeds and options need a RiskTracker an environment. What is left out
-    of an update stays as it was, except `now`.
+    It takes what a trading environment has: values, times, trades, positions, volumes. Order
+    books, order flows, latencies and options need a RiskTracker an account.
 
     Not safe to share between threads.
 
     Args:
         plan: What to calculate.
-        count: Number of environments, n.
-        symbols: What they trade, in the order of the columns of quantities and prices.
+        count: Number of accounts, n.
+        symbols: What they trade, in the order of the columns of a bar.
+        capital_base: Capital that turnover and leverage are fractions of.
+
+    Raises:
+        RiskInputError: There is no account or no symbol, or a symbol is repeated.
     """
 
-    def __init__(self, plan: Plan, count: int, symbols: Sequence[str] = ()) -> None:
-        if count < 1 or len(set(symbols)) < len(symbols):
+    def __init__(self, plan: Plan, count: int, symbols: Sequence[str], capital_base: float) -> None:
+        if count < 1 or not symbols or len(set(symbols)) < len(symbols):
             raise RiskInputError(
-                f"a batch needs an environment and different symbols: {count}, {list(symbols)}"
+                f"a batch needs an account and different symbols: {count}, {list(symbols)}"
             )
         self._plan = plan
-        self._symbols = tuple(symbols)
+        self._shapes = [(count,)] * 4 + [(count, len(symbols))] * 4
+        self._named = RiskInputs(
+            positions=tuple(Position(symbol, 0.0, 0.0) for symbol in symbols),
+            feed_timestamps=dict.fromkeys(symbols, 0.0),
+        )
         self._problem = new_problem()
         self._storage = new_storage(plan, count)
-        self._snapshots = np.zeros((count, HEADER_SIZE + POSITION_WIDTH * len(symbols)))
-        self._reset_snapshots(np.arange(count))
+        self._snapshots = _snapshots(plan, count, symbols, capital_base)
 
-    def reset(self, rows: ArrayLike | None = None) -> None:
-        """Forgets everything about some environments, by default about all.
+    @property
+    def policy_digest(self) -> str:
+        """Digest of the risk policy that is calculated under."""
+        return self._plan.digest
 
-        Args:
-            rows: Indices or a mask. Shape [k] or [n].
-        """
-        count = len(self._snapshots)
-        chosen = np.arange(count) if rows is None else np.arange(count)[np.asarray(rows)]
-        for row in chosen:
-            reset_row(self._storage.accounts, self._storage.ends, int(row))
-        self._reset_snapshots(chosen)
-
-    def update(
-        self,
-        portfolio_values: ArrayLike,
-        *,
-        timestamps: ArrayLike | None = None,
-        trade_notionals: ArrayLike | None = None,
-        start_of_day_values: ArrayLike | None = None,
-        capital_bases: ArrayLike | None = None,
-        quantities: ArrayLike | None = None,
-        prices: ArrayLike | None = None,
-        average_daily_volumes: ArrayLike | None = None,
-        now: ArrayLike | None = None,
-    ) -> BatchRiskReport:
-        """Takes one bar of every environment and calculates every enabled metric.
+    def begin(self, rows: NDArray[np.int64], bar: BatchBar) -> None:
+        """Forgets some accounts, and takes their rows of a bar as the first of new ones.
 
         Args:
-            portfolio_values: Account value at the close. Shape [n].
-            timestamps: Time of the close; for every bar or for none. Shape [n] or one for all.
-            trade_notionals: Signed notional traded within the bar, at its timestamp; 0 for none.
-                Shape [n].
-            start_of_day_values: Shape [n] or one for all.
-            capital_bases: Shape [n] or one for all.
-            quantities: Signed, with prices. Shape [n, symbols].
-            prices: Shape [n, symbols] or [symbols].
-            average_daily_volumes: In units of the asset. Shape [n, symbols] or [symbols].
-            now: Shape [n] or one for all.
+            rows: Which accounts. Shape [k].
+            bar: Values and times are looked at; nothing has been traded.
 
         Raises:
-            RiskInputError: A shape does not fit, or time does not go on; nothing was taken.
+            RiskInputError: The bar has arrays of other shapes, or there is no such row.
         """
-        values = self._column("portfolio_values", portfolio_values)
-        times = _NOTHING if timestamps is None else self._column("timestamps", timestamps)
-        traded = _NOTHING
-        if trade_notionals is not None:
-            if timestamps is None:
-                raise _refuse("trade_notionals", "need the timestamps of the bars")
-            traded = self._column("trade_notionals", trade_notionals)
-        changes = any(
-            given is not None
-            for given in (start_of_day_values, capital_bases, quantities, average_daily_volumes)
+        self._check(bar)
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(self._snapshots):
+            raise RiskInputError(f"a batch of {len(self._snapshots)} has no rows {rows}")
+        begin_rows(
+            self._plan.config,
+            *self._storage,
+            rows,
+            bar.portfolio_values,
+            bar.timestamps,
+            bar.trade_timestamps,
         )
-        snapshots = self._snapshots.copy()
-        for name, has, column in (
-            ("start_of_day_values", HAS_START_OF_DAY_VALUE, start_of_day_values),
-            ("capital_bases", HAS_CAPITAL_BASE, capital_bases),
-            ("now", HAS_NOW, now),
-        ):
-            if column is not None:
-                snapshots[:, has] = 1.0
-                snapshots[:, has + 1] = self._column(name, column)
-        if (quantities is None) != (prices is None):
-            raise _refuse("quantities", "go together with prices")
-        if quantities is not None:
-            snapshots[:, POSITION_COUNT] = len(self._symbols)
-        for name, field, columns in (
-            ("quantities", QUANTITY, quantities),
-            ("prices", PRICE, prices),
-            ("average_daily_volumes", VOLUME, average_daily_volumes),
-        ):
-            if columns is not None:
-                self._positions(snapshots)[:, :, field] = self._columns(name, columns)
-        return self._run(snapshots, changes, values, times, traded)
 
-    def _run(
-        self,
-        snapshots: FloatArray,
-        changes: bool,
-        values: FloatArray,
-        times: FloatArray,
-        traded: FloatArray,
-    ) -> BatchRiskReport:
+    def update(self, bar: BatchBar) -> StepRisk:
+        """Takes one bar of every account and calculates every enabled metric.
+
+        Raises:
+            RiskInputError: The bar has arrays of other shapes, or time does not go on; nothing
+                was taken.
+        """
+        self._check(bar)
         plan = self._plan
+        count, metrics = len(self._snapshots), len(plan.metrics)
+        values = np.empty((count, metrics + 2))
+        judged = np.empty(count, dtype=np.bool_)
         status = NEEDS_ROOM
         while status == NEEDS_ROOM:
-            status = update_batch(
+            status = update_rows(
                 plan.config,
                 plan.limits,
                 plan.shocks,
                 *self._storage,
-                snapshots,
-                changes,
+                self._snapshots,
+                *bar,
                 values,
-                times,
-                traded,
+                judged,
                 self._problem,
             )
             if status == NEEDS_ROOM:
                 self._storage = grow_trades(self._storage)
         if status == CONTRADICTION:
-            raise_contradiction(self._problem, RiskInputs())
-        snapshots[:, HAS_NOW] = 0.0
-        self._snapshots = snapshots
-        return BatchRiskReport(plan, self._storage.results.copy(), self._symbols)
+            raise_contradiction(self._problem, self._named)
+        return StepRisk(
+            plan.metrics, values[:, :metrics], values[:, metrics], values[:, metrics + 1], judged
+        )
 
-    def _reset_snapshots(self, rows: NDArray[np.int64]) -> None:
-        self._snapshots[rows] = 0.0
-        positions = self._positions(self._snapshots)
-        positions[rows, :, VOLUME] = NO_VOLUME
-        positions[rows, :, BOOK] = NO_BOOK
-        shock_rows = self._plan.shock_rows
-        positions[rows, :, SHOCK_ROW] = [
-            shock_rows.get(symbol, OTHER_SYMBOLS) for symbol in self._symbols
-        ]
+    def report(self, row: int) -> RiskReport:
+        """The report of one account after the last update, with reasons in words."""
+        result = self._storage.results[row]
+        return build_report(self._plan, result, int(result[CODE].any()), self._named)
 
-    def _positions(self, snapshots: FloatArray) -> FloatArray:
-        """View of the rows of the positions. Shape [n, symbols, POSITION_WIDTH]."""
-        rows: FloatArray = snapshots[:, HEADER_SIZE:]
-        return rows.reshape(len(snapshots), len(self._symbols), POSITION_WIDTH)
+    def get_state(self) -> dict[str, Any]:
+        """All that is remembered, as copies: what `set_state` takes."""
+        arrays = {name: array.copy() for name, array in self._storage._asdict().items()}
+        return {"policy_digest": self.policy_digest, "snapshots": self._snapshots.copy(), **arrays}
 
-    def _column(self, name: str, values: ArrayLike) -> FloatArray:
-        return _fit(name, values, (len(self._snapshots),))
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state that a tracker of the same policy and shape gave.
 
-    def _columns(self, name: str, values: ArrayLike) -> FloatArray:
-        return _fit(name, values, (len(self._snapshots), len(self._symbols)))
+        Raises:
+            ConflictError: It is the state of another policy or of another number of accounts.
+        """
+        if (
+            state["policy_digest"] != self.policy_digest
+            or state["snapshots"].shape != self._snapshots.shape
+        ):
+            raise ConflictError("the state is that of another risk policy or batch")
+        self._snapshots = state["snapshots"].copy()
+        self._storage = Storage(*(state[name].copy() for name in Storage._fields))
+
+    def _check(self, bar: BatchBar) -> None:
+        # A kernel would read beyond an array that is too short.
+        for name, array, shape in zip(BatchBar._fields, bar, self._shapes, strict=True):
+            if array.shape != shape:
+                violation = FieldViolation(name, f"must have shape {list(shape)}")
+                raise RiskInputError("risk inputs are refused", [violation])
 
 
-def _fit(name: str, values: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
-    try:
-        fitted = np.empty(shape)
-        fitted[...] = values
-        return fitted
-    except (TypeError, ValueError):
-        raise _refuse(name, f"must be numbers of shape {list(shape)}") from None
-
-
-def _refuse(name: str, description: str) -> RiskInputError:
-    return RiskInputError("risk inputs are refused", [FieldViolation(name, description)])
+def _snapshots(plan: Plan, count: int, symbols: Sequence[str], capital_base: float) -> FloatArray:
+    """Packed snapshots in which only what a bar brings is left to fill in. Shape [n, size]."""
+    end = HEADER_SIZE + POSITION_WIDTH * len(symbols)
+    snapshots = np.zeros((count, end + len(symbols)))
+    snapshots[:, [HAS_START_OF_DAY_VALUE, HAS_CAPITAL_BASE, HAS_NOW]] = 1.0
+    snapshots[:, CAPITAL_BASE_AT] = capital_base
+    snapshots[:, [POSITION_COUNT, FEED_COUNT]] = len(symbols)
+    positions = snapshots[:, HEADER_SIZE:end].reshape(count, len(symbols), POSITION_WIDTH)
+    positions[:, :, BOOK] = NO_BOOK
+    positions[:, :, SHOCK_ROW] = [plan.shock_rows.get(name, OTHER_SYMBOLS) for name in symbols]
+    return snapshots

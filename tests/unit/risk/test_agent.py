@@ -13,6 +13,7 @@ import pytest
 
 from tradewind.errors import RiskInputError
 from tradewind.risk import (
+    BatchBar,
     FloatArray,
     ProductionRiskAdvisor,
     RiskAgentV2,
@@ -21,7 +22,8 @@ from tradewind.risk import (
     RiskReport,
 )
 from tradewind.risk.engine.arrays import calculate_arrays
-from tradewind.risk.engine.tracking import update_batch, update_row
+from tradewind.risk.engine.stepping import begin_rows, update_rows
+from tradewind.risk.engine.tracking import update_row
 
 Agent = Callable[..., RiskAgentV2]
 RealValues = Callable[[int], FloatArray]
@@ -144,7 +146,7 @@ def test_advisor_with_an_unknown_key_refuses_it() -> None:
 def test_warm_up_leaves_nothing_to_compile(full_inputs: RiskInputs) -> None:
     agent = RiskAgentV2.from_yaml(DEFAULT_POLICY)
     agent.warm_up()
-    kernels: list[Any] = [calculate_arrays, update_row, update_batch]
+    kernels: list[Any] = [calculate_arrays, update_row, begin_rows, update_rows]
     before = [list(kernel.signatures) for kernel in kernels]
     frozen = full_inputs.portfolio_values[:600]
     frozen.flags.writeable = False
@@ -159,7 +161,10 @@ def test_warm_up_leaves_nothing_to_compile(full_inputs: RiskInputs) -> None:
     for inputs in variants:
         agent.calculate_only(inputs)
     tracker.update(full_inputs)
-    agent.batch(2, ("BTC",)).update([1.0, 2.0], timestamps=5, trade_notionals=[0, 1])
+    batch, bar = agent.batch(2, ("BTC", "ETH"), 1e5), BatchBar.zeros(2, 2)
+    batch.begin(np.array([1]), bar)
+    bar.timestamps[:] = 5.0
+    batch.update(bar)
     assert [list(kernel.signatures) for kernel in kernels] == before
     assert all(len(signatures) == 1 for signatures in before)
 

@@ -1,113 +1,150 @@
-"""BatchRiskTracker: shapes, resets and refusals; its numbers are compared in test_equivalence."""
+"""BatchRiskTracker: begin, state, refusals; its numbers are compared in test_equivalence."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tradewind.errors import RiskInputError
-from tradewind.risk import BatchRiskTracker, RiskAgentV2, RiskPolicy
+from tradewind.errors import ConflictError, RiskInputError
+from tradewind.risk import BatchBar, BatchRiskTracker, RiskAgentV2, RiskPolicy, StepRisk
 
 LIMITS = {"max_drawdown": {"limit": 0.5}, "gross_leverage": {"limit": 1.0}}
 AGENT = RiskAgentV2(RiskPolicy.parse({"limits": LIMITS}))
 
 
-@pytest.fixture
-def batch() -> BatchRiskTracker:
-    return AGENT.batch(3, ("BTC", "ETH"))
+def bar_of(values: list[float], time: float = 0.0, **columns: Any) -> BatchBar:
+    """A bar of three accounts in BTC and ETH, flat where nothing else is said."""
+    bar = BatchBar.zeros(3, 2)
+    for name, column in {"portfolio_values": values, "prices": 1.0, **columns}.items():
+        getattr(bar, name)[...] = column
+    bar.timestamps[:] = bar.trade_timestamps[:] = time
+    return bar
 
 
-def column(batch_report: Any, metric: str) -> list[float]:
-    values: list[float] = batch_report.metric_values[:, batch_report.metrics.index(metric)].tolist()
+def begun(values: list[float]) -> BatchRiskTracker:
+    batch = AGENT.batch(3, ("BTC", "ETH"), capital_base=10.0)
+    batch.begin(np.arange(3), bar_of(values))
+    return batch
+
+
+def column(risk: StepRisk, metric: str) -> list[float]:
+    values: list[float] = risk.metric(metric).tolist()
     return values
 
 
-def test_batch_with_one_step_has_a_row_an_environment(batch: BatchRiskTracker) -> None:
-    report = batch.update([1.0, 2.0, 3.0])
-    assert report.metrics == AGENT.policy.calculators.metrics()
-    assert report.metric_values.shape == (3, len(report.metrics))
-    assert column(report, "max_drawdown") == [0.0, 0.0, 0.0]
-    assert report.risk_scores.tolist() == report.penalties.tolist() == [0.0, 0.0, 0.0]
+def test_batch_with_one_bar_has_a_row_an_account() -> None:
+    risk = begun([1.0, 2.0, 4.0]).update(bar_of([0.5, 3.0, 3.0], 1.0, quantities=5.0))
+    assert risk.metric_names == AGENT.policy.calculators.metrics()
+    assert risk.values.shape == (3, len(risk.metric_names))
+    assert column(risk, "max_drawdown") == [0.5, 0.0, 0.25]
+    assert column(risk, "gross_leverage") == [1.0, 1.0, 1.0]
+    assert risk.risk_score.tolist() == [1.0, 1.0, 1.0]
+    assert risk.penalty.tolist() == [1.0, 0.5, 0.75]
+    assert risk.judged.tolist() == [True, True, True]
 
 
-def test_batch_report_keeps_its_numbers_when_the_batch_goes_on(batch: BatchRiskTracker) -> None:
-    first = batch.update([1.0, 2.0, 4.0])
-    batch.update([0.5, 1.0, 3.0])
+def test_step_risk_without_the_metric_says_so() -> None:
+    risk = begun([1.0, 2.0, 4.0]).update(bar_of([0.5, 1.0, 3.0], 1.0))
+    with pytest.raises(KeyError, match="beta"):
+        risk.metric("beta")
+
+
+def test_step_risk_keeps_its_numbers_when_the_batch_goes_on() -> None:
+    batch = begun([1.0, 2.0, 4.0])
+    first = batch.update(bar_of([1.0, 2.0, 4.0], 1.0))
+    batch.update(bar_of([0.5, 1.0, 3.0], 2.0))
     assert column(first, "max_drawdown") == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("rows", [[1], [False, True, False]])
-def test_batch_reset_of_some_rows_leaves_the_others(batch: BatchRiskTracker, rows: Any) -> None:
-    batch.update([1.0, 2.0, 4.0], capital_bases=10.0)
-    batch.reset(rows)
-    report = batch.update([0.5, 1.0, 3.0], quantities=np.ones((3, 2)), prices=[1.0, 2.0])
-    assert column(report, "max_drawdown") == [0.5, 0.0, 0.25]
-    assert np.isnan(column(report, "gross_leverage")).tolist() == [False, True, False]
-    assert report.report(1).unavailable["gross_leverage"] == "capital_base: not given"
+def test_batch_begin_of_some_rows_leaves_the_others() -> None:
+    batch = begun([1.0, 2.0, 4.0])
+    batch.update(bar_of([0.5, 1.0, 3.0], 1.0))
+    batch.begin(np.array([1]), bar_of([9.0, 4.0, 9.0], 1.5))
+    risk = batch.update(bar_of([0.5, 3.0, 3.0], 2.0))
+    assert column(risk, "max_drawdown") == [0.5, 0.25, 0.25]
 
 
-def test_batch_with_unknown_scores_has_nan_where_a_report_has_none(
-    batch: BatchRiskTracker,
-) -> None:
-    report = batch.update([np.nan, 1.0, 1.0])
-    assert np.isnan(report.risk_scores).tolist() == [True, False, False]
-    assert report.report(0).risk_score is None
-    assert report.report(0).unavailable["max_drawdown"] == "portfolio_values[0] is not finite"
+def test_batch_with_an_unusable_value_is_not_judged_and_says_why() -> None:
+    batch = begun([1.0, 2.0, 4.0])
+    risk = batch.update(bar_of([np.nan, 1.0, 1.0], 1.0))
+    assert risk.judged.tolist() == [False, True, True]
+    assert np.isnan(column(risk, "max_drawdown")).tolist() == [True, False, False]
+    report = batch.report(0)
+    assert report.unavailable["max_drawdown"] == "portfolio_values[1] is not finite"
+    assert report.unchecked_limits == ("max_drawdown",)
 
 
-def test_batch_with_many_trades_makes_room_for_them(batch: BatchRiskTracker) -> None:
-    for step in range(700):
-        report = batch.update(
-            np.ones(3), timestamps=60.0 * step, trade_notionals=[1.0, 0.0, 2.0], capital_bases=1.0
+def test_batch_with_many_trades_makes_room_for_them() -> None:
+    batch = begun([1.0, 1.0, 1.0])
+    for step in range(1, 700):
+        bar = bar_of(
+            [1.0, 1.0, 1.0], 60.0 * step, trade_notionals=[[1.0, 0.0], [0.0] * 2, [2.0, -1.0]]
         )
-    assert column(report, "daily_turnover") == [700.0, 0.0, 1_400.0]
+        risk = batch.update(bar)
+    assert column(risk, "daily_turnover") == [69.9, 0.0, pytest.approx(209.7)]
+
+
+def test_batch_state_set_in_another_batch_goes_on_with_the_same_bits() -> None:
+    batch, other = begun([1.0, 2.0, 4.0]), begun([1.0, 1.0, 1.0])
+    for step in range(1, 300):
+        batch.update(bar_of([1.0, 2.0, 4.0], step, trade_notionals=1.0))
+    state = batch.get_state()
+    expected = batch.update(bar_of([0.9, 1.5, 4.1], 300.0)).values
+    other.set_state(state)
+    assert other.update(bar_of([0.9, 1.5, 4.1], 300.0)).values.tobytes() == expected.tobytes()
+
+
+def test_batch_state_of_another_policy_or_size_is_refused() -> None:
+    batch = begun([1.0, 2.0, 4.0])
+    for other in (
+        RiskAgentV2(RiskPolicy()).batch(3, ("BTC", "ETH"), 10.0),
+        AGENT.batch(2, ("BTC", "ETH"), 10.0),
+    ):
+        with pytest.raises(ConflictError, match="another risk policy or batch"):
+            batch.set_state(other.get_state())
+
+
+@pytest.mark.parametrize("name", BatchBar._fields)
+def test_batch_with_an_array_that_is_too_short_names_it(name: str) -> None:
+    batch = begun([1.0, 2.0, 4.0])
+    bar = bar_of([1.0, 2.0, 4.0], 1.0)
+    short = bar._replace(**{name: getattr(bar, name)[:2]})
+    for take in (batch.update, lambda bar: batch.begin(np.arange(3), bar)):
+        with pytest.raises(RiskInputError) as caught:
+            take(short)
+        assert [violation.field for violation in caught.value.violations] == [name]
+
+
+def test_batch_begin_of_a_row_that_is_not_there_is_refused() -> None:
+    with pytest.raises(RiskInputError, match=r"a batch of 3 has no rows"):
+        begun([1.0, 2.0, 4.0]).begin(np.array([3]), bar_of([1.0, 2.0, 4.0]))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "field"),
+    ("changes", "message"),
     [
-        ({"portfolio_values": [1.0, 2.0]}, "portfolio_values"),
-        ({"timestamps": [1.0, 2.0]}, "timestamps"),
-        ({"trade_notionals": [1.0, 2.0, 3.0]}, "trade_notionals"),
-        ({"quantities": np.ones((3, 2))}, "quantities"),
-        ({"quantities": np.ones((3, 1)), "prices": np.ones((2, 2))}, "prices"),
-        ({"now": "late"}, "now"),
+        ({"timestamps": [2.0, 1.0, 2.0]}, r"timestamps\[1\]"),
+        ({"trade_timestamps": [2.0, 0.5, 2.0]}, r"trade_timestamps\[1\]"),
+        ({"trade_timestamps": [2.0, np.nan, 2.0]}, r"trade_timestamps\[1\]"),
     ],
 )
-def test_batch_with_an_argument_that_does_not_fit_names_it(
-    batch: BatchRiskTracker, arguments: dict[str, Any], field: str
+def test_batch_with_time_that_does_not_go_on_takes_nothing(
+    changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(RiskInputError) as caught:
-        batch.update(**{"portfolio_values": np.ones(3), **arguments})
-    assert [violation.field for violation in caught.value.violations] == [field]
+    batch = begun([4.0, 4.0, 4.0])
+    batch.update(bar_of([4.0, 4.0, 4.0], 1.0, trade_notionals=1.0))
+    bar = bar_of([1.0, 1.0, 1.0], 2.0, trade_notionals=1.0)
+    for name, values in changes.items():
+        getattr(bar, name)[:] = values
+    with pytest.raises(RiskInputError, match=message):
+        batch.update(bar)
+    risk = batch.update(bar_of([4.0, 4.0, 4.0], 2.0))
+    assert column(risk, "max_drawdown") == [0.0] * 3
 
 
-@pytest.mark.parametrize(
-    ("second", "field"),
-    [
-        ({"timestamps": [2.0, 1.0, 2.0]}, "timestamps[1]"),
-        ({}, "timestamps[0]"),
-        ({"timestamps": 2.0, "now": [1.0, 1e9, 1.0]}, None),
-    ],
-)
-def test_batch_with_time_that_stands_still_takes_nothing(
-    batch: BatchRiskTracker, second: dict[str, Any], field: str | None
-) -> None:
-    batch.update([4.0, 4.0, 4.0], timestamps=1.0)
-    if field is None:
-        batch.update([1.0, 1.0, 1.0], **second)
-        with pytest.raises(RiskInputError, match="goes back"):
-            batch.update([1.0, 1.0, 1.0], timestamps=3.0)
-        return
-    with pytest.raises(RiskInputError) as caught:
-        batch.update([1.0, 1.0, 1.0], **second)
-    assert [violation.field for violation in caught.value.violations] == [field]
-    assert column(batch.update([4.0, 4.0, 4.0], timestamps=2.0), "max_drawdown") == [0.0] * 3
-
-
-@pytest.mark.parametrize(("count", "symbols"), [(0, ()), (2, ("BTC", "BTC"))])
-def test_batch_without_environments_or_with_a_repeated_symbol_is_refused(
+@pytest.mark.parametrize(("count", "symbols"), [(0, ("BTC",)), (2, ()), (2, ("BTC", "BTC"))])
+def test_batch_without_accounts_or_with_a_repeated_symbol_is_refused(
     count: int, symbols: tuple[str, ...]
 ) -> None:
     with pytest.raises(RiskInputError):
-        AGENT.batch(count, symbols)
+        AGENT.batch(count, symbols, 1.0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tradewind.market import load_sample
 from tradewind.risk import (
+    BatchBar,
     OptionPosition,
     OrderBook,
     Position,
@@ -175,59 +176,75 @@ def test_tracker_with_real_bars_gives_the_bits_of_whole_arrays(
 
 @settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), hurt=st.sampled_from([0.0, 0.02]))
-def test_batch_with_random_steps_gives_the_bits_of_a_tracker_a_row(
+def test_batch_with_random_bars_gives_the_bits_of_a_tracker_a_row(
     agent: RiskAgentV2, seed: int, hurt: float
 ) -> None:
     rng = np.random.default_rng(seed)
     rows, symbols = 3, ("BTC", "ETH")
-    batch = agent.batch(rows, symbols)
+    batch, bar = agent.batch(rows, symbols, 1e5), BatchBar.zeros(rows, 2)
     trackers = [agent.tracker() for _ in range(rows)]
     time = np.full(rows, 1.6e9)
     for step in range(80):
-        time = time + rng.uniform(100.0, 4_000.0, rows)
+        before, time = time, time + rng.uniform(100.0, 4_000.0, rows)
         values = rng.uniform(9e4, 1e5, rows)
         values[rng.random(rows) < hurt] = np.nan
-        traded = rng.normal(0.0, 1e4, rows) * (rng.random(rows) < 0.5)
-        quantities, prices = rng.normal(0.0, 3.0, (rows, 2)), rng.uniform(1.0, 9.0, (rows, 2))
-        if step == 40:
-            batch.reset([1])
-            trackers[1].reset()
-        report = batch.update(
-            values,
-            timestamps=time,
-            trade_notionals=traded,
-            capital_bases=1e5,
-            start_of_day_values=values[0] if values[0] > 0 else 1e5,
-            quantities=quantities,
-            prices=prices,
-            average_daily_volumes=np.full((rows, 2), 80.0),
-            now=time + 1.0,
-        )
+        bar.portfolio_values[:], bar.timestamps[:] = values, time
+        bar.trade_timestamps[:] = rng.uniform(before, time)
+        traded = rng.normal(0.0, 1e4, (rows, 2)) * (rng.random((rows, 2)) < 0.4)
+        bar.trade_notionals[:] = traded
+        bar.start_of_day_values[:] = rng.uniform(9e4, 1e5, rows)
+        bar.quantities[:] = rng.normal(0.0, 3.0, (rows, 2))
+        bar.prices[:] = rng.uniform(1.0, 9.0, (rows, 2))
+        bar.average_daily_volumes[:] = [[80.0, 80.0], [np.nan, 80.0], [np.nan, np.nan]]
+        begun = np.arange(rows) if step == 0 else np.array([1] if step == 40 else [], np.int64)
+        batch.begin(begun, bar)
+        for row in begun:
+            trackers[row].reset()
+            first = {name: value for name, value in of_bar(bar, row).items() if name != "positions"}
+            notionals = {"trade_timestamps": bar.trade_timestamps[[row]], "trade_notionals": [0.0]}
+            trackers[row].update({**first, **notionals})
+        if begun.size:
+            time = time + 60.0
+            bar.timestamps[:] = bar.trade_timestamps[:] = time
+        found = batch.update(bar)
         for row, tracker in enumerate(trackers):
-            is_news = traded[row] != 0.0 or step in (0, 40)
-            whole = tracker.update(
-                {
-                    "portfolio_values": values[row : row + 1],
-                    "timestamps": time[row : row + 1],
-                    "trade_timestamps": time[row : row + 1] if is_news else [],
-                    "trade_notionals": traded[row : row + 1] if is_news else [],
-                    "capital_base": 1e5,
-                    "start_of_day_value": values[0] if values[0] > 0 else 1e5,
-                    "positions": [
-                        Position(symbol, float(quantity), float(price))
-                        for symbol, quantity, price in zip(
-                            symbols, quantities[row], prices[row], strict=True
-                        )
-                    ],
-                    "average_daily_volumes": dict.fromkeys(symbols, 80.0),
-                    "now": time[row] + 1.0,
-                }
-            )
-            assert bits(report.report(row)) == bits(whole)
-            found = dict(zip(report.metrics, report.metric_values[row].tolist(), strict=True))
-            available = {name: value for name, value in found.items() if not np.isnan(value)}
+            whole = tracker.update(of_bar(bar, row))
+            assert bits(batch.report(row)) == bits(whole)
+            metrics = dict(zip(found.metric_names, found.values[row].tolist(), strict=True))
+            available = {name: value for name, value in metrics.items() if not np.isnan(value)}
             assert available == whole.metric_values
-            assert report.risk_scores[row] == whole.risk_score
+            assert or_none(found.risk_score[row]) == whole.risk_score
+            assert or_none(found.penalty[row]) == whole.penalty
+            judged = whole.risk_score is not None and not whole.unchecked_limits
+            assert found.judged[row] == judged
+
+
+def of_bar(bar: BatchBar, row: int) -> dict[str, Any]:
+    """One row of a bar of BTC and ETH, as a tracker takes it."""
+    traded = bar.trade_notionals[row]
+    now = float(bar.timestamps[row])
+    volumes = zip(("BTC", "ETH"), bar.average_daily_volumes[row].tolist(), strict=True)
+    return {
+        "portfolio_values": bar.portfolio_values[[row]],
+        "timestamps": [now],
+        "trade_timestamps": [bar.trade_timestamps[row]] * np.count_nonzero(traded),
+        "trade_notionals": traded[traded != 0.0],
+        "capital_base": 1e5,
+        "start_of_day_value": float(bar.start_of_day_values[row]),
+        "positions": [
+            Position(symbol, float(quantity), float(price))
+            for symbol, quantity, price in zip(
+                ("BTC", "ETH"), bar.quantities[row], bar.prices[row], strict=True
+            )
+        ],
+        "feed_timestamps": {"BTC": now, "ETH": now},
+        "average_daily_volumes": {name: volume for name, volume in volumes if volume > 0.0},
+        "now": now,
+    }
+
+
+def or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def test_window_metrics_with_a_longer_history_depend_on_the_window_only(

@@ -1,0 +1,210 @@
+"""One bar of many accounts in one call: the kernels under BatchRiskTracker."""
+
+from math import isfinite, isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradewind.compiled import compiled
+from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
+from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.arrays import contradict
+from tradewind.risk.engine.result import CODE, VALUE
+from tradewind.risk.engine.snapshot import (
+    HEADER_SIZE,
+    NO_VOLUME,
+    NOW_AT,
+    POSITION_WIDTH,
+    PRICE,
+    QUANTITY,
+    START_OF_DAY_VALUE_AT,
+    VOLUME,
+)
+from tradewind.risk.engine.state import Touched
+from tradewind.risk.engine.storage import (
+    IntArray,
+    Storage,
+    append_timestamps,
+    append_trades,
+    append_values,
+    has_room_for_trades,
+    reset_row,
+)
+from tradewind.risk.engine.tracking import NEEDS_ROOM, calculate_row
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import (
+    DECREASING,
+    FIELD_SPAN,
+    GOES_BACK,
+    NOT_FINITE,
+    NOT_INCREASING,
+    NOW,
+    TIMESTAMPS,
+    TRADE_TIMESTAMPS,
+)
+
+__all__ = ["begin_rows", "update_rows"]
+
+
+@compiled
+def begin_rows(
+    config: Record,
+    accounts: Record,
+    ends: IntArray,
+    windows: FloatArray,
+    trade_timestamps: FloatArray,
+    trade_notionals: FloatArray,
+    results: FloatArray,
+    rows: IntArray,
+    new_values: FloatArray,
+    new_timestamps: FloatArray,
+    new_trade_timestamps: FloatArray,
+) -> None:
+    """Forgets some accounts and takes the first bar of new ones; calculates nothing.
+
+    A first trade of notional 0 says that there was none so far, which is not unknown.
+
+    Args:
+        config: Settings. Shape [1].
+        accounts: Field of Storage, as the arrays up to results.
+        ends: Field of Storage.
+        windows: Field of Storage.
+        trade_timestamps: Field of Storage.
+        trade_notionals: Field of Storage.
+        results: Field of Storage.
+        rows: Which accounts. Shape [k].
+        new_values: Account values. Shape [n].
+        new_timestamps: Shape [n].
+        new_trade_timestamps: Shape [n].
+    """
+    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
+    nothing = np.zeros(1)
+    for row in rows:
+        reset_row(accounts, ends, row)
+        _append_bar(config[0], storage, row, new_values, new_timestamps)
+        append_trades(storage, row, new_trade_timestamps[row : row + 1], nothing)
+
+
+@compiled
+def update_rows(
+    config: Record,
+    limits: FloatArray,
+    shocks: FloatArray,
+    accounts: Record,
+    ends: IntArray,
+    windows: FloatArray,
+    trade_timestamps: FloatArray,
+    trade_notionals: FloatArray,
+    results: FloatArray,
+    snapshots: FloatArray,
+    new_values: FloatArray,
+    new_timestamps: FloatArray,
+    start_of_day_values: FloatArray,
+    new_trade_timestamps: FloatArray,
+    new_trade_notionals: FloatArray,
+    quantities: FloatArray,
+    prices: FloatArray,
+    average_daily_volumes: FloatArray,
+    values_out: FloatArray,
+    judged_out: NDArray[np.bool_],
+    problem: FloatArray,
+) -> int:
+    """Takes one bar of every account and calculates all metrics anew.
+
+    Args:
+        config: Settings. Shape [1].
+        limits: Limits and weights. Shape [2, metrics].
+        shocks: Stress shocks. Shape [rows, scenarios].
+        accounts: Field of Storage, as the arrays up to results.
+        ends: Field of Storage.
+        windows: Field of Storage.
+        trade_timestamps: Field of Storage.
+        trade_notionals: Field of Storage.
+        results: Field of Storage.
+        snapshots: A packed snapshot an account, with as many feeds as positions. Shape [n, size].
+        new_values: Field of BatchBar, as the arrays up to average_daily_volumes. Shape [n].
+        new_timestamps: Shape [n].
+        start_of_day_values: Shape [n].
+        new_trade_timestamps: Shape [n].
+        new_trade_notionals: Shape [n, symbols].
+        quantities: Shape [n, symbols].
+        prices: Shape [n, symbols].
+        average_daily_volumes: Shape [n, symbols].
+        values_out: Filled with the metrics, risk_score and penalty. Shape [n, metrics + 2].
+        judged_out: Filled with whether the score is known and every limit checked. Shape [n].
+        problem: Filled as column 0 of a result, `at` is the row, if there is a contradiction.
+
+    Returns:
+        0; CONTRADICTION or NEEDS_ROOM, and then nothing was taken.
+    """
+    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
+    count, symbols = quantities.shape
+    for row in range(count):
+        trades = 0
+        for symbol in range(symbols):
+            trades += 1 if new_trade_notionals[row, symbol] != 0.0 else 0
+        code = _find_violation(
+            accounts[row], new_timestamps[row], new_trade_timestamps[row], trades > 0
+        )
+        if code != 0:
+            return contradict(problem, code, row, -1)
+        if not has_room_for_trades(storage, row, trades):
+            return NEEDS_ROOM
+    touched = Touched(True, True, False, False, True)
+    for row in range(count):
+        snapshot = snapshots[row]
+        snapshot[START_OF_DAY_VALUE_AT] = start_of_day_values[row]
+        snapshot[NOW_AT] = new_timestamps[row]
+        feeds = HEADER_SIZE + symbols * POSITION_WIDTH
+        snapshot[feeds : feeds + symbols] = new_timestamps[row]
+        for symbol in range(symbols):
+            position = snapshot[HEADER_SIZE + symbol * POSITION_WIDTH :]
+            volume = average_daily_volumes[row, symbol]
+            position[QUANTITY] = quantities[row, symbol]
+            position[PRICE] = prices[row, symbol]
+            position[VOLUME] = NO_VOLUME if isnan(volume) else volume
+            if new_trade_notionals[row, symbol] != 0.0:
+                append_trades(
+                    storage,
+                    row,
+                    new_trade_timestamps[row : row + 1],
+                    new_trade_notionals[row, symbol : symbol + 1],
+                )
+        _append_bar(config[0], storage, row, new_values, new_timestamps)
+        calculate_row(config[0], limits, shocks, storage, row, snapshot, touched)
+        values_out[row] = results[row, VALUE]
+        judged_out[row] = _is_judged(limits, results[row])
+    return 0
+
+
+@compiled
+def _append_bar(
+    config: Record, storage: Storage, row: int, values: FloatArray, timestamps: FloatArray
+) -> None:
+    account, ends, windows = storage.accounts[row], storage.ends[row], storage.windows[row]
+    append_values(config, account, ends, windows, values[row : row + 1])
+    append_timestamps(config, account, ends, windows, timestamps[row : row + 1])
+
+
+@compiled
+def _find_violation(account: Record, timestamp: float, trade_timestamp: float, trades: bool) -> int:
+    """Code of what makes one more bar of an account a contradiction; 0 if nothing does."""
+    if timestamp <= account.last_timestamp:
+        return NOT_INCREASING * FIELD_SPAN + TIMESTAMPS
+    if trades and not isfinite(trade_timestamp):
+        return NOT_FINITE * FIELD_SPAN + TRADE_TIMESTAMPS
+    if trades and trade_timestamp < account.last_trade_timestamp:
+        return DECREASING * FIELD_SPAN + TRADE_TIMESTAMPS
+    latest = max(timestamp, trade_timestamp) if trades else timestamp
+    if isfinite(latest) and latest < account.latest_time - LONGEST_HORIZON_S:
+        return GOES_BACK * FIELD_SPAN + NOW
+    return 0
+
+
+@compiled
+def _is_judged(limits: FloatArray, result: FloatArray) -> bool:
+    metrics = limits.shape[1]
+    for metric in range(metrics):
+        if not isnan(limits[0, metric]) and result[CODE, metric] > 0.0:
+            return False
+    return not isnan(result[VALUE, metrics])
