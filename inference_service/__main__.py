@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 
-from inference_service.loader import BundleLoader
+from inference_service.loading import BundleLoader, LoaderProcess
 from inference_service.open_inference import OpenInferenceServicer
 from inference_service.registry import Registry
 from inference_service.servicer import InferenceServicer
@@ -17,7 +17,6 @@ from inference_service.watcher import StoreWatcher
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
-from tradewind.policy import use_one_torch_thread
 from tradewind.rpc import Flag, RpcServer, run_service
 
 __all__ = ["inference_server", "main"]
@@ -34,11 +33,39 @@ def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
     Raises:
         SettingsError: An address cannot be listened on.
     """
-    use_one_torch_thread()
     metrics = CollectorRegistry()
     registry = Registry(settings.kept_versions)
     telemetry = Telemetry(registry, metrics)
     server = RpcServer("inference_service", settings.server, metrics)
+    _add_services(server, registry, telemetry)
+    stopping = threading.Event()
+    with LoaderProcess() as loader_process:
+        load = BundleLoader(
+            loader_process.requests, settings.loader, settings.limits, settings.slo_us, stopping
+        )
+        watcher = StoreWatcher(
+            BundleStore(settings.store),
+            registry,
+            load,
+            settings.pinned,
+            telemetry,
+            on_serving=lambda: server.set_serving(True),
+        )
+        follower = threading.Thread(
+            target=watcher.follow, args=(settings.poll_s, stopping), name="store"
+        )
+        try:
+            with server.running():
+                watcher.scan()
+                follower.start()
+                yield server
+        finally:
+            stopping.set()
+            if follower.is_alive():
+                follower.join()
+
+
+def _add_services(server: RpcServer, registry: Registry, telemetry: Telemetry) -> None:
     servicer = InferenceServicer(registry, telemetry)
     server.add_service(
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
@@ -51,27 +78,6 @@ def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
             open_inference, to
         ),
     )
-    watcher = StoreWatcher(
-        BundleStore(settings.store),
-        registry,
-        BundleLoader(settings.limits, settings.slo_us),
-        settings.pinned,
-        telemetry,
-        on_serving=lambda: server.set_serving(True),
-    )
-    stopping = threading.Event()
-    follower = threading.Thread(
-        target=watcher.follow, args=(settings.poll_s, stopping), name="store"
-    )
-    try:
-        with server.running():
-            watcher.scan()
-            follower.start()
-            yield server
-    finally:
-        stopping.set()
-        if follower.is_alive():
-            follower.join()
 
 
 def _serve(settings: InferenceSettings) -> None:

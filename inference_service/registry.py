@@ -15,7 +15,7 @@ from tradewind.errors import (
     UnavailableError,
     VersionNotFoundError,
 )
-from tradewind.policy import Action, LatencyHistogram, PredictionInfo, TorchScriptPolicy
+from tradewind.policy import Action, BundlePolicy, LatencyHistogram, PredictionInfo
 
 __all__ = ["LoadedVersion", "QuarantinedVersion", "Registry", "Snapshot"]
 
@@ -36,7 +36,7 @@ class LoadedVersion:
         batch_latencies: Model compute of every batch.
     """
 
-    def __init__(self, policy: TorchScriptPolicy, slo_ns: int, loaded_at: float) -> None:
+    def __init__(self, policy: BundlePolicy, slo_ns: int, loaded_at: float) -> None:
         self.policy = policy
         self.name = policy.metadata.name
         self.version = policy.metadata.version

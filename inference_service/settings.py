@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from inference_service.loading import LoaderSettings
 from tradewind.bundle import BundleLimits, BundleVersion, check_policy_name
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import InvalidInputError
@@ -25,6 +26,7 @@ class InferenceSettings(Settings):
             answer calls that ask for them.
         slo_us: Objective of one model compute, in microseconds.
         limits: Largest files accepted in a bundle.
+        loader: What loading one bundle may take.
     """
 
     server: ServerSettings = ServerSettings(
@@ -36,6 +38,7 @@ class InferenceSettings(Settings):
     kept_versions: int = Field(default=2, ge=1, le=64)
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
     limits: BundleLimits = BundleLimits()
+    loader: LoaderSettings = LoaderSettings()
 
     @field_validator("pinned")
     @classmethod

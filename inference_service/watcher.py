@@ -10,7 +10,13 @@ from pathlib import Path
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
 from inference_service.telemetry import Telemetry
 from tradewind.bundle import BundleStore, BundleVersion
-from tradewind.errors import BundleError, NotFoundError, StorageError, TradewindError
+from tradewind.errors import (
+    BundleError,
+    NotFoundError,
+    StorageError,
+    TradewindError,
+    UnavailableError,
+)
 
 __all__ = ["StoreWatcher"]
 
@@ -115,7 +121,7 @@ class StoreWatcher:
             loaded = self._load(folder)
         except BundleError as problem:
             reason, detail = problem.reason, str(problem)
-        except (StorageError, NotFoundError) as problem:
+        except (StorageError, NotFoundError, UnavailableError) as problem:
             # Says nothing about the bundle: tried again at the next scan.
             self._report_trouble(f"{policy}/{version}", problem)
             return False

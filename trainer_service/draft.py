@@ -18,7 +18,12 @@ from tradewind.bundle import (
     TrainingRecord,
 )
 from tradewind.errors import ExportError
-from tradewind.policy import GOLDEN_TOLERANCE, TorchScriptNetwork, measure_latency
+from tradewind.policy import (
+    GOLDEN_TOLERANCE,
+    TorchScriptNetwork,
+    choose_network,
+    measure_latency,
+)
 from tradewind.risk import RiskPolicy
 from trainer_service.config import RiskConfig, TrainingConfig
 from trainer_service.evaluation import evaluate, record_observations
@@ -57,19 +62,21 @@ def make_draft(
     reporter.enter(TrainingPhase.EXPORTING)
     verify_policy(script, model, observations)
     golden = _golden_set(network, observations)
+    obs_space = _box_space(model.observation_space)
+    served_by, _ = choose_network(network, obs_space, golden)
     return BundleDraft(
         name=config.policy,
         algo=f"SB3-{config.algorithm}",
         policy_pt=policy_pt,
         golden=golden,
-        obs_space=_box_space(model.observation_space),
+        obs_space=obs_space,
         action_space=_action_space(model.action_space),
         distribution=distribution,
         features=_feature_record(workspace),
         risk=_risk_record(config.risk_config),
         training=_training_record(model, workspace, config),
         evaluation=figures,
-        slo=measure_latency(network, golden.observations),
+        slo=measure_latency(served_by, golden.observations),
     )
 
 

@@ -38,6 +38,7 @@ from tradewind.bundle import (
 from tradewind.policy import (
     TorchScriptNetwork,
     TorchScriptPolicy,
+    choose_network,
     measure_latency,
     use_one_torch_thread,
 )
@@ -91,7 +92,9 @@ def make_draft(model: DQN, observations: NDArray[np.float32]) -> BundleDraft:
         action_space=DiscreteSpace(n=3),
         distribution=distribution,
         training=TrainingRecord(timesteps=0, seed=1),
-        slo=measure_latency(network, observations),
+        slo=measure_latency(
+            choose_network(network, BoxSpace(shape=(OBSERVATION_SIZE,)), golden)[0], observations
+        ),
     )
 
 

@@ -1,18 +1,30 @@
-"""Policies that act: a bundle's network executed, its answers checked and timed. Needs torch."""
+"""Policies that act: a bundle's network executed, its answers checked and timed.
 
+What executes a lowered network needs numpy and numba alone. The names that need torch, listed in
+_TORCH, import it when they are first asked for: torch takes seconds and 200 MB, which a server of
+compiled networks does without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tradewind.policy.bundle_policy import BundlePolicy
 from tradewind.policy.compiled_network import CompiledNetwork, LoweredNetwork
 from tradewind.policy.golden import GOLDEN_TOLERANCE, check_golden
 from tradewind.policy.latency import LatencyHistogram, LatencySnapshot
-from tradewind.policy.lowering import lower_network
 from tradewind.policy.measure import measure_latency
-from tradewind.policy.network import TorchScriptNetwork, use_one_torch_thread
 from tradewind.policy.protocol import Action, Network, PredictionInfo, RLPolicy
-from tradewind.policy.runtime import choose_network
-from tradewind.policy.torchscript import TorchScriptPolicy
+
+if TYPE_CHECKING:
+    from tradewind.policy.lowering import lower_network
+    from tradewind.policy.network import TorchScriptNetwork, use_one_torch_thread
+    from tradewind.policy.runtime import choose_network, lower_and_prove, open_network
+    from tradewind.policy.torchscript import TorchScriptPolicy
 
 __all__ = [
     "GOLDEN_TOLERANCE",
     "Action",
+    "BundlePolicy",
     "CompiledNetwork",
     "LatencyHistogram",
     "LatencySnapshot",
@@ -24,7 +36,25 @@ __all__ = [
     "TorchScriptPolicy",
     "check_golden",
     "choose_network",
+    "lower_and_prove",
     "lower_network",
     "measure_latency",
+    "open_network",
     "use_one_torch_thread",
 ]
+
+_TORCH = {
+    "TorchScriptNetwork": "network",
+    "TorchScriptPolicy": "torchscript",
+    "choose_network": "runtime",
+    "lower_and_prove": "runtime",
+    "lower_network": "lowering",
+    "open_network": "runtime",
+    "use_one_torch_thread": "network",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_TORCH[name]}"), name)

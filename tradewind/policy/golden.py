@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.bundle import BundleFault, BundleMetadata, GoldenSet
+from tradewind.bundle import BundleFault, GoldenSet
 from tradewind.errors import BundleGoldenError, BundleRuntimeError
 from tradewind.policy.protocol import Network
 
@@ -15,13 +15,7 @@ GOLDEN_TOLERANCE: Final = 1e-5
 """Largest difference of a continuous answer, relative to the recorded one where that exceeds 1."""
 
 
-def check_golden(
-    network: Network,
-    metadata: BundleMetadata,
-    golden: GoldenSet,
-    *,
-    kind: str = "golden observation",
-) -> None:
+def check_golden(network: Network, golden: GoldenSet, *, kind: str = "golden observation") -> None:
     """Compares the answers to the golden observations, all at once and one by one.
 
     Discrete actions must be equal; continuous ones and the distribution's parameters may differ by
@@ -29,7 +23,6 @@ def check_golden(
 
     Args:
         network: The network.
-        metadata: Of its bundle.
         golden: Observations and the answers they must give.
         kind: What an observation is called in an error.
 
@@ -38,32 +31,26 @@ def check_golden(
         BundleGoldenError: An answer differs; names the observation.
     """
     rows = [golden.observations[index : index + 1] for index in range(len(golden.observations))]
-    for name, method, shape, expected in (
-        ("action", network.act, metadata.action_shape, golden.actions),
-        ("distribution", network.distribution, metadata.distribution_shape, golden.distribution),
+    for name, method, expected in (
+        ("action", network.act, golden.actions),
+        ("distribution", network.distribution, golden.distribution),
     ):
         together, _ = method(golden.observations)
-        _check_form(name, together, expected.dtype, shape(len(rows)))
         _compare(name, together, expected, kind)
         for index, row in enumerate(rows):
             alone, _ = method(row)
-            _check_form(name, alone, expected.dtype, shape(1))
             _compare(name, alone, expected[index : index + 1], kind, first=index)
-
-
-def _check_form(
-    name: str, found: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]
-) -> None:
-    if found.dtype != dtype or found.shape != shape:
-        raise BundleRuntimeError(
-            f"the network gives {name} as {found.dtype} {found.shape} instead of {dtype} {shape}",
-            reason=BundleFault.MODEL_OUTPUT_INVALID,
-        )
 
 
 def _compare(
     name: str, found: NDArray[Any], expected: NDArray[Any], kind: str, first: int = 0
 ) -> None:
+    if found.dtype != expected.dtype or found.shape != expected.shape:
+        raise BundleRuntimeError(
+            f"the network gives {name} as {found.dtype} {found.shape} "
+            f"instead of {expected.dtype} {expected.shape}",
+            reason=BundleFault.MODEL_OUTPUT_INVALID,
+        )
     if expected.dtype == np.int64:
         same = found == expected
     else:

@@ -4,7 +4,6 @@ import os
 import platform
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tradewind.bundle import SloRecord
@@ -39,7 +38,7 @@ def measure_latency(
     latencies = histogram.snapshot()
     return SloRecord(
         where=f"in process, {network.runtime}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, torch {torch.__version__}",
+        f"{os.cpu_count()} cores",
         p50_us=latencies.percentile_ns(50.0) / 1000.0,
         p99_us=latencies.percentile_ns(99.0) / 1000.0,
         p999_us=latencies.percentile_ns(99.9) / 1000.0,

@@ -1,60 +1,95 @@
-"""Chooses what executes a bundle's network: the compiled runtime where it is proved equal."""
+"""From a verified bundle to what executes its network: the compiled runtime where it is proved."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.bundle import BoxSpace, BundleMetadata, GoldenSet
+from tradewind.bundle import BoxSpace, Bundle, GoldenSet
 from tradewind.errors import BundleError, LoweringError
-from tradewind.policy.compiled_network import CompiledNetwork
+from tradewind.policy.compiled_network import CompiledNetwork, LoweredNetwork
 from tradewind.policy.golden import check_golden
 from tradewind.policy.lowering import lower_network
 from tradewind.policy.network import TorchScriptNetwork
 from tradewind.policy.protocol import Network
 
-__all__ = ["choose_network"]
+__all__ = ["choose_network", "lower_and_prove", "open_network"]
 
 _SPREADS: Final = (1.0, 4.0)  # the wide ones reach clipping and saturated activations
 _ROWS_PER_SPREAD: Final = 128
 _NUMBERS_PER_SPREAD: Final = 1 << 20  # fewer rows of very large observations bound the memory
 
 
+def open_network(bundle: Bundle) -> TorchScriptNetwork:
+    """Loads and warms up the network of a verified bundle and checks its golden answers.
+
+    Raises:
+        BundleError: The network must not be used; `reason` and message name the cause.
+    """
+    try:
+        network = TorchScriptNetwork(bundle.policy_pt)
+        network.warm_up(bundle.golden.observations)
+        check_golden(network, bundle.golden)
+    except BundleError as problem:
+        raise type(problem)(
+            f"bundle {bundle.metadata.name}/{bundle.metadata.version} is refused: {problem}",
+            reason=problem.reason,
+            metadata=problem.metadata,
+        ) from None
+    return network
+
+
 def choose_network(
-    torchscript: TorchScriptNetwork, metadata: BundleMetadata, golden: GoldenSet
+    torchscript: TorchScriptNetwork, obs_space: BoxSpace, golden: GoldenSet
 ) -> tuple[Network, str]:
-    """The fastest runtime that gives TorchScript's answers.
-
-    The compiled runtime must do so on the golden observations and on random ones, alone and in a
-    batch: the same discrete actions, and numbers within GOLDEN_TOLERANCE. The random ones are the
-    same each time, so a bundle always gets the same runtime.
-
-    Args:
-        torchscript: The network; warm, its golden answers checked.
-        metadata: Of the bundle.
-        golden: Of the bundle.
+    """The fastest runtime that gives TorchScript's answers; see lower_and_prove.
 
     Returns:
         The network, and why it is not the compiled one; empty when it is.
     """
+    try:
+        return CompiledNetwork(lower_and_prove(torchscript, obs_space, golden)), ""
+    except LoweringError as problem:
+        return torchscript, str(problem)
+
+
+def lower_and_prove(
+    torchscript: TorchScriptNetwork, obs_space: BoxSpace, golden: GoldenSet
+) -> LoweredNetwork:
+    """Lowers a network for the compiled runtime, which must then give TorchScript's answers.
+
+    It must do so on the golden observations and on random ones, alone and in a batch: the same
+    discrete actions, and numbers within GOLDEN_TOLERANCE. The random ones are the same each time,
+    so a bundle always gets the same runtime.
+
+    Args:
+        torchscript: The network; warm, its golden answers checked.
+        obs_space: One observation.
+        golden: Of the bundle.
+
+    Raises:
+        LoweringError: The compiled runtime cannot execute the network, or gives other answers.
+    """
     observations = np.concatenate(
-        [golden.observations, *_random_observations(golden.observations, metadata.obs_space)]
+        [golden.observations, *_random_observations(golden.observations, obs_space)]
     )
     try:
-        compiled = CompiledNetwork(lower_network(torchscript, metadata.obs_space.shape))
-        compiled.warm_up(golden.observations)
+        lowered = lower_network(torchscript, obs_space.shape)
+    except LoweringError as problem:
+        raise LoweringError(f"not lowered: {problem}") from None
+    compiled = CompiledNetwork(lowered)
+    compiled.warm_up(golden.observations)
+    try:
         answers = GoldenSet(
             observations=observations,
             actions=torchscript.act(observations)[0],
             distribution=torchscript.distribution(observations)[0],
         )
         with np.errstate(invalid="ignore"):  # infinite answers are compared too
-            check_golden(compiled, metadata, answers, kind="observation")
-    except LoweringError as problem:
-        return torchscript, f"not lowered: {problem}"
+            check_golden(compiled, answers, kind="observation")
     except BundleError as problem:
-        return torchscript, f"the compiled network differs from TorchScript: {problem}"
-    return compiled, ""
+        raise LoweringError(f"the compiled network differs from TorchScript: {problem}") from None
+    return lowered
 
 
 def _random_observations(golden: NDArray[np.float32], space: BoxSpace) -> list[NDArray[np.float32]]:

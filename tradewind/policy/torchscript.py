@@ -1,54 +1,17 @@
-"""A bundle as a policy: verified, loaded, warmed up, proved on its golden observations."""
+"""A bundle as a policy in the process that loads it: verified, warmed up, proved. Needs torch."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from tradewind.bundle import (
-    Bundle,
-    BundleFault,
-    BundleLimits,
-    BundleMetadata,
-    DiscreteSpace,
-    GoldenSet,
-    read_bundle,
-)
-from tradewind.errors import BundleError, BundleRuntimeError
-from tradewind.policy.golden import check_golden
-from tradewind.policy.network import TorchScriptNetwork
-from tradewind.policy.observation import ObservationReader
-from tradewind.policy.protocol import Action, Network, PredictionInfo
-from tradewind.policy.runtime import choose_network
-from tradewind.policy.sampling import ActionSampler, fresh_seed
+from tradewind.bundle import BundleLimits, read_bundle
+from tradewind.policy.bundle_policy import BundlePolicy
+from tradewind.policy.runtime import choose_network, open_network
 
 __all__ = ["TorchScriptPolicy"]
 
 
-class TorchScriptPolicy:
-    """The policy of a TorchScript bundle; an RLPolicy.
-
-    Args:
-        bundle: A verified bundle.
-        network: Executes the bundle's network.
-        runtime_reason: Why that is not the compiled runtime; empty when it is.
-
-    Attributes:
-        metadata_json: metadata.json as published.
-        golden: Recorded observations and answers.
-        runtime_reason: As given.
-    """
-
-    def __init__(self, bundle: Bundle, network: Network, runtime_reason: str) -> None:
-        self.metadata_json = bundle.metadata_json
-        self.golden: GoldenSet = bundle.golden
-        self.runtime_reason = runtime_reason
-        self._metadata = bundle.metadata
-        self._network = network
-        self._reader = ObservationReader(bundle.metadata.obs_space)
-        self._sampler = ActionSampler(bundle.metadata)
-        self._discrete = isinstance(bundle.metadata.action_space, DiscreteSpace)
+class TorchScriptPolicy(BundlePolicy):
+    """The policy of a TorchScript bundle, loaded with torch in this process."""
 
     @classmethod
     def load_bundle(cls, path: Path | str, limits: BundleLimits | None = None) -> Self:
@@ -64,103 +27,8 @@ class TorchScriptPolicy:
             StorageError: The file system failed; the bundle may be good.
         """
         bundle = read_bundle(path, limits)
-        try:
-            torchscript = TorchScriptNetwork(bundle.policy_pt)
-            torchscript.warm_up(bundle.golden.observations)
-            check_golden(torchscript, bundle.metadata, bundle.golden)
-        except BundleError as problem:
-            raise type(problem)(
-                f"bundle {bundle.metadata.name}/{bundle.metadata.version} is refused: {problem}",
-                reason=problem.reason,
-                metadata=problem.metadata,
-            ) from None
-        network, runtime_reason = choose_network(torchscript, bundle.metadata, bundle.golden)
+        torchscript = open_network(bundle)
+        network, runtime_reason = choose_network(
+            torchscript, bundle.metadata.obs_space, bundle.golden
+        )
         return cls(bundle, network, runtime_reason)
-
-    @property
-    def metadata(self) -> BundleMetadata:
-        """What the bundle says about itself."""
-        return self._metadata
-
-    @property
-    def runtime(self) -> str:
-        """What executes the network."""
-        return self._network.runtime
-
-    def warm_up(self) -> None:
-        """Runs the network until its first, slow calls are over."""
-        self._network.warm_up(self.golden.observations)
-
-    def predict(
-        self,
-        observation: ArrayLike,
-        *,
-        deterministic: bool = True,
-        seed: int | None = None,
-        with_distribution: bool = False,
-    ) -> tuple[Action, PredictionInfo]:
-        """The action for one observation; see RLPolicy."""
-        rows = self._reader.one(observation)
-        actions, info = self._answer(rows, deterministic, seed, with_distribution)
-        if with_distribution:
-            info["distribution"] = info["distribution"][0]
-        action: Action = int(actions[0]) if self._discrete else actions[0]
-        return action, info
-
-    def predict_batch(
-        self,
-        observations: ArrayLike,
-        *,
-        deterministic: bool = True,
-        seed: int | None = None,
-        with_distribution: bool = False,
-    ) -> tuple[NDArray[Any], PredictionInfo]:
-        """The actions for N observations in one pass; see RLPolicy."""
-        rows = self._reader.batch(observations)
-        return self._answer(rows, deterministic, seed, with_distribution)
-
-    def _answer(
-        self,
-        rows: NDArray[np.float32],
-        deterministic: bool,
-        seed: int | None,
-        with_distribution: bool,
-    ) -> tuple[NDArray[Any], PredictionInfo]:
-        parameters: NDArray[np.float32] | None = None
-        if deterministic:
-            actions, elapsed = self._network.act(rows)
-        else:
-            parameters, elapsed = self._network.distribution(rows)
-            _check_finite(parameters, "distribution")
-            seed = fresh_seed() if seed is None else seed
-            actions = self._sampler.sample(parameters, seed)
-        if not self._discrete:
-            _check_finite(actions, "action")
-        elif min(actions.tolist()) < 0:
-            raise _not_finite("distribution")
-        info: PredictionInfo = {
-            "model_compute_ns": elapsed,
-            "version": self._metadata.version,
-            "bundle_sha256": self._metadata.sha256,
-        }
-        if not deterministic:
-            assert seed is not None
-            info["seed"] = seed
-        if with_distribution:
-            if parameters is None:
-                parameters, _ = self._network.distribution(rows)
-            info["distribution"] = parameters
-        return actions, info
-
-
-def _check_finite(values: NDArray[Any], name: str) -> None:
-    if not np.isfinite(values).all():
-        raise _not_finite(name)
-
-
-def _not_finite(name: str) -> BundleRuntimeError:
-    """A network may overflow on a finite observation; that must not become an order."""
-    return BundleRuntimeError(
-        f"the network gives a NaN or infinite {name} for this observation",
-        reason=BundleFault.MODEL_OUTPUT_INVALID,
-    )

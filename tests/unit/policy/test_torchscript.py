@@ -165,7 +165,7 @@ RELEASED = Path(__file__).parents[2] / "contract/bundle/store_v1/tiny-dqn/2026-1
 def test_discrete_network_that_overflows_gives_an_error_instead_of_an_action(runtime: str) -> None:
     bundle = read_bundle(RELEASED)
     torchscript = TorchScriptNetwork(bundle.policy_pt)
-    network, reason = choose_network(torchscript, bundle.metadata, bundle.golden)
+    network, reason = choose_network(torchscript, bundle.metadata.obs_space, bundle.golden)
     assert (network.runtime, reason) == ("compiled", "")
     policy = TorchScriptPolicy(bundle, network if runtime == "compiled" else torchscript, "")
     assert policy.runtime == runtime

@@ -70,6 +70,7 @@ def test_run_with_risk_publishes_a_bundle_that_says_where_it_comes_from(
     assert {"torch", "stable-baselines3", "numpy"} <= set(training.libraries)
     assert json.loads(json.dumps(training.config))["algo_params"]["gamma"] == 0.99
     assert metadata.slo.trials >= 1000
+    assert "compiled" in metadata.slo.where
 
 
 def test_run_evaluates_on_held_out_bars_beside_the_baselines(

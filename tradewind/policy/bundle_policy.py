@@ -1,0 +1,127 @@
+"""A bundle's network as a policy, whatever executes it. Needs no torch."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tradewind.bundle import Bundle, BundleFault, BundleMetadata, DiscreteSpace, GoldenSet
+from tradewind.errors import BundleRuntimeError
+from tradewind.policy.observation import ObservationReader
+from tradewind.policy.protocol import Action, Network, PredictionInfo
+from tradewind.policy.sampling import ActionSampler, fresh_seed
+
+__all__ = ["BundlePolicy"]
+
+
+class BundlePolicy:
+    """The policy of a bundle; an RLPolicy.
+
+    Args:
+        bundle: A verified bundle.
+        network: Executes the bundle's network.
+        runtime_reason: Why that is not the compiled runtime; empty when it is.
+
+    Attributes:
+        metadata_json: metadata.json as published.
+        golden: Recorded observations and answers.
+        runtime_reason: As given.
+    """
+
+    def __init__(self, bundle: Bundle, network: Network, runtime_reason: str) -> None:
+        self.metadata_json = bundle.metadata_json
+        self.golden: GoldenSet = bundle.golden
+        self.runtime_reason = runtime_reason
+        self._metadata = bundle.metadata
+        self._network = network
+        self._reader = ObservationReader(bundle.metadata.obs_space)
+        self._sampler = ActionSampler(bundle.metadata)
+        self._discrete = isinstance(bundle.metadata.action_space, DiscreteSpace)
+
+    @property
+    def metadata(self) -> BundleMetadata:
+        """What the bundle says about itself."""
+        return self._metadata
+
+    @property
+    def runtime(self) -> str:
+        """What executes the network."""
+        return self._network.runtime
+
+    def warm_up(self) -> None:
+        """Runs the network until its first, slow calls are over."""
+        self._network.warm_up(self.golden.observations)
+
+    def predict(
+        self,
+        observation: ArrayLike,
+        *,
+        deterministic: bool = True,
+        seed: int | None = None,
+        with_distribution: bool = False,
+    ) -> tuple[Action, PredictionInfo]:
+        """The action for one observation; see RLPolicy."""
+        rows = self._reader.one(observation)
+        actions, info = self._answer(rows, deterministic, seed, with_distribution)
+        if with_distribution:
+            info["distribution"] = info["distribution"][0]
+        action: Action = int(actions[0]) if self._discrete else actions[0]
+        return action, info
+
+    def predict_batch(
+        self,
+        observations: ArrayLike,
+        *,
+        deterministic: bool = True,
+        seed: int | None = None,
+        with_distribution: bool = False,
+    ) -> tuple[NDArray[Any], PredictionInfo]:
+        """The actions for N observations in one pass; see RLPolicy."""
+        rows = self._reader.batch(observations)
+        return self._answer(rows, deterministic, seed, with_distribution)
+
+    def _answer(
+        self,
+        rows: NDArray[np.float32],
+        deterministic: bool,
+        seed: int | None,
+        with_distribution: bool,
+    ) -> tuple[NDArray[Any], PredictionInfo]:
+        parameters: NDArray[np.float32] | None = None
+        if deterministic:
+            actions, elapsed = self._network.act(rows)
+        else:
+            parameters, elapsed = self._network.distribution(rows)
+            _check_finite(parameters, "distribution")
+            seed = fresh_seed() if seed is None else seed
+            actions = self._sampler.sample(parameters, seed)
+        if not self._discrete:
+            _check_finite(actions, "action")
+        elif min(actions.tolist()) < 0:
+            raise _not_finite("distribution")
+        info: PredictionInfo = {
+            "model_compute_ns": elapsed,
+            "version": self._metadata.version,
+            "bundle_sha256": self._metadata.sha256,
+        }
+        if not deterministic:
+            assert seed is not None
+            info["seed"] = seed
+        if with_distribution:
+            if parameters is None:
+                parameters, _ = self._network.distribution(rows)
+            info["distribution"] = parameters
+        return actions, info
+
+
+def _check_finite(values: NDArray[Any], name: str) -> None:
+    if not np.isfinite(values).all():
+        raise _not_finite(name)
+
+
+def _not_finite(name: str) -> BundleRuntimeError:
+    """A network may overflow on a finite observation; that must not become an order."""
+    return BundleRuntimeError(
+        f"the network gives a NaN or infinite {name} for this observation",
+        reason=BundleFault.MODEL_OUTPUT_INVALID,
+    )
