@@ -86,12 +86,29 @@ class TrainerAgent:
         reporter.enter(TrainingPhase.PREPARING)
         with _torch_threads(config.training_params.torch_threads):
             workspace = Workspace.prepare(env, config)
-            model = self._build_model(workspace)
-            script_policy(build_network(model)[0])  # what no bundle can hold is refused here
-            self._learn(model, reporter)
+            model = self._fit(workspace, reporter)
             draft = make_draft(model, workspace, config, reporter)
         reporter.enter(TrainingPhase.PUBLISHING)
         return BundleStore(config.store).publish(draft)
+
+    def fit(self, env: gymnasium.Env[Any, Any], reporter: ProgressReporter) -> BaseAlgorithm:
+        """Trains in an environment as `train` does, and publishes nothing.
+
+        Args:
+            env: The environment.
+            reporter: Told of every phase and step.
+
+        Raises:
+            TrainingError, ExportError, StoppedByRiskError: As `train` says.
+        """
+        with _torch_threads(self.config.training_params.torch_threads):
+            return self._fit(Workspace.prepare(env, self.config), reporter)
+
+    def _fit(self, workspace: Workspace, reporter: ProgressReporter) -> BaseAlgorithm:
+        model = self._build_model(workspace)
+        script_policy(build_network(model)[0])  # what no bundle can hold is refused here
+        self._learn(model, reporter)
+        return model
 
     def _build_model(self, workspace: Workspace) -> BaseAlgorithm:
         training = self.config.training_params

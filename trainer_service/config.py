@@ -14,6 +14,7 @@ from tradewind.risk import RiskPolicy
 from tradewind.settings import Settings, parse_settings
 from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig
+from trainer_service.evaluation import EvaluationConfig
 
 __all__ = [
     "DataConfig",
@@ -96,6 +97,9 @@ class TrainingConfig(Settings):
 
     risk_config: RiskConfig = RiskConfig()
     """How risk takes part."""
+
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """How the figures on held-out bars are judged."""
 
     policy: str = Field(default="policy", pattern=POLICY_NAME_PATTERN)
     """Name of the policy to publish."""

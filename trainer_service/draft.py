@@ -53,10 +53,12 @@ def make_draft(
 
     reporter.enter(TrainingPhase.EVALUATING)
     seed = config.training_params.seed
+    figures: dict[str, float] = {}
     if workspace.held_out_env is not None:
-        figures, observations = evaluate(workspace.held_out_env, network, seed)
+        risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+        evaluation = evaluate(workspace.held_out_env, network, risk_policy, config.evaluation, seed)
+        figures, observations = evaluation.figures, evaluation.policy.observations
     else:
-        figures = {}
         observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
 
     reporter.enter(TrainingPhase.EXPORTING)

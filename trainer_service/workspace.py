@@ -15,7 +15,7 @@ from tradewind.market import Bars, load_bars, load_sample, split_bars
 from trainer_service.config import JobConfig, TrainingConfig
 from trainer_service.environment import IntradayTradingEnv
 
-__all__ = ["Env", "Workspace", "make_environment"]
+__all__ = ["Env", "Workspace", "held_out_episode", "make_environment"]
 
 Env = gymnasium.Env[Any, Any]
 # What gymnasium.make adds: they check calls and change nothing.
@@ -55,8 +55,7 @@ class Workspace:
         held_out_env = None
         if training.held_out_fraction is not None:
             bars, held_out = split_bars(bars, training.held_out_fraction)
-            whole = {"episode_bars": None, "random_start": False, "min_equity_fraction": 0.0}
-            held_out_env = IntradayTradingEnv(held_out, settings.model_copy(update=whole), spec)
+            held_out_env = held_out_episode(trading_env, held_out)
         copies = [IntradayTradingEnv(bars, settings, spec) for _ in range(training.n_envs)]
         return cls(env, _vectorize(copies, config), trading_env, held_out_env)
 
@@ -64,6 +63,12 @@ class Workspace:
     def bars(self) -> Bars | None:
         """All of the bars; None for an environment that is not made of bars."""
         return None if self.trading_env is None else self.trading_env.bars
+
+
+def held_out_episode(env: IntradayTradingEnv, bars: Bars) -> IntradayTradingEnv:
+    """Copies an environment onto held-out bars: one episode over all of them, whatever is lost."""
+    whole = {"episode_bars": None, "random_start": False, "min_equity_fraction": 0.0}
+    return IntradayTradingEnv(bars, env.config.model_copy(update=whole), env.feature_spec)
 
 
 def make_environment(config: JobConfig) -> IntradayTradingEnv:

@@ -1,0 +1,112 @@
+"""One pass of a policy over bars, and what is recorded of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from tradewind.market.bars import FloatArray
+from tradewind.policy import TorchScriptNetwork
+from trainer_service.environment import IntradayTradingEnv
+
+__all__ = ["Choose", "Episode", "Observations", "greedy", "play", "record_observations"]
+
+Observations = NDArray[np.float32]
+Choose = Callable[[Observations], Any]
+"""Observation to action."""
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One pass over bars, from the close that the first decision is made on to the last close.
+
+    Attributes:
+        observations: What was seen before each step. Shape [steps, observation].
+        timestamps: Closes, seconds since the epoch. Shape [steps + 1].
+        prices: Close prices. Shape [steps + 1].
+        equity: Account values at the closes, costs paid. Shape [steps + 1].
+        exposures: Position values as signed fractions of equity. Shape [steps + 1].
+        trade_count: Fills.
+        traded_notional: Sum of their absolute notionals.
+        costs: Fees and slippage paid, in the currency of the account.
+    """
+
+    observations: Observations
+    timestamps: FloatArray
+    prices: FloatArray
+    equity: FloatArray
+    exposures: FloatArray
+    trade_count: int
+    traded_notional: float
+    costs: float
+
+    @property
+    def ruined(self) -> bool:
+        """The account has lost everything; exposures and returns end there."""
+        return bool(self.equity[-1] <= 0.0)
+
+    @property
+    def returns(self) -> FloatArray:
+        """Simple return of each bar. Shape [steps]."""
+        returns: FloatArray = self.equity[1:] / self.equity[:-1] - 1.0
+        return returns
+
+
+def greedy(network: TorchScriptNetwork) -> Choose:
+    """Chooses what the network prefers."""
+    return lambda observation: network.act(observation[np.newaxis])[0][0]
+
+
+def play(env: IntradayTradingEnv, choose: Choose) -> Episode:
+    """Plays one episode of the trading environment."""
+    observation, info = env.reset()
+    seen: list[Observations] = []
+    quantities = [0.0]
+    ended = False
+    while not ended:
+        seen.append(observation)
+        observation, _, terminated, truncated, info_after = env.step(choose(observation))
+        quantities.append(info_after["quantity"])
+        ended = terminated or truncated
+    account = env.risk_inputs()
+    start: int = info["start"]
+    prices = env.bars.close[start : start + len(quantities)]
+    return Episode(
+        observations=np.stack(seen),
+        timestamps=account.timestamps,
+        prices=prices,
+        equity=account.portfolio_values,
+        exposures=np.array(quantities) * prices / account.portfolio_values,
+        trade_count=int(np.count_nonzero(account.trade_notionals)),
+        traded_notional=float(np.abs(account.trade_notionals).sum()),
+        costs=env.account.fees_paid + env.account.slippage_paid,
+    )
+
+
+def record_observations(
+    env: gymnasium.Env[Any, Any], network: TorchScriptNetwork, count: int, seed: int
+) -> Observations:
+    """What a policy sees in an environment, over as many episodes as it takes.
+
+    Args:
+        env: The environment.
+        network: The network as the bundle holds it.
+        count: How many observations.
+        seed: Seeds the first episode.
+
+    Returns:
+        Shape [count, *observation].
+    """
+    choose = greedy(network)
+    seen: list[Observations] = []
+    ended = True
+    while len(seen) < count:
+        if ended:
+            observation, _ = env.reset(seed=None if seen else seed)
+        seen.append(observation)
+        observation, _, terminated, truncated, _ = env.step(choose(observation))
+        ended = terminated or truncated
+    return np.stack(seen)

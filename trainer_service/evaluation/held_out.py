@@ -1,0 +1,124 @@
+"""A policy on held-out bars, beside what anybody could do without one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tradewind.constants import ACTION_BUY, ACTION_HOLD
+from tradewind.policy import TorchScriptNetwork
+from tradewind.risk import RiskPolicy
+from trainer_service.environment import IntradayTradingEnv
+from trainer_service.evaluation.episode import Episode, greedy, play
+from trainer_service.evaluation.luck import bootstrap_figures, deflated_sharpe
+from trainer_service.evaluation.performance import measure_performance
+from trainer_service.evaluation.settings import EvaluationConfig
+
+__all__ = ["BASELINES", "Evaluation", "evaluate"]
+
+BASELINES = ("buy_and_hold", "random", "always_flat")
+_RANDOM_RUNS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a policy did on held-out bars.
+
+    Attributes:
+        figures: By name, as `evaluate` says.
+        policy: Its episode.
+        buy_and_hold: The episode of the baseline on the same bars.
+    """
+
+    figures: dict[str, float]
+    policy: Episode
+    buy_and_hold: Episode
+
+
+def evaluate(
+    env: IntradayTradingEnv,
+    network: TorchScriptNetwork,
+    risk_policy: RiskPolicy,
+    config: EvaluationConfig,
+    seed: int,
+) -> Evaluation:
+    """Runs an exported policy and its baselines over held-out bars, costs included.
+
+    The baselines are buy-and-hold, uniformly random actions (means of eight runs) and always flat.
+
+    Args:
+        env: One episode over the held-out bars.
+        network: The network as the bundle holds it.
+        risk_policy: Settings of the risk calculators, and the periods of a year.
+        config: How sure a figure is to be.
+        seed: Seeds the random actions and the bootstrap.
+
+    Returns:
+        The figures of `measure_performance`; those of a baseline under its prefix
+        (`buy_and_hold_return`); `excess_return` and `excess_sharpe` over buy-and-hold;
+        the intervals of `bootstrap_figures`; `deflated_sharpe`; and what they were calculated
+        with: `confidence`, `block_bars`, `trials` and `periods_per_year`. One that cannot be
+        calculated is left out.
+    """
+    env.action_space.seed(seed)
+    policy = play(env, greedy(network))
+    discrete = _discrete(env)
+    hold = play(discrete, lambda _: ACTION_HOLD if discrete.account.quantity else ACTION_BUY)
+    flat = play(discrete, lambda _: ACTION_HOLD)
+    chance = [play(env, lambda _: env.action_space.sample()) for _ in range(_RANDOM_RUNS)]
+    figures = measure_performance(policy, risk_policy)
+    baselines = {
+        "buy_and_hold": measure_performance(hold, risk_policy),
+        "random": _means([measure_performance(run, risk_policy) for run in chance]),
+        "always_flat": measure_performance(flat, risk_policy),
+    }
+    for baseline, values in baselines.items():
+        figures |= {f"{baseline}_{name}": value for name, value in values.items()}
+    return Evaluation(
+        figures=figures | _luck(figures, policy, hold, risk_policy, config, seed),
+        policy=policy,
+        buy_and_hold=hold,
+    )
+
+
+def _discrete(env: IntradayTradingEnv) -> IntradayTradingEnv:
+    """The same episode with actions one of which keeps the quantity; no continuous one does."""
+    if env.config.actions == "discrete":
+        return env
+    settings = env.config.model_copy(update={"actions": "discrete"})
+    return IntradayTradingEnv(env.bars, settings, env.feature_spec)
+
+
+def _luck(
+    figures: dict[str, float],
+    policy: Episode,
+    hold: Episode,
+    risk_policy: RiskPolicy,
+    config: EvaluationConfig,
+    seed: int,
+) -> dict[str, float]:
+    periods = risk_policy.calculators.volatility.periods_per_year
+    found = {
+        f"excess_{name}": figures[name] - figures[f"buy_and_hold_{name}"]
+        for name in ("return", "sharpe")
+        if name in figures and f"buy_and_hold_{name}" in figures
+    }
+    found |= {
+        "confidence": config.confidence,
+        "trials": float(config.trials),
+        "periods_per_year": periods,
+    }
+    if policy.ruined or hold.ruined:
+        return found
+    found |= bootstrap_figures(policy.returns, hold.returns, periods, config, seed)
+    deflated = deflated_sharpe(policy.returns, config.trials, config.trial_sharpe_variance, periods)
+    if deflated is not None:
+        found["deflated_sharpe"] = deflated
+    return found
+
+
+def _means(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {
+        name: float(np.mean([run[name] for run in runs]))
+        for name in runs[0]
+        if all(name in run for run in runs)
+    }

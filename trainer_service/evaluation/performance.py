@@ -1,0 +1,65 @@
+"""Return, risk and trading of one episode, as figures by name."""
+
+import numpy as np
+
+from tradewind.risk import RiskPolicy
+from tradewind.risk.curve import summarize_curve
+from trainer_service.evaluation.episode import Episode
+
+__all__ = ["measure_performance"]
+
+_SECONDS_PER_DAY = 86_400.0
+
+
+def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float]:
+    """Figures of an episode, costs included; one that cannot be calculated is left out.
+
+    Ratios are annualised with P, the periods_per_year of the risk policy's volatility, and the
+    risk-free rate is 0:
+
+        sharpe  = mean(r) · P / volatility
+        sortino = (mean(r) − target) · P / downside_deviation
+
+    Sources: W. Sharpe, "The Sharpe Ratio", J. Portfolio Management 21 (1994); F. Sortino, R. van
+    der Meer, "Downside Risk", J. Portfolio Management 17 (1991).
+
+    An account that has lost everything has a return and no risk figures: its returns are no longer
+    defined.
+
+    Returns:
+        `return`, `sharpe`, `sortino`, `volatility`, `max_drawdown`, `var_95` and
+        `expected_shortfall_95` (per bar), `trades`, `turnover_per_day` (notional traded a day, in
+        units of the initial capital), `exposure` (mean absolute position as a fraction of equity)
+        and `costs` (fees and slippage, as a fraction of the initial capital).
+    """
+    initial = float(episode.equity[0])
+    days = float(episode.timestamps[-1] - episode.timestamps[0]) / _SECONDS_PER_DAY
+    figures = {"return": float(episode.equity[-1]) / initial - 1.0}
+    if not episode.ruined:
+        figures |= _risk_figures(episode, policy)
+    return figures | {
+        "trades": float(episode.trade_count),
+        "turnover_per_day": episode.traded_notional / initial / days,
+        "exposure": float(np.mean(np.abs(episode.exposures))),
+        "costs": episode.costs / initial,
+    }
+
+
+def _risk_figures(episode: Episode, policy: RiskPolicy) -> dict[str, float]:
+    curve = summarize_curve(episode.equity, episode.timestamps, policy)
+    settings = policy.calculators.volatility
+    periods = settings.periods_per_year
+    mean = float(np.mean(episode.returns))
+    figures = {
+        "sharpe": _ratio(mean * periods, curve.volatility),
+        "sortino": _ratio((mean - settings.target_return) * periods, curve.downside_deviation),
+        "volatility": curve.volatility,
+        "max_drawdown": curve.max_drawdown,
+        "var_95": curve.var_95,
+        "expected_shortfall_95": curve.expected_shortfall_95,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _ratio(mean: float, deviation: float | None) -> float | None:
+    return mean / deviation if deviation else None
