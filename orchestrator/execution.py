@@ -83,7 +83,7 @@ class ExecutionAgent:
         """
         served = inference.get_policy(policy, version)
         contract = read_contract(served.metadata_json)
-        trained_under, in_force = contract.risk_policy_digest, risk.policy_digest()
+        trained_under, in_force = contract.risk_policy_digest, risk.get_policy().policy_digest
         if trained_under is not None and trained_under != in_force:
             raise ConflictError(
                 f"{policy} was trained under risk policy {trained_under[:12]}…, "

@@ -7,15 +7,15 @@ from rich.table import Table
 
 from orchestrator.execution import Decision
 from orchestrator.replay import ReplayResult
-from tradewind.api.inference.v1 import inference_pb2
 from tradewind.risk.curve import summarize_curve
+from tradewind.rpc.clients import LatencyReport
 
 __all__ = ["latency_table", "performance_table", "slo_verdict"]
 
 _QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
-def latency_table(report: inference_pb2.LatencyReport, decisions: Sequence[Decision]) -> Table:
+def latency_table(report: LatencyReport, decisions: Sequence[Decision]) -> Table:
     """Percentiles of the model compute as the server measured it, and of both round trips."""
     table = Table(
         title="Latency in µs: in the server, and round trips",
@@ -37,7 +37,7 @@ def latency_table(report: inference_pb2.LatencyReport, decisions: Sequence[Decis
     return table
 
 
-def slo_verdict(report: inference_pb2.LatencyReport) -> str:
+def slo_verdict(report: LatencyReport) -> str:
     """Whether the model compute held its objective at p99, in one line."""
     met = report.p99_us <= report.slo_us
     share = report.slo_violation_count / report.call_count if report.call_count else 0.0

@@ -4,8 +4,9 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 
-from risk_service.audit.decision import Decision, Halt
+from risk_service.audit.decision import Decision
 from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
+from tradewind.risk.decision import Halt
 from tradewind.risk.rules import WindowState
 
 __all__ = ["Account", "Accounts"]

@@ -5,23 +5,20 @@ import binascii
 import json
 
 from risk_service.audit.chain import AuditRow
-from risk_service.audit.decision import Decision, Halt
+from risk_service.audit.decision import Decision
 from risk_service.evaluation import Evaluation
 from risk_service.policy_source import LoadedPolicy
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, InvalidInputError, RiskInputError
 from tradewind.risk import RiskInputs
 from tradewind.risk.calculators import CALCULATORS
-from tradewind.risk.pretrade import (
-    ADV_PARTICIPATION,
-    BOOK_IMPACT,
-    GROSS_LEVERAGE,
-    ORDER_NOTIONAL,
-    POSITION_NOTIONAL,
-    IntendedOrder,
-    PreTradeCheck,
+from tradewind.risk.pretrade import IntendedOrder
+from tradewind.rpc.decision_codec import (
+    action_to_message,
+    breach_to_message,
+    check_to_message,
+    halt_to_message,
 )
-from tradewind.risk.rules import Action, Breach
 from tradewind.rpc.risk_codec import risk_inputs_from_message, risk_report_to_message
 
 __all__ = [
@@ -29,7 +26,6 @@ __all__ = [
     "read_order",
     "read_page_token",
     "write_evaluation",
-    "write_halt",
     "write_page_token",
     "write_policy",
     "write_row",
@@ -81,9 +77,9 @@ def write_evaluation(evaluation: Evaluation) -> risk_pb2.EvaluateResponse:
     """The answer to an Evaluate."""
     decision = evaluation.decision
     return risk_pb2.EvaluateResponse(
-        action=_write_action(decision.action),
-        breaches=[_write_breach(breach) for breach in decision.breaches],
-        halt=write_halt(decision.halt),
+        action=action_to_message(decision.action),
+        breaches=[breach_to_message(breach) for breach in decision.breaches],
+        halt=halt_to_message(decision.halt),
         metrics=risk_report_to_message(
             evaluation.report,
             compute_ns=evaluation.compute_ns,
@@ -91,21 +87,7 @@ def write_evaluation(evaluation: Evaluation) -> risk_pb2.EvaluateResponse:
         ),
         decision_id=decision.decision_id,
         request_id=decision.request_id,
-        pre_trade=_write_check(decision.pre_trade),
-    )
-
-
-def write_halt(halt: Halt | None) -> risk_pb2.HaltState:
-    """The halt state of an account."""
-    if halt is None:
-        return risk_pb2.HaltState()
-    return risk_pb2.HaltState(
-        halted=True,
-        since=halt.since,
-        rule=halt.rule,
-        reason=halt.reason,
-        decision_id=halt.decision_id,
-        action=_write_action(halt.action),
+        pre_trade=check_to_message(decision.pre_trade),
     )
 
 
@@ -119,19 +101,19 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
         account=decision.account,
         request_id=decision.request_id,
         kind=decision.kind,
-        action=_write_action(decision.action),
+        action=action_to_message(decision.action),
         inputs_digest=decision.inputs_digest,
         policy_digest=decision.policy_digest,
         metric_values=decision.metric_values,
         unavailable=decision.unavailable,
-        breaches=[_write_breach(breach) for breach in decision.breaches],
+        breaches=[breach_to_message(breach) for breach in decision.breaches],
         actor_name=decision.actor_name,
         actor_role=decision.actor_role,
         reason=decision.reason,
         previous_hash=row.previous_hash,
         row_hash=row.row_hash,
-        halt=write_halt(decision.halt),
-        pre_trade=_write_check(decision.pre_trade),
+        halt=halt_to_message(decision.halt),
+        pre_trade=check_to_message(decision.pre_trade),
         now=decision.now,
     )
 
@@ -177,39 +159,3 @@ def read_page_token(token: str, account: str) -> int | None:
 
 def _bad_token(description: str) -> InvalidInputError:
     return InvalidInputError("the page is refused", [FieldViolation("page_token", description)])
-
-
-def _write_action(action: Action) -> risk_pb2.Action.ValueType:
-    return risk_pb2.Action.ValueType(action)
-
-
-def _write_breach(breach: Breach) -> risk_pb2.Breach:
-    return risk_pb2.Breach(
-        rule=breach.rule,
-        metric=breach.metric,
-        value=breach.value,
-        limit=breach.limit,
-        headroom=breach.headroom,
-        action=_write_action(breach.action),
-        shadow=breach.shadow,
-        reason=breach.reason,
-        severity=breach.severity,
-    )
-
-
-def _write_check(check: PreTradeCheck | None) -> risk_pb2.PreTradeCheck | None:
-    if check is None:
-        return None
-    return risk_pb2.PreTradeCheck(
-        symbol=check.symbol,
-        position_after=check.position_after,
-        notional_after=check.values.get(POSITION_NOTIONAL),
-        gross_leverage_after=check.values.get(GROSS_LEVERAGE),
-        adv_participation_after=check.values.get(ADV_PARTICIPATION),
-        book_impact=check.values.get(BOOK_IMPACT),
-        allowed_quantity=check.allowed_quantity,
-        binding_limit=check.binding_limit,
-        unavailable=check.unavailable,
-        order_notional=check.values.get(ORDER_NOTIONAL),
-        reduces_only=check.reduces_only,
-    )

@@ -8,13 +8,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from risk_service.accounts import Account, Accounts
-from risk_service.audit.decision import Decision, DecisionKind, Halt
+from risk_service.audit.decision import Decision
 from risk_service.audit.trail import AuditTrail
 from risk_service.digest import inputs_digest
 from risk_service.policy_source import LoadedPolicy, PolicySource
 from risk_service.telemetry import Telemetry
 from tradewind.errors import ConflictError, FieldViolation, InvalidInputError
 from tradewind.risk import RiskInputs, RiskReport
+from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, IntendedOrder, PreTradeCheck, check_order
 from tradewind.risk.rules import LATCHING_ACTIONS, Action, Readings, RuleOutcome
 

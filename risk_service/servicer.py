@@ -14,6 +14,7 @@ from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
 from tradewind.risk import RiskInputs, RiskReport
+from tradewind.rpc.decision_codec import halt_to_message
 from tradewind.rpc.risk_codec import risk_report_to_message
 
 __all__ = ["RiskServicer"]
@@ -103,7 +104,7 @@ class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
             request.account, request.name, request.role, request.reason
         )
         return risk_pb2.ResumeResponse(
-            halt=codec.write_halt(decision.halt), decision_id=decision.decision_id
+            halt=halt_to_message(decision.halt), decision_id=decision.decision_id
         )
 
     def ListDecisions(

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from risk_service.audit.decision import Decision, DecisionKind
+from risk_service.audit.decision import Decision
+from tradewind.risk.decision import DecisionKind
 
 __all__ = ["Telemetry"]
 

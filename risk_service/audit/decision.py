@@ -3,40 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from tradewind.errors import StorageError
+from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import PreTradeCheck
 from tradewind.risk.rules import Action, Breach, Severity, WindowState
 
-__all__ = ["Decision", "DecisionKind", "Halt"]
-
-
-class DecisionKind(StrEnum):
-    """What made the decision."""
-
-    EVALUATE = "evaluate"
-    RESUME = "resume"
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Why an account is halted.
-
-    Attributes:
-        action: HALT or LIQUIDATE.
-        since: The service's clock when it was latched, seconds since the epoch.
-        rule: The rule that demanded it.
-        reason: Why.
-        decision_id: The decision that latched it.
-    """
-
-    action: Action
-    since: float
-    rule: str
-    reason: str
-    decision_id: str
+__all__ = ["Decision"]
 
 
 @dataclass(frozen=True, slots=True)

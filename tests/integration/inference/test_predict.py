@@ -135,7 +135,7 @@ def check_descriptions(served: Served) -> None:
     assert not listed.quarantined_versions
     described = served.client.get_policy("tiny-sac")
     assert described.policy_version.algorithm == "SB3-SAC"
-    assert described.policy_version.labels == ["served"]
+    assert described.policy_version.labels == ("served",)
     assert BundleMetadata.from_json(described.metadata_json.encode()) == served.metadata["tiny-sac"]
 
 

@@ -24,7 +24,7 @@ from orchestrator.demo import (
 )
 from tradewind.errors import ConflictError, SettingsError, TrainingError
 from tradewind.market import load_sample, split_bars
-from tradewind.rpc.clients import RiskClient
+from tradewind.rpc.clients import RiskClient, RiskPolicyStatus
 
 pytestmark = pytest.mark.slow
 
@@ -94,8 +94,8 @@ def test_replay_over_grpc_asks_both_services_on_every_bar(trained: Trained) -> N
 
 def test_execution_agent_with_another_risk_policy_in_force_refuses(trained: Trained) -> None:
     class OtherPolicy(RiskClient):
-        def policy_digest(self) -> str:
-            return "0" * 64
+        def get_policy(self, *, timeout_s: float | None = None) -> RiskPolicyStatus:
+            return RiskPolicyStatus("0" * 64, {}, (), (), "", "")
 
     with OtherPolicy("127.0.0.1:1") as other:
         with pytest.raises(ConflictError, match="was trained under risk policy"):

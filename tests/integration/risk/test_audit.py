@@ -13,10 +13,11 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from risk_service.audit.chain import AuditRow, extend_chain
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision, DecisionKind
+from risk_service.audit.decision import Decision
 from risk_service.audit.trail import AuditTrail
 from risk_service.verify import main as verify
 from tradewind.errors import StorageError
+from tradewind.risk.decision import DecisionKind
 from tradewind.risk.rules import Action
 
 UNLOCK = {

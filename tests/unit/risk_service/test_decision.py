@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from risk_service.audit.decision import Decision, DecisionKind, Halt
+from risk_service.audit.decision import Decision
 from risk_service.digest import inputs_digest
 from tradewind.errors import StorageError
 from tradewind.risk import OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import IntendedOrder, PreTradeCheck
 from tradewind.risk.rules import Action, Breach, Severity, WindowState
 

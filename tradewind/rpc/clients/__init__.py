@@ -1,7 +1,54 @@
-"""Typed clients of the three services; a failed call raises what its server raised."""
+"""Typed clients of the three services; a failed call raises what its server raised.
 
-from tradewind.rpc.clients.inference import InferenceClient, Prediction
-from tradewind.rpc.clients.risk import RiskClient
-from tradewind.rpc.clients.trainer import ENDED_STATES, TrainerClient
+Each call is described once, in `inference_calls`, `risk_calls` and `trainer_calls`: its request,
+and what its answer says. `client`, `aio` and `streams` make these calls, blocking and on asyncio.
+"""
 
-__all__ = ["ENDED_STATES", "InferenceClient", "Prediction", "RiskClient", "TrainerClient"]
+from tradewind.rpc.clients.inference import (
+    AsyncInferenceClient,
+    AsyncPredictStream,
+    InferenceClient,
+    PredictStream,
+)
+from tradewind.rpc.clients.inference_results import (
+    BatchPrediction,
+    LatencyReport,
+    PolicyDescription,
+    PolicyListing,
+    PolicyVersion,
+    Prediction,
+    QuarantinedVersion,
+)
+from tradewind.rpc.clients.risk import (
+    AsyncCalculateStream,
+    AsyncRiskClient,
+    CalculateStream,
+    RiskClient,
+)
+from tradewind.rpc.clients.risk_results import DecisionRecord, Evaluation, RiskPolicyStatus
+from tradewind.rpc.clients.trainer import AsyncTrainerClient, TrainerClient
+from tradewind.rpc.clients.trainer_calls import ENDED_STATES
+
+__all__ = [
+    "ENDED_STATES",
+    "AsyncCalculateStream",
+    "AsyncInferenceClient",
+    "AsyncPredictStream",
+    "AsyncRiskClient",
+    "AsyncTrainerClient",
+    "BatchPrediction",
+    "CalculateStream",
+    "DecisionRecord",
+    "Evaluation",
+    "InferenceClient",
+    "LatencyReport",
+    "PolicyDescription",
+    "PolicyListing",
+    "PolicyVersion",
+    "PredictStream",
+    "Prediction",
+    "QuarantinedVersion",
+    "RiskClient",
+    "RiskPolicyStatus",
+    "TrainerClient",
+]

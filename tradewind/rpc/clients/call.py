@@ -1,15 +1,26 @@
-"""A call before it is made: what is common to the sync and the asyncio clients."""
+"""A call before it is made: what the sync and the asyncio clients share."""
 
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
 
-__all__ = ["Call", "Page", "Service", "method_of"]
+from tradewind.errors import RpcError, UnavailableError
 
-P = ParamSpec("P")
+__all__ = [
+    "Call",
+    "Exchange",
+    "Page",
+    "Service",
+    "describe",
+    "health_check",
+    "no_answer",
+    "not_ready",
+]
+
 R = TypeVar("R")
 
 
@@ -20,13 +31,15 @@ class Service:
     Attributes:
         full_name: Its name in the proto.
         stub: Makes the generated stub of a channel, sync or asyncio.
-        retried_methods: Methods that may be sent twice: they change nothing, or the service knows
-            a repeated request.
+        retried_methods: Methods that may be sent twice: they change nothing, or the service
+            recognises a repeated request.
+        timeout_s: Deadline of a call when nobody says another.
     """
 
     full_name: str
     stub: Callable[[Any], Any]
     retried_methods: tuple[str, ...]
+    timeout_s: float
 
 
 @dataclass(slots=True)
@@ -36,7 +49,7 @@ class Call(Generic[R]):
     Attributes:
         method: Name of the method in the proto.
         request: The message to send.
-        parse: What makes the typed result of an answer.
+        parse: Makes the typed result of an answer.
         timeout_s: Deadline in seconds; None for the client's own.
     """
 
@@ -54,7 +67,45 @@ class Page(Generic[R]):
     next_page_token: str
 
 
-def method_of(build: Callable[..., Call[Any]], method: Callable[..., Any]) -> Callable[..., Any]:
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A bidirectional method with one answer per request, in order.
+
+    Attributes:
+        method: Name of the method in the proto.
+        wrap: Puts a unary call's request into a message of the stream.
+        unwrap: Takes a unary call's answer out of a message of the stream.
+    """
+
+    method: str
+    wrap: Callable[[Any], Message]
+    unwrap: Callable[[Any], Message]
+
+
+def health_check(service: Service, timeout_s: float) -> Call[bool]:
+    """Asks the server whether a service of it serves."""
+    return Call(
+        "Check",
+        health_pb2.HealthCheckRequest(service=service.full_name),
+        lambda answer: bool(answer.status == health_pb2.HealthCheckResponse.SERVING),
+        timeout_s,
+    )
+
+
+def not_ready(service: Service, target: str, timeout_s: float) -> UnavailableError:
+    """What `wait_ready` raises when it has waited long enough."""
+    return UnavailableError(f"{service.full_name} at {target} did not serve within {timeout_s:g} s")
+
+
+def no_answer(exchange: Exchange, timeout_s: float) -> RpcError:
+    """What a stream raises when a request of it is not answered in time."""
+    code = "DEADLINE_EXCEEDED"
+    return RpcError(
+        f"{code}: {exchange.method} gave no answer within {timeout_s:g} s", metadata={"code": code}
+    )
+
+
+def describe(method: Callable[..., Any], build: Callable[..., Call[Any]]) -> None:
     """Gives a client's method the name, documentation and signature of what builds its call."""
     signature = inspect.signature(build)
     this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
@@ -64,4 +115,3 @@ def method_of(build: Callable[..., Call[Any]], method: Callable[..., Any]) -> Ca
         parameters=[this, *signature.parameters.values()],
         return_annotation=inspect.Signature.empty,
     )
-    return method

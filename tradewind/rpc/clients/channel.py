@@ -3,13 +3,17 @@
 import ipaddress
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.rpc.address import host_and_port
+from tradewind.rpc.clients.call import Service
 from tradewind.rpc.keepalive import CLIENT_PING_INTERVAL_MS, CLIENT_PING_TIMEOUT_MS
 
-__all__ = ["Addresses", "channel_options", "channel_target"]
+__all__ = ["READINESS_PAUSE_S", "Addresses", "channel_options", "channel_target"]
+
+READINESS_PAUSE_S: Final = 0.05
+"""Between two questions whether a server is ready."""
 
 Addresses = str | Sequence[str]
 """One address, several in one string with commas between, or a sequence of addresses.
@@ -38,14 +42,13 @@ def channel_target(addresses: Addresses) -> str:
     return f"{scheme}:{','.join(part.removeprefix(f'{scheme}:') for part in parts)}"
 
 
-def channel_options(service: str, retried_methods: Sequence[str]) -> list[tuple[str, Any]]:
+def channel_options(service: Service) -> list[tuple[str, Any]]:
     """The options of a channel to one service.
 
-    Calls go to the replicas in turn. The retried methods, which must change nothing however often
-    they are called, are tried again with growing pauses, each time on the next replica, while the
-    answer is UNAVAILABLE and the deadline allows; or CANCELLED, which is what a server that shuts
-    down says to calls it has received but not begun (grpc/grpc#41785). Any other method is sent
-    again only if gRPC knows that no server has seen it.
+    Calls go to the replicas in turn. The service's retried methods are tried again with growing
+    pauses, each time on the next replica, while the answer is UNAVAILABLE and the deadline allows;
+    or CANCELLED, which is what a server that shuts down says to calls it has received but not begun
+    (grpc/grpc#41785). Any other method is sent again only if gRPC knows that no server has seen it.
     """
     retry = {
         "maxAttempts": 4,
@@ -54,7 +57,7 @@ def channel_options(service: str, retried_methods: Sequence[str]) -> list[tuple[
         "backoffMultiplier": 2,
         "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
-    names = [{"service": service, "method": method} for method in retried_methods]
+    names = [{"service": service.full_name, "method": name} for name in service.retried_methods]
     service_config = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [{"name": names, "retryPolicy": retry}],
@@ -65,7 +68,7 @@ def channel_options(service: str, retried_methods: Sequence[str]) -> list[tuple[
         ("grpc.keepalive_timeout_ms", CLIENT_PING_TIMEOUT_MS),
         # A replica that comes back gets calls again within seconds; gRPC's own limit is 2 minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         # How large a message may be is the server's decision.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),

@@ -1,53 +1,68 @@
-"""What every client has: its channel, the health of its service, and our exceptions."""
+"""The blocking side: makes calls on threads of the caller."""
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
-from tradewind.errors import UnavailableError
-from tradewind.rpc.clients.channel import Addresses, channel_options, channel_target
+from tradewind.errors import TradewindError
+from tradewind.rpc.clients.call import Call, Page, Service, describe, health_check, not_ready
+from tradewind.rpc.clients.channel import (
+    READINESS_PAUSE_S,
+    Addresses,
+    channel_options,
+    channel_target,
+)
 from tradewind.rpc.status import error_from_rpc
 
-__all__ = ["Client", "raise_ours"]
+__all__ = ["Client", "pages", "server_stream", "unary"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Client:
-    """A connection to one service; a context manager that closes it.
+    """A connection to one service, for any number of threads; a context manager that closes it.
 
     Args:
         address: `HOST:PORT` or `unix:PATH`; or several `IP:PORT`, with commas between or as a
             sequence, whose servers then get calls in turn.
-        service: Full name of the service in its proto.
-        retried_methods: Methods that may be sent twice.
-        timeout_s: Deadline of a call, in seconds.
+        timeout_s: Deadline of a call that is given none, in seconds; by default the service's.
+        credentials: For TLS; without any the connection is in plain text.
 
     Raises:
         InvalidInputError: The address is refused.
     """
 
-    def __init__(
-        self, address: Addresses, service: str, retried_methods: Sequence[str], timeout_s: float
-    ) -> None:
-        self._service = service
-        self._timeout_s = timeout_s
-        target = channel_target(address)
-        self._channel = grpc.insecure_channel(target, channel_options(service, retried_methods))
+    service: ClassVar[Service]
 
-    def is_serving(self) -> bool:
+    def __init__(
+        self,
+        address: Addresses,
+        *,
+        timeout_s: float | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._timeout_s = self.service.timeout_s if timeout_s is None else timeout_s
+        self._target = channel_target(address)
+        options = channel_options(self.service)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(self._target, options)
+        else:
+            self._channel = grpc.secure_channel(self._target, credentials, options)
+        self._stub = self.service.stub(self._channel)
+
+    def is_serving(self, *, timeout_s: float | None = None) -> bool:
         """Asks the server's health; a server that cannot be reached does not serve."""
-        stub = health_pb2_grpc.HealthStub(self._channel)
-        request = health_pb2.HealthCheckRequest(service=self._service)
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        check = health_check(self.service, timeout_s)
         try:
-            # grpcio's type stubs leave the methods of this stub out.
-            answer = stub.Check(request, timeout=self._timeout_s)  # type: ignore[attr-defined]
-        except grpc.RpcError:
+            return self._call(health_pb2_grpc.HealthStub(self._channel), check)
+        except TradewindError:
             return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def wait_ready(self, timeout_s: float) -> None:
         """Waits until the service says that it serves.
@@ -56,10 +71,11 @@ class Client:
             UnavailableError: It did not within `timeout_s` seconds.
         """
         deadline = time.monotonic() + timeout_s
-        while not self.is_serving():
-            if time.monotonic() > deadline:
-                raise UnavailableError(f"{self._service} did not serve within {timeout_s:g} s")
-            time.sleep(0.05)
+        while (left_s := deadline - time.monotonic()) > 0:
+            if self.is_serving(timeout_s=left_s):
+                return
+            time.sleep(min(READINESS_PAUSE_S, left_s))
+        raise not_ready(self.service, self._target, timeout_s)
 
     def close(self) -> None:
         """Closes the connection; calls under way are cancelled."""
@@ -76,11 +92,54 @@ class Client:
     ) -> None:
         self.close()
 
+    def _call(self, stub: Any, call: Call[R]) -> R:
+        timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
+        try:
+            answer = getattr(stub, call.method)(call.request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from None
+        return call.parse(answer)
 
-@contextlib.contextmanager
-def raise_ours() -> Iterator[None]:
-    """Inside the block a failed call raises the exception that its server raised."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise error_from_rpc(error) from None
+
+def unary(build: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P], R]:
+    """The method of a client that makes a call with one answer."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._call(self._stub, build(*args, **kwargs))
+
+    describe(method, build)
+    return method
+
+
+def pages(build: Callable[P, Call[Page[R]]]) -> Callable[Concatenate[Client, P], Iterator[R]]:
+    """The method of a client that goes through a list, a page for each call."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        call: Any = build(*args, **kwargs)
+        while True:
+            page: Page[R] = self._call(self._stub, call)
+            yield from page.items
+            if not page.next_page_token:
+                return
+            call.request.page_token = page.next_page_token
+
+    describe(method, build)
+    return method
+
+
+def server_stream(build: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P], Iterator[R]]:
+    """The method of a client that makes a call with a stream of answers, by default endless."""
+
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        call = build(*args, **kwargs)
+        answers = getattr(self._stub, call.method)(call.request, timeout=call.timeout_s)
+        try:
+            for answer in answers:
+                yield call.parse(answer)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from None
+        finally:
+            answers.cancel()  # a caller that has seen enough; nothing when the stream has ended
+
+    describe(method, build)
+    return method

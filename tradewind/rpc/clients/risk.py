@@ -1,46 +1,51 @@
-"""Typed client of the risk service."""
+"""Typed clients of the risk service."""
 
-from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
-from tradewind.risk import RiskInputs, RiskReport
-from tradewind.rpc.clients.channel import Addresses
-from tradewind.rpc.clients.client import Client, raise_ours
-from tradewind.rpc.risk_codec import risk_inputs_to_message, risk_report_from_message
+from tradewind.rpc.clients import aio, client
+from tradewind.rpc.clients import risk_calls as calls
+from tradewind.rpc.clients.streams import AsyncStream, Stream, async_exchange, exchange
 
-__all__ = ["RiskClient"]
-
-_SERVICE = "tradewind.api.risk.v1.RiskService"
-_RETRIED = ("CalculateOnly", "GetRiskPolicy", "ListDecisions")
+__all__ = ["AsyncCalculateStream", "AsyncRiskClient", "CalculateStream", "RiskClient"]
 
 
-class RiskClient(Client):
-    """Calls the risk service.
+class CalculateStream(Stream):
+    """The metrics of an account that grows, under the policy in force when the stream began."""
 
-    Args:
-        address: `HOST:PORT` or `unix:PATH`; or several `IP:PORT`, with commas between or as a
-            sequence, whose servers then get calls in turn.
-        timeout_s: Deadline of a call, in seconds.
-    """
+    update = exchange(calls.update)
 
-    def __init__(self, address: Addresses, *, timeout_s: float = 5.0) -> None:
-        super().__init__(address, _SERVICE, _RETRIED, timeout_s)
-        self._stub = risk_pb2_grpc.RiskServiceStub(self._channel)
 
-    def calculate_only(self, inputs: RiskInputs, *, request_id: str = "") -> RiskReport:
-        """The metrics of an account, bit for bit those of `RiskAgentV2.calculate_only` here.
+class RiskClient(client.Client):
+    """Calls the risk service."""
 
-        Raises:
-            RiskInputError: The inputs contradict each other; the violations name the fields.
-            UnavailableError: The server is not ready, or drains.
-        """
-        request = risk_pb2.CalculateOnlyRequest(
-            inputs=risk_inputs_to_message(inputs), request_id=request_id
-        )
-        with raise_ours():
-            answer = self._stub.CalculateOnly(request, timeout=self._timeout_s)
-        return risk_report_from_message(answer)
+    service = calls.SERVICE
 
-    def policy_digest(self) -> str:
-        """Digest of the risk policy in force."""
-        with raise_ours():
-            request = risk_pb2.GetRiskPolicyRequest()
-            return self._stub.GetRiskPolicy(request, timeout=self._timeout_s).policy_digest
+    calculate_only = client.unary(calls.calculate_only)
+    evaluate = client.unary(calls.evaluate)
+    resume = client.unary(calls.resume)
+    get_policy = client.unary(calls.get_policy)
+    list_decisions = client.pages(calls.list_decisions)
+
+    def calculate_stream(self) -> CalculateStream:
+        """Opens a stream that takes what is new of an account and gives its metrics."""
+        return CalculateStream(self._stub, calls.CALCULATE_STREAM, self._timeout_s)
+
+
+class AsyncCalculateStream(AsyncStream):
+    """The metrics of an account that grows, under the policy in force when the stream began."""
+
+    update = async_exchange(calls.update)
+
+
+class AsyncRiskClient(aio.AsyncClient):
+    """Calls the risk service on asyncio."""
+
+    service = calls.SERVICE
+
+    calculate_only = aio.unary(calls.calculate_only)
+    evaluate = aio.unary(calls.evaluate)
+    resume = aio.unary(calls.resume)
+    get_policy = aio.unary(calls.get_policy)
+    list_decisions = aio.pages(calls.list_decisions)
+
+    def calculate_stream(self) -> AsyncCalculateStream:
+        """Opens a stream that takes what is new of an account and gives its metrics."""
+        return AsyncCalculateStream(self._stub, calls.CALCULATE_STREAM, self._timeout_s)

@@ -1,0 +1,155 @@
+"""The asyncio side: makes the same calls on an event loop."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from types import TracebackType
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from tradewind.errors import TradewindError
+from tradewind.rpc.clients.call import Call, Page, Service, describe, health_check, not_ready
+from tradewind.rpc.clients.channel import (
+    READINESS_PAUSE_S,
+    Addresses,
+    channel_options,
+    channel_target,
+)
+from tradewind.rpc.status import error_from_rpc
+
+__all__ = ["AsyncClient", "pages", "server_stream", "unary"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncClient:
+    """A connection to one service, for any number of tasks of one event loop.
+
+    It is made inside the running loop, and is an asynchronous context manager that closes it.
+
+    Args:
+        address: `HOST:PORT` or `unix:PATH`; or several `IP:PORT`, with commas between or as a
+            sequence, whose servers then get calls in turn.
+        timeout_s: Deadline of a call that is given none, in seconds; by default the service's.
+        credentials: For TLS; without any the connection is in plain text.
+
+    Raises:
+        InvalidInputError: The address is refused.
+    """
+
+    service: ClassVar[Service]
+
+    def __init__(
+        self,
+        address: Addresses,
+        *,
+        timeout_s: float | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._timeout_s = self.service.timeout_s if timeout_s is None else timeout_s
+        self._target = channel_target(address)
+        options = channel_options(self.service)
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(self._target, options)
+        else:
+            self._channel = grpc.aio.secure_channel(self._target, credentials, options)
+        self._stub = self.service.stub(self._channel)
+
+    async def is_serving(self, *, timeout_s: float | None = None) -> bool:
+        """Asks the server's health; a server that cannot be reached does not serve."""
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        check = health_check(self.service, timeout_s)
+        try:
+            return await self._call(health_pb2_grpc.HealthStub(self._channel), check)
+        except TradewindError:
+            return False
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Waits until the service says that it serves.
+
+        Raises:
+            UnavailableError: It did not within `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            if await self.is_serving(timeout_s=left_s):
+                return
+            await asyncio.sleep(min(READINESS_PAUSE_S, left_s))
+        raise not_ready(self.service, self._target, timeout_s)
+
+    async def close(self) -> None:
+        """Closes the connection; calls under way are cancelled."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _call(self, stub: Any, call: Call[R]) -> R:
+        timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
+        try:
+            answer = await getattr(stub, call.method)(call.request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from None
+        return call.parse(answer)
+
+
+def unary(
+    build: Callable[P, Call[R]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, R]]:
+    """The method of a client that makes a call with one answer."""
+
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._call(self._stub, build(*args, **kwargs))
+
+    describe(method, build)
+    return method
+
+
+def pages(
+    build: Callable[P, Call[Page[R]]],
+) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[R]]:
+    """The method of a client that goes through a list, a page for each call."""
+
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
+        call: Any = build(*args, **kwargs)
+        while True:
+            page: Page[R] = await self._call(self._stub, call)
+            for item in page.items:
+                yield item
+            if not page.next_page_token:
+                return
+            call.request.page_token = page.next_page_token
+
+    describe(method, build)
+    return method
+
+
+def server_stream(
+    build: Callable[P, Call[R]],
+) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[R]]:
+    """The method of a client that makes a call with a stream of answers, by default endless."""
+
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
+        call = build(*args, **kwargs)
+        answers = getattr(self._stub, call.method)(call.request, timeout=call.timeout_s)
+        try:
+            async for answer in answers:
+                yield call.parse(answer)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from None
+        finally:
+            answers.cancel()  # a caller that has seen enough; nothing when the stream has ended
+
+    describe(method, build)
+    return method
