@@ -25,6 +25,9 @@ __all__ = ["AsyncStream", "Stream", "async_exchange", "exchange"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_SEND_FAILED = "Internal error from Core"
+"""What grpc.aio makes of a request that cannot be sent."""
+
 
 class Stream:
     """An open stream; a context manager that ends it. Threads that share it take turns.
@@ -205,8 +208,11 @@ class AsyncStream:
                     answer = await self._call.read()
             except TimeoutError:
                 raise self._fail(no_answer(self._exchange, timeout_s)) from None
-            except grpc.RpcError as error:
-                raise self._fail(error_from_rpc(error)) from None
+            except grpc.aio.AioRpcError as error:
+                # A send that fails hides the status that ended the stream.
+                lost = error.details() == _SEND_FAILED
+                found = _broken(self._exchange) if lost else error_from_rpc(error)
+                raise self._fail(found) from None
             except BaseException:
                 self._fail(_given_up(self._exchange))
                 raise
@@ -248,6 +254,10 @@ def _closed(exchange: Exchange) -> UnavailableError:
 
 def _ended(exchange: Exchange) -> UnavailableError:
     return UnavailableError(f"the server ended this {exchange.method}")
+
+
+def _broken(exchange: Exchange) -> UnavailableError:
+    return UnavailableError(f"the connection of this {exchange.method} broke")
 
 
 def _given_up(exchange: Exchange) -> UnavailableError:
