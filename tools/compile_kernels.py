@@ -9,10 +9,12 @@ step of the installation.
 import time
 from pathlib import Path
 
+import numpy as np
+
 from tradewind.market import Account, FeaturePipeline, load_sample
 from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskPolicy
-from trainer_service import IntradayTradingEnv
+from trainer_service.environment import IntradayTradingEnv, VectorizedTradingEnv
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ROOT / "tests" / "contract" / "bundle" / "store_v1"
@@ -21,11 +23,16 @@ BUNDLES = ROOT / "tests" / "contract" / "bundle" / "store_v1"
 def main() -> None:
     """Runs whatever is compiled, once."""
     started = time.monotonic()
-    RiskAgentV2(RiskPolicy.from_yaml(ROOT / "config" / "risk_limits.yaml")).warm_up()
+    agent = RiskAgentV2(RiskPolicy.from_yaml(ROOT / "config" / "risk_limits.yaml"))
+    agent.warm_up()
     bars = load_sample("BTC").slice(0, 2_000)
     env = IntradayTradingEnv(bars)
     env.reset(seed=0)
     env.step(env.action_space.sample())
+    copies = VectorizedTradingEnv(bars, n_envs=2, risk=agent)
+    copies.reset()
+    copies.step(np.ones(2, dtype=np.int64))
+    copies.observations()
     pipeline = FeaturePipeline(env.feature_spec)
     for index in range(env.feature_spec.lookback):
         pipeline.update(bars.bar(index))

@@ -2,12 +2,17 @@
 
 from trainer_service.agent import TrainerAgent, create_trainer_agent
 from trainer_service.callbacks import RiskAwareCallback
-from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.environment import (
+    EnvironmentConfig,
+    IntradayTradingEnv,
+    VectorizedTradingEnv,
+)
 
 __all__ = [
     "EnvironmentConfig",
     "IntradayTradingEnv",
     "RiskAwareCallback",
     "TrainerAgent",
+    "VectorizedTradingEnv",
     "create_trainer_agent",
 ]

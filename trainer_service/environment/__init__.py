@@ -1,4 +1,4 @@
-"""The trading environment; importing this package makes Gymnasium know it.
+"""The trading environment, single and vectorised; importing this package makes Gymnasium know it.
 
     gymnasium.make("trainer_service.environment:tradewind/IntradayTrading-v0")
 
@@ -9,7 +9,14 @@ module that is named before the colon.
 from trainer_service.environment.config import EnvironmentConfig
 from trainer_service.environment.intraday import IntradayTradingEnv
 from trainer_service.environment.registration import ENVIRONMENT_ID, register_environments
+from trainer_service.environment.vectorized import VectorizedTradingEnv
 
 register_environments()
 
-__all__ = ["ENVIRONMENT_ID", "EnvironmentConfig", "IntradayTradingEnv", "register_environments"]
+__all__ = [
+    "ENVIRONMENT_ID",
+    "EnvironmentConfig",
+    "IntradayTradingEnv",
+    "VectorizedTradingEnv",
+    "register_environments",
+]

@@ -1,33 +1,24 @@
 """The trading environment for one symbol."""
 
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from tradewind.errors import ConflictError, InvalidInputError, MarketDataError
-from tradewind.market import Account, Bars, FeaturePipeline, FeatureSpec, TradingTerms, load_sample
+from tradewind.errors import ConflictError
+from tradewind.market import Account, Bars, FeatureSpec
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
-from tradewind.market.volume import average_daily_volumes
 from tradewind.risk import Position, RiskInputs
 from trainer_service.environment.config import EnvironmentConfig
-from trainer_service.environment.kernels import (
-    Market,
-    TradingRules,
-    step_account,
-    write_observation,
-)
+from trainer_service.environment.kernels import step_account, write_observation
+from trainer_service.environment.task import TradingTask
 
 __all__ = ["IntradayTradingEnv"]
 
 Action: TypeAlias = np.int64 | NDArray[np.float32]
 """SELL, HOLD or BUY; or the position to go to. Shape [1]."""
-
-_NS_PER_SECOND: Final = 1_000_000_000
-_NS_PER_DAY: Final = 86_400 * _NS_PER_SECOND
 
 
 class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
@@ -69,38 +60,16 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         config: EnvironmentConfig | None = None,
         feature_spec: FeatureSpec | None = None,
     ) -> None:
-        self.bars = load_sample() if bars is None else bars
-        self.config = config or EnvironmentConfig()
-        self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
-        lookback, shortest_episode = self.feature_spec.lookback, self.config.episode_bars or 1
-        self._first_start = lookback - 1
-        self._last_start = len(self.bars) - 1 - shortest_episode
-        if self._last_start < self._first_start:
-            raise MarketDataError(
-                f"{len(self.bars)} bars of {self.symbol} are too few: {lookback} for the first "
-                f"observation and {shortest_episode} for an episode make "
-                f"{lookback + shortest_episode}"
-            )
-        self._market = Market(
-            open=self.bars.open,
-            close=self.bars.close,
-            features=FeaturePipeline(self.feature_spec).transform(self.bars),
-        )
-        self._rules = _trading_rules(self.config, self.feature_spec)
-        self._open_seconds = self.bars.timestamps_ns / _NS_PER_SECOND
-        self._close_seconds = self.bars.close_times_ns / _NS_PER_SECOND
-        self._day_start = _first_bar_of_day(self.bars)
-        self._average_daily_volumes = average_daily_volumes(self.bars)
-
+        self._task = TradingTask(bars, config, feature_spec)
+        self.bars, self.config = self._task.bars, self._task.config
+        self.feature_spec = self._task.feature_spec
+        self.action_space = self._task.action_space
+        self.observation_space = self._task.observation_space
+        # Looked up at every step.
+        self._market, self._rules = self._task.market, self._task.rules
+        self._calendar = self._task.calendar
         self._observation_size = self.feature_spec.observation_size
-        self.action_space = _action_space(self.config)
-        self.observation_space = spaces.Box(
-            low=-self.feature_spec.clip,
-            high=self.feature_spec.clip,
-            shape=(self._observation_size,),
-            dtype=np.float32,
-        )
-        self._begin(self._first_start)
+        self._begin(self.feature_spec.lookback - 1)
         self._ended = True
 
     @property
@@ -122,11 +91,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
                 episode.
         """
         super().reset(seed=seed)
-        start = self._first_start
-        if options:
-            start = self._chosen_start(options)
-        elif self.config.random_start:
-            start = int(self.np_random.integers(self._first_start, self._last_start + 1))
+        start = self._task.choose_start(options, self.np_random)
         self._begin(start)
         observation = np.empty(self._observation_size, dtype=np.float32)
         write_observation(self.account.state, self._market, self._rules, start, observation)
@@ -169,7 +134,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         }
         if quantity:
             info["fill_price"] = self.account.last_fill_price
-            self._trade_seconds[self._trade_count] = self._open_seconds[self._index]
+            self._trade_seconds[self._trade_count] = self._calendar.open_seconds[self._index]
             self._trade_notionals[self._trade_count] = self.account.last_trade_notional
             self._trade_count += 1
         truncated = self._index == self._end
@@ -189,12 +154,12 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         to relate them to.
         """
         step = self._index - self._start
-        now = float(self._close_seconds[self._index])
-        day_start = max(int(self._day_start[self._index]) - self._start, 0)
-        average_daily_volume = float(self._average_daily_volumes[self._index])
+        now = float(self._calendar.close_seconds[self._index])
+        day_start = max(int(self._calendar.first_of_day[self._index]) - self._start, 0)
+        average_daily_volume = float(self._calendar.average_daily_volumes[self._index])
         return RiskInputs(
             portfolio_values=self._values[: step + 1],
-            timestamps=self._close_seconds[self._start : self._index + 1],
+            timestamps=self._calendar.close_seconds[self._start : self._index + 1],
             start_of_day_value=float(self._values[day_start]),
             trade_timestamps=self._trade_seconds[: self._trade_count],
             trade_notionals=self._trade_notionals[: self._trade_count],
@@ -207,56 +172,19 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
             else {},
         )
 
-    def _chosen_start(self, options: dict[str, Any]) -> int:
-        if set(options) != {"start"}:
-            raise InvalidInputError(f"the only option of reset is 'start', not {sorted(options)}")
-        start = int(options["start"])
-        if not self._first_start <= start <= self._last_start:
-            raise InvalidInputError(
-                f"start must be a bar from {self._first_start} to {self._last_start}: {start}"
-            )
-        return start
-
     def _begin(self, start: int) -> None:
         """Opens the account and the records of an episode that starts after the bar `start`."""
         self._start = self._index = start
-        length = self.config.episode_bars or len(self.bars) - 1 - start
-        self._end = start + length
+        self._end = self._task.end_of(start)
+        length = self._end - start
         self.account = Account(self.config.initial_cash, float(self.bars.close[start]))
         # New arrays each time: the views that risk_inputs() gave out belong to their episode.
         self._values: FloatArray = np.empty(length + 1, dtype=np.float64)
         self._values[0] = self.account.equity
         # A first trade of notional 0 says that there was none so far, which is not unknown.
         self._trade_seconds: FloatArray = np.empty(length + 1, dtype=np.float64)
-        self._trade_seconds[0] = self._open_seconds[start]
+        self._trade_seconds[0] = self._calendar.open_seconds[start]
         self._trade_notionals: FloatArray = np.empty(length + 1, dtype=np.float64)
         self._trade_notionals[0] = 0.0
         self._trade_count = 1
         self._ended = False
-
-
-def _action_space(terms: TradingTerms) -> spaces.Space[Any]:
-    if terms.actions == "discrete":
-        return spaces.Discrete(3)
-    return spaces.Box(terms.lowest_action, 1.0, (1,), np.float32)
-
-
-def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules:
-    return TradingRules(
-        transaction_cost=config.transaction_cost,
-        slippage=config.slippage,
-        rebalance_threshold=config.rebalance_threshold,
-        smallest_equity=config.min_equity_fraction * config.initial_cash,
-        log_reward=config.reward == "log_return",
-        reward_scale=config.reward_scale,
-        position_features=spec.position,
-        feature_scale=spec.scale,
-        feature_clip=spec.clip,
-        holding_cap_bars=spec.holding_cap_bars,
-    )
-
-
-def _first_bar_of_day(bars: Bars) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each bar, the first bar that closes on the same UTC day. Shape [n]."""
-    days = bars.close_times_ns // _NS_PER_DAY
-    return np.searchsorted(days, days, side="left")

@@ -3,6 +3,9 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tradewind.compiled import compiled
 from tradewind.market.accounting import (
     BARS_HELD,
@@ -15,7 +18,14 @@ from tradewind.market.accounting import (
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray, write_position_row
 
-__all__ = ["RUIN_RATIO", "Market", "TradingRules", "step_account", "write_observation"]
+__all__ = [
+    "RUIN_RATIO",
+    "Calendar",
+    "Market",
+    "TradingRules",
+    "step_account",
+    "write_observation",
+]
 
 RUIN_RATIO = 1e-4
 
@@ -34,9 +44,26 @@ class Market(NamedTuple):
     features: ObservationArray
 
 
+class Calendar(NamedTuple):
+    """What the risk of an account needs of the bars beside prices.
+
+    Attributes:
+        open_seconds: Start of each bar, seconds since the epoch. Shape [n].
+        close_seconds: Close of each bar. Shape [n].
+        first_of_day: The first bar that closes on the same UTC day. Shape [n].
+        average_daily_volumes: Of the seven days before; NaN where unknown. Shape [n].
+    """
+
+    open_seconds: FloatArray
+    close_seconds: FloatArray
+    first_of_day: NDArray[np.int64]
+    average_daily_volumes: FloatArray
+
+
 class TradingRules(NamedTuple):
     """EnvironmentConfig and FeatureSpec as a step needs them."""
 
+    initial_cash: float
     transaction_cost: float
     slippage: float
     rebalance_threshold: float

@@ -1,0 +1,143 @@
+"""What all copies of a trading environment share: market, rules, spaces, and where episodes lie."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from gymnasium import spaces
+
+from tradewind.errors import InvalidInputError, MarketDataError
+from tradewind.market import Bars, FeaturePipeline, FeatureSpec, TradingTerms, load_sample
+from tradewind.market.volume import average_daily_volumes
+from trainer_service.environment.config import EnvironmentConfig
+from trainer_service.environment.kernels import Calendar, Market, TradingRules
+
+__all__ = ["TradingTask"]
+
+_NS_PER_SECOND: Final = 1_000_000_000
+_NS_PER_DAY: Final = 86_400 * _NS_PER_SECOND
+
+
+class TradingTask:
+    """One symbol's bars made ready for episodes.
+
+    Args:
+        bars: What to trade; by default the embedded sample of BTC.
+        config: Costs, episodes and reward.
+        feature_spec: What an observation is made of; by default for bars of this length.
+
+    Attributes:
+        bars: The bars.
+        config: The settings.
+        feature_spec: The specification.
+        market: Prices and features.
+        calendar: Times and volumes.
+        rules: The settings as a kernel reads them.
+        action_space: Space of one action.
+        observation_space: Space of one observation.
+
+    Raises:
+        MarketDataError: The bars are too few, or not those the specification is for.
+    """
+
+    def __init__(
+        self, bars: Bars | None, config: EnvironmentConfig | None, feature_spec: FeatureSpec | None
+    ) -> None:
+        self.bars = load_sample() if bars is None else bars
+        self.config = config or EnvironmentConfig()
+        self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        lookback, shortest_episode = self.feature_spec.lookback, self.config.episode_bars or 1
+        self._first_start = lookback - 1
+        self._last_start = len(self.bars) - 1 - shortest_episode
+        if self._last_start < self._first_start:
+            raise MarketDataError(
+                f"{len(self.bars)} bars of {self.symbol} are too few: {lookback} for the first "
+                f"observation and {shortest_episode} for an episode make "
+                f"{lookback + shortest_episode}"
+            )
+        self.market = Market(
+            open=self.bars.open,
+            close=self.bars.close,
+            features=FeaturePipeline(self.feature_spec).transform(self.bars),
+        )
+        volumes = average_daily_volumes(self.bars)
+        self.calendar = Calendar(
+            open_seconds=self.bars.timestamps_ns / _NS_PER_SECOND,
+            close_seconds=self.bars.close_times_ns / _NS_PER_SECOND,
+            first_of_day=_first_bar_of_day(self.bars),
+            average_daily_volumes=np.where(volumes > 0.0, volumes, np.nan),
+        )
+        self.rules = _trading_rules(self.config, self.feature_spec)
+        self.action_space = _action_space(self.config)
+        self.observation_space = spaces.Box(
+            low=-self.feature_spec.clip,
+            high=self.feature_spec.clip,
+            shape=(self.feature_spec.observation_size,),
+            dtype=np.float32,
+        )
+
+    @property
+    def symbol(self) -> str:
+        """What is traded."""
+        return self.bars.symbol
+
+    @property
+    def fingerprint(self) -> tuple[str, str, str]:
+        """Equal for tasks that give the same episodes."""
+        return self.bars.digest, self.config.model_dump_json(), self.feature_spec.digest
+
+    def choose_start(self, options: Mapping[str, Any] | None, random: np.random.Generator) -> int:
+        """The bar after which an episode starts.
+
+        Args:
+            options: Of the reset; `{"start": index}` says which.
+            random: Draws it otherwise.
+
+        Raises:
+            InvalidInputError: An unknown option, or a start without room for observation and
+                episode.
+        """
+        if not options:
+            if not self.config.random_start:
+                return self._first_start
+            return int(random.integers(self._first_start, self._last_start + 1))
+        if set(options) != {"start"}:
+            raise InvalidInputError(f"the only option of reset is 'start', not {sorted(options)}")
+        start = int(options["start"])
+        if not self._first_start <= start <= self._last_start:
+            raise InvalidInputError(
+                f"start must be a bar from {self._first_start} to {self._last_start}: {start}"
+            )
+        return start
+
+    def end_of(self, start: int) -> int:
+        """The last bar of the episode that starts after the bar `start`."""
+        return start + (self.config.episode_bars or len(self.bars) - 1 - start)
+
+
+def _action_space(terms: TradingTerms) -> spaces.Space[Any]:
+    if terms.actions == "discrete":
+        return spaces.Discrete(3)
+    return spaces.Box(terms.lowest_action, 1.0, (1,), np.float32)
+
+
+def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules:
+    return TradingRules(
+        initial_cash=config.initial_cash,
+        transaction_cost=config.transaction_cost,
+        slippage=config.slippage,
+        rebalance_threshold=config.rebalance_threshold,
+        smallest_equity=config.min_equity_fraction * config.initial_cash,
+        log_reward=config.reward == "log_return",
+        reward_scale=config.reward_scale,
+        position_features=spec.position,
+        feature_scale=spec.scale,
+        feature_clip=spec.clip,
+        holding_cap_bars=spec.holding_cap_bars,
+    )
+
+
+def _first_bar_of_day(bars: Bars) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For each bar, the first bar that closes on the same UTC day. Shape [n]."""
+    days = bars.close_times_ns // _NS_PER_DAY
+    return np.searchsorted(days, days, side="left")
