@@ -1,4 +1,4 @@
-"""The loading process: `python -m inference_service.loading.child FD`.
+"""The loading process: `python -m inference_service.loading.child FD CORE,…`.
 
 It imports torch once and forks for each bundle. What a network does to its fork, be it an endless
 loop, a crash or too much memory, ends that fork alone; and nothing that a load leaves behind in
@@ -40,6 +40,7 @@ _MIB = 1024 * 1024
 def main() -> None:
     """Answers requests until every process that could send one has ended."""
     requests = socket.socket(fileno=int(sys.argv[1]))
+    os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
     use_one_torch_thread()
     _warm_up()
     gc.freeze()  # a collection in a fork would copy the pages of every object there is

@@ -11,12 +11,16 @@ import threading
 from types import TracebackType
 from typing import Self
 
-__all__ = ["LoaderProcess"]
+__all__ = ["ONE_THREAD", "LoaderProcess"]
 
 _LOG = logging.getLogger(__name__)
 _RESTART_S = 1.0
-# A process with one thread can fork; and a core is all that a load may take from the callers.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Environment of a process whose numerical libraries start no threads.
+
+Such a process can fork, and leaves the other cores to the other processes.
+"""
 
 
 class LoaderProcess:
@@ -33,6 +37,7 @@ class LoaderProcess:
         # Message by message, and with an end: what several processes write does not mix, and the
         # child sees when none of them is left.
         self.requests, self._taken = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._cores = sorted(os.sched_getaffinity(0))  # those of a server that may pin itself later
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._keeper = threading.Thread(target=self._keep_running, name="loader", daemon=True)
@@ -62,11 +67,13 @@ class LoaderProcess:
         return self._process.pid
 
     def _start(self) -> subprocess.Popen[bytes]:
+        cores = ",".join(map(str, self._cores))
+        taken = self._taken.fileno()
         return subprocess.Popen(
-            [sys.executable, "-m", "inference_service.loading.child", str(self._taken.fileno())],
-            pass_fds=[self._taken.fileno()],
+            [sys.executable, "-m", "inference_service.loading.child", str(taken), cores],
+            pass_fds=[taken],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **ONE_THREAD},
             process_group=0,  # so that Ctrl-C in a terminal drains the server first
         )
 

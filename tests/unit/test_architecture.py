@@ -76,10 +76,11 @@ def test_torch_with_the_library_lives_in_policy_only() -> None:
     ("statement", "forbidden"),
     [
         (
-            "import inference_service.__main__, inference_service.execution_agent",
+            "import inference_service.service, inference_service.execution_agent",
             {"stable_baselines3", "gymnasium", "pandas", "matplotlib", "pyarrow"},
         ),
-        ("import inference_service.__main__, tradewind.policy", {"torch"}),
+        ("import inference_service.worker, tradewind.policy", {"torch"}),
+        ("import inference_service.__main__, inference_service.supervisor", {"torch", "numba"}),
         ("import tradewind.risk", {"grpc", "torch", "pandas", "pyarrow"}),
         ("import risk_service.__main__", {"torch", "stable_baselines3", "gymnasium", "pandas"}),
         ("import tradewind.bundle", {"grpc", "torch", "numba"}),

@@ -1,10 +1,25 @@
 """Addresses as settings and flags spell them."""
 
-from typing import Annotated
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-__all__ = ["Listen", "MetricsListen", "host_and_port", "loopback_dial_address"]
+from tradewind.errors import SettingsError
+
+__all__ = [
+    "UNIX",
+    "Listen",
+    "MetricsListen",
+    "host_and_port",
+    "join_host_and_port",
+    "loopback_dial_address",
+    "reserve_port",
+]
+
+UNIX = "unix:"
 
 
 def host_and_port(address: str) -> tuple[str, int]:
@@ -19,22 +34,66 @@ def host_and_port(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def join_host_and_port(host: str, port: int) -> str:
+    """What `host_and_port` splits."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def loopback_dial_address(host: str, port: int) -> str:
     """The address at which a client on this machine reaches a listener on `host`."""
     if host == "0.0.0.0":  # noqa: S104 - compared with, not bound to
         host = "127.0.0.1"
     elif host == "::":
         host = "::1"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return join_host_and_port(host, port)
+
+
+@contextlib.contextmanager
+def reserve_port(address: str) -> Iterator[str]:
+    """Inside the block a port is taken, yet processes of this user can listen on it together.
+
+    Each of them must set SO_REUSEPORT; the kernel spreads connections over those that listen.
+
+    Args:
+        address: `HOST:PORT`; port 0 picks a free one.
+
+    Yields:
+        `HOST:PORT` with the port that was taken.
+
+    Raises:
+        SettingsError: The port is taken, or the host is not one of this machine's.
+    """
+    host, port = host_and_port(address)
+    try:
+        family, _, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        reservation = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as problem:
+        raise SettingsError(f"cannot listen on {address}: {problem}") from None
+    with reservation:
+        try:
+            # Bound alone and shared only then: a server that was there before is found, whatever
+            # it allows. SO_REUSEADDR for the moment of binding, so that connections that have just
+            # ended do not count; afterwards it would let another reservation in.
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reservation.bind(target)
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        except OSError as problem:
+            raise SettingsError(f"cannot listen on {address}: {problem}") from None
+        yield join_host_and_port(host, reservation.getsockname()[1])
 
 
 def _check_listen(address: str) -> str:
-    if address.startswith("unix:"):
-        if len(address) == len("unix:"):
+    if address.startswith(UNIX):
+        if len(address) == len(UNIX):
             raise ValueError("unix: needs a path")
         return address
     host_and_port(address)
     return address
+
+
+def _as_tuple(addresses: Any) -> Any:
+    return (addresses,) if isinstance(addresses, str) else addresses
 
 
 def _check_metrics_listen(address: str) -> str:
@@ -43,8 +102,12 @@ def _check_metrics_listen(address: str) -> str:
     return address
 
 
-Listen = Annotated[str, AfterValidator(_check_listen)]
-"""`HOST:PORT` or `unix:PATH`."""
+Listen = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_listen)], ...],
+    BeforeValidator(_as_tuple),
+    Field(min_length=1),
+]
+"""One or several of `HOST:PORT` and `unix:PATH`."""
 
 MetricsListen = Annotated[str, AfterValidator(_check_metrics_listen)]
 """`HOST:PORT`, or empty for none."""

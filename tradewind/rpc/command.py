@@ -25,16 +25,24 @@ class Flag:
         key: Dotted path of the settings key, e.g. `server.metrics_listen`.
         help: What it sets.
         metavar: How the value is shown in the help.
+        repeated: The flag may stand several times; the setting is a list.
     """
 
     name: str
     key: str
     help: str
     metavar: str
+    repeated: bool = False
 
 
 SERVER_FLAGS = (
-    Flag("--listen", "server.listen", "where to serve gRPC", "HOST:PORT|unix:PATH"),
+    Flag(
+        "--listen",
+        "server.listen",
+        "where to serve gRPC; may be repeated",
+        "HOST:PORT|unix:PATH",
+        repeated=True,
+    ),
     Flag("--metrics-listen", "server.metrics_listen", "where to serve Prometheus", "HOST:PORT"),
 )
 
@@ -65,14 +73,20 @@ def run_service(
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML settings file")
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
     for flag in (*SERVER_FLAGS, *flags):
-        parser.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help)
+        parser.add_argument(
+            flag.name,
+            dest=flag.key,
+            metavar=flag.metavar,
+            help=flag.help,
+            action="append" if flag.repeated else "store",
+        )
     options = vars(parser.parse_args(arguments))
     logging.basicConfig(
         level=options["log_level"],
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    overrides: dict[str, str] = {
+    overrides: dict[str, str | list[str]] = {
         flag.key: options[flag.key]
         for flag in (*SERVER_FLAGS, *flags)
         if options[flag.key] is not None

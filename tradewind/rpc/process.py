@@ -13,7 +13,7 @@ from tradewind.errors import UnavailableError
 
 __all__ = ["ServiceProcess"]
 
-_READY = re.compile(r" ready on (?P<address>\S+?)(?:, metrics on (?P<metrics>\S+))?$")
+_READY = re.compile(r" ready on (?P<addresses>\S+?(?:, \S+?)*)(?:, metrics on (?P<metrics>\S+))?$")
 
 
 class ServiceProcess:
@@ -27,7 +27,8 @@ class ServiceProcess:
         timeout_s: How long the ready line may take.
 
     Attributes:
-        address: Where it serves gRPC, as the ready line said.
+        address: Where it serves gRPC, as the ready line said; the first of several.
+        addresses: All of them.
         metrics_address: Where it serves Prometheus; empty for nowhere.
         popen: The process.
 
@@ -55,6 +56,7 @@ class ServiceProcess:
                 text=True,
             )
         self.address = ""
+        self.addresses: tuple[str, ...] = ()
         self.metrics_address = ""
         self._heard = threading.Event()
         self._reader = threading.Thread(target=self._read, name=f"{module}-output", daemon=True)
@@ -102,7 +104,8 @@ class ServiceProcess:
         for line in self.popen.stdout:
             match = _READY.search(line.rstrip())
             if match and not self.address:
-                self.address = match["address"]
+                self.addresses = tuple(match["addresses"].split(", "))
+                self.address = self.addresses[0]
                 self.metrics_address = match["metrics"] or ""
                 self._heard.set()
         self._heard.set()

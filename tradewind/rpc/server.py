@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -15,12 +15,18 @@ from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import Field
 
 from tradewind.errors import SettingsError
-from tradewind.rpc.address import Listen, MetricsListen, host_and_port, loopback_dial_address
+from tradewind.rpc.address import (
+    UNIX,
+    Listen,
+    MetricsListen,
+    host_and_port,
+    loopback_dial_address,
+)
 from tradewind.rpc.interceptor import CallInterceptor
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
 from tradewind.settings import Settings
 
-__all__ = ["RpcServer", "ServerSettings"]
+__all__ = ["RpcServer", "ServerSettings", "announce_ready", "on_signals", "serve_metrics"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,7 +35,7 @@ class ServerSettings(Settings):
     """What every service lets its operator set about its server.
 
     Attributes:
-        listen: `HOST:PORT` or `unix:PATH`; port 0 picks a free one.
+        listen: `HOST:PORT` or `unix:PATH`, or a list of them; port 0 picks a free one.
         metrics_listen: `HOST:PORT` of the Prometheus endpoint; empty for none.
         threads: Threads that run handlers. An open stream holds one of them.
         max_concurrent_calls: Calls under way; one more is refused with RESOURCE_EXHAUSTED.
@@ -56,12 +62,22 @@ class RpcServer:
         name: Name of the program, for the ready line and the log.
         settings: What the operator set.
         registry: Prometheus registry that `/metrics` shows.
+        share_port: Lets other processes that do so too listen on the same port. Without, a second
+            server on a port is refused.
 
-    Raises:
-        SettingsError: The address cannot be listened on.
+    Attributes:
+        addresses: Where it listens, as a client on this machine dials it; set while it runs.
+        metrics_address: Where it serves Prometheus; empty for nowhere.
     """
 
-    def __init__(self, name: str, settings: ServerSettings, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ServerSettings,
+        registry: CollectorRegistry,
+        *,
+        share_port: bool = False,
+    ) -> None:
         self._name = name
         self._settings = settings
         self._registry = registry
@@ -78,13 +94,18 @@ class RpcServer:
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(share_port)),
                 ("grpc.http2.min_ping_interval_without_data_ms", SERVER_MIN_PING_INTERVAL_MS),
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        self.address = ""
+        self.addresses: tuple[str, ...] = ()
         self.metrics_address = ""
+
+    @property
+    def address(self) -> str:
+        """The first of the addresses."""
+        return self.addresses[0]
 
     def add_service(self, full_name: str, register: Callable[[grpc.Server], None]) -> None:
         """Adds a servicer.
@@ -112,11 +133,15 @@ class RpcServer:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop."""
+        """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop.
+
+        Raises:
+            SettingsError: An address cannot be listened on.
+        """
         reflection.enable_server_reflection(
             (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
         )
-        self.address = self._bind(self._settings.listen)
+        self.addresses = tuple(map(self._bind, self._settings.listen))
         stop_metrics = self._start_metrics()
         self._grpc.start()
         try:
@@ -129,17 +154,18 @@ class RpcServer:
 
     def announce_ready(self) -> None:
         """Prints the line that says where the server listens."""
-        metrics = f", metrics on {self.metrics_address}" if self.metrics_address else ""
-        sys.stdout.write(f"{self._name} ready on {self.address}{metrics}\n")
-        sys.stdout.flush()
+        announce_ready(self._name, self.addresses, self.metrics_address)
 
     def stop_on_signals(self) -> None:
         """Installs SIGTERM and SIGINT handlers; only the main thread may."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._signalled.set())
+        on_signals(self.stop)
+
+    def stop(self) -> None:
+        """Ends `wait_for_signal`."""
+        self._signalled.set()
 
     def wait_for_signal(self) -> None:
-        """Blocks until a signal of `stop_on_signals` has arrived.
+        """Blocks until a signal of `stop_on_signals` has arrived or `stop` is called.
 
         The wait wakes up now and then: a signal that lands between the interpreter's check for
         signals and the wait interrupts nothing, and its handler runs only on the main thread.
@@ -152,7 +178,7 @@ class RpcServer:
             port = self._grpc.add_insecure_port(listen)
         except RuntimeError as problem:
             raise SettingsError(f"cannot listen on {listen}: {problem}") from None
-        if listen.startswith("unix:"):
+        if listen.startswith(UNIX):
             return listen
         host, _ = host_and_port(listen)
         return loopback_dial_address(host, port)
@@ -160,17 +186,45 @@ class RpcServer:
     def _start_metrics(self) -> Callable[[], None]:
         if not self._settings.metrics_listen:
             return lambda: None
-        host, port = host_and_port(self._settings.metrics_listen)
-        try:
-            server, thread = start_http_server(port, host, self._registry)
-        except OSError as problem:
-            listen = self._settings.metrics_listen
-            raise SettingsError(f"cannot serve metrics on {listen}: {problem}") from None
-        self.metrics_address = loopback_dial_address(host, server.server_port)
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
+        self.metrics_address, stop = serve_metrics(self._settings.metrics_listen, self._registry)
         return stop
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    """Has SIGTERM and SIGINT call a function; only the main thread may."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def announce_ready(name: str, addresses: Sequence[str], metrics_address: str) -> None:
+    """Prints the line that says where a service listens; ServiceProcess reads it."""
+    metrics = f", metrics on {metrics_address}" if metrics_address else ""
+    sys.stdout.write(f"{name} ready on {', '.join(addresses)}{metrics}\n")
+    sys.stdout.flush()
+
+
+def serve_metrics(listen: str, registry: CollectorRegistry) -> tuple[str, Callable[[], None]]:
+    """Serves a registry at `/metrics`.
+
+    Args:
+        listen: `HOST:PORT`; port 0 picks a free one.
+        registry: What is shown.
+
+    Returns:
+        The address, and what stops it.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+    """
+    host, port = host_and_port(listen)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as problem:
+        raise SettingsError(f"cannot serve metrics on {listen}: {problem}") from None
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return loopback_dial_address(host, server.server_port), stop

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from numpy.typing import NDArray
 
 import tradewind
-from inference_service.__main__ import inference_server
+from inference_service.service import inference_server
 from inference_service.settings import InferenceSettings
 from tradewind import errors
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc

@@ -1,11 +1,13 @@
 """A real loading process, given bundles that are good, slow, greedy or deadly."""
 
+import contextlib
 import io
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -13,7 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inference_service.loading import BundleLoader, LoaderProcess, LoaderSettings
+from inference_service.loading.loader import BundleLoader
+from inference_service.loading.process import LoaderProcess
+from inference_service.loading.settings import LoaderSettings
 from inference_service.registry import LoadedVersion
 from tradewind.bundle import BundleFault, BundleLimits, BundleStore, GoldenSet
 from tradewind.errors import (
@@ -99,15 +103,21 @@ def load_good(
     return lambda: make_loader()(store.path("tiny-dqn", publish()))
 
 
-def wait_for_fork(process: LoaderProcess) -> psutil.Process:
-    """The process that loads a bundle now."""
-    pause = threading.Event()
-    for _ in range(round(PATIENCE_S / 0.01)):
-        forks = psutil.Process(process.pid).children()
-        if forks:
-            return forks[0]
-        pause.wait(0.01)
-    raise AssertionError("nothing is being loaded")
+@contextlib.contextmanager
+def loading_endlessly(
+    process: LoaderProcess, loader: BundleLoader, path: Path
+) -> Iterator[tuple["Future[LoadedVersion]", psutil.Process]]:
+    """Gives a load that does not end, and the process that it runs in."""
+    zygote, pause = psutil.Process(process.pid), threading.Event()
+    before = zygote.children()  # one that has answered may still be exiting
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(loader, path)
+        for _ in range(round(PATIENCE_S / 0.01)):
+            forks = [fork for fork in zygote.children() if fork not in before]
+            if forks:
+                break
+            pause.wait(0.01)
+        yield loading, forks[0]
 
 
 def test_loaded_version_gives_the_golden_answers(
@@ -185,11 +195,9 @@ def test_network_that_crashes_its_process_is_refused(
     publish: Publish,
     load_good: Callable[[], LoadedVersion],
 ) -> None:
-    load_good()
     endless = store.path("tiny-dqn", publish(policy_pt=script(Endless())))
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(make_loader(), endless)
-        wait_for_fork(process).send_signal(signal.SIGSEGV)
+    with loading_endlessly(process, make_loader(), endless) as (loading, fork):
+        fork.send_signal(signal.SIGSEGV)
         with pytest.raises(BundleError, match="ended the loading process by SIGSEGV") as refused:
             loading.result(PATIENCE_S)
     assert refused.value.reason == BundleFault.MODEL_LOAD_CRASHED
@@ -204,9 +212,7 @@ def test_loading_process_that_is_killed_is_no_fault_of_the_bundle_and_is_replace
     load_good: Callable[[], LoadedVersion],
 ) -> None:
     endless = store.path("tiny-dqn", publish(policy_pt=script(Endless())))
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(make_loader(), endless)
-        fork = wait_for_fork(process)
+    with loading_endlessly(process, make_loader(), endless) as (loading, fork):
         os.kill(process.pid, signal.SIGKILL)
         fork.kill()
         with pytest.raises(UnavailableError, match="loading process ended"):
@@ -222,9 +228,7 @@ def test_wait_for_a_slow_load_ends_when_the_server_stops(
     publish: Publish,
 ) -> None:
     endless = store.path("tiny-dqn", publish(policy_pt=script(Endless())))
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(make_loader(), endless)
-        fork = wait_for_fork(process)
+    with loading_endlessly(process, make_loader(), endless) as (loading, fork):
         stopping.set()
         with pytest.raises(UnavailableError, match="the server stops"):
             loading.result(PATIENCE_S)

@@ -21,6 +21,10 @@ def test_shipped_config_says_what_the_defaults_are() -> None:
         ({"poll_s": 0}, "poll_s: .*greater than 0"),
         ({"slo_us": -1}, "slo_us"),
         ({"kept_versions": 0}, "kept_versions"),
+        ({"workers": 0}, "workers: .*greater than or equal to 1"),
+        ({"workers": 2, "server": {"listen": ["unix:/x"]}}, r"unix:/x needs \{worker\}"),
+        ({"server": {"listen": ["unix:/x{worker}"]}}, "only then"),
+        ({"loader": {"memory_mb": 1}}, "loader.memory_mb"),
         ({"stores": "x"}, "stores: Extra inputs"),
     ],
 )

@@ -14,7 +14,7 @@ CONFIG = Path(__file__).parents[3] / "config" / "risk.yaml"
 
 def test_settings_with_the_shipped_file_are_accepted() -> None:
     settings = load_settings(CONFIG, RiskServiceSettings)
-    assert settings.server.listen == "127.0.0.1:50053"
+    assert settings.server.listen == ("127.0.0.1:50053",)
     assert settings.resume_roles == {"risk_officer"}
 
 

@@ -1,0 +1,110 @@
+"""The service in one process: what is served, the server, and what follows the store."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from inference_service.loading.loader import BundleLoader
+from inference_service.loading.process import LoaderProcess
+from inference_service.open_inference import OpenInferenceServicer
+from inference_service.registry import Registry
+from inference_service.servicer import InferenceServicer
+from inference_service.settings import InferenceSettings
+from inference_service.telemetry import Telemetry
+from inference_service.watcher import StoreWatcher
+from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
+from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
+from tradewind.bundle import BundleStore
+from tradewind.rpc import RpcServer
+
+__all__ = ["inference_server", "pin_to_core", "serve", "worker_server"]
+
+
+def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
+    """Runs the service in this process until a signal arrives."""
+    if settings.pin_cpus:
+        pin_to_core(0)
+    with worker_server(settings, loader.requests, share_port=False) as server:
+        server.stop_on_signals()
+        server.announce_ready()
+        server.wait_for_signal()
+
+
+@contextlib.contextmanager
+def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
+    """Runs the service inside the block, with a loading process of its own; see worker_server."""
+    with (
+        LoaderProcess() as loader,
+        worker_server(settings, loader.requests, share_port=False) as server,
+    ):
+        yield server
+
+
+@contextlib.contextmanager
+def worker_server(
+    settings: InferenceSettings, load_requests: socket.socket, *, share_port: bool
+) -> Iterator[RpcServer]:
+    """Runs the service inside the block, which begins after the first look at the store.
+
+    Health is SERVING from the moment a policy is served; an empty or missing store is no error.
+
+    Args:
+        settings: What the operator set.
+        load_requests: Where a LoaderProcess takes requests.
+        share_port: Other workers listen on the same port.
+
+    Raises:
+        SettingsError: An address cannot be listened on.
+    """
+    metrics = CollectorRegistry()
+    ProcessCollector(registry=metrics)
+    registry = Registry(settings.kept_versions)
+    telemetry = Telemetry(registry, metrics)
+    server = RpcServer("inference_service", settings.server, metrics, share_port=share_port)
+    _add_services(server, registry, telemetry)
+    stopping = threading.Event()
+    watcher = StoreWatcher(
+        BundleStore(settings.store),
+        registry,
+        BundleLoader(load_requests, settings.loader, settings.limits, settings.slo_us, stopping),
+        settings.pinned,
+        telemetry,
+        on_serving=lambda: server.set_serving(True),
+    )
+    follower = threading.Thread(
+        target=watcher.follow, args=(settings.poll_s, stopping), name="store"
+    )
+    try:
+        with server.running():
+            watcher.scan()
+            follower.start()
+            yield server
+    finally:
+        stopping.set()
+        if follower.is_alive():
+            follower.join()
+
+
+def pin_to_core(index: int) -> None:
+    """Keeps this process on one of the cores it may use, counted round."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[index % len(cores)]})
+
+
+def _add_services(server: RpcServer, registry: Registry, telemetry: Telemetry) -> None:
+    servicer = InferenceServicer(registry, telemetry)
+    server.add_service(
+        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
+        lambda to: inference_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, to),
+    )
+    open_inference = OpenInferenceServicer(registry, telemetry, server.is_serving)
+    server.add_service(
+        grpc_predict_v2_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
+        lambda to: grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
+            open_inference, to
+        ),
+    )

@@ -1,0 +1,57 @@
+"""One of several processes that share a port: `python -m inference_service.worker FD FD`.
+
+The first descriptor is the connection to the supervisor, which says what to do and hears when the
+worker is ready; the second one is where the loading process takes requests.
+"""
+
+import logging
+import socket
+import sys
+import threading
+from multiprocessing.connection import Connection
+
+from inference_service.service import pin_to_core, worker_server
+from inference_service.worker_order import WorkerOrder
+from tradewind.errors import TradewindError
+from tradewind.rpc import RpcServer
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Serves until a signal arrives or the supervisor is gone.
+
+    Returns:
+        The exit code: 0 after a drain, 1 for an error that Tradewind raises on purpose.
+    """
+    supervisor: Connection[str, WorkerOrder] = Connection(int(sys.argv[1]))
+    load_requests = socket.socket(fileno=int(sys.argv[2]))
+    order = supervisor.recv()
+    logging.basicConfig(
+        level=order.log_level,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s worker {order.index} %(name)s: %(message)s",
+    )
+    if order.settings.pin_cpus:
+        pin_to_core(order.index)
+    try:
+        with worker_server(order.settings, load_requests, share_port=True) as server:
+            server.stop_on_signals()
+            supervisor.send(server.metrics_address)
+            threading.Thread(target=_stop_with, args=(supervisor, server), daemon=True).start()
+            server.wait_for_signal()
+    except TradewindError as problem:
+        sys.stderr.write(f"worker {order.index}: {problem}\n")
+        return 1
+    return 0
+
+
+def _stop_with(supervisor: "Connection[str, WorkerOrder]", server: RpcServer) -> None:
+    try:
+        supervisor.recv()
+    except (EOFError, OSError):
+        server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

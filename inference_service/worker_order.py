@@ -1,0 +1,22 @@
+"""What a supervisor tells a worker."""
+
+from dataclasses import dataclass
+
+from inference_service.settings import InferenceSettings
+
+__all__ = ["WorkerOrder"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrder:
+    """One worker's part.
+
+    Attributes:
+        index: Number of the worker, from 0.
+        settings: Those of the service, with the addresses of this worker.
+        log_level: As for logging.
+    """
+
+    index: int
+    settings: InferenceSettings
+    log_level: int
