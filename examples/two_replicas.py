@@ -193,7 +193,7 @@ def main() -> None:
 
         client = stack.enter_context(InferenceClient(addresses))
         described = client.list_policies().policy_versions[0]
-        policy, shape = described.policy, tuple(described.observation_space.shape)
+        policy, shape = described.policy, described.observation_space.shape
         observation = np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
         print(f"{policy} at {' and '.join(addresses)}, balanced by the client")

@@ -1,6 +1,7 @@
 """The unmodified tritonclient against the real server, compared with what Predict answers."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient
 
 ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTATION = ROOT / "docs" / "open-inference.md"
 SESSION = Path(__file__).with_name("triton_session.py")
 POLICIES = ("tiny-dqn", "tiny-sac")
 
@@ -55,6 +57,13 @@ def test_tritonclient_with_our_server_lists_inspects_and_infers(
     check_refusals(told)
     actions = told["answers"]["tiny-dqn"]["action"]
     assert told["asyncio"] == [[action] for action in actions]
+
+    (documented,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    assert "127.0.0.1:50052" in documented
+    documented = documented.replace("127.0.0.1:50052", server.address)
+    command = [triton_python, "-c", documented]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stderr
 
 
 def check_descriptions(told: dict[str, Any], versions: dict[str, str]) -> None:
