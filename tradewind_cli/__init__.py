@@ -1,0 +1,1 @@
+"""The `tradewind` command: training, evaluation, jobs, bundles, services and the SLO."""

@@ -1,0 +1,127 @@
+"""`tradewind bundle`: what lies in a store, and whether it may serve."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tradewind.bundle import BundleMetadata, BundleStore, read_bundle
+from tradewind.errors import BundleError
+from tradewind_cli.output import JsonOption, print_fields, print_json, print_table
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Policy bundles: list, show, verify.")
+
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the bundle store.")]
+BundleArgument = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder STORE/POLICY/VERSION.")
+]
+
+
+@app.command("list")
+def list_bundles(
+    store: StoreArgument = Path("bundles"),
+    policy: Annotated[str | None, typer.Option(help="Only this policy.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists the versions in a store, newest last; a bundle that cannot be read says why."""
+    bundles = BundleStore(store)
+    rows = [
+        _row(bundles, name, version)
+        for name in bundles.policies()
+        if policy in (None, name)
+        for version in bundles.versions(name)
+    ]
+    if as_json:
+        print_json({"bundles": rows})
+        return
+    columns = ("policy", "version", "algorithm", "created", ">return", "problem")
+    print_table(
+        columns,
+        (
+            (
+                row["policy"],
+                row["version"],
+                row.get("algo", ""),
+                row.get("created_at", ""),
+                _percent(row.get("evaluation", {}).get("return")),
+                row.get("problem", ""),
+            )
+            for row in rows
+        ),
+    )
+
+
+@app.command()
+def show(bundle: BundleArgument, as_json: JsonOption = False) -> None:
+    """Shows what a bundle says about itself; its files are checked against their digests."""
+    read = read_bundle(bundle)
+    if as_json:
+        print_json(json.loads(read.metadata_json))
+        return
+    print_fields(_summary(read.metadata))
+
+
+@app.command()
+def verify(bundle: BundleArgument, as_json: JsonOption = False) -> None:
+    """Verifies a bundle as the inference service does: digests, network, golden answers."""
+    # torch takes seconds to import, and only this command runs a network
+    from tradewind.policy import TorchScriptPolicy
+
+    policy = TorchScriptPolicy.load_bundle(bundle)
+    metadata = policy.metadata
+    answer = {
+        "bundle": str(bundle),
+        "policy": metadata.name,
+        "version": metadata.version,
+        "bundle_sha256": metadata.sha256,
+        "golden_observations": len(policy.golden.observations),
+        "runtime": policy.runtime,
+        "runtime_reason": policy.runtime_reason,
+    }
+    if as_json:
+        print_json(answer)
+        return
+    print_fields({name: str(value) for name, value in answer.items() if value != ""})
+
+
+def _row(store: BundleStore, policy: str, version: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"policy": policy, "version": version}
+    try:
+        metadata = read_bundle(store.path(policy, version)).metadata
+    except BundleError as problem:
+        return row | {"problem": str(problem), "reason": problem.reason}
+    return row | {
+        "algo": metadata.algo,
+        "created_at": metadata.created_at.isoformat(),
+        "bundle_sha256": metadata.sha256,
+        "evaluation": dict(metadata.evaluation),
+    }
+
+
+def _summary(metadata: BundleMetadata) -> dict[str, str]:
+    fields = {
+        "policy": metadata.name,
+        "version": metadata.version,
+        "created": metadata.created_at.isoformat(),
+        "algorithm": metadata.algo,
+        "observations": str(metadata.obs_space),
+        "actions": str(metadata.action_space),
+        "policy.pt": f"sha256 {metadata.sha256}",
+    }
+    if metadata.features is not None:
+        fields["features"] = f"sha256 {metadata.features.digest}"
+    if metadata.risk is not None:
+        fields["risk policy"] = f"sha256 {metadata.risk.policy_digest}"
+    training = metadata.training
+    fields["training"] = f"{training.timesteps:,} steps, seed {training.seed}"
+    if training.git_revision:
+        fields["revision"] = training.git_revision
+    fields |= {name: f"{value:.6g}" for name, value in sorted(metadata.evaluation.items())}
+    return fields
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"

@@ -1,0 +1,173 @@
+"""`tradewind jobs`: trainings of a running trainer service."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from tradewind.api.trainer.v1 import trainer_pb2
+from tradewind.rpc.clients import TrainerClient
+from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
+from tradewind_cli.output import (
+    ExitCode,
+    JsonOption,
+    print_fields,
+    print_json,
+    print_table,
+    progress_console,
+)
+from tradewind_cli.progress import TrainingBar
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Jobs of a trainer service: start, follow, cancel.")
+
+AddressOption = Annotated[
+    str, typer.Option(envvar="TRADEWIND_TRAINER", help="The trainer service.", metavar="HOST:PORT")
+]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+_ADDRESS = "127.0.0.1:50051"
+
+
+@app.command()
+def start(
+    config: ConfigArgument,
+    policy: Annotated[str, typer.Option(help="Name of the policy to publish.")],
+    assignments: SetOption = None,
+    request_id: Annotated[
+        str, typer.Option(help="The same id again gives the job it started the first time.")
+    ] = "",
+    watch: Annotated[bool, typer.Option(help="Follow the job until it ends.")] = False,
+    address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
+) -> None:
+    """Queues a training; with --watch the exit code says how it ended."""
+    values = read_configuration(config, assignments)
+    with TrainerClient(address) as client:
+        job = client.start_training(policy, values, request_id=request_id)
+        if watch:
+            job = _follow(client, job.job_id)
+    _report(job, as_json=as_json, ended=watch)
+
+
+@app.command("list")
+def list_jobs(
+    address: AddressOption = _ADDRESS,
+    limit: Annotated[int, typer.Option(min=1, help="The newest this many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists jobs, newest first."""
+    with TrainerClient(address) as client:
+        jobs = [job for job, _ in zip(client.jobs(), range(limit), strict=False)]
+    if as_json:
+        print_json({"jobs": [_document(job) for job in jobs]})
+        return
+    print_table(
+        ("job", "policy", "state", ">done", "created", "bundle", "error"),
+        (
+            (
+                job.job_id,
+                job.policy,
+                _state(job),
+                _share(job),
+                _time(job.created_at),
+                job.bundle_version,
+                job.error.partition("\n")[0],
+            )
+            for job in jobs
+        ),
+    )
+
+
+@app.command()
+def show(job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOption = False) -> None:
+    """Shows one job."""
+    with TrainerClient(address) as client:
+        _report(client.get_job(job), as_json=as_json, ended=False)
+
+
+@app.command()
+def watch(job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOption = False) -> None:
+    """Follows a job until it ends; the exit code says how."""
+    with TrainerClient(address) as client:
+        _report(_follow(client, job), as_json=as_json, ended=True)
+
+
+@app.command()
+def cancel(
+    job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOption = False
+) -> None:
+    """Cancels a job; answers when it has ended."""
+    with TrainerClient(address) as client:
+        _report(client.cancel(job), as_json=as_json, ended=False)
+
+
+def _follow(client: TrainerClient, job_id: str) -> trainer_pb2.TrainingJob:
+    with TrainingBar(progress_console()) as bar:
+        return _last(_drawn(client.watch(job_id), bar))
+
+
+def _drawn(
+    updates: Iterator[trainer_pb2.TrainingJob], bar: TrainingBar
+) -> Iterator[trainer_pb2.TrainingJob]:
+    for job in updates:
+        progress = job.progress
+        bar.update(
+            progress.phase,
+            progress.timesteps_done_count,
+            progress.timesteps_total_count,
+            progress.steps_per_second,
+            job.metrics,
+        )
+        yield job
+
+
+def _last(jobs: Iterator[trainer_pb2.TrainingJob]) -> trainer_pb2.TrainingJob:
+    job = next(jobs)  # a watch always gives the job as it is now
+    for job in jobs:  # noqa: B007
+        pass
+    return job
+
+
+def _report(job: trainer_pb2.TrainingJob, *, as_json: bool, ended: bool) -> None:
+    document = _document(job)
+    if as_json:
+        print_json(document)
+    else:
+        shown = {name: value for name, value in document.items() if name not in ("config", "metrics")}
+        print_fields({name: str(value) for name, value in shown.items() if value != ""})
+    if ended and job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _document(job: trainer_pb2.TrainingJob) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "policy": job.policy,
+        "state": _state(job),
+        "phase": job.progress.phase,
+        "timesteps_done": job.progress.timesteps_done_count,
+        "timesteps_total": job.progress.timesteps_total_count,
+        "bundle_version": job.bundle_version,
+        "bundle_sha256": job.bundle_sha256,
+        "error": job.error,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "ended_at": _time(job.ended_at),
+        "metrics": dict(job.metrics),
+    }
+
+
+def _state(job: trainer_pb2.TrainingJob) -> str:
+    return trainer_pb2.TrainingJobState.Name(job.state).removeprefix("TRAINING_JOB_STATE_")
+
+
+def _share(job: trainer_pb2.TrainingJob) -> str:
+    total = job.progress.timesteps_total_count
+    return f"{min(job.progress.timesteps_done_count / total, 1.0):.0%}" if total else ""
+
+
+def _time(seconds: float) -> str:
+    """UTC to the second; empty for a time that has not come."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""

@@ -1,0 +1,119 @@
+"""What a command prints: tables for people, one JSON document for programs, and its exit code."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tradewind.errors import (
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    TradewindError,
+    UnavailableError,
+)
+
+__all__ = [
+    "ExitCode",
+    "JsonOption",
+    "exit_code_of",
+    "print_error",
+    "print_fields",
+    "print_json",
+    "print_table",
+    "progress_console",
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, errors too.")]
+
+
+class ExitCode(IntEnum):
+    """What the shell gets."""
+
+    OK = 0
+    FAILED = 1
+    """The command ran and the answer is no: a training failed, a bundle is bad, an SLO missed."""
+    REFUSED = 2
+    """The command line or a configuration is wrong."""
+    NOT_FOUND = 3
+    UNAVAILABLE = 4
+    """The service does not answer, or not now."""
+
+
+def exit_code_of(problem: TradewindError) -> ExitCode:
+    """The exit code that an error stands for."""
+    if isinstance(problem, InvalidInputError):
+        return ExitCode.REFUSED
+    if isinstance(problem, NotFoundError):
+        return ExitCode.NOT_FOUND
+    if isinstance(problem, UnavailableError | OverloadedError):
+        return ExitCode.UNAVAILABLE
+    return ExitCode.FAILED
+
+
+def print_json(document: Any) -> None:
+    """Prints a document; numbers that JSON does not have (NaN, infinity) are a defect."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints rows under headings; columns of numbers start with `>`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    _console().print(table)
+
+
+def print_fields(fields: Mapping[str, str]) -> None:
+    """Prints names and values, one a line."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        table.add_row(name, Text(value))
+    _console().print(table)
+
+
+def print_error(problem: TradewindError, *, as_json: bool) -> None:
+    """Prints an error: for people to standard error, each wrong field on a line of its own."""
+    violations = problem.violations if isinstance(problem, InvalidInputError) else ()
+    if as_json:
+        print_json(
+            {
+                "error": {
+                    "reason": problem.reason,
+                    "message": str(problem),
+                    "violations": [
+                        {"field": item.field, "description": item.description}
+                        for item in violations
+                    ],
+                    "metadata": problem.metadata,
+                }
+            }
+        )
+        return
+    message = str(problem)
+    if violations:
+        details = "; ".join(str(item) for item in violations)
+        message = message.removesuffix(f": {details}")
+    lines = [f"tradewind: {message}", *(f"  {item}" for item in violations)]
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def progress_console() -> Console:
+    """Where progress is drawn: standard error, so that standard output stays the result."""
+    return Console(stderr=True)
+
+
+def _console() -> Console:
+    # Without a terminal a table is for a file or a pipe: lines are not folded at 80 columns.
+    return Console() if sys.stdout.isatty() else Console(width=200)

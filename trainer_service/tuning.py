@@ -1,0 +1,274 @@
+"""Hyper-parameter search with Optuna: trials see neither the held-out bars nor too much risk."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import optuna
+from optuna.pruners import ThresholdPruner
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+from pydantic import Field, PositiveInt, model_validator
+
+from tradewind.errors import FieldViolation, SettingsError, StoppedByRiskError, TrainingError
+from tradewind.market import split_bars
+from tradewind.settings import Settings
+from trainer_service.agent import TrainerAgent
+from trainer_service.config import JobConfig, parse_training_config
+from trainer_service.environment import IntradayTradingEnv
+from trainer_service.progress import ProgressListener, TrainingProgress
+from trainer_service.workspace import make_environment
+
+__all__ = ["SearchRange", "TuningConfig", "TuningResult", "tune"]
+
+TrialListener = Callable[[FrozenTrial], None]
+_RISK = "risk/judged_score"
+_PROBLEM = "problem"
+
+
+class SearchRange(Settings):
+    """What a key may be: a range of numbers, or a choice."""
+
+    low: float | int | None = None
+    """Lowest value; with a whole `high`, whole numbers are drawn."""
+
+    high: float | int | None = None
+    """Highest value."""
+
+    log: bool = False
+    """Draw the logarithm evenly, as for learning rates."""
+
+    choices: tuple[Any, ...] | None = Field(default=None, min_length=1)
+    """The values to choose from, instead of a range."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ranged = self.low is not None or self.high is not None
+        if ranged == (self.choices is not None):
+            raise ValueError("give either low and high, or choices")
+        if not ranged:
+            if self.log:
+                raise ValueError("log is for low and high")
+            return self
+        if self.low is None or self.high is None or self.low >= self.high:
+            raise ValueError(f"low must be below high: {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0 with log: {self.low}")
+        return self
+
+    def draw(self, trial: Trial, key: str) -> Any:
+        """A value for this trial."""
+        if self.choices is not None:
+            # By place: Optuna's storage keeps plain values only, and a choice may be a list.
+            place = trial.suggest_categorical(key, range(len(self.choices)))
+            return self.choices[place]
+        assert self.low is not None
+        assert self.high is not None
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return trial.suggest_int(key, self.low, self.high, log=self.log)
+        return trial.suggest_float(key, float(self.low), float(self.high), log=self.log)
+
+
+class TuningConfig(Settings):
+    """How to search."""
+
+    search: dict[str, SearchRange] = Field(min_length=1)
+    """What to vary: dotted keys of the training configuration."""
+
+    objective: str = "sharpe"
+    """The figure to maximise: one that the evaluation of a bundle has."""
+
+    trials: PositiveInt = 20
+    """Trainings in all, those of an interrupted search included."""
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seeds the search; each training keeps the seed of its configuration."""
+
+    validation_fraction: float = Field(default=0.25, gt=0.0, lt=1.0)
+    """Share of the training bars, the latest ones, that trials are judged on."""
+
+    max_risk_score: float | None = Field(default=0.95, gt=0.0, le=1.0)
+    """A trial whose judged risk score exceeds this is pruned; None never prunes."""
+
+    warm_up_timesteps: int = Field(default=5_000, ge=0)
+    """Environment steps before a trial may be pruned: an untrained policy is risky."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningResult:
+    """What a search found.
+
+    Attributes:
+        config: The best configuration; its held-out bars are still unseen.
+        objective: What its policy reached on the validation bars.
+        values: The values that were varied, by key.
+        completed_count: Trials that were judged.
+        pruned_count: Trials that were stopped for their risk.
+        failed_count: Trials whose configuration was refused or whose training failed.
+    """
+
+    config: JobConfig
+    objective: float
+    values: Mapping[str, Any]
+    completed_count: int
+    pruned_count: int
+    failed_count: int
+
+
+def tune(
+    base: Mapping[str, Any],
+    tuning: TuningConfig,
+    folder: Path,
+    on_trial: TrialListener = lambda _: None,
+) -> TuningResult:
+    """Searches for the configuration whose policy does best on validation bars.
+
+    The held-out bars of the configuration are cut off before the first trial. Every trial trains
+    on the older part of the rest and is judged on the newer part; its bundle stays in
+    `<folder>/trials`. The search itself lies in `<folder>/study.sqlite`: an interrupted one goes
+    on, and several processes may share it.
+
+    Args:
+        base: A job's configuration; the search varies some of its keys.
+        tuning: How to search.
+        folder: Where the search keeps its state.
+        on_trial: Called after every trial.
+
+    Raises:
+        SettingsError: The configuration is refused, or a key to vary is unknown.
+        TrainingError: No trial could be judged; the message has the last problem.
+    """
+    complete = parse_training_config(base, JobConfig)
+    _check_search(complete, tuning)
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # on_trial tells, tracebacks do not
+    study = optuna.create_study(
+        study_name="tune",
+        storage=f"sqlite:///{folder / 'study.sqlite'}",
+        sampler=TPESampler(seed=tuning.seed),
+        pruner=_pruner(tuning),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    done = sum(trial.state.is_finished() for trial in study.trials)
+    study.optimize(
+        lambda trial: _judge(trial, base, tuning, folder / "trials"),
+        n_trials=max(tuning.trials - done, 0),
+        catch=(TrainingError,),
+        callbacks=[lambda _, trial: on_trial(trial)],
+    )
+    return _result(study, base, tuning)
+
+
+def _check_search(complete: JobConfig, tuning: TuningConfig) -> None:
+    """Refuses keys that the completed configuration does not have."""
+    violations = []
+    for key in tuning.search:
+        level: Any = complete.model_dump()
+        for name in key.split("."):
+            if not isinstance(level, dict) or name not in level:
+                violations.append(FieldViolation(f"search.{key}", "no key of the configuration"))
+                break
+            level = level[name]
+    if complete.training_params.held_out_fraction is None:
+        violations.append(
+            FieldViolation("training_params.held_out_fraction", "must be set: the search holds out")
+        )
+    if violations:
+        raise SettingsError("the search is refused", violations)
+
+
+def _pruner(tuning: TuningConfig) -> optuna.pruners.BasePruner:
+    if tuning.max_risk_score is None:
+        return optuna.pruners.NopPruner()
+    return ThresholdPruner(upper=tuning.max_risk_score, n_warmup_steps=tuning.warm_up_timesteps)
+
+
+def _judge(trial: Trial, base: Mapping[str, Any], tuning: TuningConfig, store: Path) -> float:
+    """Trains and evaluates one trial."""
+    values = {key: search.draw(trial, key) for key, search in tuning.search.items()}
+    try:
+        config = parse_training_config(_with_values(base, values), JobConfig)
+        agent = TrainerAgent(_on_validation_bars(config, tuning, store))
+        figures = agent.train(_training_part(config), _risk_watch(trial)).metadata.evaluation
+    except StoppedByRiskError as problem:
+        raise optuna.TrialPruned(str(problem)) from problem
+    except (TrainingError, SettingsError) as problem:  # these values do not work; others may
+        trial.set_user_attr(_PROBLEM, str(problem))
+        raise TrainingError(str(problem)) from problem
+    if tuning.objective not in figures:
+        known = ", ".join(sorted(figures))
+        violation = FieldViolation("objective", f"no figure of the evaluation, which has {known}")
+        raise SettingsError("the search is refused", [violation])
+    return figures[tuning.objective]
+
+
+def _risk_watch(trial: Trial) -> ProgressListener:
+    """Lets the pruner see the risk score of a training."""
+    reported = 0
+
+    def watch(progress: TrainingProgress) -> None:
+        nonlocal reported
+        if _RISK not in progress.metrics or progress.timesteps_done == reported:
+            return
+        reported = progress.timesteps_done
+        trial.report(progress.metrics[_RISK], reported)
+        if trial.should_prune():
+            problem = f"its risk score reached {progress.metrics[_RISK]:.3f} at step {reported}"
+            trial.set_user_attr(_PROBLEM, problem)
+            raise optuna.TrialPruned(problem)
+
+    return watch
+
+
+def _on_validation_bars(config: JobConfig, tuning: TuningConfig, store: Path) -> JobConfig:
+    training = config.training_params.model_copy(
+        update={"held_out_fraction": tuning.validation_fraction}
+    )
+    return config.model_copy(update={"training_params": training, "store": store})
+
+
+def _training_part(config: JobConfig) -> IntradayTradingEnv:
+    """The environment over the bars before the held-out ones."""
+    env = make_environment(config)
+    fraction = config.training_params.held_out_fraction
+    assert fraction is not None
+    return IntradayTradingEnv(split_bars(env.bars, fraction)[0], env.config, env.feature_spec)
+
+
+def _with_values(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(dict(base))
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        level = merged
+        for name in parents:
+            level = level.setdefault(name, {})
+        level[last] = value
+    return merged
+
+
+def _result(study: optuna.Study, base: Mapping[str, Any], tuning: TuningConfig) -> TuningResult:
+    by_state = {state: study.get_trials(states=(state,)) for state in TrialState}
+    if not by_state[TrialState.COMPLETE]:
+        problems = [
+            trial.user_attrs[_PROBLEM]
+            for trial in by_state[TrialState.FAIL]
+            if _PROBLEM in trial.user_attrs
+        ]
+        last = problems[-1] if problems else "every trial was pruned for its risk"
+        raise TrainingError(f"none of {len(study.trials)} trials could be judged: {last}")
+    best = study.best_trial
+    values = {
+        key: search.choices[best.params[key]] if search.choices is not None else best.params[key]
+        for key, search in tuning.search.items()
+    }
+    return TuningResult(
+        config=parse_training_config(_with_values(base, values), JobConfig),
+        objective=study.best_value,
+        values=values,
+        completed_count=len(by_state[TrialState.COMPLETE]),
+        pruned_count=len(by_state[TrialState.PRUNED]),
+        failed_count=len(by_state[TrialState.FAIL]),
+    )
