@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.baselines import BuyAndHold, RandomPolicy
 from orchestrator.execution import ExecutionAgent
@@ -24,6 +23,7 @@ from tradewind.market import Bars, load_sample, split_bars
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
 from tradewind.settings import read_yaml
+from tradewind_cli.progress import follow_job
 
 __all__ = ["main"]
 
@@ -142,24 +142,7 @@ def train(
     Raises:
         TrainingError: The job did not succeed.
     """
-    job = trainer.start_training(POLICY, config)
-    updates = trainer.watch(job.job_id)
-    columns = (
-        TextColumn("{task.description:11}"),
-        BarColumn(bar_width=40),
-        TextColumn("{task.percentage:>3.0f} %  {task.fields[figures]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("queued", total=None, figures="")
-        for job in updates:
-            progress.update(
-                task,
-                description=job.progress.phase or "queued",
-                completed=job.progress.timesteps_done_count,
-                total=job.progress.timesteps_total_count or None,
-                figures=_figures(job),
-            )
+    job = follow_job(trainer.watch(trainer.start_training(POLICY, config).job_id), console)
     if job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
         state = trainer_pb2.TrainingJobState.Name(job.state).removeprefix("TRAINING_JOB_STATE_")
         raise TrainingError(f"the training ended as {state}: {job.error}")
@@ -201,15 +184,6 @@ def replay_all(console: Console, agent: ExecutionAgent, bars: Bars) -> dict[str,
         "buy and hold": replay(bars, agent.terms, hold, warm_up_bars=warm_up),
         "random": replay(bars, agent.terms, chance, warm_up_bars=warm_up),
     }
-
-
-def _figures(job: trainer_pb2.TrainingJob) -> str:
-    figures = []
-    if job.progress.steps_per_second:
-        figures.append(f"{job.progress.steps_per_second:,.0f} steps/s")
-    if "risk/score" in job.metrics:
-        figures.append(f"risk score {job.metrics['risk/score']:.2f}")
-    return "  ".join(figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`tradewind jobs`: trainings of a running trainer service."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from tradewind_cli.output import (
     print_table,
     progress_console,
 )
-from tradewind_cli.progress import TrainingBar
+from tradewind_cli.progress import follow_job
 
 __all__ = ["app"]
 
@@ -47,7 +46,7 @@ def start(
     with TrainerClient(address) as client:
         job = client.start_training(policy, values, request_id=request_id)
         if watch:
-            job = _follow(client, job.job_id)
+            job = follow_job(client.watch(job.job_id), progress_console())
     _report(job, as_json=as_json, ended=watch)
 
 
@@ -91,7 +90,8 @@ def show(job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOptio
 def watch(job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOption = False) -> None:
     """Follows a job until it ends; the exit code says how."""
     with TrainerClient(address) as client:
-        _report(_follow(client, job), as_json=as_json, ended=True)
+        ended = follow_job(client.watch(job), progress_console())
+    _report(ended, as_json=as_json, ended=True)
 
 
 @app.command()
@@ -103,39 +103,14 @@ def cancel(
         _report(client.cancel(job), as_json=as_json, ended=False)
 
 
-def _follow(client: TrainerClient, job_id: str) -> trainer_pb2.TrainingJob:
-    with TrainingBar(progress_console()) as bar:
-        return _last(_drawn(client.watch(job_id), bar))
-
-
-def _drawn(
-    updates: Iterator[trainer_pb2.TrainingJob], bar: TrainingBar
-) -> Iterator[trainer_pb2.TrainingJob]:
-    for job in updates:
-        progress = job.progress
-        bar.update(
-            progress.phase,
-            progress.timesteps_done_count,
-            progress.timesteps_total_count,
-            progress.steps_per_second,
-            job.metrics,
-        )
-        yield job
-
-
-def _last(jobs: Iterator[trainer_pb2.TrainingJob]) -> trainer_pb2.TrainingJob:
-    job = next(jobs)  # a watch always gives the job as it is now
-    for job in jobs:  # noqa: B007
-        pass
-    return job
-
-
 def _report(job: trainer_pb2.TrainingJob, *, as_json: bool, ended: bool) -> None:
     document = _document(job)
     if as_json:
         print_json(document)
     else:
-        shown = {name: value for name, value in document.items() if name not in ("config", "metrics")}
+        shown = {
+            name: value for name, value in document.items() if name not in ("config", "metrics")
+        }
         print_fields({name: str(value) for name, value in shown.items() if value != ""})
     if ended and job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
         raise typer.Exit(ExitCode.FAILED)

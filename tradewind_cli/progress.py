@@ -1,13 +1,41 @@
 """The bar of a running training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["TrainingBar"]
+from tradewind.api.trainer.v1 import trainer_pb2
+
+__all__ = ["TrainingBar", "follow_job"]
+
+
+def follow_job(
+    updates: Iterable[trainer_pb2.TrainingJob], console: Console
+) -> trainer_pb2.TrainingJob:
+    """Draws a job of the trainer service until its updates end.
+
+    Args:
+        updates: What `TrainerClient.watch` gives: the job now, then at every change.
+        console: Where to draw.
+
+    Returns:
+        The job as it ended.
+    """
+    last = trainer_pb2.TrainingJob()
+    with TrainingBar(console) as bar:
+        for job in updates:
+            bar.update(
+                job.progress.phase,
+                job.progress.timesteps_done_count,
+                job.progress.timesteps_total_count,
+                job.progress.steps_per_second,
+                job.metrics,
+            )
+            last = job
+    return last
 
 
 class TrainingBar:

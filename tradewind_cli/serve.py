@@ -25,6 +25,5 @@ def serve(
     """Runs a service until SIGTERM; the flags are the service's own (`serve risk -- --help`)."""
     # This process becomes the service: signals and the exit code are its own, nothing stands
     # between it and whoever supervises it.
-    module = f"{service.value}_service"
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *context.args])
+    command = [sys.executable, "-m", f"{service.value}_service", *context.args]
+    os.execv(sys.executable, command)  # noqa: S606 - without a shell is what is wanted

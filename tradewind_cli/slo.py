@@ -1,4 +1,4 @@
-"""`tradewind slo`: model compute against its objective, of a bundle here or of a running service."""
+"""`tradewind slo`: model compute against its objective, of a bundle or of a running service."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,9 +36,7 @@ def slo(
         raise _refusal("BUNDLE", "give either a bundle or --address of a service")
     if percentile not in _PERCENTILES:
         raise _refusal("--percentile", f"must be one of {', '.join(_PERCENTILES)}: {percentile!r}")
-    rows = (
-        [_measure(bundle, trials, slo_us)] if bundle is not None else _ask(str(address), policy)
-    )
+    rows = [_measure(bundle, trials, slo_us)] if bundle is not None else _ask(str(address), policy)
     for row in rows:
         row["judged"] = percentile
         row["slo_met"] = row[f"{percentile}_us"] <= row["slo_us"]

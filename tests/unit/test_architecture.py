@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("trainer_service", "inference_service", "risk_service")
-PACKAGES = ("tradewind", *SERVICES, "orchestrator")
+CLIENTS = ("orchestrator", "tradewind_cli")
+PACKAGES = ("tradewind", *SERVICES, *CLIENTS)
 
 
 def imported_modules(package: str) -> dict[Path, set[str]]:
@@ -45,12 +46,12 @@ def modules_after_import(statement: str) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_with_their_imports_never_reach_each_other(service: str) -> None:
-    others = tuple(name for name in (*SERVICES, "orchestrator") if name != service)
+    others = tuple(name for name in (*SERVICES, *CLIENTS) if name != service)
     assert offenders(service, others) == []
 
 
 def test_library_with_its_imports_reaches_no_service() -> None:
-    assert offenders("tradewind", (*SERVICES, "orchestrator")) == []
+    assert offenders("tradewind", (*SERVICES, *CLIENTS)) == []
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,7 @@ def test_torch_with_the_library_lives_in_policy_only() -> None:
         ("import tradewind.risk", {"grpc", "torch", "pandas", "pyarrow"}),
         ("import risk_service.__main__", {"torch", "stable_baselines3", "gymnasium", "pandas"}),
         ("import tradewind.bundle", {"grpc", "torch", "numba"}),
+        ("import tradewind_cli.__main__", {"torch", "stable_baselines3", "pandas", "optuna"}),
     ],
 )
 def test_fresh_process_with_an_import_stays_light(statement: str, forbidden: set[str]) -> None:

@@ -1,0 +1,63 @@
+"""The command line, run in this process, and one bundle that it trained."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tradewind_cli.__main__ import main
+
+TINY = {
+    "algorithm": "PPO",
+    "algo_params": {"n_steps": 64, "batch_size": 64, "policy_kwargs": {"net_arch": [16]}},
+    "training_params": {"total_timesteps": 128, "n_envs": 2, "seed": 3},
+    "environment": {"episode_bars": 96},
+    "data": {"symbol": "BTC"},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return Outcome(code, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> Path:
+    """A bundle that `tradewind train` published."""
+    store = tmp_path_factory.mktemp("store")
+    assert main(["train", str(tiny_config), "--store", str(store), "--policy", "tiny"]) == 0
+    (folder,) = (store / "tiny").iterdir()
+    return folder
