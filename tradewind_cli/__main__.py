@@ -7,6 +7,7 @@ import typer
 
 from tradewind.errors import TradewindError
 from tradewind_cli import bundle, jobs
+from tradewind_cli.evaluate import evaluate, walk_forward
 from tradewind_cli.output import exit_code_of, print_error
 from tradewind_cli.serve import serve
 from tradewind_cli.slo import slo
@@ -24,6 +25,8 @@ app = typer.Typer(
     Exit codes: 0 done, 1 failed or missed, 2 refused, 3 not found, 4 unavailable.""",
 )
 app.command()(train)
+app.command()(evaluate)
+app.command()(walk_forward)
 app.command()(tune)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(bundle.app, name="bundle")

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
-from tradewind_cli.output import JsonOption, print_json, print_table, progress_console
+from tradewind_cli.evaluate import print_figures
+from tradewind_cli.output import JsonOption, print_json, progress_console
 from tradewind_cli.progress import TrainingBar
 
 __all__ = ["train"]
@@ -56,8 +57,5 @@ def train(
             }
         )
         return
-    print_table(
-        ("held-out bars", ">value"),
-        ((name, f"{value:.6g}") for name, value in sorted(metadata.evaluation.items())),
-    )
+    print_figures(metadata.evaluation)
     typer.echo(f"published {bundle.path}")

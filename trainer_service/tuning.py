@@ -1,7 +1,8 @@
 """Hyper-parameter search with Optuna: trials see neither the held-out bars nor too much risk."""
 
 import copy
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,10 +16,10 @@ from pydantic import Field, PositiveInt, model_validator
 from tradewind.errors import FieldViolation, SettingsError, StoppedByRiskError, TrainingError
 from tradewind.market import split_bars
 from tradewind.settings import Settings
-from trainer_service.agent import TrainerAgent
 from trainer_service.config import JobConfig, parse_training_config
-from trainer_service.environment import IntradayTradingEnv
-from trainer_service.progress import ProgressListener, TrainingProgress
+from trainer_service.evaluation import Evaluation
+from trainer_service.judging import train_and_judge
+from trainer_service.progress import ProgressListener, ProgressReporter, TrainingProgress
 from trainer_service.workspace import make_environment
 
 __all__ = ["SearchRange", "TuningConfig", "TuningResult", "tune"]
@@ -26,6 +27,7 @@ __all__ = ["SearchRange", "TuningConfig", "TuningResult", "tune"]
 TrialListener = Callable[[FrozenTrial], None]
 _RISK = "risk/judged_score"
 _PROBLEM = "problem"
+_SHARPE = "sharpe"
 
 
 class SearchRange(Settings):
@@ -101,7 +103,8 @@ class TuningResult:
     """What a search found.
 
     Attributes:
-        config: The best configuration; its held-out bars are still unseen.
+        config: The best configuration; its held-out bars are still unseen, and its evaluation
+            knows how many trials it is the best of.
         objective: What its policy reached on the validation bars.
         values: The values that were varied, by key.
         completed_count: Trials that were judged.
@@ -126,9 +129,8 @@ def tune(
     """Searches for the configuration whose policy does best on validation bars.
 
     The held-out bars of the configuration are cut off before the first trial. Every trial trains
-    on the older part of the rest and is judged on the newer part; its bundle stays in
-    `<folder>/trials`. The search itself lies in `<folder>/study.sqlite`: an interrupted one goes
-    on, and several processes may share it.
+    on the older part of the rest and is judged on the newer part. The search lies in
+    `<folder>/study.sqlite`: an interrupted one goes on, and several processes may share it.
 
     Args:
         base: A job's configuration; the search varies some of its keys.
@@ -154,7 +156,7 @@ def tune(
     )
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.optimize(
-        lambda trial: _judge(trial, base, tuning, folder / "trials"),
+        lambda trial: _judge(trial, base, tuning),
         n_trials=max(tuning.trials - done, 0),
         catch=(TrainingError,),
         callbacks=[lambda _, trial: on_trial(trial)],
@@ -186,13 +188,13 @@ def _pruner(tuning: TuningConfig) -> optuna.pruners.BasePruner:
     return ThresholdPruner(upper=tuning.max_risk_score, n_warmup_steps=tuning.warm_up_timesteps)
 
 
-def _judge(trial: Trial, base: Mapping[str, Any], tuning: TuningConfig, store: Path) -> float:
+def _judge(trial: Trial, base: Mapping[str, Any], tuning: TuningConfig) -> float:
     """Trains and evaluates one trial."""
     values = {key: search.draw(trial, key) for key, search in tuning.search.items()}
     try:
         config = parse_training_config(_with_values(base, values), JobConfig)
-        agent = TrainerAgent(_on_validation_bars(config, tuning, store))
-        figures = agent.train(_training_part(config), _risk_watch(trial)).metadata.evaluation
+        reporter = ProgressReporter(_risk_watch(trial), config.training_params.total_timesteps)
+        figures = _train(config, tuning, reporter).figures
     except StoppedByRiskError as problem:
         raise optuna.TrialPruned(str(problem)) from problem
     except (TrainingError, SettingsError) as problem:  # these values do not work; others may
@@ -202,7 +204,19 @@ def _judge(trial: Trial, base: Mapping[str, Any], tuning: TuningConfig, store: P
         known = ", ".join(sorted(figures))
         violation = FieldViolation("objective", f"no figure of the evaluation, which has {known}")
         raise SettingsError("the search is refused", [violation])
+    if "sharpe" in figures:
+        trial.set_user_attr(_SHARPE, figures["sharpe"])
     return figures[tuning.objective]
+
+
+def _train(config: JobConfig, tuning: TuningConfig, reporter: ProgressReporter) -> Evaluation:
+    """Trains on the bars before the held-out ones but for the newest, and judges on those."""
+    env = make_environment(config)
+    fraction = config.training_params.held_out_fraction
+    assert fraction is not None
+    seen, _ = split_bars(env.bars, fraction)
+    past, future = split_bars(seen, tuning.validation_fraction)
+    return train_and_judge(config, env, past, future, reporter)
 
 
 def _risk_watch(trial: Trial) -> ProgressListener:
@@ -221,21 +235,6 @@ def _risk_watch(trial: Trial) -> ProgressListener:
             raise optuna.TrialPruned(problem)
 
     return watch
-
-
-def _on_validation_bars(config: JobConfig, tuning: TuningConfig, store: Path) -> JobConfig:
-    training = config.training_params.model_copy(
-        update={"held_out_fraction": tuning.validation_fraction}
-    )
-    return config.model_copy(update={"training_params": training, "store": store})
-
-
-def _training_part(config: JobConfig) -> IntradayTradingEnv:
-    """The environment over the bars before the held-out ones."""
-    env = make_environment(config)
-    fraction = config.training_params.held_out_fraction
-    assert fraction is not None
-    return IntradayTradingEnv(split_bars(env.bars, fraction)[0], env.config, env.feature_spec)
 
 
 def _with_values(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,10 +264,23 @@ def _result(study: optuna.Study, base: Mapping[str, Any], tuning: TuningConfig) 
         for key, search in tuning.search.items()
     }
     return TuningResult(
-        config=parse_training_config(_with_values(base, values), JobConfig),
+        config=_with_luck(parse_training_config(_with_values(base, values), JobConfig), by_state),
         objective=study.best_value,
         values=values,
         completed_count=len(by_state[TrialState.COMPLETE]),
         pruned_count=len(by_state[TrialState.PRUNED]),
         failed_count=len(by_state[TrialState.FAIL]),
     )
+
+
+def _with_luck(
+    config: JobConfig, by_state: Mapping[TrialState, Sequence[FrozenTrial]]
+) -> JobConfig:
+    """Tells the evaluation of the best how many were tried, for the deflated Sharpe ratio."""
+    completed = by_state[TrialState.COMPLETE]
+    sharpes = [trial.user_attrs[_SHARPE] for trial in completed if _SHARPE in trial.user_attrs]
+    luck: dict[str, Any] = {"trials": len(completed)}
+    if len(sharpes) > 1:
+        luck["trial_sharpe_variance"] = statistics.variance(sharpes)
+    evaluation = config.evaluation.model_copy(update=luck)
+    return config.model_copy(update={"evaluation": evaluation})

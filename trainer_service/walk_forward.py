@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tradewind.policy import TorchScriptNetwork
 from tradewind.risk import RiskPolicy
-from trainer_service.agent import TrainerAgent, create_trainer_agent
+from trainer_service.agent import create_trainer_agent
 from trainer_service.config import TrainingConfig
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.evaluation import (
@@ -18,12 +17,10 @@ from trainer_service.evaluation import (
     WalkForwardConfig,
     bootstrap_figures,
     deflated_sharpe,
-    evaluate,
     walk_forward_splits,
 )
-from trainer_service.export import build_network, script_policy, serialize
-from trainer_service.progress import ProgressReporter, TrainingPhase, TrainingProgress
-from trainer_service.workspace import held_out_episode
+from trainer_service.judging import train_and_judge
+from trainer_service.progress import ProgressReporter, TrainingProgress
 
 __all__ = ["Fold", "WalkForward", "walk_forward"]
 
@@ -93,31 +90,19 @@ def walk_forward(
         MarketDataError: The bars are too few for the folds.
         TrainingError: As `TrainerAgent.fit` says.
     """
-    trainer = _trainer_on_all_bars(create_trainer_agent(config).config)
-    risk_policy = RiskPolicy.from_yaml(trainer.config.risk_config.policy_yaml)
-    training = trainer.config.training_params
+    checked = create_trainer_agent(config).config
+    risk_policy = RiskPolicy.from_yaml(checked.risk_config.policy_yaml)
     splits = walk_forward_splits(
         len(env.bars), env.feature_spec.lookback, settings or WalkForwardConfig()
     )
     folds = []
     for index, split in enumerate(splits):
-        reporter = ProgressReporter(partial(on_progress, index), training.total_timesteps)
-        reporter.enter(TrainingPhase.PREPARING)
-        past = IntradayTradingEnv(env.bars.slice(*split.train), env.config, env.feature_spec)
-        future = held_out_episode(env, env.bars.slice(*split.test))
-        model = trainer.fit(past, reporter)
-        network = TorchScriptNetwork(serialize(script_policy(build_network(model)[0])))
-        reporter.enter(TrainingPhase.EVALUATING)
-        evaluation = evaluate(
-            future, network, risk_policy, trainer.config.evaluation, training.seed
+        reporter = ProgressReporter(
+            partial(on_progress, index), checked.training_params.total_timesteps
         )
-        folds.append(Fold(split, evaluation))
-    return WalkForward(tuple(folds), _summarize(folds, risk_policy, trainer.config))
-
-
-def _trainer_on_all_bars(config: TrainingConfig) -> TrainerAgent:
-    training = config.training_params.model_copy(update={"held_out_fraction": None})
-    return TrainerAgent(config.model_copy(update={"training_params": training}))
+        past, future = env.bars.slice(*split.train), env.bars.slice(*split.test)
+        folds.append(Fold(split, train_and_judge(checked, env, past, future, reporter)))
+    return WalkForward(tuple(folds), _summarize(folds, risk_policy, checked))
 
 
 def _summarize(

@@ -87,6 +87,32 @@ def test_bundle_verify_with_no_bundle_is_not_found(run: Run, tmp_path: Path) -> 
     assert "2026-01-01.1" in outcome.err
 
 
+def test_evaluate_with_the_bars_it_was_published_with_gives_the_same_figures(
+    run: Run, bundle: Path
+) -> None:
+    outcome = run("evaluate", bundle, "--json")
+    assert outcome.code == 0
+    published = read_bundle(bundle).metadata.evaluation
+    again = outcome.document["evaluation"]
+    for name in ("return", "max_drawdown", "trades", "buy_and_hold_return"):
+        assert again[name] == published[name]
+
+
+def test_evaluate_with_other_bars_gives_other_figures(run: Run, bundle: Path) -> None:
+    outcome = run("evaluate", bundle, "--symbol", "ETH", "--fraction", "0.1")
+    assert outcome.code == 0
+    assert "buy_and_hold" in outcome.out
+    assert run("evaluate", bundle, "--fraction", "0").code == 2
+    assert run("evaluate", bundle, "--symbol", "NOTHING").code == 2
+
+
+def test_walk_forward_with_a_configuration_sums_up_its_folds(run: Run, tiny_config: Path) -> None:
+    outcome = run("walk-forward", tiny_config, "--folds", "2", "--json")
+    assert outcome.code == 0
+    assert len(outcome.document["folds"]) == 2
+    assert outcome.document["summary"]["folds"] == 2
+
+
 def test_slo_with_a_bundle_judges_the_percentile_asked_for(run: Run, bundle: Path) -> None:
     outcome = run("slo", bundle, "--trials", "200", "--slo-us", "1e9", "--json")
     assert outcome.code == 0

@@ -1,0 +1,59 @@
+"""The search sees only bars before the held-out ones, and judges on the newest of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tradewind.market import load_sample
+from trainer_service.tuning import TuningConfig, tune
+
+MakeValues = Callable[..., dict[str, Any]]
+
+
+def write_bars(path: Path, count: int, changed_from: int | None = None) -> Path:
+    bars = load_sample("BTC").slice(0, count)
+    if changed_from is not None:
+        factor = np.ones(count)
+        factor[changed_from:] = np.linspace(1.0, 2.0, count - changed_from)
+        columns = {n: getattr(bars, n) * factor for n in ("open", "high", "low", "close")}
+        bars = replace(bars, **columns)
+    lines = ["timestamp,open,high,low,close,volume"]
+    rows = zip(
+        *(bars.timestamps_ns // 10**9, bars.open, bars.high, bars.low, bars.close, bars.volume),
+        strict=True,
+    )
+    lines += [",".join(map(repr, map(float, row))) for row in rows]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def search(training_values: MakeValues, tmp_path: Path) -> Callable[[Path], float]:
+    def run(path: Path) -> float:
+        values = training_values() | {
+            "data": {"symbol": "BTC", "path": str(path)},
+            "environment": {"episode_bars": 50},
+        }
+        values["training_params"] = values["training_params"] | {"held_out_fraction": 0.25}
+        tuning = TuningConfig.model_validate(
+            {
+                "search": {"algo_params.gamma": {"choices": [0.9]}},
+                "objective": "return",
+                "trials": 1,
+            }
+        )
+        return tune(values, tuning, tmp_path / path.stem).objective
+
+    return run
+
+
+def test_tune_with_other_held_out_bars_finds_the_same(
+    search: Callable[[Path], float], tmp_path: Path
+) -> None:
+    found = search(write_bars(tmp_path / "all.csv", 1_600))
+    assert search(write_bars(tmp_path / "held_out.csv", 1_600, changed_from=1_200)) == found
+    assert search(write_bars(tmp_path / "seen.csv", 1_600, changed_from=1_100)) != found

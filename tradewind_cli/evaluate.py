@@ -1,0 +1,128 @@
+"""`tradewind evaluate` and `walk-forward`: what a policy, or a configuration, is worth."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tradewind.errors import FieldViolation, SettingsError
+from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
+from tradewind_cli.output import JsonOption, print_json, print_table, progress_console
+from tradewind_cli.progress import TrainingBar
+
+if TYPE_CHECKING:
+    from trainer_service.progress import TrainingProgress
+
+__all__ = ["evaluate", "print_figures", "walk_forward"]
+
+_BASELINES = ("buy_and_hold", "random", "always_flat")
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder STORE/POLICY/VERSION.")],
+    symbol: Annotated[
+        str | None, typer.Option(help="An embedded sample, or what the bars of --bars are of.")
+    ] = None,
+    bars: Annotated[
+        Path | None, typer.Option(help="A .csv, .csv.gz or .parquet file of bars.")
+    ] = None,
+    fraction: Annotated[
+        float, typer.Option(help="Share of the bars, the latest ones, to trade; 1 for all.")
+    ] = 0.2,
+    risk_policy: Annotated[Path, typer.Option(help="Settings of the risk calculators.")] = Path(
+        "config/risk_limits.yaml"
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """Runs a bundle's policy over bars, costs included, beside baselines.
+
+    Without --symbol and --bars it trades the sample of BTC. Which bars the policy was trained on,
+    the bundle says: figures on those are no evidence.
+    """
+    # torch takes seconds to import: no other command should wait for it
+    from tradewind.market import load_bars, load_sample, split_bars
+    from tradewind.risk import RiskPolicy
+    from trainer_service.judging import evaluate_bundle
+
+    if not 0.0 < fraction <= 1.0:
+        violation = FieldViolation("--fraction", f"must be above 0 and at most 1: {fraction}")
+        raise SettingsError("the command line is refused", [violation])
+    series = load_bars(bars, symbol) if bars is not None else load_sample(symbol or "BTC")
+    traded = series if fraction == 1.0 else split_bars(series, fraction)[1]
+    figures = evaluate_bundle(bundle, traded, RiskPolicy.from_yaml(risk_policy)).figures
+    if as_json:
+        print_json({"bundle": str(bundle), "bars": len(traded), "evaluation": figures})
+        return
+    print_figures(figures)
+
+
+def walk_forward(
+    config: ConfigArgument,
+    assignments: SetOption = None,
+    folds: Annotated[int, typer.Option(help="Trainings, each judged on bars of its own.")] = 4,
+    as_json: JsonOption = False,
+) -> None:
+    """Trains a configuration again and again as time goes on, each time judged on what followed."""
+    values = read_configuration(config, assignments)
+    # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
+    from tradewind.settings import parse_settings
+    from trainer_service.config import JobConfig, parse_training_config
+    from trainer_service.evaluation import WalkForwardConfig
+    from trainer_service.walk_forward import walk_forward as run_folds
+    from trainer_service.workspace import make_environment
+
+    job = parse_training_config(values, JobConfig)
+    settings = parse_settings({"folds": folds}, WalkForwardConfig, source="the command line")
+    with TrainingBar(progress_console()) as bar:
+
+        def draw(fold: int, progress: "TrainingProgress") -> None:
+            bar.update(
+                f"fold {fold + 1}/{folds}",
+                progress.timesteps_done,
+                progress.timesteps_total,
+                progress.steps_per_second,
+                progress.metrics,
+            )
+
+        found = run_folds(job, make_environment(job), settings, draw)
+    if as_json:
+        folds_found = [fold.evaluation.figures for fold in found.folds]
+        print_json({"folds": folds_found, "summary": found.summary})
+        return
+    print_table(
+        ("over the folds", ">value"),
+        ((name, f"{value:.6g}") for name, value in found.summary.items()),
+    )
+
+
+def print_figures(figures: Mapping[str, float]) -> None:
+    """Prints the figures of an evaluation: the policy with its interval, beside the baselines."""
+    prefixes = tuple(f"{baseline}_" for baseline in _BASELINES)
+    own = [
+        name
+        for name in figures
+        if not name.startswith(prefixes) and not name.endswith(("_low", "_high"))
+    ]
+    print_table(
+        ("held-out bars", ">policy", "interval", *(f">{name}" for name in _BASELINES)),
+        (
+            (
+                name,
+                _number(figures, name),
+                _interval(figures, name),
+                *(_number(figures, f"{baseline}_{name}") for baseline in _BASELINES),
+            )
+            for name in own
+        ),
+    )
+
+
+def _number(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[name]:.4g}" if name in figures else ""
+
+
+def _interval(figures: Mapping[str, float], name: str) -> str:
+    if f"{name}_low" not in figures:
+        return ""
+    return f"{_number(figures, f'{name}_low')} … {_number(figures, f'{name}_high')}"

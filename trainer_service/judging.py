@@ -1,0 +1,83 @@
+"""One training judged on bars of its own, and nothing published; or a bundle judged again."""
+
+from pathlib import Path
+
+from tradewind.bundle import read_bundle
+from tradewind.errors import BundleFormatError
+from tradewind.market import Bars, FeatureSpec
+from tradewind.policy import TorchScriptNetwork
+from tradewind.risk import RiskPolicy
+from tradewind.settings import parse_settings
+from trainer_service.agent import TrainerAgent
+from trainer_service.config import TrainingConfig
+from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.evaluation import Evaluation, EvaluationConfig, evaluate
+from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.progress import ProgressReporter, TrainingPhase
+from trainer_service.workspace import held_out_episode
+
+__all__ = ["evaluate_bundle", "train_and_judge"]
+
+
+def train_and_judge(
+    config: TrainingConfig,
+    env: IntradayTradingEnv,
+    past: Bars,
+    future: Bars,
+    reporter: ProgressReporter,
+) -> Evaluation:
+    """Trains on bars and evaluates on those that came after.
+
+    Args:
+        config: As `parse_training_config` gave it; its held_out_fraction does not matter.
+        env: Costs and features; it is copied and never stepped.
+        past: What is learnt from.
+        future: What the policy is judged on, those before its first decision included.
+        reporter: Told of every phase and step.
+
+    Raises:
+        MarketDataError: There are too few bars.
+        TrainingError: As `TrainerAgent.fit` says.
+    """
+    training = config.training_params.model_copy(update={"held_out_fraction": None})
+    trainer = TrainerAgent(config.model_copy(update={"training_params": training}))
+    held_out = held_out_episode(env, future)
+    reporter.enter(TrainingPhase.PREPARING)
+    model = trainer.fit(IntradayTradingEnv(past, env.config, env.feature_spec), reporter)
+    network = TorchScriptNetwork(serialize(script_policy(build_network(model)[0])))
+    reporter.enter(TrainingPhase.EVALUATING)
+    risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+    return evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
+
+
+def evaluate_bundle(
+    folder: Path,
+    bars: Bars,
+    risk_policy: RiskPolicy,
+    config: EvaluationConfig | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Runs the policy of a bundle over bars, on the terms it was trained under.
+
+    Args:
+        folder: `<store>/<policy>/<version>`.
+        bars: What to trade; the first ones fill the features' windows.
+        risk_policy: Settings of the risk calculators.
+        config: How sure a figure is to be.
+        seed: Seeds the random baseline and the bootstrap.
+
+    Raises:
+        BundleError: The bundle must not be used, or does not say how its policy trades.
+        VersionNotFoundError: There is no such folder.
+        MarketDataError: The bars are too few, or not those its features are for.
+    """
+    bundle = read_bundle(folder)
+    environment = bundle.metadata.training.config.get("environment")
+    if bundle.metadata.features is None or not isinstance(environment, dict):
+        raise BundleFormatError(f"{folder} does not say how its policy trades bars")
+    spec = parse_settings(bundle.metadata.features.spec, FeatureSpec, source="features")
+    settings = parse_settings(environment, EnvironmentConfig, source="environment")
+    whole = settings.model_copy(update={"episode_bars": None})
+    env = held_out_episode(IntradayTradingEnv(bars, whole, spec), bars)
+    network = TorchScriptNetwork(bundle.policy_pt)
+    return evaluate(env, network, risk_policy, config or EvaluationConfig(), seed)
