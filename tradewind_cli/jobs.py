@@ -58,7 +58,7 @@ def list_jobs(
 ) -> None:
     """Lists jobs, newest first."""
     with TrainerClient(address) as client:
-        jobs = [job for job, _ in zip(client.jobs(), range(limit), strict=False)]
+        jobs = [job for job, _ in zip(client.list_jobs(), range(limit), strict=False)]
     if as_json:
         print_json({"jobs": [_document(job) for job in jobs]})
         return

@@ -36,8 +36,9 @@ def create_trainer_agent(config: TrainingConfig | Mapping[str, Any]) -> "Trainer
         SettingsError: A key is unknown, missing, of the wrong type or out of range, or the risk
             policy is refused; every violation names its key and what is allowed.
     """
-    values = config.model_dump() if isinstance(config, TrainingConfig) else config
-    return TrainerAgent(parse_training_config(values, TrainingConfig))
+    if isinstance(config, TrainingConfig):
+        return TrainerAgent(parse_training_config(config.model_dump(), type(config)))
+    return TrainerAgent(parse_training_config(config, TrainingConfig))
 
 
 class TrainerAgent:

@@ -22,11 +22,9 @@ def write_bars(path: Path, count: int, changed_from: int | None = None) -> Path:
         columns = {n: getattr(bars, n) * factor for n in ("open", "high", "low", "close")}
         bars = replace(bars, **columns)
     lines = ["timestamp,open,high,low,close,volume"]
-    rows = zip(
-        *(bars.timestamps_ns // 10**9, bars.open, bars.high, bars.low, bars.close, bars.volume),
-        strict=True,
-    )
-    lines += [",".join(map(repr, map(float, row))) for row in rows]
+    numbers = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    for nanoseconds, *row in zip(bars.timestamps_ns, *numbers, strict=True):
+        lines.append(",".join([str(nanoseconds // 10**9), *(repr(float(cell)) for cell in row)]))
     path.write_text("\n".join(lines))
     return path
 
