@@ -1,5 +1,6 @@
 """Between exceptions and gRPC statuses, in both directions."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import grpc
@@ -30,6 +31,13 @@ from tradewind.errors import (
 )
 
 __all__ = ["error_from_rpc", "status_from_error"]
+
+# A status travels in trailers, of which a client takes 8 KiB by default; with more it reports
+# RESOURCE_EXHAUSTED instead. The message is there twice, once with three bytes for some of its own.
+_MAX_MESSAGE_BYTES = 1024
+_MAX_VIOLATIONS_BYTES = 896
+_VIOLATION_OVERHEAD_BYTES = 8
+_MAX_VALUE_BYTES = 256
 
 # The most specific class of an exception that stands here decides.
 _CODES: dict[type[TradewindError], int] = {
@@ -77,20 +85,23 @@ def status_from_error(error: BaseException) -> status_pb2.Status:
     if code is None or not isinstance(error, TradewindError):
         info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=ERROR_DOMAIN)
         return _status(code_pb2.INTERNAL, "internal error; the server's log has the details", info)
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata
-    )
+    metadata = {key: _cut(value, _MAX_VALUE_BYTES) for key, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=metadata)
     if isinstance(error, InvalidInputError) and error.violations:
+        violations = _shorten(error.violations)
+        message = str(error)
+        if violations != list(error.violations):
+            message = message.removesuffix(_listed(error.violations)) + _listed(violations)
         bad_request = error_details_pb2.BadRequest(
             field_violations=[
                 error_details_pb2.BadRequest.FieldViolation(
                     field=violation.field, description=violation.description
                 )
-                for violation in error.violations
+                for violation in violations
             ]
         )
-        return _status(code, str(error), info, bad_request)
-    return _status(code, str(error), info)
+        return _status(code, _cut(message, _MAX_MESSAGE_BYTES), info, bad_request)
+    return _status(code, _cut(str(error), _MAX_MESSAGE_BYTES), info)
 
 
 def error_from_rpc(error: grpc.RpcError) -> TradewindError:
@@ -117,10 +128,36 @@ def error_from_rpc(error: grpc.RpcError) -> TradewindError:
         return RpcError(f"{code.name}: {message}", metadata={"code": code.name})
     if issubclass(kind, InvalidInputError):
         # The server's message already lists the violations behind a colon.
-        listed = "; ".join(str(violation) for violation in violations)
-        message = message.removesuffix(f": {listed}") if listed else message
+        if violations:
+            message = message.removesuffix(f": {_listed(violations)}")
         return kind(message, violations, metadata=dict(info.metadata))
     return kind(message, metadata=dict(info.metadata))
+
+
+def _listed(violations: Sequence[FieldViolation]) -> str:
+    return "; ".join(str(violation) for violation in violations)
+
+
+def _shorten(violations: Sequence[FieldViolation]) -> list[FieldViolation]:
+    """The first violations, as many as there is room for, and how many more there are."""
+    kept: list[FieldViolation] = []
+    room = _MAX_VIOLATIONS_BYTES
+    for violation in violations:
+        short = FieldViolation(
+            _cut(violation.field, _MAX_VALUE_BYTES), _cut(violation.description, _MAX_VALUE_BYTES)
+        )
+        room -= len(str(short).encode()) + _VIOLATION_OVERHEAD_BYTES
+        if room < 0:
+            return [*kept, FieldViolation("", f"and {len(violations) - len(kept)} more")]
+        kept.append(short)
+    return kept
+
+
+def _cut(text: str, limit: int) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) > limit:
+        encoded = encoded[: limit - 3] + "…".encode()
+    return encoded.decode(errors="ignore")
 
 
 def _status(

@@ -292,6 +292,10 @@ def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Serve
     assert isinstance(unknown, errors.PolicyNotFoundError)
     version = served.refused(raw_request("tiny-dqn", good, model_version="2020-01-01.1"))
     assert isinstance(version, errors.VersionNotFoundError)
+    endless = served.refused(raw_request("x" * 1_000_000, good))
+    assert isinstance(endless, errors.PolicyNotFoundError)
+    assert endless.metadata["policy"].startswith("xxx")
+    assert violation(inputs=[tensor(shape=[1] * 100_000)])[0] == "inputs[0].shape"
     with pytest.raises(grpc.RpcError) as no_name:
         served.stub.RepositoryIndex(messages.RepositoryIndexRequest(repository_name="x"))
     assert no_name.value.code() == grpc.StatusCode.INVALID_ARGUMENT

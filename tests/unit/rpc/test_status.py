@@ -1,3 +1,7 @@
+import string
+from base64 import b64encode
+from urllib.parse import quote
+
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 
@@ -53,6 +57,33 @@ def test_status_from_error_with_metadata_keeps_it() -> None:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert dict(info.metadata) == {"policy": "x"}
+
+
+def test_status_from_error_with_more_than_a_trailer_holds_is_shortened() -> None:
+    bad = [FieldViolation(f"values[{number}]", "ü" * 40) for number in range(1_000)]
+    for error in (
+        InvalidInputError("refused", bad),
+        InvalidInputError("refused", [FieldViolation("", "x")] * 1_000),
+        InvalidInputError("refused", [FieldViolation("a" * 10_000, "b" * 10_000)]),
+        PolicyNotFoundError("ü" * 10_000, metadata={"policy": "x" * 10_000}),
+    ):
+        status = status_from_error(error)
+        message = quote(status.message, safe=string.printable)
+        assert len(message) + len(b64encode(status.SerializeToString())) < 7_500
+
+    bad_request = error_details_pb2.BadRequest()
+    status = status_from_error(InvalidInputError("refused", bad))
+    assert status.details[1].Unpack(bad_request)
+    *kept, last = bad_request.field_violations
+    assert [item.field for item in kept] == [f"values[{number}]" for number in range(len(kept))]
+    assert len(kept) > 3
+    assert last.description == f"and {1_000 - len(kept)} more"
+    assert status.message.startswith("refused: values[0]: üü")
+    assert status.message.endswith(f"; {last.description}")
+
+
+def test_status_from_error_with_a_lone_surrogate_can_be_sent() -> None:
+    assert status_from_error(errors.StorageError("no file \udc80")).message == "no file ?"
 
 
 @pytest.mark.parametrize("defect", [ValueError("secret"), TradewindError("secret")])
