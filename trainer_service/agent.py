@@ -18,7 +18,7 @@ from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import LatestMetrics, ProgressCallback, RiskAwareCallback
 from trainer_service.config import TrainingConfig, parse_training_config
 from trainer_service.draft import make_draft
-from trainer_service.export import build_network, script_policy
+from trainer_service.export import check_exportable
 from trainer_service.progress import ProgressListener, ProgressReporter, TrainingPhase
 from trainer_service.workspace import Workspace
 
@@ -107,7 +107,7 @@ class TrainerAgent:
 
     def _fit(self, workspace: Workspace, reporter: ProgressReporter) -> BaseAlgorithm:
         model = self._build_model(workspace)
-        script_policy(build_network(model)[0])  # what no bundle can hold is refused here
+        check_exportable(model)
         self._learn(model, reporter)
         return model
 

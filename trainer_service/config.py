@@ -1,11 +1,11 @@
 """The configuration of a training: what `create_trainer_agent` and a job take."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_validator
 
 from tradewind.bundle.names import POLICY_NAME_PATTERN
 from tradewind.errors import FieldViolation, SettingsError
@@ -111,6 +111,15 @@ class TrainingConfig(Settings):
         """The files that the configuration names, by key."""
         return {"risk_config.policy_yaml": self.risk_config.policy_yaml}
 
+    def check_environment(self) -> Iterator[FieldViolation]:
+        """Finds what the algorithm cannot do in the environment, if that is known already."""
+        yield from ()
+
+    @field_serializer("algo_params", when_used="json")
+    def _record(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A class that was given in Python is recorded by its name."""
+        return cast("dict[str, Any]", _with_names(values))
+
 
 class DataConfig(Settings):
     """The bars of a job: an embedded sample, or a file of the user."""
@@ -148,6 +157,12 @@ class JobConfig(TrainingConfig):
         named = super().files()
         return named if self.data.path is None else {**named, "data.path": self.data.path}
 
+    def check_environment(self) -> Iterator[FieldViolation]:
+        """Finds what the algorithm cannot do in the environment."""
+        return find_algorithm(self.algorithm).check_environment(
+            self.algo_params, self.environment.actions, self.features or FeatureSpec()
+        )
+
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 
@@ -164,8 +179,9 @@ def parse_training_config(
 
     Raises:
         SettingsError: A key is unknown, missing, of the wrong type or out of range, values
-            contradict each other, a file is outside the folder, the risk policy is refused, or
-            there is no such device; every violation names its key.
+            contradict each other, the algorithm cannot take the environment's actions, a file is
+            outside the folder, the risk policy is refused, or there is no such device; every
+            violation names its key.
     """
     config = parse_settings(values, model, source=_SOURCE)
     violations = [
@@ -179,8 +195,25 @@ def parse_training_config(
     parameters = find_algorithm(config.algorithm).complete(
         config.algo_params, training.n_envs, training.total_timesteps
     )
+    config = config.model_copy(update={"algo_params": parameters})
+    violations = list(config.check_environment())
     if training.device == "cuda" and not torch.cuda.is_available():
-        violation = FieldViolation("training_params.device", "no CUDA device on this machine")
-        raise SettingsError(f"{_SOURCE} is refused", [violation])
+        violations.append(
+            FieldViolation("training_params.device", "no CUDA device on this machine")
+        )
+    if violations:
+        raise SettingsError(f"{_SOURCE} is refused", violations)
     RiskPolicy.from_yaml(config.risk_config.policy_yaml)
-    return config.model_copy(update={"algo_params": parameters})
+    return config
+
+
+def _with_names(value: Any) -> Any:
+    """What has no form in JSON, by its name."""
+    if isinstance(value, Mapping):
+        return {name: _with_names(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_names(item) for item in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"

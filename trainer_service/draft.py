@@ -63,7 +63,7 @@ def make_draft(
 
     reporter.enter(TrainingPhase.EXPORTING)
     verify_policy(script, model, observations)
-    golden = _golden_set(network, observations)
+    golden = _golden_set(network, observations, discrete=distribution.discrete)
     obs_space = _box_space(model.observation_space)
     served_by, _ = choose_network(network, obs_space, golden)
     return BundleDraft(
@@ -82,7 +82,9 @@ def make_draft(
     )
 
 
-def _golden_set(network: TorchScriptNetwork, observations: NDArray[np.float32]) -> GoldenSet:
+def _golden_set(
+    network: TorchScriptNetwork, observations: NDArray[np.float32], *, discrete: bool
+) -> GoldenSet:
     """Observations spread evenly over those given, and what the network says to them.
 
     A discrete action that rounding could turn is left out: another runtime, or another batch size,
@@ -90,7 +92,7 @@ def _golden_set(network: TorchScriptNetwork, observations: NDArray[np.float32]) 
     """
     distribution, _ = network.distribution(observations)
     decided = np.ones(len(observations), dtype=bool)
-    if distribution.ndim == 2:
+    if discrete:
         ranked = np.sort(distribution, axis=1)
         scale = np.maximum(1.0, np.abs(ranked[:, -1]))
         decided = ranked[:, -1] - ranked[:, -2] > GOLDEN_TOLERANCE * scale

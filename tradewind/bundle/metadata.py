@@ -99,11 +99,14 @@ class Distribution(Settings):
     Attributes:
         kind: `q_values` and `categorical_logits`: [N, n]. `diag_gaussian` and
             `squashed_gaussian`: [N, 2, A], mean and log of the standard deviation before
-            clipping or tanh, A the number of elements of one action.
+            clipping or tanh, A the number of elements of one action. `deterministic`: [N, A],
+            the action itself, so that stochastic use gives the deterministic action.
         exploration_rate: Probability of a uniformly random action; for `q_values` alone.
     """
 
-    kind: Literal["q_values", "categorical_logits", "diag_gaussian", "squashed_gaussian"]
+    kind: Literal[
+        "q_values", "categorical_logits", "diag_gaussian", "squashed_gaussian", "deterministic"
+    ]
     exploration_rate: float | None = Field(default=None, ge=0.0, le=1.0)
 
     @property
@@ -159,6 +162,8 @@ class BundleMetadata(Settings):
         """Shape of `distribution(obs)` for `count` observations."""
         if isinstance(self.action_space, DiscreteSpace):
             return (count, self.action_space.n)
+        if self.distribution.kind == "deterministic":
+            return (count, self.action_space.size)
         return (count, 2, self.action_space.size)
 
     def action_shape(self, count: int) -> tuple[int, ...]:

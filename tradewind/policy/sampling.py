@@ -77,6 +77,9 @@ class ActionSampler:
             self._sample = _epsilon_greedy(distribution.exploration_rate)
         elif distribution.kind == "categorical_logits":
             self._sample = _categorical
+        elif distribution.kind == "deterministic":
+            assert isinstance(space, BoxSpace)
+            self._sample = _certain(space)
         else:
             assert isinstance(space, BoxSpace)
             squashed = distribution.kind == "squashed_gaussian"
@@ -135,6 +138,15 @@ def _gaussian(space: BoxSpace, *, squashed: bool) -> Sampler:
             value = low + 0.5 * (np.tanh(value) + 1.0) * (high - low)
         actions: NDArray[np.float32] = np.clip(value, low, high).astype(np.float32)
         return actions.reshape(-1, *space.shape)
+
+    return sample
+
+
+def _certain(space: BoxSpace) -> Sampler:
+    """The action that the network has chosen, whatever the seed."""
+
+    def sample(actions: NDArray[np.float64], _seed: int) -> NDArray[np.float32]:
+        return actions.astype(np.float32).reshape(-1, *space.shape)
 
     return sample
 

@@ -1,136 +1,43 @@
-"""The networks that a bundle holds: normalisation, layers and action post-processing in one."""
+"""What a model computes between an observation and its deterministic action, as one network."""
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
-from stable_baselines3 import DQN
+from sb3_contrib import QRDQN, TQC, TRPO
+from sb3_contrib.qrdqn.policies import QuantileNetwork
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import (
     CategoricalDistribution,
     DiagGaussianDistribution,
+    SquashedDiagGaussianDistribution,
 )
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from stable_baselines3.common.vec_env import VecNormalize
-from stable_baselines3.dqn.policies import DQNPolicy
-from torch import Tensor, nn
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
+from torch import nn
 
 from tradewind.bundle import Distribution
 from tradewind.errors import ExportError
+from trainer_service.export.modules import (
+    DeterministicPolicyNetwork,
+    GaussianPolicyNetwork,
+    GreedyPolicyNetwork,
+    ObservationNormalizer,
+    PolicyNetwork,
+    QuantileMean,
+    SquashedGaussianPolicyNetwork,
+)
 
-__all__ = [
-    "GaussianPolicyNetwork",
-    "GreedyPolicyNetwork",
-    "ObservationNormalizer",
-    "PolicyNetwork",
-    "build_network",
-]
+__all__ = ["build_network", "quantile_reduction"]
 
-
-class ObservationNormalizer(nn.Module):
-    """VecNormalize's observation normalisation, in its float64 arithmetic and thus its bits.
-
-    Args:
-        mean: Running mean of the observations. Shape: that of one observation.
-        variance: Running variance of the observations. Shape: that of one observation.
-        epsilon: Added to the variance.
-        clip: Largest magnitude of a normalised value.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(
-        self,
-        mean: NDArray[np.float64],
-        variance: NDArray[np.float64],
-        epsilon: float,
-        clip: float,
-    ) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.from_numpy(mean.astype(np.float64)))
-        self.register_buffer("scale", torch.from_numpy(np.sqrt(variance + epsilon)))
-        self.clip = clip
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """Normalises float32 observations. Shape: [N, *shape] to [N, *shape]."""
-        normalized = (observations.double() - self.mean) / self.scale
-        return normalized.clamp(-self.clip, self.clip).float()
-
-
-class GreedyPolicyNetwork(nn.Module):
-    """Discrete policy: the action with the highest Q value or logit.
-
-    Args:
-        normalizer: Observation to network input.
-        layers: Network input to one number per action.
-    """
-
-    def __init__(self, normalizer: nn.Module, layers: nn.Module) -> None:
-        super().__init__()
-        self.normalizer = normalizer
-        self.layers = layers
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """Deterministic actions, int64. Shape: [N, *shape] to [N]."""
-        return torch.argmax(self.distribution(observations), dim=1)
-
-    @torch.jit.export
-    def distribution(self, observations: Tensor) -> Tensor:
-        """Q values or logits, float32. Shape: [N, *shape] to [N, actions]."""
-        outputs: Tensor = self.layers(self.normalizer(observations))
-        return outputs
-
-
-class GaussianPolicyNetwork(nn.Module):
-    """Continuous policy: the mean of a diagonal Gaussian, clipped to the action bounds.
-
-    Args:
-        normalizer: Observation to network input.
-        layers: Network input to the mean of each action element.
-        log_std: Logarithm of the standard deviation of each action element. Shape: [A].
-        low: Lowest action, minus infinity where unbounded. Shape: that of one action.
-        high: Highest action, infinity where unbounded. Shape: that of one action.
-    """
-
-    log_std: Tensor
-    low: Tensor
-    high: Tensor
-
-    def __init__(
-        self,
-        normalizer: nn.Module,
-        layers: nn.Module,
-        log_std: Tensor,
-        low: NDArray[np.float32],
-        high: NDArray[np.float32],
-    ) -> None:
-        super().__init__()
-        self.normalizer = normalizer
-        self.layers = layers
-        self.register_buffer("log_std", log_std.detach().clone())
-        self.register_buffer("low", torch.from_numpy(low.astype(np.float32)))
-        self.register_buffer("high", torch.from_numpy(high.astype(np.float32)))
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """Deterministic actions, float32. Shape: [N, *shape] to [N, *action_shape]."""
-        mean: Tensor = self.layers(self.normalizer(observations))
-        actions = mean.reshape(mean.shape[:1] + self.low.shape)
-        return torch.minimum(torch.maximum(actions, self.low), self.high)
-
-    @torch.jit.export
-    def distribution(self, observations: Tensor) -> Tensor:
-        """Mean and log standard deviation, float32. Shape: [N, *shape] to [N, 2, A]."""
-        mean: Tensor = self.layers(self.normalizer(observations))
-        return torch.stack([mean, self.log_std.expand_as(mean)], dim=1)
-
-
-PolicyNetwork: TypeAlias = GreedyPolicyNetwork | GaussianPolicyNetwork
+# Stable-Baselines3 types the parts of its models too loosely to be used without Any.
+Exporter: TypeAlias = Callable[[Any, nn.Module], tuple[PolicyNetwork, Distribution]]
 
 
 def build_network(model: BaseAlgorithm) -> tuple[PolicyNetwork, Distribution]:
@@ -146,39 +53,109 @@ def build_network(model: BaseAlgorithm) -> tuple[PolicyNetwork, Distribution]:
         ExportError: The model has an observation space, an action space, a policy or a
             distribution that no bundle can hold.
     """
-    space = model.observation_space
+    exporter = next((_EXPORTERS[kind] for kind in type(model).__mro__ if kind in _EXPORTERS), None)
+    if exporter is None:
+        raise ExportError(f"no export is known for a {type(model).__name__}")
+    space, actions = model.observation_space, model.action_space
     if not isinstance(space, spaces.Box) or space.dtype != np.float32 or is_image_space(space):
         raise ExportError(f"a bundle needs Box observations of float32, not {space}")
-    if isinstance(model.action_space, spaces.Discrete) and model.action_space.start != 0:
-        raise ExportError(f"a bundle needs actions counted from 0, not {model.action_space}")
-    normalizer = _observation_normalizer(model.get_vec_normalize_env())
-    policy = model.policy
-    if isinstance(policy, DQNPolicy):
-        layers = _sequence(policy.q_net.features_extractor, policy.q_net.q_net)
-        assert isinstance(model, DQN)
-        distribution = Distribution(kind="q_values", exploration_rate=model.exploration_rate)
-        return GreedyPolicyNetwork(normalizer, layers), distribution
-    if isinstance(policy, ActorCriticPolicy):
-        return _actor_network(policy, normalizer)
-    raise ExportError(f"no export is known for a {type(policy).__name__}")
+    if isinstance(actions, spaces.Discrete) and actions.start != 0:
+        raise ExportError(f"a bundle needs actions counted from 0, not {actions}")
+    if isinstance(actions, spaces.Box) and actions.dtype != np.float32:
+        raise ExportError(f"a bundle needs continuous actions of float32, not {actions}")
+    return exporter(model, _observation_normalizer(model.get_vec_normalize_env()))
 
 
-def _actor_network(
-    policy: ActorCriticPolicy, normalizer: nn.Module
+def quantile_reduction(network: QuantileNetwork) -> nn.Module:
+    """What makes the Q values that a policy compares from the quantiles of its network."""
+    return QuantileMean(network.n_quantiles, int(network.action_space.n))
+
+
+def _export_dqn(model: DQN, normalizer: nn.Module) -> tuple[PolicyNetwork, Distribution]:
+    layers = _sequence(model.q_net.features_extractor, model.q_net.q_net)
+    return GreedyPolicyNetwork(normalizer, layers), _epsilon_greedy(model)
+
+
+def _export_qrdqn(model: QRDQN, normalizer: nn.Module) -> tuple[PolicyNetwork, Distribution]:
+    network: Any = model.quantile_net
+    layers = _sequence(
+        network.features_extractor, network.quantile_net, quantile_reduction(network)
+    )
+    return GreedyPolicyNetwork(normalizer, layers), _epsilon_greedy(model)
+
+
+def _export_actor_critic(
+    model: PPO | A2C | TRPO, normalizer: nn.Module
 ) -> tuple[PolicyNetwork, Distribution]:
+    policy = model.policy
+    if not isinstance(policy, ActorCriticPolicy):
+        raise ExportError(f"no export is known for a {type(policy).__name__}")
     actor = policy.mlp_extractor.policy_net
     layers = _sequence(policy.pi_features_extractor, actor, policy.action_net)
     if isinstance(policy.action_dist, CategoricalDistribution):
         return GreedyPolicyNetwork(normalizer, layers), Distribution(kind="categorical_logits")
-    if isinstance(policy.action_dist, DiagGaussianDistribution) and isinstance(
-        policy.action_space, spaces.Box
-    ):
-        network = GaussianPolicyNetwork(
-            normalizer, layers, policy.log_std, policy.action_space.low, policy.action_space.high
-        )
-        return network, Distribution(kind="diag_gaussian")
-    kind = type(policy.action_dist).__name__
-    raise ExportError(f"no export is known for actions drawn from a {kind}")
+    if type(policy.action_dist) is not DiagGaussianDistribution:
+        raise _unknown_distribution(policy.action_dist)
+    space = _box(model)
+    network = GaussianPolicyNetwork(normalizer, layers, policy.log_std, space.low, space.high)
+    return network, Distribution(kind="diag_gaussian")
+
+
+def _export_soft_actor(
+    model: SAC | TQC, normalizer: nn.Module
+) -> tuple[PolicyNetwork, Distribution]:
+    actor: Any = model.actor
+    if type(actor.action_dist) is not SquashedDiagGaussianDistribution:
+        raise _unknown_distribution(actor.action_dist)
+    space = _box(model)
+    network = SquashedGaussianPolicyNetwork(
+        normalizer,
+        _sequence(actor.features_extractor, actor.latent_pi),
+        actor.mu,
+        actor.log_std,
+        (LOG_STD_MIN, LOG_STD_MAX),
+        space.low,
+        space.high,
+    )
+    return network, Distribution(kind="squashed_gaussian")
+
+
+def _export_td3(model: TD3, normalizer: nn.Module) -> tuple[PolicyNetwork, Distribution]:
+    actor: Any = model.actor
+    *layers, squash = actor.mu
+    if not isinstance(squash, nn.Tanh):
+        raise ExportError(f"no export is known for an actor that ends in {squash}")
+    space = _box(model)
+    network = DeterministicPolicyNetwork(
+        normalizer, _sequence(actor.features_extractor, *layers), space.low, space.high
+    )
+    return network, Distribution(kind="deterministic")
+
+
+_EXPORTERS: dict[type[BaseAlgorithm], Exporter] = {
+    A2C: _export_actor_critic,
+    DQN: _export_dqn,
+    PPO: _export_actor_critic,
+    QRDQN: _export_qrdqn,
+    SAC: _export_soft_actor,
+    TD3: _export_td3,
+    TQC: _export_soft_actor,
+    TRPO: _export_actor_critic,
+}
+
+
+def _epsilon_greedy(model: DQN | QRDQN) -> Distribution:
+    return Distribution(kind="q_values", exploration_rate=model.exploration_rate)
+
+
+def _box(model: BaseAlgorithm) -> spaces.Box:
+    assert isinstance(model.action_space, spaces.Box)
+    return model.action_space
+
+
+def _unknown_distribution(distribution: object) -> ExportError:
+    kind = type(distribution).__name__
+    return ExportError(f"no export is known for actions drawn from a {kind}")
 
 
 def _observation_normalizer(statistics: VecNormalize | None) -> nn.Module:

@@ -9,24 +9,43 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from torch.jit import ScriptModule
 
 from tradewind.errors import ExportError
-from trainer_service.export.network import PolicyNetwork
+from tradewind.policy import TorchScriptNetwork
+from trainer_service.export.modules import PolicyNetwork
+from trainer_service.export.network import build_network
 
-__all__ = ["script_policy", "serialize", "verify_policy"]
+__all__ = ["check_exportable", "script_policy", "serialize", "verify_policy"]
 
 CONTINUOUS_ACTION_TOLERANCE = 1e-5
+_TRIAL_OBSERVATIONS = 64
+
+
+def check_exportable(model: BaseAlgorithm) -> None:
+    """Exports an untrained model and compares it, so that no training ends without a bundle.
+
+    Raises:
+        ExportError: The model cannot become a bundle; the message says why.
+    """
+    script = script_policy(build_network(model)[0])
+    TorchScriptNetwork(serialize(script))
+    space = model.observation_space
+    assert isinstance(space, spaces.Box)
+    draws = np.random.default_rng(0).normal(size=(_TRIAL_OBSERVATIONS, *space.shape))
+    verify_policy(script, model, np.clip(draws, space.low, space.high).astype(np.float32))
 
 
 def script_policy(network: PolicyNetwork) -> ScriptModule:
     """Scripts a copy of a network on the CPU, its weights detached from training.
 
     Raises:
-        ExportError: A weight is NaN or infinite, or TorchScript cannot express the network, such
-            as one with a custom feature extractor.
+        ExportError: A weight is NaN or infinite, or TorchScript cannot express the network:
+            a custom feature extractor that cannot be scripted.
     """
     detached = copy.deepcopy(network).cpu().eval().requires_grad_(False)
     for name, parameter in detached.named_parameters():
@@ -35,15 +54,22 @@ def script_policy(network: PolicyNetwork) -> ScriptModule:
     try:
         with _torchscript_deprecation_ignored():
             return torch.jit.script(detached)
-    except (RuntimeError, ValueError, torch.jit.frontend.NotSupportedError) as problem:
+    except Exception as problem:  # the compiler raises whatever it trips over in a user's module
         raise ExportError(f"the network cannot be scripted: {problem}") from problem
 
 
 def serialize(script: ScriptModule) -> bytes:
-    """The bytes of policy.pt, without the paths of the sources that it was scripted from."""
+    """The bytes of policy.pt, without the paths of the sources that it was scripted from.
+
+    Raises:
+        ExportError: The script calls Python, as a function marked torch.jit.ignore does.
+    """
     buffer = io.BytesIO()
-    with _torchscript_deprecation_ignored():
-        torch.jit.save(script, buffer)
+    try:
+        with _torchscript_deprecation_ignored():
+            torch.jit.save(script, buffer)
+    except (RuntimeError, torch.jit.Error) as problem:
+        raise ExportError(f"the network cannot be saved: {problem}") from problem
     stripped = io.BytesIO()
     with zipfile.ZipFile(buffer) as archive, zipfile.ZipFile(stripped, "w") as portable:
         for entry in archive.infolist():
@@ -68,7 +94,8 @@ def verify_policy(
     statistics = model.get_vec_normalize_env()
     inputs = observations if statistics is None else statistics.normalize_obs(observations)
     assert isinstance(inputs, np.ndarray)
-    expected, _ = model.predict(inputs, deterministic=True)
+    with _on_cpu(model.policy) as policy:
+        expected, _ = policy.predict(inputs, deterministic=True)
     with torch.inference_mode():
         actions = script(torch.from_numpy(observations)).numpy()
     if np.issubdtype(expected.dtype, np.integer):
@@ -81,6 +108,17 @@ def verify_policy(
             f"the exported policy differs from the model on {int(wrong.sum())} of {wrong.size} "
             f"action values; first at observation {row}: {actions[row]} instead of {expected[row]}"
         )
+
+
+@contextmanager
+def _on_cpu(policy: BasePolicy) -> Iterator[BasePolicy]:
+    """Where the script is too: another device rounds otherwise, and a close choice may turn."""
+    device = policy.device
+    policy.to("cpu")
+    try:
+        yield policy
+    finally:
+        policy.to(device)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tradewind.policy import TorchScriptNetwork
 from tradewind.policy.compiled_network import CompiledNetwork
 from tradewind.policy.lowering import lower_network
 from trainer_service.export import serialize
-from trainer_service.export.network import (
+from trainer_service.export.modules import (
     GaussianPolicyNetwork,
     GreedyPolicyNetwork,
     ObservationNormalizer,

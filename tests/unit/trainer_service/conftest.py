@@ -24,7 +24,7 @@ def btc() -> Bars:
     return load_sample("BTC").slice(10_000, 13_000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def risk_policy() -> Path:
     """The risk policy that ships."""
     return RISK_POLICY
@@ -38,6 +38,7 @@ def training_values(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         params = {
             "DQN": {"learning_starts": 64, "batch_size": 16},
             "PPO": {"n_steps": 64, "batch_size": 32, "n_epochs": 2},
+            "SAC": {"learning_starts": 200, "batch_size": 16},
         }
         return {
             "algorithm": algorithm,

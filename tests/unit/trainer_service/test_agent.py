@@ -33,7 +33,7 @@ def make_env(bars: Bars) -> IntradayTradingEnv:
     return IntradayTradingEnv(bars, EnvironmentConfig(episode_bars=50))
 
 
-@pytest.mark.parametrize("algorithm", ["DQN", "PPO"])
+@pytest.mark.parametrize("algorithm", ["DQN", "PPO", "SAC"])
 def test_run_with_risk_publishes_a_bundle_that_says_where_it_comes_from(
     training_values: MakeValues, btc: Bars, risk_policy: Path, algorithm: str
 ) -> None:
@@ -50,7 +50,8 @@ def test_run_with_risk_publishes_a_bundle_that_says_where_it_comes_from(
     )
     if algorithm == "DQN":
         values["algo_params"]["target_update_interval"] = 100
-    env = make_env(btc)
+    actions: Any = "continuous" if algorithm == "SAC" else "discrete"
+    env = IntradayTradingEnv(btc, EnvironmentConfig(episode_bars=50, actions=actions))
 
     path = create_trainer_agent(values).run(env)
 

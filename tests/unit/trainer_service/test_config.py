@@ -19,10 +19,14 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "config" / "training").glob("*.ya
 @pytest.mark.parametrize(
     ("sections", "field", "says"),
     [
-        ({"algorithm": "SARSA"}, "algorithm", "allowed: DQN, PPO"),
+        (
+            {"algorithm": "SARSA"},
+            "algorithm",
+            "allowed: DQN, QR-DQN, PPO, A2C, TRPO, SAC, TD3, TQC",
+        ),
         ({"learning_rate": 0.1}, "learning_rate", "not permitted"),
         ({"algo_params": {"learning_rat": 0.1}}, "algo_params.learning_rat", "learning_rate"),
-        ({"algo_params": {"use_sde": True}}, "algo_params.use_sde", "allowed: batch_size"),
+        ({"algo_params": {"use_sde": True}}, "algo_params.use_sde", "no bundle can hold"),
         ({"algo_params": {"learning_rate": 0}}, "algo_params.learning_rate", "greater than 0"),
         (
             {"algo_params": {"learning_rate": float("nan")}},
@@ -150,10 +154,8 @@ def test_parse_training_config_fills_in_the_defaults_of_the_library(
 
     assert config.algo_params["gamma"] == 0.5
     assert config.algo_params["buffer_size"] == 1_000_000
-    assert config.algo_params["policy_kwargs"] == {
-        "net_arch": [64, 64],
-        "activation_fn": "relu",
-    }
+    network = config.algo_params["policy_kwargs"]
+    assert (network["net_arch"], network["activation_fn"]) == ((64, 64), "relu")
 
 
 def test_parse_training_config_with_its_own_result_changes_nothing(

@@ -1,0 +1,180 @@
+"""One trainable algorithm: its parameters checked, its model built.
+
+The parameters that an algorithm takes, and their defaults, are read from the constructor of its
+class; what values they may have stands in `parameters`.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from gymnasium import spaces
+from pydantic import create_model
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from tradewind.errors import FieldViolation, SettingsError, TrainingError
+from tradewind.market import FeatureSpec
+from tradewind.settings import Settings, parse_settings
+from trainer_service.algorithms.checks import Check, RunSize, check_features
+from trainer_service.algorithms.networks import NetworkSettings
+from trainer_service.algorithms.parameters import PARAMETER_TYPES, REFUSED_PARAMETERS
+
+__all__ = ["ActionKind", "Algorithm"]
+
+ActionKind: TypeAlias = Literal["discrete", "continuous"]
+
+_SPACES: Final[Mapping[ActionKind, type[spaces.Space[Any]]]] = {
+    "discrete": spaces.Discrete,
+    "continuous": spaces.Box,
+}
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One trainable algorithm.
+
+    Attributes:
+        name: Its name in a configuration, and after "SB3-" in a bundle.
+        model_class: Its class in Stable-Baselines3 or its contrib package.
+        network_settings: What its policy_kwargs may be.
+        action_kinds: The kinds of action space that it takes.
+        checks: Find values that cannot work together.
+        types: Types of parameters that are something else in this algorithm than in others.
+        defaults: Defaults that are not those of the class.
+    """
+
+    name: str
+    model_class: type[BaseAlgorithm]
+    network_settings: type[NetworkSettings]
+    action_kinds: tuple[ActionKind, ...]
+    checks: tuple[Check, ...]
+    types: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def parameters(self) -> type[Settings]:
+        """Settings class of the parameters."""
+        types = {**PARAMETER_TYPES, **self.types}
+        fields: dict[str, Any] = {
+            name: (types[name], self.defaults.get(name, parameter.default))
+            for name, parameter in inspect.signature(self.model_class).parameters.items()
+            if name in types
+        }
+        fields["policy"] = (types["policy"], "MlpPolicy")
+        fields["policy_kwargs"] = (self.network_settings, self.network_settings())
+        return create_model(f"{self.name}Parameters", __base__=Settings, **fields)
+
+    def complete(
+        self, values: Mapping[str, Any], n_envs: int, total_timesteps: int
+    ) -> dict[str, Any]:
+        """Checks parameters and fills in the defaults.
+
+        Args:
+            values: The parameters as given.
+            n_envs: Environments stepped together.
+            total_timesteps: Environment steps in all.
+
+        Returns:
+            Every parameter; all but a features_extractor_class has a form in JSON.
+
+        Raises:
+            SettingsError: A parameter is unknown, of the wrong type or range, or cannot work
+                together with the others; each is a violation under `algo_params`.
+        """
+        violations = [
+            FieldViolation(f"algo_params.{name}", self._refusal(name))
+            for name in values
+            if name not in self.parameters.model_fields
+        ]
+        known = {name: values[name] for name in values if name in self.parameters.model_fields}
+        completed: dict[str, Any] = {}
+        try:
+            completed = parse_settings(known, self.parameters).model_dump()
+        except SettingsError as problem:
+            violations += [
+                FieldViolation(f"algo_params.{violation.field}", violation.description)
+                for violation in problem.violations
+            ]
+        else:
+            run = RunSize(n_envs, total_timesteps)
+            violations += [found for check in self.checks for found in check(completed, run)]
+        if violations:
+            raise SettingsError("training configuration is refused", violations)
+        return completed
+
+    def check_environment(
+        self, parameters: Mapping[str, Any], actions: ActionKind, features: FeatureSpec
+    ) -> Iterator[FieldViolation]:
+        """Finds what cannot be trained in a trading environment.
+
+        Args:
+            parameters: As `complete` gave them.
+            actions: The environment's kind of actions.
+            features: What its observations are made of.
+        """
+        if actions not in self.action_kinds:
+            taken = " or ".join(self.action_kinds)
+            yield FieldViolation("environment.actions", f"{self.name} takes {taken} actions")
+        yield from check_features(parameters, features)
+
+    def build(
+        self,
+        parameters: Mapping[str, Any],
+        env: VecEnv,
+        *,
+        seed: int,
+        device: str,
+        total_timesteps: int,
+    ) -> BaseAlgorithm:
+        """Makes an untrained model.
+
+        Args:
+            parameters: As `complete` gave them.
+            env: What it will learn in.
+            seed: Seeds the weights, the exploration and the environments.
+            device: "auto", "cpu" or "cuda".
+            total_timesteps: Environment steps in all.
+
+        Raises:
+            TrainingError: The algorithm cannot take the environment's action space, or its network
+                the environment's observations.
+        """
+        space = env.action_space
+        if not isinstance(space, tuple(_SPACES[kind] for kind in self.action_kinds)):
+            taken = " or ".join(_SPACES[kind].__name__ for kind in self.action_kinds)
+            raise TrainingError(f"{self.name} takes {taken} actions, not {space}")
+        if isinstance(space, spaces.Box) and not space.is_bounded():
+            raise TrainingError(f"{self.name} takes actions within finite bounds, not {space}")
+        arguments = self._arguments(parameters, env, total_timesteps)
+        try:
+            return self.model_class(env=env, seed=seed, device=device, **arguments)
+        except Exception as problem:  # an extractor of the user raises whatever it likes
+            raise TrainingError(
+                f"{self.name} cannot be built for observations {env.observation_space}: {problem}"
+            ) from problem
+
+    def _arguments(
+        self, parameters: Mapping[str, Any], env: VecEnv, total_timesteps: int
+    ) -> dict[str, Any]:
+        """The parameters as the class takes them."""
+        settings: Any = parse_settings(parameters, self.parameters)
+        arguments = {name: getattr(settings, name) for name in type(settings).model_fields}
+        arguments["policy_kwargs"] = settings.policy_kwargs.policy_kwargs()
+        if "buffer_size" in arguments:
+            # Never more than the run can fill: the rest would only take memory.
+            arguments["buffer_size"] = min(settings.buffer_size, total_timesteps + env.num_envs)
+        if arguments.get("action_noise") is not None:
+            size = int(np.prod(env.action_space.shape or ()))
+            arguments["action_noise"] = settings.action_noise.make(size)
+        return arguments
+
+    def _refusal(self, name: str) -> str:
+        """Why there is no parameter of that name."""
+        if name in REFUSED_PARAMETERS:
+            return f"{REFUSED_PARAMETERS[name]}; it cannot be set"
+        allowed = ", ".join(sorted(self.parameters.model_fields))
+        return f"unknown for {self.name}; allowed: {allowed}"
