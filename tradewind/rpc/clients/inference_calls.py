@@ -29,6 +29,8 @@ __all__ = [
     "predict_batch",
 ]
 
+_FLOAT32_LE = np.dtype("<f4")
+
 SERVICE = Service(
     full_name="tradewind.api.inference.v1.InferenceService",
     stub=inference_pb2_grpc.InferenceServiceStub,
@@ -152,7 +154,7 @@ def latency_reports(
 
 def _float32(values: ArrayLike, field: str) -> NDArray[np.float32]:
     try:
-        return np.asarray(values, dtype="<f4")
+        return np.asarray(values, dtype=_FLOAT32_LE)
     except (TypeError, ValueError) as problem:
         raise _refusal(field, f"cannot be an array of float32: {problem}") from None
 
