@@ -6,6 +6,7 @@ use of the stream raises that failure, and the caller opens another one.
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -120,7 +121,7 @@ class _Watchdog:
         self._timeout_s = timeout_s
         self._expire = expire
         self._due: float | None = None
-        self._looks_at = time.monotonic() + timeout_s
+        self._looks_at = math.inf
         self._wake = threading.Condition()
         self._stopped = False
         self.expired = False
@@ -146,6 +147,8 @@ class _Watchdog:
     def _run(self) -> None:
         with self._wake:
             while not self._stopped:
+                # A request that comes from here on gives notice: none is missed between two looks.
+                self._looks_at = math.inf
                 now, due = time.monotonic(), self._due
                 if due is not None and due <= now:
                     self.expired = True
