@@ -13,7 +13,7 @@ from stable_baselines3.common.logger import Logger
 
 from tradewind.bundle import BundleStore, PublishedBundle
 from tradewind.errors import StoppedByRiskError
-from tradewind.risk import ProductionRiskAdvisor, RiskInputs
+from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import LatestMetrics, ProgressCallback, RiskAwareCallback
 from trainer_service.config import TrainingConfig, parse_training_config
@@ -137,7 +137,7 @@ class TrainerAgent:
         if not risk.enabled:
             return None
         advisor = ProductionRiskAdvisor(risk.policy_yaml)
-        advisor.report(RiskInputs())  # compiles the kernels, which is no part of training's speed
+        advisor.warm_up()  # compiles the kernels, which is no part of training's speed
         return RiskAwareCallback(
             advisor,
             penalty_weight=risk.penalty_weight,

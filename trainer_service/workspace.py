@@ -1,6 +1,5 @@
 """Where a training happens: the bars it learns from, and those it never sees."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -12,8 +11,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import TrainingError
 from tradewind.market import Bars, load_bars, load_sample, split_bars
+from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.config import JobConfig, TrainingConfig
-from trainer_service.environment import IntradayTradingEnv
+from trainer_service.environment import IntradayTradingEnv, VectorizedTradingEnv
 
 __all__ = ["Env", "Workspace", "held_out_episode", "make_environment"]
 
@@ -49,15 +49,23 @@ class Workspace:
         trading_env = _trading_env(env)
         if trading_env is None:
             _refuse_without_bars(env, config)
-            return cls(env, _vectorize([env], config), None, None)
+            monitored = DummyVecEnv([partial(Monitor, env)])
+            return cls(env, _normalize(monitored, config), None, None)
         bars, settings, spec = trading_env.bars, trading_env.config, trading_env.feature_spec
         training = config.training_params
         held_out_env = None
         if training.held_out_fraction is not None:
             bars, held_out = split_bars(bars, training.held_out_fraction)
             held_out_env = held_out_episode(trading_env, held_out)
-        copies = [IntradayTradingEnv(bars, settings, spec) for _ in range(training.n_envs)]
-        return cls(env, _vectorize(copies, config), trading_env, held_out_env)
+        risk = config.risk_config
+        training_env = VectorizedTradingEnv(
+            bars,
+            settings,
+            spec,
+            n_envs=training.n_envs,
+            risk=ProductionRiskAdvisor(risk.policy_yaml) if risk.enabled else None,
+        )
+        return cls(env, _normalize(training_env, config), trading_env, held_out_env)
 
     @property
     def bars(self) -> Bars | None:
@@ -118,9 +126,8 @@ def _refuse_without_bars(env: Env, config: TrainingConfig) -> None:
         )
 
 
-def _vectorize(envs: Sequence[Env], config: TrainingConfig) -> VecEnv:
+def _normalize(env: VecEnv, config: TrainingConfig) -> VecEnv:
     training = config.training_params
-    env = DummyVecEnv([partial(Monitor, env) for env in envs])
     if not training.normalize_observations and not training.normalize_rewards:
         return env
     return VecNormalize(

@@ -31,6 +31,10 @@ class ProductionRiskAdvisor:
         """SHA-256 over the canonical form of the policy."""
         return self._agent.policy_digest
 
+    def warm_up(self) -> None:
+        """Loads every kernel, compiling those that are not in the cache."""
+        self._agent.warm_up()
+
     def evaluate(self, obs: RiskInputs | Mapping[str, Any]) -> dict[str, float]:
         """Values of the metrics that are available.
 

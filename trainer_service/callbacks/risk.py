@@ -2,37 +2,46 @@
 
 import collections
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from tradewind.errors import TrainingError
-from tradewind.risk import ProductionRiskAdvisor, RiskInputs, RiskReport
+from tradewind.risk import ProductionRiskAdvisor, RiskInputs, RiskReport, StepRisk
+from trainer_service.environment import VectorizedTradingEnv
 
 __all__ = ["RiskAwareCallback"]
+
+_FILLING_STEPS: Final = 1_001
+"""No metric needs a longer history: 99.9 % quantiles take 1,000 returns."""
 
 
 class RiskAwareCallback(BaseCallback):
     """Subtracts a risk penalty from every reward and stops a training that stays too risky.
 
-    After each step the account of every environment (its `risk_inputs()`) goes through the
-    production calculators, and `penalty_weight` × penalty is subtracted from its reward before
-    Stable-Baselines3 stores it, so that the penalised reward is what is learnt from. With a
-    VecNormalize the penalty is in units of the raw reward; the normalisation keeps the scale of
-    the rewards without penalty. Episode returns in the log are without penalty.
+    After each step the production calculators say what risk the account of every environment
+    carries, and `penalty_weight` × penalty is subtracted from its reward before Stable-Baselines3
+    stores it, so that the penalised reward is what is learnt from. With a VecNormalize the penalty
+    is in units of the raw reward; the normalisation keeps the scale of the rewards without penalty.
+    Episode returns in the log are without penalty.
+
+    A VectorizedTradingEnv measures its risk itself, within its step. Of any other environment, one
+    account after the other (its `risk_inputs()`) goes through the calculators: the same bits.
 
     A step is judged when every limit of the policy can be checked; at the start of an episode some
     cannot, because their windows still fill. The training stops when the mean risk score over
     `early_stop_patience` consecutive judged steps is above `early_stop_threshold`. It is a mean so
     that the fresh account of the next episode does not clear a policy that breaks its limits in
-    every episode. When as many steps in a row cannot be judged, the limits cannot be checked in
-    this environment at all, and the training fails. A step whose penalty is unknown keeps its
-    reward and counts in `risk/unknown_penalties`.
+    every episode. When as many steps in a row cannot be judged, nor any of the 1,001 steps of one
+    environment in which every window fills, the limits cannot be checked in this environment at
+    all, and the training fails. A step whose penalty is unknown keeps its reward and counts in
+    `risk/unknown_penalties`.
 
-    Logged: `risk/score` and `risk/penalty` (means since the last dump), `risk/judged_score` (the
-    mean that the threshold is compared with) and `risk/unknown_penalties`.
+    Logged: `risk/score` and `risk/penalty` (means over the environments, and over the steps since
+    the last dump), `risk/judged_score` (the mean that the threshold is compared with) and
+    `risk/unknown_penalties`.
 
     Args:
         risk_advisor: The production calculators under a risk policy.
@@ -45,8 +54,8 @@ class RiskAwareCallback(BaseCallback):
         stop_reason: Why the training was stopped; empty while it was not.
 
     Raises:
-        TrainingError: While learning, when the rewards or the accounts cannot be reached, or the
-            limits can never be checked.
+        TrainingError: While learning, when the rewards or the accounts cannot be reached, the
+            environment measures risk under another policy, or the limits can never be checked.
     """
 
     def __init__(
@@ -65,21 +74,46 @@ class RiskAwareCallback(BaseCallback):
         self._recent: collections.deque[tuple[float, int]] = collections.deque()
         self._recent_sum = 0.0
         self._recent_count = 0
-        self._unjudged_count = 0
+        self._unjudged_steps = 0
         self._unknown_penalties = 0
+        self._measured: VectorizedTradingEnv | None = None
         self.stop_reason = ""
 
+    def _init_callback(self) -> None:
+        env = self.training_env.unwrapped
+        self._measured = env if isinstance(env, VectorizedTradingEnv) else None
+        if self._measured is None:
+            return
+        measures, expected = self._measured.risk_policy_digest, self._advisor.policy_digest
+        if measures != expected:
+            under = f"under risk policy {measures[:12]}…" if measures else "no risk"
+            raise TrainingError(
+                f"the environment measures {under}, the callback advises under {expected[:12]}…: "
+                "give both the same policy"
+            )
+
     def _on_step(self) -> bool:
-        reports = [self._advisor.report(inputs) for inputs in self._risk_inputs()]
-        penalties = np.array([np.nan if r.penalty is None else r.penalty for r in reports])
-        known = np.isfinite(penalties)
-        self._penalize(np.where(known, self._penalty_weight * penalties, 0.0))
-        self._unknown_penalties += int((~known).sum())
+        risk = self._step_risk()
+        known = np.isfinite(risk.penalty)
+        count = int(np.count_nonzero(known))
+        deductions = self._penalty_weight * risk.penalty
+        if count < known.size:
+            deductions[~known] = 0.0
+            self._unknown_penalties += known.size - count
+        self._penalize(deductions)
         self.logger.record("risk/unknown_penalties", self._unknown_penalties)
-        for penalty in penalties[known]:
-            self.logger.record_mean("risk/penalty", float(penalty))
-        self._judge(reports)
+        if count:
+            self.logger.record_mean("risk/penalty", float(risk.penalty[known].sum()) / count)
+        self._judge(risk)
         return not self.stop_reason
+
+    def _step_risk(self) -> StepRisk:
+        """Risk of each environment after the step, before a reset that followed it."""
+        if self._measured is None:
+            return _as_step([self._advisor.report(inputs) for inputs in self._risk_inputs()])
+        risk = self._measured.step_risk
+        assert risk is not None, "the environment has just been stepped"
+        return risk
 
     def _risk_inputs(self) -> Sequence[RiskInputs]:
         """The account of each environment after the step, before a reset that followed it."""
@@ -122,24 +156,22 @@ class RiskAwareCallback(BaseCallback):
         statistics.old_reward = (statistics.old_reward - deductions).astype(np.float32)
         rewards[:] = statistics.normalize_reward(statistics.old_reward)
 
-    def _judge(self, reports: Sequence[RiskReport]) -> None:
-        scores = [
-            report.risk_score
-            for report in reports
-            if report.risk_score is not None and not report.unchecked_limits
-        ]
-        if not scores:
-            self._unjudged_count += len(reports)
-            if self._unjudged_count >= self._patience:
+    def _judge(self, risk: StepRisk) -> None:
+        count = int(np.count_nonzero(risk.judged))
+        if not count:
+            self._unjudged_steps += 1
+            unjudged = self._unjudged_steps * risk.judged.size
+            has_filled = self._unjudged_steps >= min(self._patience, _FILLING_STEPS)
+            if has_filled and unjudged >= self._patience:
                 raise TrainingError(
-                    f"for {self._unjudged_count} steps in a row limits could not be checked: "
-                    f"{_describe_unchecked(reports[0])}"
+                    f"for {unjudged} steps in a row limits could not be checked: "
+                    f"{self._describe_unchecked()}"
                 )
             return
-        self._unjudged_count = 0
-        for score in scores:
-            self.logger.record_mean("risk/score", score)
-        mean = self._recent_mean(sum(scores), len(scores))
+        self._unjudged_steps = 0
+        total = float(risk.risk_score[risk.judged].sum())
+        self.logger.record_mean("risk/score", total / count)
+        mean = self._recent_mean(total, count)
         self.logger.record("risk/judged_score", mean)
         if (
             self._threshold is not None
@@ -162,7 +194,21 @@ class RiskAwareCallback(BaseCallback):
             self._recent_count -= count
         return self._recent_sum / self._recent_count
 
+    def _describe_unchecked(self) -> str:
+        """Why the limits of the first environment cannot be checked."""
+        if self._measured is None:
+            report = self._advisor.report(self._risk_inputs()[0])
+        else:
+            report = self._measured.risk_report(0)
+        reasons = [f"{metric}: {report.unavailable[metric]}" for metric in report.unchecked_limits]
+        return "; ".join(reasons) or "the risk policy has no limits"
 
-def _describe_unchecked(report: RiskReport) -> str:
-    reasons = [f"{metric}: {report.unavailable[metric]}" for metric in report.unchecked_limits]
-    return "; ".join(reasons) or "the risk policy has no limits"
+
+def _as_step(reports: Sequence[RiskReport]) -> StepRisk:
+    names = tuple({**reports[0].metric_values, **reports[0].unavailable})
+    rows = [[report.metric_values.get(name, np.nan) for name in names] for report in reports]
+    scores = [np.nan if report.risk_score is None else report.risk_score for report in reports]
+    penalties = [np.nan if report.penalty is None else report.penalty for report in reports]
+    checked = np.array([not report.unchecked_limits for report in reports])
+    score = np.array(scores)
+    return StepRisk(names, np.array(rows), score, np.array(penalties), checked & ~np.isnan(score))

@@ -22,6 +22,7 @@ from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2
 from trainer_service.agent import create_trainer_agent
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.environment.task import TradingTask
 from trainer_service.progress import TrainingProgress
 
 MakeValues = Callable[..., dict[str, Any]]
@@ -104,14 +105,14 @@ def test_run_never_shows_held_out_bars_to_training(
     training_values: MakeValues, btc: Bars, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Bars] = []
-    original = IntradayTradingEnv.__init__
+    original = TradingTask.__init__
 
-    def record(self: IntradayTradingEnv, bars: Bars, *rest: Any) -> None:
+    def record(self: TradingTask, bars: Bars, *rest: Any) -> None:
         made.append(bars)
         original(self, bars, *rest)
 
     env = make_env(btc)
-    monkeypatch.setattr(IntradayTradingEnv, "__init__", record)
+    monkeypatch.setattr(TradingTask, "__init__", record)
     create_trainer_agent(training_values()).run(env)
 
     held_out, learnt_from = made

@@ -15,7 +15,11 @@ from tradewind.errors import TrainingError
 from tradewind.market import Bars
 from tradewind.risk import ProductionRiskAdvisor, RiskAgentV2, RiskInputs
 from trainer_service.callbacks import LatestMetrics, RiskAwareCallback
-from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.environment import (
+    EnvironmentConfig,
+    IntradayTradingEnv,
+    VectorizedTradingEnv,
+)
 
 # Stable-Baselines3 types the parts of its models too loosely to be used without Any.
 STEPS = 96
@@ -47,11 +51,11 @@ def vectorize(recorders: list[Recorder]) -> DummyVecEnv:
     return DummyVecEnv([lambda: next(makers)] * len(recorders))
 
 
-def make_model(algorithm: Any, env: VecEnv) -> Any:
+def make_model(algorithm: Any, env: VecEnv, seed: int | None = None) -> Any:
+    sizes: dict[str, int] = {"buffer_size": STEPS, "learning_starts": STEPS}
     if algorithm is PPO:
-        steps = STEPS // env.num_envs
-        return PPO("MlpPolicy", env, n_steps=steps, batch_size=STEPS, n_epochs=1, device="cpu")
-    return DQN("MlpPolicy", env, buffer_size=STEPS, learning_starts=STEPS, device="cpu")
+        sizes = {"n_steps": STEPS // env.num_envs, "batch_size": STEPS, "n_epochs": 1}
+    return algorithm("MlpPolicy", env, seed=seed, device="cpu", **sizes)
 
 
 def stored_rewards(model: Any) -> NDArray[np.float32]:
@@ -282,3 +286,55 @@ def test_callback_that_cannot_reach_the_rewards_raises_instead_of_doing_nothing(
 
     with pytest.raises(TrainingError, match="DQN does not show its rewards"):
         model.learn(STEPS, callback=callback)
+
+
+def make_vectorized(bars: Bars, policy: Path | None, count: int = 3) -> VectorizedTradingEnv:
+    advisor = None if policy is None else ProductionRiskAdvisor(policy)
+    config = EnvironmentConfig(episode_bars=50)
+    return VectorizedTradingEnv(bars, config, n_envs=count, risk=advisor)
+
+
+@pytest.mark.parametrize("algorithm", [DQN, PPO])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_callback_with_a_vectorized_environment_stores_the_bits_of_one_by_one(
+    btc: Bars, risk_policy: Path, algorithm: Any, normalize: bool
+) -> None:
+    stored, logged = [], []
+    for env in (make_vectorized(btc, risk_policy), vectorize(make_recorders(btc, 3, 50))):
+        model = make_model(algorithm, VecNormalize(env) if normalize else env, seed=4)
+        callback = RiskAwareCallback(
+            ProductionRiskAdvisor(risk_policy), WEIGHT, None, early_stop_patience=20
+        )
+        model.learn(STEPS, callback=callback)
+        stored.append(stored_rewards(model).tobytes())
+        logged.append({name: model.logger.name_to_value[name] for name in LOGGED})
+    assert stored[0] == stored[1]
+    assert logged[0] == pytest.approx(logged[1], rel=1e-12)
+
+
+LOGGED = ("risk/score", "risk/penalty", "risk/judged_score", "risk/unknown_penalties")
+
+
+def test_callback_with_a_vectorized_environment_stops_and_says_why_it_cannot_judge(
+    btc: Bars, risk_policy: Path, tmp_path: Path
+) -> None:
+    model = make_model(DQN, make_vectorized(btc, risk_policy))
+    callback = RiskAwareCallback(ProductionRiskAdvisor(risk_policy), 0.1, 1e-9, 25)
+    model.learn(STEPS, callback=callback)
+    assert "above 1e-09" in callback.stop_reason
+
+    policy = write_policy(tmp_path / "risk.yaml", "{var_999: {limit: 0.1}}")
+    model = make_model(DQN, make_vectorized(btc, policy))
+    callback = RiskAwareCallback(ProductionRiskAdvisor(policy), early_stop_patience=30)
+    with pytest.raises(TrainingError, match=r"90 steps in a row .* var_999: returns: .* needed"):
+        model.learn(STEPS, callback=callback)
+
+
+def test_callback_under_another_policy_than_the_environment_is_refused(
+    btc: Bars, risk_policy: Path, tmp_path: Path
+) -> None:
+    other = write_policy(tmp_path / "risk.yaml", "{max_drawdown: {limit: 0.1}}")
+    for policy, measures in ((other, "under risk policy"), (None, "no risk")):
+        model = make_model(DQN, make_vectorized(btc, policy))
+        with pytest.raises(TrainingError, match=f"measures {measures}.*the same policy"):
+            model.learn(STEPS, callback=RiskAwareCallback(ProductionRiskAdvisor(risk_policy)))
