@@ -6,7 +6,6 @@ algorithms by default; the library's of 256 or 400 units are for robots of many 
 
 from typing import Any, Final
 
-import sb3_contrib
 import stable_baselines3
 
 from trainer_service.algorithms.algorithm import Algorithm
@@ -17,6 +16,7 @@ from trainer_service.algorithms.networks import (
 )
 from trainer_service.algorithms.noise import NormalNoise
 from trainer_service.algorithms.parameters import EntropyCoefficient
+from trainer_service.algorithms.tail_learning import TailTQC
 
 __all__ = ["SAC", "TD3", "TQC"]
 
@@ -43,7 +43,7 @@ TD3: Final = Algorithm(
 
 TQC: Final = Algorithm(
     name="TQC",
-    model_class=sb3_contrib.TQC,
+    model_class=TailTQC,
     network_settings=ActorQuantileCriticSettings,
     action_kinds=("continuous",),
     checks=(check_replay, check_top_quantiles),

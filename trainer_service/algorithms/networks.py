@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 QuantileCount = Annotated[int, Field(ge=1, le=1_000)]
+TailShare = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class ActorCriticLayers(Settings):
@@ -94,9 +95,17 @@ class QuantileNetworkSettings(QNetworkSettings):
 
     Attributes:
         n_quantiles: Quantiles of the return of each action.
+        cvar_alpha: Share of them, the lowest, whose mean an action is judged by: its CVaR. With 1
+            it is the mean of all.
     """
 
     n_quantiles: QuantileCount = 200
+    cvar_alpha: TailShare = 1.0
+
+    @model_validator(mode="after")
+    def _check_tail(self) -> Self:
+        _check_tail(self.cvar_alpha, self.n_quantiles)
+        return self
 
 
 class ActorCriticSettings(NetworkSettings):
@@ -141,9 +150,17 @@ class ActorQuantileCriticSettings(ActorQCriticSettings):
 
     Attributes:
         n_quantiles: Quantiles that each critic estimates.
+        cvar_alpha: Share of all critics' quantiles, the lowest, whose mean the actor climbs: the
+            CVaR of its return. With 1 it is the mean of all.
     """
 
     n_quantiles: QuantileCount = 25
+    cvar_alpha: TailShare = 1.0
+
+    @model_validator(mode="after")
+    def _check_tail(self) -> Self:
+        _check_tail(self.cvar_alpha, self.n_quantiles * self.n_critics)
+        return self
 
 
 LayersByNetwork: TypeAlias = tuple[int, ...] | ActorCriticLayers | ActorQCriticLayers
@@ -153,3 +170,8 @@ def _as_lists(layers: LayersByNetwork) -> list[int] | dict[str, list[int]]:
     if isinstance(layers, tuple):
         return list(layers)
     return {name: list(units) for name, units in layers}
+
+
+def _check_tail(cvar_alpha: float, n_quantiles: int) -> None:
+    if cvar_alpha * n_quantiles < 1.0:
+        raise ValueError(f"cvar_alpha {cvar_alpha} of {n_quantiles} quantiles is less than one")

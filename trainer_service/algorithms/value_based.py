@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import sb3_contrib
 import stable_baselines3
 from pydantic import PositiveFloat
 
@@ -13,6 +12,7 @@ from trainer_service.algorithms.checks import (
     check_target_updates,
 )
 from trainer_service.algorithms.networks import QNetworkSettings, QuantileNetworkSettings
+from trainer_service.algorithms.tail_learning import TailQRDQN
 
 __all__ = ["DQN", "QR_DQN"]
 
@@ -28,7 +28,7 @@ DQN: Final = Algorithm(
 
 QR_DQN: Final = Algorithm(
     name="QR-DQN",
-    model_class=sb3_contrib.QRDQN,
+    model_class=TailQRDQN,
     network_settings=QuantileNetworkSettings,
     action_kinds=("discrete",),
     checks=_CHECKS,

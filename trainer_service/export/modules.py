@@ -50,22 +50,22 @@ class ObservationNormalizer(nn.Module):
 
 
 class QuantileMean(nn.Module):
-    """Q values as the means of the return's quantiles: what a risk-neutral policy compares.
-
-    A policy that prefers otherwise has another module between its quantiles and its Q values.
+    """Q values as means of the return's quantiles: of all, or of the lowest for the CVaR.
 
     Args:
         n_quantiles: Quantiles of each action's return.
         n_actions: Actions.
+        tail: How many of the quantiles, from the lowest on.
     """
 
-    def __init__(self, n_quantiles: int, n_actions: int) -> None:
+    def __init__(self, n_quantiles: int, n_actions: int, tail: int) -> None:
         super().__init__()
         self.shape = [-1, n_quantiles, n_actions]
+        self.tail = tail
 
     def forward(self, quantiles: Tensor) -> Tensor:
         """Shape: [N, n_quantiles * n_actions] to [N, n_actions]."""
-        return quantiles.view(self.shape).mean(dim=1)
+        return quantiles.view(self.shape)[:, : self.tail].mean(dim=1)
 
 
 class _ActionHead(nn.Module):

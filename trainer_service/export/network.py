@@ -24,6 +24,7 @@ from torch import nn
 
 from tradewind.bundle import Distribution
 from tradewind.errors import ExportError
+from trainer_service.algorithms.tail_learning import TailQuantileNetwork
 from trainer_service.export.modules import (
     DeterministicPolicyNetwork,
     GaussianPolicyNetwork,
@@ -68,7 +69,8 @@ def build_network(model: BaseAlgorithm) -> tuple[PolicyNetwork, Distribution]:
 
 def quantile_reduction(network: QuantileNetwork) -> nn.Module:
     """What makes the Q values that a policy compares from the quantiles of its network."""
-    return QuantileMean(network.n_quantiles, int(network.action_space.n))
+    tail = network.tail if isinstance(network, TailQuantileNetwork) else network.n_quantiles
+    return QuantileMean(network.n_quantiles, int(network.action_space.n), tail)
 
 
 def _export_dqn(model: DQN, normalizer: nn.Module) -> tuple[PolicyNetwork, Distribution]:
