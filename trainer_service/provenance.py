@@ -8,7 +8,15 @@ import tradewind
 
 __all__ = ["git_revision", "library_versions"]
 
-_LIBRARIES = ("gymnasium", "numba", "numpy", "stable-baselines3", "torch", "tradewind")
+_LIBRARIES = (
+    "gymnasium",
+    "numba",
+    "numpy",
+    "sb3-contrib",
+    "stable-baselines3",
+    "torch",
+    "tradewind",
+)
 
 
 def library_versions() -> dict[str, str]:

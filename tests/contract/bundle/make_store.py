@@ -3,7 +3,8 @@
     python tests/contract/bundle/make_store.py FOLDER
 
 Run once per format version; the result is committed beside this file as store_v<version> and is
-never made again. Both networks have random weights: what counts is the format, not the policy.
+never made again. When the format grows, what is new is added to it. All networks have random
+weights: what counts is the format, not the policy.
 """
 
 import sys
@@ -70,6 +71,22 @@ class GaussianNetwork(nn.Module):
     def distribution(self, obs: torch.Tensor) -> torch.Tensor:
         values: torch.Tensor = self.out(torch.tanh(self.hidden(obs.flatten(1))))
         return values.reshape(-1, 2, 2)
+
+
+class DeterministicNetwork(nn.Module):
+    """Four observed numbers, an action of one; its distribution is the action itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(4, 8)
+        self.out = nn.Linear(8, 1)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.out(torch.relu(self.hidden(obs))))
+
+    @torch.jit.export
+    def distribution(self, obs: torch.Tensor) -> torch.Tensor:
+        return self.forward(obs)
 
 
 def scripted(module: nn.Module) -> bytes:
@@ -139,11 +156,30 @@ def continuous_draft(generator: np.random.Generator) -> BundleDraft:
     )
 
 
+def deterministic_draft(generator: np.random.Generator) -> BundleDraft:
+    policy_pt = scripted(DeterministicNetwork())
+    network = TorchScriptNetwork(policy_pt)
+    observations = generator.normal(size=(GOLDEN_COUNT, 4)).astype(np.float32)
+    recorded = golden(network, observations)
+    return BundleDraft(
+        name="tiny-td3",
+        algo="SB3-TD3",
+        policy_pt=policy_pt,
+        golden=recorded,
+        obs_space=BoxSpace(shape=(4,)),
+        action_space=BoxSpace(shape=(1,), low=-1.0, high=1.0),
+        distribution=Distribution(kind="deterministic"),
+        training=TrainingRecord(timesteps=0),
+        slo=measure_latency(network, recorded.observations, trials=500),
+    )
+
+
 def main() -> None:
     torch.manual_seed(7)
     generator = np.random.default_rng(7)
     store = BundleStore(Path(sys.argv[1]))
-    for draft in (discrete_draft(generator), continuous_draft(generator)):
+    for make in (discrete_draft, continuous_draft, deterministic_draft):
+        draft = make(generator)
         print(store.publish(draft, created_at=CREATED_AT).path)
 
 

@@ -13,6 +13,7 @@ RELEASED = {
     "store_v1": {
         "tiny-dqn": "8162faa09035a0d2910448eaef4bdf7732799f4721495dc2f5e5b0933606ce8d",
         "tiny-sac": "5a94afc70f6f5c2299547cf3465579ca37aaab42fca07327d06b4549b721930f",
+        "tiny-td3": "e8fc3ef7aa022052c1d35e5507afa3cff1dabb4466b9af5dbeed33c04733214b",
     }
 }
 BUNDLES = [
@@ -62,3 +63,9 @@ def test_stochastic_actions_of_a_released_bundle_stay_the_same() -> None:
         continuous.golden.observations[0], deterministic=False, seed=2**64 - 1
     )
     np.testing.assert_allclose(action, [-0.5097725, -2.1441071], rtol=0.0, atol=1e-5)
+
+    certain = TorchScriptPolicy.load_bundle(FOLDER / "store_v1/tiny-td3/2026-11-22.1")
+    observation = certain.golden.observations[0]
+    action, info = certain.predict(observation, deterministic=False, seed=9)
+    assert info["seed"] == 9
+    np.testing.assert_allclose(action, certain.golden.actions[0], rtol=0.0, atol=1e-5)

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tradewind.bundle import (
@@ -12,6 +13,7 @@ from tradewind.bundle import (
     BundleMetadata,
     Distribution,
     FeatureRecord,
+    GoldenSet,
     RiskRecord,
 )
 from tradewind.errors import BundleFormatError
@@ -109,4 +111,28 @@ def test_squashed_gaussian_with_unbounded_action_is_refused(
         distribution=Distribution(kind="squashed_gaussian"),
     )
     with pytest.raises(BundleFormatError, match="bounded on both sides"):
+        draft.metadata("2026-11-22.1", datetime.now(UTC), draft.contents())
+
+
+def test_deterministic_distribution_is_the_action_in_one_row(make_draft: Draft) -> None:
+    shape = (2, 3)
+    draft = make_draft(
+        golden=GoldenSet(
+            observations=np.zeros((4, 4), np.float32),
+            actions=np.zeros((4, *shape), np.float32),
+            distribution=np.zeros((4, 6), np.float32),
+        ),
+        action_space=BoxSpace(shape=shape),
+        distribution=Distribution(kind="deterministic"),
+    )
+
+    metadata = draft.metadata("2026-11-22.1", datetime.now(UTC), draft.contents())
+
+    assert metadata.distribution_shape(4) == (4, 6)
+    assert BundleMetadata.from_json(metadata.to_json()) == metadata
+
+
+def test_deterministic_distribution_of_a_discrete_action_is_refused(make_draft: Draft) -> None:
+    draft = make_draft(distribution=Distribution(kind="deterministic"))
+    with pytest.raises(BundleFormatError, match="deterministic does not fit a discrete"):
         draft.metadata("2026-11-22.1", datetime.now(UTC), draft.contents())

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from scipy import stats
 
 from tradewind.bundle import (
@@ -36,7 +38,10 @@ def metadata(discrete_draft: BundleDraft) -> Metadata:
             golden = GoldenSet(
                 observations=np.zeros((1, 3, 2), np.float32),
                 actions=np.zeros((1, *space.shape), np.float32),
-                distribution=np.zeros((1, 2, space.size), np.float32),
+                distribution=np.zeros(
+                    (1, space.size) if distribution.kind == "deterministic" else (1, 2, space.size),
+                    np.float32,
+                ),
             )
             draft = replace(draft, action_space=space, golden=golden)
         return draft.metadata("2026-11-22.1", datetime.now(UTC), draft.contents())
@@ -142,6 +147,49 @@ def test_squashed_gaussian_draws_are_normal_once_unsquashed(
     for column, (mean, log_std) in zip(np.arctanh(unit.astype(float)).T, parameters.T, strict=True):
         result = stats.kstest(column, "norm", args=(mean, np.exp(log_std)))
         assert result.pvalue > SIGNIFICANCE
+
+
+FINITE = st.floats(-50.0, 50.0, width=32)
+
+
+@given(
+    seed=SEEDS,
+    parameters=hnp.arrays(np.float32, (3, 2, 2), elements=FINITE),
+    bounds=st.tuples(st.floats(-100.0, 0.0, width=32), st.floats(0.0, 100.0, width=32)),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_squashed_gaussian_draw_with_any_parameters_lies_inside_and_repeats(
+    metadata: Metadata, seed: int, parameters: NDArray[np.float32], bounds: tuple[float, float]
+) -> None:
+    space = BoxSpace(shape=(2,), low=bounds[0], high=bounds[1])
+    sampler = ActionSampler(metadata(Distribution(kind="squashed_gaussian"), space))
+    actions = sampler.sample(parameters, seed)
+    assert ((actions >= bounds[0]) & (actions <= bounds[1])).all()
+    np.testing.assert_array_equal(actions, sampler.sample(parameters, seed))
+    np.testing.assert_array_equal(actions[:1], sampler.sample(parameters[:1], seed))
+
+
+@given(mean=FINITE, low=st.floats(-10.0, -1.0, width=32), high=st.floats(1.0, 10.0, width=32))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_squashed_gaussian_draw_without_spread_is_the_action_that_the_library_takes(
+    metadata: Metadata, mean: float, low: float, high: float
+) -> None:
+    space = BoxSpace(shape=(1,), low=low, high=high)
+    sampler = ActionSampler(metadata(Distribution(kind="squashed_gaussian"), space))
+    actions = sampler.sample(np.array([[[mean], [-50.0]]], np.float32), seed=1)
+    expected = low + 0.5 * (np.tanh(mean) + 1.0) * (high - low)
+    np.testing.assert_allclose(actions, [[expected]], rtol=0.0, atol=1e-5)
+
+
+@given(seed=SEEDS, actions=hnp.arrays(np.float32, (4, 6), elements=FINITE))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_deterministic_draw_with_any_seed_is_the_action_itself(
+    metadata: Metadata, seed: int, actions: NDArray[np.float32]
+) -> None:
+    sampler = ActionSampler(metadata(Distribution(kind="deterministic"), BoxSpace(shape=(2, 3))))
+    drawn = sampler.sample(actions, seed)
+    assert drawn.dtype == np.float32
+    np.testing.assert_array_equal(drawn, actions.reshape(4, 2, 3))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
