@@ -94,7 +94,8 @@ class QuantileNetworkSettings(QNetworkSettings):
     """policy_kwargs of QR-DQN.
 
     Attributes:
-        n_quantiles: Quantiles of the return of each action.
+        n_quantiles: Quantiles of the return of each action. The loss compares each with each, so
+            its work grows with their square.
         cvar_alpha: Share of them, the lowest, whose mean an action is judged by: its CVaR. With 1
             it is the mean of all.
     """

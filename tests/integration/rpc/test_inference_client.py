@@ -19,7 +19,7 @@ from tradewind.rpc.clients import (
 )
 
 VERSION = "2026-11-22.1"
-POLICIES = ("tiny-dqn", "tiny-sac")
+POLICIES = ("tiny-dqn", "tiny-sac", "tiny-td3")
 GOLDEN = {name: read_bundle(STORE / name / VERSION).golden for name in POLICIES}
 OBSERVATION = GOLDEN["tiny-dqn"].observations[0]
 
@@ -70,7 +70,7 @@ def test_descriptions_say_what_the_bundles_say(client: Any) -> None:
         assert described.policy_version.bundle_sha256 == metadata.sha256
         assert described.policy_version.observation_space == metadata.obs_space
         assert described.policy_version.action_space == metadata.action_space
-        client.predict(OBSERVATION, policy=name)
+        client.predict(GOLDEN[name].observations[0], policy=name)
         (report,) = client.latency_reports(name, VERSION)
         assert report.call_count > 0
         assert 0 < report.p50_us <= report.p9999_us <= report.max_us
