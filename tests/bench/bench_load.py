@@ -4,17 +4,20 @@
 
 h2load (Debian's nghttp2-client) sends one gRPC request again and again, over one connection a
 caller. Beside Predict, in the same run and in turn: a plain grpcio server that echoes the same
-bytes with the same number of threads. h2load reads no gRPC status, so the calls that the server
-counts as answered with an action are compared with those that were sent.
+bytes with the same number of threads. h2load reads no gRPC status, so the predictions that the
+server's metrics count are compared with the calls that were sent.
 """
 
 import os
 import platform
+import resource
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -23,6 +26,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
 from stable_baselines3 import DQN
 
 from tests.bench.bench_predict import OBSERVATION_SIZE, SERVICE, Market, make_draft
@@ -42,10 +46,11 @@ WARM_UP_CALLS = 400
 
 @dataclass(frozen=True)
 class Round:
-    """What h2load saw: each call's latency in microseconds, and calls a second."""
+    """What h2load saw: each call's latency, calls a second, and the cores it took itself."""
 
     latencies_us: NDArray[np.float64]
     calls_per_second: float
+    own_cores: float
 
 
 class Load:
@@ -64,6 +69,7 @@ class Load:
         self._body.write_bytes(struct.pack(">BI", 0, len(message)) + message)
         self._log = scratch / "log"
         self.sent = 0
+        self.rounds: list[Round] = []
 
     def round(self, callers: int, calls: int) -> Round:
         """Calls from a number of callers, each with a connection of its own."""
@@ -71,40 +77,34 @@ class Load:
         command = ["h2load", f"--requests={calls}", f"--clients={callers}", "--threads=1"]
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
         command += [f"--data={self._body}", f"--log-file={self._log}", self._url]
+        started, cpu_before = time.perf_counter(), children_cpu_s()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        own_cores = (children_cpu_s() - cpu_before) / (time.perf_counter() - started)
         self.sent += calls
         started_us, http_status, latencies_us = np.loadtxt(self._log, dtype=np.int64).T
         if len(latencies_us) != calls or (http_status != 200).any():
             raise RuntimeError(f"h2load: {self._url} answered with HTTP {set(http_status)}")
-        elapsed = np.max(started_us + latencies_us) - np.min(started_us)
-        return Round(latencies_us.astype(np.float64), calls / (elapsed * 1e-6))
+        elapsed_us = np.max(started_us + latencies_us) - np.min(started_us)
+        return Round(latencies_us.astype(np.float64), calls / (elapsed_us * 1e-6), own_cores)
 
+    def measure(self, callers: int) -> None:
+        """Another round of those that count."""
+        self.rounds.append(self.round(callers, CALLS_PER_ROUND))
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the table, and the line of the echo that it is set beside."""
-
-    name: str
-    rounds: list[Round]
-    echo: "Row | None" = None
-
-    def p50_us(self) -> float:
-        return float(np.median(np.concatenate([some.latencies_us for some in self.rounds])))
+    def percentile_us(self, percentage: float) -> float:
+        latencies = np.concatenate([some.latencies_us for some in self.rounds])
+        return float(np.percentile(latencies, percentage))
 
     def calls_per_second(self) -> float:
         return float(np.median([some.calls_per_second for some in self.rounds]))
 
-    def __str__(self) -> str:
-        latencies = np.concatenate([some.latencies_us for some in self.rounds])
-        p50, p99, p999 = np.percentile(latencies, [50.0, 99.0, 99.9])
-        rate = self.calls_per_second()
-        beside = ""
-        if self.echo is not None:
-            beside = (
-                f"  {p50 / self.echo.p50_us():.2f} × p50, "
-                f"{rate / self.echo.calls_per_second():.2f} × calls/s of the echo"
-            )
-        return f"{self.name:36}{p50:9.1f}{p99:9.1f}{p999:9.1f}{rate:9.0f}{beside}"
+    def own_cores(self) -> float:
+        return float(np.median([some.own_cores for some in self.rounds]))
+
+
+def children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def policy_name(layers: tuple[int, ...], callers: int) -> str:
@@ -129,43 +129,95 @@ def measure(scratch: Path) -> Iterator[str]:
     """Every line, in the order of the table."""
     store = BundleStore(scratch / "store")
     observation = publish(store)
-    arguments = ["--listen", "127.0.0.1:0", "--store", str(store.root)]
     with ExitStack() as stack:
-        process = ServiceProcess("inference_service", arguments, log=scratch / "server.log")
-        server = stack.enter_context(process)
-        client = stack.enter_context(InferenceClient(server.address))
+
+        def start(workers: int, *, pinned: bool) -> ServiceProcess:
+            config = scratch / "config.yaml"
+            config.write_text(f"{{workers: {workers}, pin_cpus: {str(pinned).lower()}}}")
+            arguments = ["--config", str(config), "--store", str(store.root)]
+            arguments += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+            log = scratch / f"server-{workers}-{pinned}.log"
+            return stack.enter_context(ServiceProcess("inference_service", arguments, log=log))
+
+        started = {
+            "1 worker": start(1, pinned=False),
+            "1 worker, pinned": start(1, pinned=True),
+            "2 workers": start(2, pinned=False),
+            "2 workers, pinned": start(2, pinned=True),
+        }
         echo_address = stack.enter_context(echo_process())
         for layers in NETWORKS:
             for callers in CALLERS:
-                name = policy_name(layers, callers)
+                policy = policy_name(layers, callers)
                 message = inference_pb2.PredictRequest(
-                    policy=name, values_f32_le=observation
+                    policy=policy, values_f32_le=observation
                 ).SerializeToString()
-                loads = {
-                    "echo": Load(echo_address, ECHO, message, scratch),
-                    "predict": Load(server.address, SERVICE + "Predict", message, scratch),
+                # One connection is one worker's.
+                servers = {
+                    name: server
+                    for name, server in started.items()
+                    if callers > 1 or name.startswith("1 ")
                 }
-                for load in loads.values():
+                echo = Load(echo_address, ECHO, message, scratch)
+                predicts = {
+                    name: Load(server.address, SERVICE + "Predict", message, scratch)
+                    for name, server in servers.items()
+                }
+                for load in (echo, *predicts.values()):
                     load.round(callers, WARM_UP_CALLS)
-                rounds: dict[str, list[Round]] = {key: [] for key in loads}
                 for _ in range(ROUNDS):
-                    for key, load in loads.items():
-                        rounds[key].append(load.round(callers, CALLS_PER_ROUND))
-                echo = Row(f"echo, callers: {callers}", rounds["echo"])
-                yield str(echo)
-                yield str(Row(name.replace("-callers-", ", callers: "), rounds["predict"], echo))
-                yield compute_line(client, name, loads["predict"].sent)
+                    for load in (echo, *predicts.values()):
+                        load.measure(callers)
+                yield f"{'-'.join(map(str, layers))}, callers: {callers}"
+                yield line("echo", echo)
+                for name, load in predicts.items():
+                    yield line(f"Predict, {name}", load, echo)
+                    yield network_line(servers[name], policy, load.sent)
+                if callers > 1:
+                    rates = {name: load.calls_per_second() for name, load in predicts.items()}
+                    ratio = rates["2 workers"] / rates["1 worker"]
+                    pinned = rates["2 workers, pinned"] / rates["1 worker, pinned"]
+                    yield f"  2 workers: {ratio:.2f} × the calls/s of 1; pinned: {pinned:.2f} ×"
 
 
-def compute_line(client: InferenceClient, policy: str, sent: int) -> str:
-    """The network's part, as the server measured it; every call must have been answered."""
-    (report,) = client.latency_reports(policy)
-    if report.call_count != sent:
-        raise RuntimeError(f"{policy}: {sent} calls sent, {report.call_count} answered")
+def line(name: str, load: Load, echo: Load | None = None) -> str:
+    """Latencies and throughput, and these set beside the echo's."""
+    beside = ""
+    if echo is not None:
+        p50 = load.percentile_us(50.0) / echo.percentile_us(50.0)
+        rate = load.calls_per_second() / echo.calls_per_second()
+        beside = f"  {p50:.2f} × p50, {rate:.2f} × calls/s of the echo"
+    percentiles = "".join(f"{load.percentile_us(p):9.1f}" for p in (50.0, 99.0, 99.9))
+    return f"  {name:32}{percentiles}{load.calls_per_second():9.0f}{load.own_cores():8.2f}{beside}"
+
+
+def network_line(server: ServiceProcess, policy: str, sent: int) -> str:
+    """The network's part, as the server measured it; every call must have been answered.
+
+    With several workers it is the one that answers.
+    """
+    answered = predictions(server, policy)
+    if answered != sent:
+        raise RuntimeError(f"{policy}: {sent} calls sent, {answered} answered")
+    with InferenceClient(server.address) as client:
+        (report,) = client.latency_reports(policy)
     over = report.slo_violation_count / report.call_count
     return (
-        f"{'  of it the network':36}{report.p50_us:9.1f}{report.p99_us:9.1f}{report.p999_us:9.1f}"
-        f"{'':9}  {over:.3%} over {report.slo_us:.0f} µs"
+        f"    {'of it the network':30}{report.p50_us:9.1f}{report.p99_us:9.1f}"
+        f"{report.p999_us:9.1f}{'':17}  {over:.3%} over {report.slo_us:.0f} µs"
+    )
+
+
+def predictions(server: ServiceProcess, policy: str) -> int:
+    """Predictions that all workers of a server gave, from its metrics."""
+    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics") as page:
+        families = list(text_string_to_metric_families(page.read().decode()))
+    return sum(
+        int(sample.value)
+        for family in families
+        for sample in family.samples
+        if sample.name == "tradewind_inference_predictions_total"
+        and sample.labels["policy"] == policy
     )
 
 
@@ -175,12 +227,12 @@ def main() -> None:
         sys.exit("load: h2load is missing, nothing was measured")
     print(
         f"DQN on {OBSERVATION_SIZE} numbers, {platform.machine()}, {os.cpu_count()} cores, "
-        f"grpcio {grpc.__version__}, h2load on the same cores"
+        f"grpcio {grpc.__version__}; h2load takes its cores of the same ones"
     )
-    print(f"{'microseconds':36}{'p50':>9}{'p99':>9}{'p99.9':>9}{'calls/s':>9}")
+    print(f"{'microseconds':34}{'p50':>9}{'p99':>9}{'p99.9':>9}{'calls/s':>9}{'h2load':>8}")
     with tempfile.TemporaryDirectory() as scratch:
-        for line in measure(Path(scratch)):
-            print(line, flush=True)
+        for text in measure(Path(scratch)):
+            print(text, flush=True)
 
 
 if __name__ == "__main__":
