@@ -1,6 +1,6 @@
 """TrainerAgent: from an environment to a published bundle."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,18 @@ import gymnasium
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.logger import KVWriter, Logger
 
 from tradewind.bundle import BundleStore, PublishedBundle
 from tradewind.errors import StoppedByRiskError
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.algorithms import find_algorithm
-from trainer_service.callbacks import LatestMetrics, ProgressCallback, RiskAwareCallback
+from trainer_service.callbacks import (
+    LatestMetrics,
+    MetricHistory,
+    ProgressCallback,
+    RiskAwareCallback,
+)
 from trainer_service.config import TrainingConfig, parse_training_config
 from trainer_service.draft import make_draft
 from trainer_service.export import check_exportable
@@ -87,8 +92,9 @@ class TrainerAgent:
         reporter.enter(TrainingPhase.PREPARING)
         with _torch_threads(config.training_params.torch_threads):
             workspace = Workspace.prepare(env, config)
-            model = self._fit(workspace, reporter)
-            draft = make_draft(model, workspace, config, reporter)
+            history = MetricHistory()
+            model = self._fit(workspace, reporter, [history])
+            draft = make_draft(model, workspace, config, reporter, history.series)
         reporter.enter(TrainingPhase.PUBLISHING)
         return BundleStore(config.store).publish(draft)
 
@@ -105,10 +111,12 @@ class TrainerAgent:
         with _torch_threads(self.config.training_params.torch_threads):
             return self._fit(Workspace.prepare(env, self.config), reporter)
 
-    def _fit(self, workspace: Workspace, reporter: ProgressReporter) -> BaseAlgorithm:
+    def _fit(
+        self, workspace: Workspace, reporter: ProgressReporter, writers: Sequence[KVWriter] = ()
+    ) -> BaseAlgorithm:
         model = self._build_model(workspace)
         check_exportable(model)
-        self._learn(model, reporter)
+        self._learn(model, reporter, writers)
         return model
 
     def _build_model(self, workspace: Workspace) -> BaseAlgorithm:
@@ -121,9 +129,11 @@ class TrainerAgent:
             total_timesteps=training.total_timesteps,
         )
 
-    def _learn(self, model: BaseAlgorithm, reporter: ProgressReporter) -> None:
+    def _learn(
+        self, model: BaseAlgorithm, reporter: ProgressReporter, writers: Sequence[KVWriter]
+    ) -> None:
         metrics = LatestMetrics()
-        model.set_logger(Logger(folder=None, output_formats=[metrics]))
+        model.set_logger(Logger(folder=None, output_formats=[metrics, *writers]))
         risk = self._risk_callback()
         callbacks: list[BaseCallback] = [] if risk is None else [risk]
         callbacks.append(ProgressCallback(reporter, metrics))

@@ -1,5 +1,7 @@
 """From a trained model to the draft of its bundle."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,13 @@ from tradewind.policy import (
     measure_latency,
 )
 from tradewind.risk import RiskPolicy
+from trainer_service.callbacks import MetricSeries
 from trainer_service.config import RiskConfig, TrainingConfig
 from trainer_service.evaluation import evaluate, record_observations
 from trainer_service.export import build_network, script_policy, serialize, verify_policy
 from trainer_service.progress import ProgressReporter, TrainingPhase
 from trainer_service.provenance import git_revision, library_versions
+from trainer_service.report import REPORT_FILE, render_report
 from trainer_service.workspace import Workspace
 
 __all__ = ["make_draft"]
@@ -39,9 +43,20 @@ _GOLDEN_OBSERVATIONS = 256
 
 
 def make_draft(
-    model: BaseAlgorithm, workspace: Workspace, config: TrainingConfig, reporter: ProgressReporter
+    model: BaseAlgorithm,
+    workspace: Workspace,
+    config: TrainingConfig,
+    reporter: ProgressReporter,
+    history: Mapping[str, MetricSeries],
 ) -> BundleDraft:
     """Evaluates and exports a trained model.
+
+    Args:
+        model: The model.
+        workspace: Where it was trained.
+        config: How it was trained.
+        reporter: Told of every phase.
+        history: What was logged while it learnt.
 
     Raises:
         ExportError: The exported network differs from the model, or is not finite.
@@ -53,11 +68,12 @@ def make_draft(
 
     reporter.enter(TrainingPhase.EVALUATING)
     seed = config.training_params.seed
-    figures: dict[str, float] = {}
-    if workspace.held_out_env is not None:
-        risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
-        evaluation = evaluate(workspace.held_out_env, network, risk_policy, config.evaluation, seed)
-        figures, observations = evaluation.figures, evaluation.policy.observations
+    risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+    held_out_env = workspace.held_out_env
+    evaluation = None
+    if held_out_env is not None:
+        evaluation = evaluate(held_out_env, network, risk_policy, config.evaluation, seed)
+        observations = evaluation.policy.observations
     else:
         observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
 
@@ -66,7 +82,7 @@ def make_draft(
     golden = _golden_set(network, observations, discrete=distribution.discrete)
     obs_space = _box_space(model.observation_space)
     served_by, _ = choose_network(network, obs_space, golden)
-    return BundleDraft(
+    draft = BundleDraft(
         name=config.policy,
         algo=f"SB3-{config.algorithm}",
         policy_pt=policy_pt,
@@ -77,9 +93,19 @@ def make_draft(
         features=_feature_record(workspace),
         risk=_risk_record(config.risk_config),
         training=_training_record(model, workspace, config),
-        evaluation=figures,
+        evaluation={} if evaluation is None else evaluation.figures,
         slo=measure_latency(served_by, golden.observations),
     )
+    if not config.evaluation.report:
+        return draft
+    report = render_report(
+        draft,
+        evaluation=evaluation,
+        held_out=None if held_out_env is None else held_out_env.bars,
+        history=history,
+        risk_policy=risk_policy,
+    )
+    return replace(draft, extra_files={REPORT_FILE: report})
 
 
 def _golden_set(

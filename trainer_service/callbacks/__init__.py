@@ -1,6 +1,13 @@
-"""Callbacks of Stable-Baselines3: risk in the reward, and progress."""
+"""Callbacks and log writers of Stable-Baselines3: risk in the reward, progress and history."""
 
+from trainer_service.callbacks.history import MetricHistory, MetricSeries
 from trainer_service.callbacks.progress import LatestMetrics, ProgressCallback
 from trainer_service.callbacks.risk import RiskAwareCallback
 
-__all__ = ["LatestMetrics", "ProgressCallback", "RiskAwareCallback"]
+__all__ = [
+    "LatestMetrics",
+    "MetricHistory",
+    "MetricSeries",
+    "ProgressCallback",
+    "RiskAwareCallback",
+]

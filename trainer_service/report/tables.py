@@ -1,0 +1,190 @@
+"""The tables and sentences of a report: figures as people read them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from trainer_service.evaluation import BASELINES
+
+__all__ = ["Cell", "Row", "Tile", "figure_rows", "tiles", "verdicts"]
+
+_MISSING: Final = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of a table.
+
+    Attributes:
+        text: The value.
+        interval: Its confidence interval; empty when it has none.
+    """
+
+    text: str
+    interval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of the policy and of each baseline.
+
+    Attributes:
+        label: What it is.
+        help: How it is defined.
+        cells: The policy's, then the baselines' in the order of BASELINES.
+    """
+
+    label: str
+    help: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One of the figures at the top.
+
+    Attributes:
+        label: What it is.
+        value: The policy's.
+        note: What it has to be seen beside.
+        breach: It is above the limit that the note gives.
+    """
+
+    label: str
+    value: str
+    note: str
+    breach: bool = False
+
+
+def signed_percent(value: float) -> str:
+    """A change: "+12.3 %"."""
+    sign = "+" if round(value, 3) else ""
+    return f"{100.0 * value:{sign},.1f} %".replace("-", "−")
+
+
+def percent(value: float) -> str:
+    """A share: "12.3 %"."""
+    return f"{100.0 * value:,.1f} %".replace("-", "−")
+
+
+def fine_percent(value: float) -> str:
+    """A small share: "0.78 %"."""
+    return f"{100.0 * value:,.2f} %".replace("-", "−")
+
+
+def ratio(value: float) -> str:
+    """A ratio with its sign: "−0.27"."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def count(value: float) -> str:
+    """A count, of means as well: "2,308"."""
+    return f"{value:,.0f}"
+
+
+def times(value: float) -> str:
+    """A multiple: "6.60 ×"."""
+    return f"{value:,.2f} ×"
+
+
+_Form = Callable[[float], str]
+_FIGURES: Final[tuple[tuple[str, str, _Form, str], ...]] = (
+    ("return", "Return", signed_percent, "last account value / first − 1, after all costs"),
+    ("sharpe", "Sharpe ratio", ratio, "annualised, risk-free rate 0"),
+    ("sortino", "Sortino ratio", ratio, "annualised, over the downside deviation"),
+    ("volatility", "Volatility", percent, "annualised standard deviation of the returns"),
+    ("max_drawdown", "Max drawdown", percent, "largest loss from a running peak"),
+    ("var_95", "VaR 95 % per bar", fine_percent, "loss exceeded in 5 % of the bars"),
+    (
+        "expected_shortfall_95",
+        "Expected shortfall 95 % per bar",
+        fine_percent,
+        "mean loss of the worst 5 % of the bars",
+    ),
+    ("trades", "Trades", count, "fills"),
+    ("turnover_per_day", "Turnover per day", times, "notional traded, in units of capital"),
+    ("exposure", "Exposure", percent, "mean absolute position, as a share of equity"),
+    ("costs", "Costs", fine_percent, "fees and slippage, as a share of the initial capital"),
+)
+
+
+def figure_rows(figures: Mapping[str, float]) -> list[Row]:
+    """The summary table: every figure of `measure_performance`, one row each."""
+    prefixes = ("", *(f"{baseline}_" for baseline in BASELINES))
+    return [
+        Row(label, help_text, tuple(_cell(figures, f"{prefix}{name}", form) for prefix in prefixes))
+        for name, label, form, help_text in _FIGURES
+    ]
+
+
+def tiles(figures: Mapping[str, float], limits: Mapping[str, float]) -> list[Tile]:
+    """The figures that matter most, each beside what it has to be judged by."""
+    made = [
+        _interval_tile(figures, "return", "Return", signed_percent),
+        _interval_tile(figures, "excess_return", "Over buy and hold", signed_percent),
+        _interval_tile(figures, "sharpe", "Sharpe ratio", ratio),
+    ]
+    if "deflated_sharpe" in figures:
+        trials = count(figures["trials"])
+        note = "a single trial" if trials == "1" else f"best of {trials} trials"
+        made.append(Tile("Deflated Sharpe", percent(figures["deflated_sharpe"]), note))
+    for name, label, form in (
+        ("max_drawdown", "Max drawdown", percent),
+        ("expected_shortfall_95", "ES 95 % per bar", fine_percent),
+    ):
+        if name in figures:
+            made.append(_limit_tile(label, figures[name], limits.get(name), form))
+    return made
+
+
+def verdicts(figures: Mapping[str, float]) -> list[str]:
+    """What the intervals allow to be said, in sentences."""
+    said = []
+    if "excess_return_low" in figures:
+        low, high = figures["excess_return_low"], figures["excess_return_high"]
+        interval = (
+            f"The {100.0 * figures['confidence']:g} % interval of the return over buy and hold is "
+            f"{signed_percent(low)} to {signed_percent(high)}"
+        )
+        if low > 0.0:
+            said.append(f"{interval}: better than buy and hold, beyond what chance explains.")
+        elif high < 0.0:
+            said.append(f"{interval}: worse than buy and hold, beyond what chance explains.")
+        else:
+            said.append(
+                f"{interval}. It includes 0: these bars do not tell the policy from buy and hold."
+            )
+    if "deflated_sharpe" in figures:
+        probability = figures["deflated_sharpe"]
+        trials = count(figures["trials"])
+        against = (
+            "above 0"
+            if trials == "1"
+            else f"above what the best of {trials} trials without skill would show"
+        )
+        enough = "" if probability >= 0.95 else " Below 95 % that is no evidence of skill."
+        said.append(
+            f"The Sharpe ratio is {against} with probability {percent(probability)}.{enough}"
+        )
+    return said
+
+
+def _limit_tile(label: str, value: float, limit: float | None, form: _Form) -> Tile:
+    if limit is None:
+        return Tile(label, form(value), "no limit set")
+    breach = value > limit
+    return Tile(label, form(value), f"{'above the ' if breach else ''}limit {form(limit)}", breach)
+
+
+def _interval_tile(figures: Mapping[str, float], name: str, label: str, form: _Form) -> Tile:
+    cell = _cell(figures, name, form)
+    return Tile(label, cell.text, cell.interval or "no interval")
+
+
+def _cell(figures: Mapping[str, float], name: str, form: _Form) -> Cell:
+    if name not in figures:
+        return Cell(_MISSING)
+    interval = ""
+    if f"{name}_low" in figures:
+        interval = f"{form(figures[f'{name}_low'])} to {form(figures[f'{name}_high'])}"
+    return Cell(form(figures[name]), interval)
