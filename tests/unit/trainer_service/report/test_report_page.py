@@ -22,6 +22,7 @@ from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 
 MakeValues = Callable[..., dict[str, Any]]
 
+RISK_POLICY = Path(__file__).parents[4] / "config" / "risk_limits.yaml"
 EVIL = "</script><script>alert(1)</script>"
 
 
@@ -31,13 +32,16 @@ def script(page: str, identity: str) -> str:
     return found.group(1)
 
 
-@pytest.fixture
-def bundle(training_values: MakeValues, btc: Bars, risk_policy: Path) -> Path:
-    values = training_values(
-        "PPO",
-        training_params={"total_timesteps": 512},
-        risk_config={"enabled": True, "policy_yaml": str(risk_policy)},
-    )
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, btc: Bars) -> Path:
+    """A bundle of a training with risk, on bars whose symbol is no harmless text."""
+    values = {
+        "algorithm": "PPO",
+        "algo_params": {"n_steps": 64, "batch_size": 32, "n_epochs": 2},
+        "training_params": {"total_timesteps": 512},
+        "risk_config": {"enabled": True, "policy_yaml": str(RISK_POLICY)},
+        "store": str(tmp_path_factory.mktemp("bundles")),
+    }
     bars = replace(btc.slice(0, 1_000), symbol=EVIL)
     env = IntradayTradingEnv(bars, EnvironmentConfig(episode_bars=50))
     return create_trainer_agent(values).run(env)
