@@ -1,6 +1,7 @@
 """Between protobuf messages and numpy, without a copy where the wire allows."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,12 @@ from tradewind.errors import FieldViolation, ObservationError
 from tradewind.policy import LatencySnapshot
 
 __all__ = [
-    "SERVED_LABEL",
     "latency_report",
     "policy_version_message",
     "quarantined_message",
     "read_observation",
     "read_observations",
 ]
-
-SERVED_LABEL = "served"
-"""Label of the version that answers when a call names none."""
 
 _FLOAT32_LE = np.dtype("<f4")
 
@@ -49,7 +46,9 @@ def read_observations(
     return _read(request, "observations", (request.observation_count, *space.shape))
 
 
-def policy_version_message(version: LoadedVersion, *, served: bool) -> inference_pb2.PolicyVersion:
+def policy_version_message(
+    version: LoadedVersion, labels: Sequence[str]
+) -> inference_pb2.PolicyVersion:
     """A loaded version as ListPolicies and GetPolicy show it."""
     metadata = version.policy.metadata
     return inference_pb2.PolicyVersion(
@@ -59,7 +58,7 @@ def policy_version_message(version: LoadedVersion, *, served: bool) -> inference
         algorithm=metadata.algo,
         observation_space=_space_message(metadata.obs_space),
         action_space=_space_message(metadata.action_space),
-        labels=[SERVED_LABEL] if served else [],
+        labels=labels,
         runtime=version.policy.runtime,
         runtime_reason=version.policy.runtime_reason,
         risk_policy_digest=metadata.risk.policy_digest if metadata.risk else "",

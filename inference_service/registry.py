@@ -1,12 +1,13 @@
 """What is served now: an immutable snapshot, replaced as a whole by one assignment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from tradewind.bundle import SERVED_LABEL, BundleVersion
 from tradewind.errors import (
     FieldViolation,
     InvalidInputError,
@@ -32,6 +33,7 @@ class LoadedVersion:
         name: Name of the policy.
         version: Version of the bundle.
         sha256: SHA-256 of its policy.pt.
+        memory_bytes: Of its arrays.
         latencies: Model compute of every single prediction this process gave.
         batch_latencies: Model compute of every batch.
     """
@@ -41,6 +43,7 @@ class LoadedVersion:
         self.name = policy.metadata.name
         self.version = policy.metadata.version
         self.sha256 = policy.metadata.sha256
+        self.memory_bytes = policy.memory_bytes
         self.loaded_at = loaded_at
         self.latencies = LatencyHistogram(slo_ns)
         self.batch_latencies = LatencyHistogram(slo_ns)
@@ -99,12 +102,14 @@ class Snapshot:
 
     Attributes:
         served: By policy: the version that answers when none is asked for.
-        loaded: By policy, then by version: what can answer, in order of loading.
+        loaded: By policy, then by version: what can answer, oldest first.
+        labelled: By policy, then by label: the loaded version behind a name.
         quarantined: By policy and version: what was refused.
     """
 
     served: Mapping[str, LoadedVersion] = field(default_factory=dict)
     loaded: Mapping[str, Mapping[str, LoadedVersion]] = field(default_factory=dict)
+    labelled: Mapping[str, Mapping[str, LoadedVersion]] = field(default_factory=dict)
     quarantined: Mapping[tuple[str, str], QuarantinedVersion] = field(default_factory=dict)
 
     def versions(self) -> Iterator[LoadedVersion]:
@@ -112,42 +117,51 @@ class Snapshot:
         for versions in self.loaded.values():
             yield from versions.values()
 
+    def labels_of(self, version: LoadedVersion) -> list[str]:
+        """Every label of a loaded version; SERVED_LABEL when it is served."""
+        own = [
+            label
+            for label, labelled in self.labelled.get(version.name, {}).items()
+            if labelled is version
+        ]
+        return [SERVED_LABEL, *own] if self.served.get(version.name) is version else own
+
 
 class Registry:
     """Holds the snapshot. Any thread reads it without a lock; one thread writes it.
 
     A call keeps the version it resolved until it has answered; a version that was replaced is
     freed after the last of them.
-
-    Args:
-        kept_versions: Versions of a policy that stay loaded, the served one included.
     """
 
-    def __init__(self, kept_versions: int) -> None:
-        self._kept_versions = kept_versions
+    def __init__(self) -> None:
         self.snapshot = Snapshot()
 
-    def resolve(self, policy: str, version: str) -> LoadedVersion:
+    def resolve(self, policy: str, version: str, label: str = "") -> LoadedVersion:
         """The version that answers a call.
 
         Args:
             policy: Name; may be empty when exactly one policy is served.
             version: Version; empty for the served one.
+            label: Instead of a version, the name that one bears.
 
         Raises:
             UnavailableError: Nothing is served yet.
             PolicyNotFoundError: That policy is not served.
-            VersionNotFoundError: That version of it is not loaded.
-            InvalidInputError: The name is empty, but several policies are served.
+            VersionNotFoundError: That version of it is not loaded, or none bears the label.
+            InvalidInputError: The name is empty, but several policies are served; or both a
+                version and a label are asked for.
         """
         snapshot = self.snapshot
-        if not version:
+        if not version and not label:
             found = snapshot.served.get(policy)
             if found is not None:
                 return found
         name = policy or _only_policy(snapshot)
         if name not in snapshot.served:
             raise _unknown_policy(snapshot, name)
+        if label:
+            return _labelled(snapshot, name, version, label)
         if not version:
             return snapshot.served[name]
         versions = snapshot.loaded[name]
@@ -156,20 +170,56 @@ class Registry:
         return versions[version]
 
     def serve(self, version: LoadedVersion) -> None:
-        """Lets a version answer from the next call on; the oldest one too many is let go."""
+        """Lets a version answer from the next call on, in place of the one that served."""
+        self.add(version)
+        self.snapshot = replace(
+            self.snapshot, served={**self.snapshot.served, version.name: version}
+        )
+
+    def add(self, version: LoadedVersion) -> None:
+        """Lets a version answer calls that ask for it."""
         before = self.snapshot
-        versions = {**before.loaded.get(version.name, {})}
-        versions.pop(version.version, None)
-        versions[version.version] = version
-        for surplus in list(versions)[: -self._kept_versions]:
-            del versions[surplus]
+        versions = {**before.loaded.get(version.name, {}), version.version: version}
         quarantined = {**before.quarantined}
         quarantined.pop((version.name, version.version), None)
-        self.snapshot = Snapshot(
-            served={**before.served, version.name: version},
-            loaded={**before.loaded, version.name: MappingProxyType(versions)},
+        self.snapshot = replace(
+            before,
+            loaded={**before.loaded, version.name: MappingProxyType(_oldest_first(versions))},
             quarantined=quarantined,
         )
+
+    def set_labels(self, policy: str, labels: Mapping[str, str]) -> None:
+        """Replaces the labels of a policy.
+
+        Args:
+            policy: A policy that is served.
+            labels: Loaded version by label.
+        """
+        versions = self.snapshot.loaded[policy]
+        labelled = {label: versions[version] for label, version in labels.items()}
+        self.snapshot = replace(
+            self.snapshot, labelled={**self.snapshot.labelled, policy: MappingProxyType(labelled)}
+        )
+
+    def retain(self, policy: str, wanted: Container[str]) -> list[LoadedVersion]:
+        """Lets go of a policy's versions that are neither wanted nor served nor labelled.
+
+        Returns:
+            Those let go; calls under way on them end as they would have.
+        """
+        before = self.snapshot
+        versions = before.loaded[policy]
+        surplus = [
+            version
+            for number, version in versions.items()
+            if number not in wanted and not before.labels_of(version)
+        ]
+        if surplus:
+            kept = {number: v for number, v in versions.items() if v not in surplus}
+            self.snapshot = replace(
+                before, loaded={**before.loaded, policy: MappingProxyType(kept)}
+            )
+        return surplus
 
     def quarantine(self, refused: QuarantinedVersion) -> None:
         """Remembers why a version does not serve; what serves stays as it is."""
@@ -181,6 +231,28 @@ class Registry:
         kept = {**self.snapshot.quarantined}
         del kept[policy, version]
         self.snapshot = replace(self.snapshot, quarantined=kept)
+
+
+def _oldest_first(versions: Mapping[str, LoadedVersion]) -> dict[str, LoadedVersion]:
+    return {number: versions[number] for number in sorted(versions, key=BundleVersion.parse)}
+
+
+def _labelled(snapshot: Snapshot, name: str, version: str, label: str) -> LoadedVersion:
+    if version:
+        raise InvalidInputError(
+            "request is refused",
+            [FieldViolation("label", f"{label!r} beside version {version!r}; only one may be set")],
+        )
+    if label == SERVED_LABEL:
+        return snapshot.served[name]
+    labelled = snapshot.labelled.get(name, {})
+    if label not in labelled:
+        raise VersionNotFoundError(
+            f"no version of policy {name!r} is labelled {label!r}; labels are "
+            f"{', '.join(sorted([SERVED_LABEL, *labelled]))}",
+            metadata={"policy": name, "label": label},
+        )
+    return labelled[label]
 
 
 def _only_policy(snapshot: Snapshot) -> str:

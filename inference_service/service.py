@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from inference_service.loading.loader import BundleLoader
 from inference_service.loading.process import LoaderProcess
+from inference_service.memory import MemoryBound
 from inference_service.open_inference import OpenInferenceServicer
 from inference_service.registry import Registry
 from inference_service.servicer import InferenceServicer
@@ -21,7 +22,10 @@ from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb
 from tradewind.bundle import BundleStore
 from tradewind.rpc import RpcServer
 
-__all__ = ["inference_server", "pin_to_core", "serve", "worker_server"]
+__all__ = ["POLICY_HEALTH_PREFIX", "inference_server", "pin_to_core", "serve", "worker_server"]
+
+POLICY_HEALTH_PREFIX = "tradewind.policy/"
+"""Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
 
 
 def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
@@ -50,7 +54,8 @@ def worker_server(
 ) -> Iterator[RpcServer]:
     """Runs the service inside the block, which begins after the first look at the store.
 
-    Health is SERVING from the moment a policy is served; an empty or missing store is no error.
+    Health is SERVING from the moment a policy is served, and that of each policy once it is; an
+    empty or missing store is no error.
 
     Args:
         settings: What the operator set.
@@ -62,25 +67,26 @@ def worker_server(
     """
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
-    registry = Registry(settings.kept_versions)
+    registry = Registry()
     telemetry = Telemetry(registry, metrics)
     server = RpcServer("inference_service", settings.server, metrics, share_port=share_port)
-    _add_services(server, registry, telemetry)
+    _add_services(server, registry, telemetry, settings.stream_count)
     stopping = threading.Event()
     watcher = StoreWatcher(
         BundleStore(settings.store),
         registry,
         BundleLoader(load_requests, settings.loader, settings.limits, settings.slo_us, stopping),
-        settings.pinned,
+        settings.rule_of,
+        MemoryBound(registry, settings.max_loaded_mb),
         telemetry,
-        on_serving=lambda: server.set_serving(True),
+        on_serving=lambda policy: _set_serving(server, policy),
     )
     follower = threading.Thread(
         target=watcher.follow, args=(settings.poll_s, stopping), name="store"
     )
     try:
         with server.running():
-            watcher.scan()
+            watcher.scan_served()
             follower.start()
             yield server
     finally:
@@ -95,8 +101,15 @@ def pin_to_core(index: int) -> None:
     os.sched_setaffinity(0, {cores[index % len(cores)]})
 
 
-def _add_services(server: RpcServer, registry: Registry, telemetry: Telemetry) -> None:
-    servicer = InferenceServicer(registry, telemetry)
+def _set_serving(server: RpcServer, policy: str) -> None:
+    server.set_serving(True)
+    server.set_health(f"{POLICY_HEALTH_PREFIX}{policy}", serving=True)
+
+
+def _add_services(
+    server: RpcServer, registry: Registry, telemetry: Telemetry, max_streams: int
+) -> None:
+    servicer = InferenceServicer(registry, telemetry, max_streams)
     server.add_service(
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
         lambda to: inference_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, to),

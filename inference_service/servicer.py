@@ -1,5 +1,6 @@
 """Transport of the inference service: messages in, predictions, messages out."""
 
+import threading
 from collections.abc import Iterator
 
 import grpc
@@ -15,7 +16,7 @@ from inference_service.convert import (
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.telemetry import Telemetry
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
 
 __all__ = ["InferenceServicer"]
 
@@ -26,11 +27,14 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     Args:
         registry: What is served.
         telemetry: Where failures are counted.
+        max_streams: Streams that may be open at once; each holds one of the server's threads.
     """
 
-    def __init__(self, registry: Registry, telemetry: Telemetry) -> None:
+    def __init__(self, registry: Registry, telemetry: Telemetry, max_streams: int) -> None:
         self._registry = registry
         self._telemetry = telemetry
+        self._max_streams = max_streams
+        self._free_streams = threading.BoundedSemaphore(max_streams)
 
     def Predict(
         self, request: inference_pb2.PredictRequest, _context: grpc.ServicerContext
@@ -44,7 +48,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         """N observations in, N actions out."""
         version: LoadedVersion | None = None
         try:
-            version = self._registry.resolve(request.policy, request.version)
+            version = self._registry.resolve(request.policy, request.version, request.label)
             observations = read_observations(request, version.policy.metadata.obs_space)
             actions, info = version.predict_batch(
                 observations, deterministic=not request.stochastic, seed=request.seed
@@ -73,18 +77,28 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         _context: grpc.ServicerContext,
     ) -> Iterator[inference_pb2.PredictStreamResponse]:
         """One answer per request, in order; the first bad request ends the stream."""
-        for request in request_iterator:
-            if not request.HasField("predict"):
-                raise InvalidInputError("request is refused", [FieldViolation("predict", "absent")])
-            yield inference_pb2.PredictStreamResponse(predict=self._predict(request.predict))
+        if not self._free_streams.acquire(blocking=False):
+            raise OverloadedError(
+                f"{self._max_streams} streams are open, which is the most allowed"
+            )
+        try:
+            for request in request_iterator:
+                if not request.HasField("predict"):
+                    violation = FieldViolation("predict", "absent")
+                    raise InvalidInputError("request is refused", [violation])
+                yield inference_pb2.PredictStreamResponse(predict=self._predict(request.predict))
+        finally:
+            self._free_streams.release()
 
     def GetPolicy(
         self, request: inference_pb2.GetPolicyRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.GetPolicyResponse:
         """One loaded version and its metadata.json."""
-        version = self._registry.resolve(request.policy, request.version)
+        version = self._registry.resolve(request.policy, request.version, request.label)
         return inference_pb2.GetPolicyResponse(
-            policy_version=policy_version_message(version, served=self._is_served(version)),
+            policy_version=policy_version_message(
+                version, self._registry.snapshot.labels_of(version)
+            ),
             metadata_json=version.policy.metadata_json.decode(),
         )
 
@@ -95,7 +109,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         snapshot = self._registry.snapshot
         return inference_pb2.ListPoliciesResponse(
             policy_versions=[
-                policy_version_message(version, served=snapshot.served[version.name] is version)
+                policy_version_message(version, snapshot.labels_of(version))
                 for version in snapshot.versions()
             ],
             quarantined_versions=[
@@ -120,7 +134,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     def _predict(self, request: inference_pb2.PredictRequest) -> inference_pb2.PredictResponse:
         version: LoadedVersion | None = None
         try:
-            version = self._registry.resolve(request.policy, request.version)
+            version = self._registry.resolve(request.policy, request.version, request.label)
             observation = read_observation(request, version.policy.metadata.obs_space)
             action, elapsed = version.predict(
                 observation, deterministic=not request.stochastic, seed=request.seed
@@ -141,6 +155,3 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         else:
             response.continuous.values.extend(action.ravel().tolist())
         return response
-
-    def _is_served(self, version: LoadedVersion) -> bool:
-        return self._registry.snapshot.served.get(version.name) is version

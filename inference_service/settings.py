@@ -1,18 +1,42 @@
 """What an operator can set about the inference service."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from inference_service.loading.settings import LoaderSettings
-from tradewind.bundle import BundleLimits, BundleVersion, check_policy_name
+from inference_service.version_rule import VersionRule
+from tradewind.bundle import BundleLimits, BundleVersion, check_labels, check_policy_name
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import InvalidInputError
 from tradewind.rpc import ServerSettings
 from tradewind.settings import Settings
 
-__all__ = ["InferenceSettings"]
+__all__ = ["InferenceSettings", "PolicySettings"]
+
+
+class PolicySettings(Settings):
+    """What an operator can set about one policy.
+
+    Attributes:
+        versions: `latest`: the latest good versions stay loaded, kept_versions of them; `all`:
+            every good one does.
+        kept_versions: Wins over that of all policies.
+        labels: Version by label, such as `champion`; wins over the store's labels.
+    """
+
+    versions: Literal["latest", "all"] = "latest"
+    kept_versions: int | None = Field(default=None, ge=1, le=64)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        try:
+            return check_labels(labels)
+        except InvalidInputError as problem:
+            raise ValueError(str(problem)) from None
 
 
 class InferenceSettings(Settings):
@@ -20,14 +44,20 @@ class InferenceSettings(Settings):
 
     Attributes:
         server: The gRPC server; with several workers, the threads and calls are those of each.
+        max_streams: PredictStreams open at once in a worker; one more is refused. Each holds one of
+            the server's threads, so there must be more of these; by default half of them.
         workers: Processes that share the port, each with everything in it. A unix: address then
             needs `{worker}` in its path, which stands for 0, 1, ….
         pin_cpus: Keeps each worker on a core of its own.
         store: The bundle store; it may appear, vanish and come back while the service runs.
         poll_s: Seconds between two looks at the store.
         pinned: Version to serve by policy; a policy that is not named serves its latest good one.
-        kept_versions: Versions of a policy that stay loaded, the served one included; the others
-            answer calls that ask for them.
+            Of a pinned policy no other version stays loaded but those that bear a label.
+        kept_versions: Latest good versions of a policy that stay loaded, the served one included;
+            the others answer calls that ask for them.
+        policies: More about single policies, by name.
+        max_loaded_mb: Most memory of all loaded networks and their golden answers together. Room is
+            made by letting go of versions that are neither served nor labelled, the oldest first.
         slo_us: Objective of one model compute, in microseconds.
         limits: Largest files accepted in a bundle.
         loader: What loading one bundle may take.
@@ -36,15 +66,32 @@ class InferenceSettings(Settings):
     server: ServerSettings = ServerSettings(
         listen="127.0.0.1:50052", metrics_listen="127.0.0.1:9102"
     )
+    max_streams: int | None = Field(default=None, ge=1)
     workers: int = Field(default=1, ge=1, le=256)
     pin_cpus: bool = False
     store: Path = Path("bundles")
     poll_s: float = Field(default=0.25, gt=0.0, le=60.0)
     pinned: dict[str, str] = Field(default_factory=dict)
     kept_versions: int = Field(default=2, ge=1, le=64)
+    policies: dict[str, PolicySettings] = Field(default_factory=dict)
+    max_loaded_mb: float = Field(default=1024.0, gt=0.0)
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
     limits: BundleLimits = BundleLimits()
     loader: LoaderSettings = LoaderSettings()
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that a worker allows at once."""
+        return self.max_streams or max(1, self.server.threads // 2)
+
+    @model_validator(mode="after")
+    def _check_max_streams(self) -> Self:
+        if self.max_streams is not None and self.max_streams >= self.server.threads:
+            raise ValueError(
+                f"max_streams is {self.max_streams}, which leaves no other call any of the "
+                f"{self.server.threads} threads that server.threads allows"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_unix_addresses(self) -> Self:
@@ -66,3 +113,23 @@ class InferenceSettings(Settings):
         except InvalidInputError as problem:
             raise ValueError(str(problem)) from None
         return pinned
+
+    @field_validator("policies")
+    @classmethod
+    def _check_policies(cls, policies: dict[str, PolicySettings]) -> dict[str, PolicySettings]:
+        try:
+            for policy in policies:
+                check_policy_name(policy)
+        except InvalidInputError as problem:
+            raise ValueError(str(problem)) from None
+        return policies
+
+    def rule_of(self, policy: str) -> VersionRule:
+        """What is set about a policy's versions."""
+        own = self.policies.get(policy, PolicySettings())
+        return VersionRule(
+            pinned=self.pinned.get(policy, ""),
+            keep_all=own.versions == "all",
+            kept_versions=own.kept_versions or self.kept_versions,
+            labels=own.labels,
+        )

@@ -56,7 +56,7 @@ class Telemetry(Collector):
         )
         self._store_failures = Counter(
             "tradewind_inference_store_failures",
-            "Scans in which the store could not be read",
+            "Times that the store, or something in it, could not be used",
             registry=registry,
         )
         registry.register(self)
@@ -82,7 +82,7 @@ class Telemetry(Collector):
         self._quarantines.labels(policy, reason).inc()
 
     def store_failed(self) -> None:
-        """Counts a scan in which the store could not be read."""
+        """Counts a time that the store, or something in it, could not be used."""
         self._store_failures.inc()
 
     def collect(self) -> Iterable[Metric]:
@@ -107,6 +107,16 @@ class Telemetry(Collector):
             "1 for the version that answers when a call names none",
             labels=(*_LABELS, "sha256"),
         )
+        labelled = GaugeMetricFamily(
+            "tradewind_inference_labelled_version",
+            "1 for the version behind a label",
+            labels=(*_LABELS, "label"),
+        )
+        memory = GaugeMetricFamily(
+            "tradewind_inference_loaded_bytes",
+            "Arrays of a loaded version: its network and its golden answers",
+            labels=_LABELS,
+        )
         runtime = GaugeMetricFamily(
             "tradewind_inference_runtime",
             "1 for what executes a loaded version; reason: why not the compiled runtime",
@@ -119,6 +129,7 @@ class Telemetry(Collector):
         snapshot = self._served.snapshot
         for version in snapshot.versions():
             policy = version.policy
+            memory.add_metric((version.name, version.version), version.memory_bytes)
             runtime.add_metric(
                 (version.name, version.version, policy.runtime, policy.runtime_reason), 1
             )
@@ -133,8 +144,11 @@ class Telemetry(Collector):
                 compute.add_metric(labels, _buckets(latencies), latencies.total_ns * 1e-9)
         for version in snapshot.served.values():
             served.add_metric((version.name, version.version, version.sha256), 1)
+        for labels_of_policy in snapshot.labelled.values():
+            for label, version in labels_of_policy.items():
+                labelled.add_metric((version.name, version.version, label), 1)
         quarantined.add_metric((), len(snapshot.quarantined))
-        return predictions, compute, violations, served, runtime, quarantined
+        return predictions, compute, violations, served, labelled, memory, runtime, quarantined
 
 
 def _buckets(latencies: LatencySnapshot) -> list[tuple[str, float]]:

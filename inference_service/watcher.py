@@ -4,12 +4,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
 from inference_service.telemetry import Telemetry
-from tradewind.bundle import BundleStore, BundleVersion
+from inference_service.version_rule import VersionRule
+from tradewind.bundle import BundleStore
 from tradewind.errors import (
     BundleError,
     NotFoundError,
@@ -29,17 +31,20 @@ Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 class StoreWatcher:
     """Polls the store, which works on any file system, and acts on what it finds.
 
-    Of each policy the latest version serves that loads and proves itself, or the pinned one. A
-    version that fails is quarantined and tried again only when its files change. What serves goes
-    on serving whatever happens to the store. No failure ends the polling.
+    Of each policy the latest version serves that loads and proves itself, or the pinned one; then
+    come those that bear a label, and those that the policy's rule keeps. A version that fails is
+    quarantined and tried again only when its files change. What serves goes on serving whatever
+    happens to the store, and a label stays where it is until its new version is loaded. No failure
+    ends the polling.
 
     Args:
         store: The bundle store.
         registry: What is served; nothing else writes it.
         load: Verifies and loads the bundle of a folder.
-        pinned: Version to serve by policy.
+        rule_of: Gives the rule of a policy.
+        memory: Bounds what is loaded.
         telemetry: Where loads and quarantines are counted.
-        on_serving: Called whenever another version has begun to serve.
+        on_serving: Called with a policy whenever another version of it has begun to serve.
     """
 
     def __init__(
@@ -47,17 +52,20 @@ class StoreWatcher:
         store: BundleStore,
         registry: Registry,
         load: Load,
-        pinned: Mapping[str, str],
+        rule_of: Callable[[str], VersionRule],
+        memory: MemoryBound,
         telemetry: Telemetry,
-        on_serving: Callable[[], None],
+        on_serving: Callable[[str], None],
     ) -> None:
         self._store = store
         self._registry = registry
         self._load = load
-        self._pinned = pinned
+        self._rule_of = rule_of
+        self._memory = memory
         self._telemetry = telemetry
         self._on_serving = on_serving
         self._troubles: dict[str, str] = {}
+        self._sizes: dict[tuple[str, str], int] = {}
 
     def follow(self, poll_s: float, stopping: threading.Event) -> None:
         """Scans until told to stop.
@@ -66,75 +74,155 @@ class StoreWatcher:
             poll_s: Seconds between two scans.
             stopping: Ends the loop.
         """
-        while not stopping.wait(poll_s):
+        while not stopping.is_set():
             self.scan()
+            stopping.wait(poll_s)
 
     def scan(self) -> None:
         """Looks at the whole store once."""
+        for policy in self.scan_served():
+            if policy in self._registry.snapshot.served:
+                self._guard(f"labels of {policy}", self._scan_labels, policy)
+                self._guard(f"{policy} beside what serves", self._scan_beside, policy)
+
+    def scan_served(self) -> tuple[str, ...]:
+        """Looks for versions that should serve, and for no others.
+
+        Returns:
+            The policies in the store; none when it cannot be listed.
+        """
         try:
             policies = self._store.policies()
         except StorageError as problem:
             self._report_trouble("", problem)
-            return
+            return ()
         self._end_trouble("")
         for policy in policies:
-            try:
-                self._scan_policy(policy)
-            except Exception as problem:  # whatever one policy holds, the others are followed
-                self._report_trouble(policy, problem)
-            else:
-                self._end_trouble(policy)
+            self._guard(policy, self._scan_best, policy)
+        return policies
 
-    def _scan_policy(self, policy: str) -> None:
-        versions = self._store.versions(policy)
+    def _guard(self, where: str, scan: Callable[[str], None], policy: str) -> None:
+        try:
+            scan(policy)
+        except Exception as problem:  # whatever one policy holds, the others are followed
+            self._report_trouble(where, problem)
+        else:
+            self._end_trouble(where)
+
+    def _scan_best(self, policy: str) -> None:
+        published = self._store.versions(policy)
         for name, version in list(self._registry.snapshot.quarantined):
-            if name == policy and version not in versions:
+            if name == policy and version not in published:
                 self._registry.release(name, version)
-        for version in self._candidates(policy, versions):
-            folder = self._store.path(policy, version)
-            # Taken before loading: files that change meanwhile make another fingerprint.
-            fingerprint = _fingerprint(folder)
-            quarantined = self._registry.snapshot.quarantined.get((policy, version))
-            if quarantined is not None and quarantined.fingerprint == fingerprint:
-                continue
-            if self._try_to_serve(policy, version, folder, fingerprint):
+        served = self._registry.snapshot.served.get(policy)
+        serving = served.version if served is not None else ""
+        for version in self._rule_of(policy).candidates(published, serving):
+            if self._try_to_serve(policy, version, served):
                 return
 
-    def _candidates(self, policy: str, versions: tuple[str, ...]) -> list[str]:
-        """Versions that should rather serve than the one that does, the best first."""
-        served = self._registry.snapshot.served.get(policy)
-        if policy in self._pinned:
-            pinned = self._pinned[policy]
-            done = served is not None and served.version == pinned
-            return [pinned] if pinned in versions and not done else []
-        newest_first = versions[::-1]
-        if served is None:
-            return list(newest_first)
-        serving = BundleVersion.parse(served.version)
-        return [version for version in newest_first if BundleVersion.parse(version) > serving]
+    def _scan_beside(self, policy: str) -> None:
+        """Loads what stands beside the served and the labelled versions; lets go of the rest."""
+        served = self._registry.snapshot.served[policy].version
+        beside = self._rule_of(policy).beside(
+            self._store.versions(policy), served, lambda each: not self._is_refused(policy, each)
+        )
+        for version in beside:
+            if self._find(policy, version) is None and self._memory.has_room_for(
+                self._expected_size(policy, version)
+            ):
+                self._try_to_add(policy, version)
+        for gone in self._registry.retain(policy, beside):
+            _LOG.info("let go of %s/%s", policy, gone.version)
 
-    def _try_to_serve(
-        self, policy: str, version: str, folder: Path, fingerprint: Fingerprint
-    ) -> bool:
+    def _scan_labels(self, policy: str) -> None:
+        """Gives labels to the versions that are to bear them, once these are loaded."""
+        wanted = {**self._store.labels(policy), **self._rule_of(policy).labels}
+        published = self._store.versions(policy) if wanted else ()
+        labels = self._labels(policy)
+        self._set_labels(policy, {each: labels[each] for each in labels if each in wanted})
+        for label, version in wanted.items():
+            where = f"label {label!r} of {policy}"
+            found = self._find(policy, version)
+            if found is None and version in published:
+                found = self._try_to_add(policy, version, labelled=True)
+            if found is not None:
+                # At once: what bears no label makes room for the next that is to bear one.
+                self._set_labels(policy, {**self._labels(policy), label: version})
+                self._end_trouble(where)
+                continue
+            cause = "refused or not readable" if version in published else "not in the store"
+            fate = f"stays at {labels[label]}" if label in labels else "is not given"
+            problem = NotFoundError(f"{where} {fate}: version {version} is {cause}")
+            self._report_trouble(where, problem)
+
+    def _set_labels(self, policy: str, labels: dict[str, str]) -> None:
+        if labels != self._labels(policy):
+            self._registry.set_labels(policy, labels)
+            _LOG.info("labels of %s are now %s", policy, labels)
+
+    def _labels(self, policy: str) -> dict[str, str]:
+        labelled = self._registry.snapshot.labelled.get(policy, {})
+        return {label: version.version for label, version in labelled.items()}
+
+    def _try_to_serve(self, policy: str, version: str, served: LoadedVersion | None) -> bool:
         started = time.perf_counter()
+        loaded = self._find(policy, version)
+        if loaded is None:
+            loaded = self._try_to_load(
+                policy, version, lambda new: self._memory.make_room_for(new, served)
+            )
+        if loaded is None:
+            return False
+        self._registry.serve(loaded)
+        self._memory.shrink()
+        self._on_serving(policy)
+        elapsed = time.perf_counter() - started
+        self._telemetry.loaded(policy, elapsed)
+        _LOG.info("serving %s/%s, loaded in %.0f ms", policy, version, elapsed * 1e3)
+        return True
+
+    def _try_to_add(
+        self, policy: str, version: str, *, labelled: bool = False
+    ) -> LoadedVersion | None:
+        """Loads a version that is not to be served; None when it is refused or has no room."""
+        loaded = self._try_to_load(
+            policy,
+            version,
+            lambda new: self._memory.make_room_for(new, None) if labelled else None,
+        )
+        if loaded is None:
+            return None
+        if not labelled and not self._memory.has_room_for(loaded.memory_bytes):
+            self._sizes[policy, version] = loaded.memory_bytes
+            return None
+        self._registry.add(loaded)
+        _LOG.info("loaded %s/%s", policy, version)
+        return loaded
+
+    def _try_to_load(
+        self, policy: str, version: str, make_room: Callable[[LoadedVersion], None]
+    ) -> LoadedVersion | None:
+        """Loads a version unless it was refused as it is; None when it does not load."""
+        folder = self._store.path(policy, version)
+        # Taken before loading: files that change meanwhile make another fingerprint.
+        fingerprint = _fingerprint(folder)
+        quarantined = self._registry.snapshot.quarantined.get((policy, version))
+        if quarantined is not None and quarantined.fingerprint == fingerprint:
+            return None
         try:
             loaded = self._load(folder)
+            make_room(loaded)
         except BundleError as problem:
             reason, detail = problem.reason, str(problem)
         except (StorageError, NotFoundError, UnavailableError) as problem:
             # Says nothing about the bundle: tried again at the next scan.
             self._report_trouble(f"{policy}/{version}", problem)
-            return False
+            return None
         except Exception as problem:
             _LOG.exception("loading %s/%s failed", policy, version)
             reason, detail = "LOAD_FAILED", f"loading failed: {type(problem).__name__}"
         else:
             self._end_trouble(f"{policy}/{version}")
-            self._registry.serve(loaded)
-            self._on_serving()
-            elapsed = time.perf_counter() - started
-            self._telemetry.loaded(policy, elapsed)
-            _LOG.info("serving %s/%s, loaded in %.0f ms", policy, version, elapsed * 1e3)
             if loaded.policy.runtime_reason:
                 _LOG.warning(
                     "%s/%s is executed by %s, which is slower: %s",
@@ -143,27 +231,42 @@ class StoreWatcher:
                     loaded.policy.runtime,
                     loaded.policy.runtime_reason,
                 )
-            return True
+            return loaded
         self._registry.quarantine(
             QuarantinedVersion(policy, version, reason, detail, time.time(), fingerprint)
         )
         self._telemetry.quarantined(policy, reason)
         _LOG.error("quarantined %s/%s (%s): %s", policy, version, reason, detail)
-        return False
+        return None
+
+    def _find(self, policy: str, version: str) -> LoadedVersion | None:
+        return self._registry.snapshot.loaded.get(policy, {}).get(version)
+
+    def _is_refused(self, policy: str, version: str) -> bool:
+        quarantined = self._registry.snapshot.quarantined.get((policy, version))
+        return quarantined is not None and quarantined.fingerprint == _fingerprint(
+            self._store.path(policy, version)
+        )
+
+    def _expected_size(self, policy: str, version: str) -> int:
+        """Bytes that a version takes once loaded; those on disk unless it was found too large."""
+        known = self._sizes.get((policy, version))
+        if known is not None:
+            return known
+        folder = self._store.path(policy, version)
+        return sum(size for _, _, size, _, _ in _fingerprint(folder))
 
     def _report_trouble(self, where: str, problem: Exception) -> None:
-        """Counts every failure to read the store, and logs it once until it changes or ends."""
+        """Counts every failure, and logs it once until it changes or ends."""
         self._telemetry.store_failed()
         if self._troubles.get(where) != str(problem):
             self._troubles[where] = str(problem)
             defect = None if isinstance(problem, TradewindError) else problem
-            _LOG.warning(
-                "store not readable, what serves goes on serving: %s", problem, exc_info=defect
-            )
+            _LOG.warning("%s; what serves goes on serving", problem, exc_info=defect)
 
     def _end_trouble(self, where: str) -> None:
         if self._troubles.pop(where, None) is not None:
-            _LOG.info("store readable again: %s", where or self._store.root)
+            _LOG.info("no trouble any more with %s", where or self._store.root)
 
 
 def _fingerprint(folder: Path) -> Fingerprint:

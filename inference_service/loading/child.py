@@ -53,7 +53,10 @@ def main() -> None:
 
 
 def _serve(answers: "Connection[LoadOutcome, LoadRequest]") -> None:
-    request = answers.recv()
+    try:
+        request = answers.recv()
+    except EOFError:  # who asked has ended
+        return
     pid = os.fork()
     if pid == 0:
         _answer_and_exit(answers, request)
@@ -72,7 +75,8 @@ def _answer_and_exit(
         _bound(request.bounds)
         outcome = _load(request)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        answers.send(outcome)
+        with contextlib.suppress(BrokenPipeError):  # nobody waits any more
+            answers.send(outcome)
         code = 0
     except BaseException:  # whatever it is, the fork must not return into the loop of its parent
         traceback.print_exc()

@@ -221,9 +221,17 @@ def predictions(server: ServiceProcess, policy: str) -> int:
     )
 
 
+def has_h2load() -> bool:
+    """Whether h2load is there, once it has been installed where that is possible."""
+    return (
+        shutil.which("h2load") is not None
+        or not subprocess.run([ROOT / "tools/h2load.sh"]).returncode
+    )
+
+
 def main() -> None:
     """Measures and prints the table."""
-    if shutil.which("h2load") is None and subprocess.run([ROOT / "tools/h2load.sh"]).returncode:
+    if not has_h2load():
         sys.exit("load: h2load is missing, nothing was measured")
     print(
         f"DQN on {OBSERVATION_SIZE} numbers, {platform.machine()}, {os.cpu_count()} cores, "

@@ -3,6 +3,7 @@
 from tradewind.bundle.draft import BundleDraft
 from tradewind.bundle.faults import BundleFault
 from tradewind.bundle.golden import GoldenSet
+from tradewind.bundle.labels import check_labels
 from tradewind.bundle.metadata import (
     BundleMetadata,
     Distribution,
@@ -11,12 +12,13 @@ from tradewind.bundle.metadata import (
     SloRecord,
     TrainingRecord,
 )
-from tradewind.bundle.names import BundleVersion, check_policy_name
+from tradewind.bundle.names import SERVED_LABEL, BundleVersion, check_policy_name
 from tradewind.bundle.reader import Bundle, BundleLimits, read_bundle
 from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
 from tradewind.bundle.store import BundleStore, PublishedBundle
 
 __all__ = [
+    "SERVED_LABEL",
     "ActionSpace",
     "BoxSpace",
     "Bundle",
@@ -34,6 +36,7 @@ __all__ = [
     "RiskRecord",
     "SloRecord",
     "TrainingRecord",
+    "check_labels",
     "check_policy_name",
     "read_bundle",
 ]

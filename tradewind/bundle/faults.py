@@ -8,6 +8,8 @@ __all__ = ["BundleFault"]
 class BundleFault(StrEnum):
     """`reason` of a BundleError; stable across releases."""
 
+    LABELS_INVALID = "LABELS_INVALID"
+    MEMORY_LIMIT = "MEMORY_LIMIT"
     METADATA_MISSING = "METADATA_MISSING"
     METADATA_INVALID = "METADATA_INVALID"
     FORMAT_VERSION_UNKNOWN = "FORMAT_VERSION_UNKNOWN"

@@ -12,10 +12,12 @@ __all__ = [
     "METADATA_FILE",
     "POLICY_FILE",
     "POLICY_NAME_PATTERN",
+    "SERVED_LABEL",
     "SIGNATURE_FILE",
     "VERSION_PATTERN",
     "BundleVersion",
     "check_extra_file_name",
+    "check_label",
     "check_policy_name",
 ]
 
@@ -23,6 +25,9 @@ POLICY_FILE: Final = "policy.pt"
 GOLDEN_FILE: Final = "golden.npz"
 METADATA_FILE: Final = "metadata.json"
 SIGNATURE_FILE: Final = "metadata.json.sig"
+
+SERVED_LABEL: Final = "served"
+"""Label of the version that answers when a call names none; a server gives it."""
 
 POLICY_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 VERSION_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[1-9][0-9]{0,5}$"
@@ -74,6 +79,26 @@ def check_policy_name(name: str) -> str:
             [FieldViolation("policy", f"{name!r} does not match {POLICY_NAME_PATTERN}")],
         )
     return name
+
+
+def check_label(label: str) -> str:
+    """Gives a label of versions back.
+
+    Raises:
+        InvalidInputError: It is not of the form of a policy's name, or is `served`.
+    """
+    if _POLICY_NAME.fullmatch(label) is None or label == SERVED_LABEL:
+        raise InvalidInputError(
+            "label is refused",
+            [
+                FieldViolation(
+                    "label",
+                    f"{label!r} does not match {POLICY_NAME_PATTERN}, or is {SERVED_LABEL!r}, "
+                    "which is what a server calls the version that it serves",
+                )
+            ],
+        )
+    return label
 
 
 def check_extra_file_name(name: str) -> str:

@@ -22,7 +22,7 @@ from tradewind.errors import (
 )
 from tradewind.settings import Settings
 
-__all__ = ["Bundle", "BundleLimits", "read_bundle"]
+__all__ = ["Bundle", "BundleLimits", "read_bundle", "read_regular_file"]
 
 _MIB = 1024 * 1024
 
@@ -110,13 +110,13 @@ def _read_open_folder(folder: Path, handle: int, limits: BundleLimits) -> Bundle
     names = set(os.listdir(handle))
     if METADATA_FILE not in names:
         raise BundleFormatError(f"{METADATA_FILE} is missing", reason=BundleFault.METADATA_MISSING)
-    metadata_json = _read_file(handle, METADATA_FILE, limits.metadata_bytes)
+    metadata_json = read_regular_file(handle, METADATA_FILE, limits.metadata_bytes)
     metadata = BundleMetadata.from_json(metadata_json)
     _check_names(folder, metadata)
     _check_file_list(names, metadata, limits)
     kept: dict[str, bytes] = {}
     for name, expected in metadata.files.items():
-        data = _read_file(handle, name, limits.file_bytes)
+        data = read_regular_file(handle, name, limits.file_bytes)
         found = hashlib.sha256(data).hexdigest()
         if found != expected:
             raise BundleIntegrityError(
@@ -164,9 +164,20 @@ def _check_file_list(names: set[str], metadata: BundleMetadata, limits: BundleLi
         )
 
 
-def _read_file(folder: int, name: str, limit: int) -> bytes:
-    """Reads a regular file of the folder; O_NONBLOCK so that a named pipe cannot hang us."""
+def read_regular_file(folder: int, name: str, limit: int) -> bytes:
+    """Reads a file of an open folder.
+
+    Args:
+        folder: Descriptor of the folder.
+        name: Of the file; a link is not followed.
+        limit: Most bytes accepted.
+
+    Raises:
+        BundleIntegrityError: The file is not a regular one, or larger.
+        OSError: It cannot be read.
+    """
     try:
+        # O_NONBLOCK, so that a named pipe cannot hang us.
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as problem:
         if problem.errno in (errno.ELOOP, errno.ENXIO):

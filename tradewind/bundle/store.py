@@ -1,18 +1,33 @@
 """Versions of policies on a shared volume: published atomically, never changed afterwards."""
 
+import contextlib
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from tradewind.bundle.draft import BundleDraft
+from tradewind.bundle.labels import (
+    LABELS_FILE,
+    MAX_LABELS_BYTES,
+    check_labels,
+    labels_from_json,
+    labels_to_json,
+)
 from tradewind.bundle.metadata import BundleMetadata
 from tradewind.bundle.names import METADATA_FILE, BundleVersion, check_policy_name
-from tradewind.errors import InvalidInputError, StorageError
+from tradewind.bundle.reader import read_regular_file
+from tradewind.errors import InvalidInputError, StorageError, VersionNotFoundError
 
 __all__ = ["BundleStore", "PublishedBundle"]
+
+_TEMPORARY: Final = ".publish-"
+_ABANDONED_S: Final = 3600.0  # no publisher takes so long from one file to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +39,7 @@ class PublishedBundle:
 
 
 class BundleStore:
-    """Bundles at `<root>/<policy>/<version>/`.
+    """Bundles at `<root>/<policy>/<version>/`, and labels of versions at `<root>/<policy>/`.
 
     Several processes may publish and read at once; a network file system will do, because all
     that is asked of it is an atomic rename.
@@ -57,7 +72,8 @@ class BundleStore:
         contents = draft.contents()
         try:
             folder = self._make_policy_folder(draft.name)
-            temporary = Path(tempfile.mkdtemp(prefix=".publish-", dir=folder))
+            _remove_abandoned(folder)
+            temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
             try:
                 for name, data in contents.items():
                     _write_durably(temporary / name, data)
@@ -100,6 +116,59 @@ class BundleStore:
         ]
         return tuple(str(version) for version in sorted(found))
 
+    def labels(self, policy: str) -> dict[str, str]:
+        """Version by label; empty when none was ever set.
+
+        Raises:
+            InvalidInputError: The name is not allowed.
+            BundleError: labels.json is not a regular file, too large or not what it should be.
+            StorageError: It cannot be read.
+        """
+        folder = self.root / check_policy_name(policy)
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                data = read_regular_file(handle, LABELS_FILE, MAX_LABELS_BYTES)
+            finally:
+                os.close(handle)
+        except FileNotFoundError:
+            return {}
+        except OSError as problem:
+            raise StorageError(f"cannot read {folder / LABELS_FILE}: {problem}") from problem
+        return labels_from_json(data)
+
+    def set_labels(self, policy: str, labels: Mapping[str, str]) -> None:
+        """Replaces all labels of a policy at once; a reader sees the old or the new ones.
+
+        Raises:
+            InvalidInputError: A name, label or version is not allowed.
+            VersionNotFoundError: A version is not in the store.
+            StorageError: The store cannot be written.
+        """
+        labels = check_labels(labels)
+        published = self.versions(policy)
+        for label, version in labels.items():
+            if version not in published:
+                raise VersionNotFoundError(
+                    f"label {label!r} cannot stand for version {version!r}: "
+                    f"policy {policy!r} has {', '.join(published) or 'none'}",
+                    metadata={"policy": policy, "version": version},
+                )
+        folder = self.root / policy
+        try:
+            with tempfile.NamedTemporaryFile(
+                prefix=_TEMPORARY, dir=folder, delete=False
+            ) as temporary:
+                temporary.write(labels_to_json(labels))
+                temporary.flush()
+                os.fsync(temporary.fileno())
+            written = Path(temporary.name)
+            written.chmod(0o644)
+            written.replace(folder / LABELS_FILE)
+            _sync_folder(folder)
+        except OSError as problem:
+            raise StorageError(f"cannot write to {folder}: {problem}") from problem
+
     def path(self, policy: str, version: str) -> Path:
         """Folder of a version, whether or not it is published.
 
@@ -122,6 +191,17 @@ class BundleStore:
         if latest is None or latest.day < today:
             return BundleVersion(today, 1)
         return BundleVersion(latest.day, latest.serial + 1)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes what publishers that were killed have left behind."""
+    for entry in folder.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(FileNotFoundError):  # another publisher removes it too
+            if time.time() - entry.lstat().st_mtime > _ABANDONED_S:
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink()
 
 
 def _publish_folder(temporary: Path, target: Path) -> bool:

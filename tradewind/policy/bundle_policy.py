@@ -48,6 +48,12 @@ class BundlePolicy:
         """What executes the network."""
         return self._network.runtime
 
+    @property
+    def memory_bytes(self) -> int:
+        """Of the arrays of the network and the golden answers."""
+        golden = (self.golden.observations, self.golden.actions, self.golden.distribution)
+        return self._network.memory_bytes + sum(array.nbytes for array in golden)
+
     def warm_up(self) -> None:
         """Runs the network until its first, slow calls are over."""
         self._network.warm_up(self.golden.observations)

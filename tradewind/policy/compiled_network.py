@@ -33,6 +33,9 @@ class CompiledNetwork:
 
     Args:
         lowered: The network.
+
+    Attributes:
+        memory_bytes: Of its weights and other constants.
     """
 
     runtime: Final = "compiled"
@@ -40,6 +43,7 @@ class CompiledNetwork:
     def __init__(self, lowered: LoweredNetwork) -> None:
         self._act = _Method(lowered.act)
         self._distribution = _Method(lowered.distribution)
+        self.memory_bytes = self._act.memory_bytes + self._distribution.memory_bytes
 
     def act(self, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
         """The actions in the mode of the distribution.
@@ -77,6 +81,7 @@ class _Method:
 
     def __init__(self, program: Program) -> None:
         self._packed = program.pack()
+        self.memory_bytes = self._packed.nbytes
         self._input_size = program.input_size
         self._output_size = program.output_size
         self._output_shape = program.output_shape

@@ -33,6 +33,9 @@ class TorchScriptNetwork:
             [N] or float32 [N, *action shape]; its exported method `distribution(obs)` gives
             float32 as metadata.Distribution says.
 
+    Attributes:
+        memory_bytes: Of its weights and other constants.
+
     Raises:
         BundleRuntimeError: The bytes are not such a module.
     """
@@ -40,6 +43,7 @@ class TorchScriptNetwork:
     runtime: Final = "torchscript"
 
     def __init__(self, policy_pt: bytes) -> None:
+        self.memory_bytes = len(policy_pt)  # which is nearly all weights
         try:
             module = torch.jit.load(  # type: ignore[no-untyped-call]
                 io.BytesIO(policy_pt), map_location="cpu"

@@ -39,6 +39,11 @@ class Network(Protocol):
         """Its name in reports."""
         ...
 
+    @property
+    def memory_bytes(self) -> int:
+        """Of its weights and other constants."""
+        ...
+
     def act(self, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
         """The actions in the mode of the distribution.
 

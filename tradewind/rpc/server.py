@@ -120,10 +120,13 @@ class RpcServer:
 
     def set_serving(self, serving: bool) -> None:
         """Says whether calls can be answered now; does nothing once the drain has begun."""
-        states = health_pb2.HealthCheckResponse
-        state = states.SERVING if serving else states.NOT_SERVING
         for service in ("", *self._services):
-            self._health.set(service, state)
+            self.set_health(service, serving=serving)
+
+    def set_health(self, name: str, *, serving: bool) -> None:
+        """Says what health answers when asked for a name; nothing once the drain has begun."""
+        states = health_pb2.HealthCheckResponse
+        self._health.set(name, states.SERVING if serving else states.NOT_SERVING)
 
     def is_serving(self) -> bool:
         """What health says of the whole server."""

@@ -186,7 +186,7 @@ def test_store_that_vanishes_costs_no_call_and_is_followed_when_it_returns(
     client = connect(server)
     away = store.root.with_name("away")
     store.root.rename(away)
-    wait_until(lambda: "store not readable" in server.log_tail())
+    wait_until(lambda: "cannot list" in server.log_tail())
     assert client.predict(OBSERVATION).version == first
     away.rename(store.root)
     second = publish()

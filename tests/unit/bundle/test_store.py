@@ -1,6 +1,8 @@
+import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from tradewind.bundle import BundleDraft, BundleStore, read_bundle
-from tradewind.errors import BundleFormatError, InvalidInputError, StorageError
+from tradewind.errors import (
+    BundleFormatError,
+    BundleIntegrityError,
+    InvalidInputError,
+    StorageError,
+    VersionNotFoundError,
+)
 
 Draft = Callable[..., BundleDraft]
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -145,3 +153,63 @@ def test_path_with_unsafe_version_is_refused(tmp_path: Path) -> None:
 def test_listing_with_missing_store_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot list"):
         BundleStore(tmp_path / "unmounted").policies()
+
+
+def test_labels_are_replaced_at_once_and_read_back(tmp_path: Path, make_draft: Draft) -> None:
+    store = BundleStore(tmp_path)
+    first, second = (store.publish(make_draft()).metadata.version for _ in range(2))
+    assert store.labels("momentum") == {}
+    store.set_labels("momentum", {"champion": first, "challenger": second})
+    assert store.labels("momentum") == {"champion": first, "challenger": second}
+    store.set_labels("momentum", {"champion": second})
+    assert store.labels("momentum") == {"champion": second}
+    assert store.versions("momentum") == (first, second)
+    assert {path.name for path in (tmp_path / "momentum").iterdir()} == {
+        first, second, "labels.json"
+    }  # fmt: skip
+
+
+def test_labels_of_what_is_not_published_or_not_allowed_are_refused(
+    tmp_path: Path, make_draft: Draft
+) -> None:
+    store = BundleStore(tmp_path)
+    version = store.publish(make_draft()).metadata.version
+    with pytest.raises(VersionNotFoundError, match=f"'a' cannot stand for .* has {version}"):
+        store.set_labels("momentum", {"a": "2099-01-01.1"})
+    for labels in ({"served": version}, {"../a": version}, {"a": "newest"}):
+        with pytest.raises(InvalidInputError, match="is refused"):
+            store.set_labels("momentum", labels)
+    assert store.labels("momentum") == {}
+
+
+def test_labels_file_that_is_a_link_or_too_large_is_refused(
+    tmp_path: Path, make_draft: Draft
+) -> None:
+    store = BundleStore(tmp_path)
+    store.publish(make_draft())
+    labels = tmp_path / "momentum" / "labels.json"
+    labels.write_bytes(b" " * 65_537)
+    with pytest.raises(BundleIntegrityError, match="65536 are allowed"):
+        store.labels("momentum")
+    labels.unlink()
+    labels.symlink_to("/etc/hostname")
+    with pytest.raises(BundleIntegrityError, match="not a regular file"):
+        store.labels("momentum")
+
+
+def test_publish_removes_what_killed_publishers_left_an_hour_ago(
+    tmp_path: Path, make_draft: Draft
+) -> None:
+    store = BundleStore(tmp_path)
+    store.publish(make_draft())
+    stale, recent, other = (tmp_path / path for path in (
+        "momentum/.publish-stale", "momentum/.publish-recent", "other/.publish-stale"
+    ))  # fmt: skip
+    for folder in (stale, recent, other):
+        folder.mkdir(parents=True)
+        (folder / "policy.pt").write_bytes(b"half")
+    an_hour_ago = time.time() - 3700
+    for folder in (stale, other):
+        os.utime(folder, (an_hour_ago, an_hour_ago))
+    store.publish(make_draft())
+    assert [folder.exists() for folder in (stale, recent, other)] == [False, True, True]

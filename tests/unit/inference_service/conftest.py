@@ -33,7 +33,7 @@ def load() -> Callable[[Path], LoadedVersion]:
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry(kept_versions=2)
+    return Registry()
 
 
 @pytest.fixture

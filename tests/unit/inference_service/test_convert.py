@@ -87,7 +87,7 @@ def test_version_message_tells_spaces_and_digests(
     store: BundleStore, publish: Callable[..., str], load: Callable[[Path], LoadedVersion]
 ) -> None:
     discrete = load(store.path("tiny-dqn", publish("tiny-dqn")))
-    message = policy_version_message(discrete, served=True)
+    message = policy_version_message(discrete, ["served", "champion"])
     assert message.observation_space == inference_pb2.Space(
         kind=inference_pb2.SPACE_KIND_BOX, shape=[6], low=[-10.0], high=[10.0] * 5 + [np.inf]
     )
@@ -95,11 +95,11 @@ def test_version_message_tells_spaces_and_digests(
         kind=inference_pb2.SPACE_KIND_DISCRETE, choice_count=3
     )
     assert (message.risk_policy_digest, message.feature_spec_digest) == ("a" * 64, "f" * 64)
-    assert (list(message.labels), message.runtime) == (["served"], "compiled")
+    assert (list(message.labels), message.runtime) == (["served", "champion"], "compiled")
     assert message.runtime_reason == ""
 
     continuous = load(store.path("tiny-sac", publish("tiny-sac")))
-    message = policy_version_message(continuous, served=False)
+    message = policy_version_message(continuous, [])
     assert list(message.action_space.high) == [1.0, 2.5]
     assert (list(message.labels), message.risk_policy_digest) == ([], "")
 

@@ -64,12 +64,43 @@ def test_resolve_with_unknown_policy_is_not_found(
     assert refused.value.metadata == {"policy": name}
 
 
-def test_serve_keeps_the_last_versions_only(registry: Registry, serve: Serve) -> None:
-    first, second, third = serve(), serve(), serve()
-    assert registry.resolve("tiny-dqn", "") is third
-    assert registry.resolve("tiny-dqn", second.version) is second
-    with pytest.raises(VersionNotFoundError, match=f"{first.version}' .* is not loaded"):
-        registry.resolve("tiny-dqn", first.version)
+def test_retain_lets_go_of_what_is_neither_wanted_nor_served_nor_labelled(
+    registry: Registry, serve: Serve
+) -> None:
+    first, second, third, fourth = serve(), serve(), serve(), serve()
+    registry.set_labels("tiny-dqn", {"champion": first.version})
+    assert registry.retain("tiny-dqn", {third.version}) == [second]
+    assert registry.resolve("tiny-dqn", "") is fourth
+    for kept in (first, third):
+        assert registry.resolve("tiny-dqn", kept.version) is kept
+    with pytest.raises(VersionNotFoundError, match=f"{second.version}' .* is not loaded"):
+        registry.resolve("tiny-dqn", second.version)
+
+
+def test_added_version_answers_by_number_and_is_listed_by_age(
+    registry: Registry, store: BundleStore, publish: Publish, load: Load
+) -> None:
+    older, served = publish(), publish()
+    registry.serve(load(store.path("tiny-dqn", served)))
+    registry.add(load(store.path("tiny-dqn", older)))
+    assert registry.resolve("tiny-dqn", "").version == served
+    assert registry.resolve("tiny-dqn", older).version == older
+    assert list(registry.snapshot.loaded["tiny-dqn"]) == [older, served]
+
+
+def test_resolve_by_label_gives_the_version_that_bears_it(registry: Registry, serve: Serve) -> None:
+    first, second = serve(), serve()
+    registry.set_labels("tiny-dqn", {"champion": first.version, "stable": first.version})
+    assert registry.resolve("tiny-dqn", "", "champion") is first
+    assert registry.resolve("", "", "stable") is first
+    assert registry.resolve("tiny-dqn", "", "served") is second
+    assert registry.snapshot.labels_of(first) == ["champion", "stable"]
+    assert registry.snapshot.labels_of(second) == ["served"]
+    with pytest.raises(VersionNotFoundError, match="labels are champion, served, stable") as none:
+        registry.resolve("tiny-dqn", "", "challenger")
+    assert none.value.metadata == {"policy": "tiny-dqn", "label": "challenger"}
+    with pytest.raises(InvalidInputError, match="label: 'champion' beside version"):
+        registry.resolve("tiny-dqn", first.version, "champion")
 
 
 def test_serve_never_changes_a_snapshot_already_taken(registry: Registry, serve: Serve) -> None:

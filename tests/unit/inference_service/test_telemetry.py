@@ -25,7 +25,10 @@ def version(
 
 
 def test_scrape_shows_what_the_histograms_counted(
-    telemetry: Telemetry, metrics: CollectorRegistry, version: LoadedVersion
+    telemetry: Telemetry,
+    metrics: CollectorRegistry,
+    registry: Registry,
+    version: LoadedVersion,
 ) -> None:
     for latency_ns in (9_000, 11_000, 250_000):
         version.latencies.record(latency_ns)
@@ -44,6 +47,11 @@ def test_scrape_shows_what_the_histograms_counted(
     assert sample("model_compute_seconds_sum") == pytest.approx(270e-6)
     served = {"policy": "tiny-dqn", "version": version.version, "sha256": version.sha256}
     assert metrics.get_sample_value(PREFIX + "served_version", served) == 1.0
+    registry.set_labels("tiny-dqn", {"champion": version.version})
+    labelled = {"policy": "tiny-dqn", "version": version.version, "label": "champion"}
+    assert metrics.get_sample_value(PREFIX + "labelled_version", labelled) == 1.0
+    loaded = {"policy": "tiny-dqn", "version": version.version}
+    assert metrics.get_sample_value(PREFIX + "loaded_bytes", loaded) == version.memory_bytes > 0
     runtime = {"policy": "tiny-dqn", "version": version.version, "runtime": "compiled"}
     assert metrics.get_sample_value(PREFIX + "runtime", {**runtime, "reason": ""}) == 1.0
     assert generate_latest(metrics)

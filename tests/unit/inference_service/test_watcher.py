@@ -1,3 +1,4 @@
+import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -6,8 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.telemetry import Telemetry
+from inference_service.version_rule import VersionRule
 from inference_service.watcher import StoreWatcher
 from tradewind.bundle import BundleDraft, BundleStore, GoldenSet
 from tradewind.errors import StorageError
@@ -22,10 +25,20 @@ def make_watcher(
     store: BundleStore, registry: Registry, load: Load, telemetry: Telemetry
 ) -> MakeWatcher:
     def make(
-        load: Load = load, pinned: dict[str, str] | None = None, on_serving: object = None
+        load: Load = load,
+        on_serving: Callable[[str], None] = lambda policy: None,
+        max_mb: float = 1024.0,
+        **rules: VersionRule,
     ) -> StoreWatcher:
-        told = on_serving if callable(on_serving) else lambda: None
-        return StoreWatcher(store, registry, load, pinned or {}, telemetry, told)
+        return StoreWatcher(
+            store,
+            registry,
+            load,
+            lambda policy: rules.get(policy.replace("-", "_"), VersionRule()),
+            MemoryBound(registry, max_mb),
+            telemetry,
+            on_serving,
+        )
 
     return make
 
@@ -42,7 +55,9 @@ def test_scan_with_new_versions_serves_the_latest_of_each_policy(
     make_watcher: MakeWatcher, registry: Registry, publish: Publish
 ) -> None:
     told: list[dict[str, str]] = []
-    watcher = make_watcher(on_serving=lambda: told.append(served(registry)))
+    watcher = make_watcher(
+        on_serving=lambda policy: told.append({policy: registry.snapshot.served[policy].version})
+    )
     watcher.scan()
     assert told == []
     publish()
@@ -50,7 +65,7 @@ def test_scan_with_new_versions_serves_the_latest_of_each_policy(
     watcher.scan()
     watcher.scan()
     assert served(registry) == {"tiny-dqn": latest, "tiny-sac": other}
-    assert told == [{"tiny-dqn": latest}, {"tiny-dqn": latest, "tiny-sac": other}]
+    assert told == [{"tiny-dqn": latest}, {"tiny-sac": other}]
 
 
 def test_scan_with_bad_latest_version_serves_the_one_before(
@@ -137,7 +152,7 @@ def test_store_that_vanishes_and_comes_back_is_followed_again(
         watcher.scan()
     assert served(registry) == {"tiny-dqn": first}
     assert metrics.get_sample_value("tradewind_inference_store_failures_total") == 3.0
-    assert caplog.text.count("store not readable") == 1
+    assert caplog.text.count("cannot list") == 1
 
     away.rename(store.root)
     second = publish()
@@ -214,7 +229,7 @@ def test_pinned_policy_serves_that_version_and_no_later_one(
 ) -> None:
     first = publish()
     publish()
-    watcher = make_watcher(pinned={"tiny-dqn": first})
+    watcher = make_watcher(tiny_dqn=VersionRule(pinned=first))
     watcher.scan()
     publish()
     watcher.scan()
@@ -225,7 +240,7 @@ def test_follow_scans_until_it_is_told_to_stop(
     make_watcher: MakeWatcher, registry: Registry, publish: Publish
 ) -> None:
     serving, stopping = threading.Event(), threading.Event()
-    watcher = make_watcher(on_serving=serving.set)
+    watcher = make_watcher(on_serving=lambda policy: serving.set())
     thread = threading.Thread(target=watcher.follow, args=(0.01, stopping))
     thread.start()
     version = publish()
@@ -234,3 +249,142 @@ def test_follow_scans_until_it_is_told_to_stop(
     thread.join(20)
     assert not thread.is_alive()
     assert served(registry) == {"tiny-dqn": version}
+
+
+def loaded(registry: Registry, policy: str = "tiny-dqn") -> list[str]:
+    return list(registry.snapshot.loaded[policy])
+
+
+def labels(registry: Registry) -> dict[str, str]:
+    labelled = registry.snapshot.labelled.get("tiny-dqn", {})
+    return {label: version.version for label, version in labelled.items()}
+
+
+def test_latest_versions_are_loaded_after_the_one_that_serves(
+    make_watcher: MakeWatcher, registry: Registry, publish: Publish
+) -> None:
+    first = publish()
+    bad = publish(policy_pt=b"junk")
+    versions = [first, publish(), publish()]
+    watcher = make_watcher(tiny_dqn=VersionRule(kept_versions=3))
+    watcher.scan_served()
+    assert loaded(registry) == versions[2:]
+    watcher.scan()
+    assert loaded(registry) == versions[1:]  # the bad one is found out here
+    assert quarantined(registry) == {bad: "MODEL_UNLOADABLE"}
+    watcher.scan()
+    assert loaded(registry) == versions
+    versions.append(publish())
+    watcher.scan()
+    assert loaded(registry) == versions[1:]
+
+
+def test_all_versions_stay_loaded_where_the_rule_says_so(
+    make_watcher: MakeWatcher, registry: Registry, publish: Publish
+) -> None:
+    versions = [publish() for _ in range(4)]
+    watcher = make_watcher(tiny_dqn=VersionRule(keep_all=True, pinned=versions[1]))
+    watcher.scan()
+    assert loaded(registry) == versions
+    assert served(registry) == {"tiny-dqn": versions[1]}
+
+
+def test_pinned_policy_keeps_labelled_versions_alone(
+    make_watcher: MakeWatcher, registry: Registry, publish: Publish
+) -> None:
+    versions = [publish() for _ in range(4)]
+    rule = VersionRule(pinned=versions[2], labels={"challenger": versions[3]})
+    make_watcher(tiny_dqn=rule).scan()
+    assert loaded(registry) == versions[2:]
+    assert served(registry) == {"tiny-dqn": versions[2]}
+    assert labels(registry) == {"challenger": versions[3]}
+
+
+def test_labels_of_the_store_are_followed_and_those_of_the_settings_win(
+    make_watcher: MakeWatcher, registry: Registry, store: BundleStore, publish: Publish
+) -> None:
+    versions = [publish() for _ in range(5)]
+    watcher = make_watcher(tiny_dqn=VersionRule(labels={"champion": versions[0]}))
+    store.set_labels("tiny-dqn", {"champion": versions[3], "challenger": versions[1]})
+    watcher.scan()
+    assert labels(registry) == {"champion": versions[0], "challenger": versions[1]}
+    store.set_labels("tiny-dqn", {"challenger": versions[2]})
+    watcher.scan()
+    assert labels(registry) == {"champion": versions[0], "challenger": versions[2]}
+    assert loaded(registry) == [versions[0], *versions[2:]]
+    store.set_labels("tiny-dqn", {})
+    watcher.scan()
+    assert labels(registry) == {"champion": versions[0]}
+
+
+@pytest.mark.parametrize("target", ["2099-01-01.1", "bad"])
+def test_label_whose_version_does_not_load_stays_where_it_is_and_says_so(
+    make_watcher: MakeWatcher,
+    registry: Registry,
+    store: BundleStore,
+    publish: Publish,
+    caplog: pytest.LogCaptureFixture,
+    target: str,
+) -> None:
+    good = publish()
+    watcher = make_watcher()
+    store.set_labels("tiny-dqn", {"champion": good})
+    watcher.scan()
+    target = publish(policy_pt=b"junk") if target == "bad" else target
+    publish()
+    moved = json.dumps({"champion": target, "new": target})
+    (store.root / "tiny-dqn" / "labels.json").write_text(moved)
+    for _ in range(2):
+        watcher.scan()
+    assert labels(registry) == {"champion": good}
+    assert caplog.text.count(f"label 'champion' of tiny-dqn stays at {good}") == 1
+    assert caplog.text.count("label 'new' of tiny-dqn is not given") == 1
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"champion": 1}', '{"served": "2026-11-22.1"}'])
+def test_labels_file_that_is_no_such_thing_changes_nothing(
+    make_watcher: MakeWatcher,
+    registry: Registry,
+    store: BundleStore,
+    publish: Publish,
+    caplog: pytest.LogCaptureFixture,
+    content: str,
+) -> None:
+    good = publish()
+    watcher = make_watcher()
+    store.set_labels("tiny-dqn", {"champion": good})
+    watcher.scan()
+    (store.root / "tiny-dqn" / "labels.json").write_text(content)
+    newer = publish()
+    watcher.scan()
+    assert labels(registry) == {"champion": good}
+    assert served(registry) == {"tiny-dqn": newer}
+    assert "labels.json is refused" in caplog.text
+
+
+def test_memory_bound_lets_go_of_what_nothing_names_and_refuses_what_does_not_fit(
+    make_watcher: MakeWatcher, registry: Registry, store: BundleStore, publish: Publish, load: Load
+) -> None:
+    versions = [publish()]
+    size_mb = load(store.path("tiny-dqn", versions[0])).memory_bytes / 2**20
+    rule = VersionRule(keep_all=True)
+    watcher = make_watcher(max_mb=2.5 * size_mb, tiny_dqn=rule)
+    watcher.scan()
+    versions.append(publish())
+    for _ in range(2):
+        watcher.scan()
+    assert loaded(registry) == versions
+    # The third one has the place of the first; then the second, which bears a label, stays.
+    versions.append(publish())
+    store.set_labels("tiny-dqn", {"champion": versions[1]})
+    for _ in range(2):
+        watcher.scan()
+    assert loaded(registry) == versions[1:]
+    assert served(registry) == {"tiny-dqn": versions[2]}
+
+    other = publish("tiny-sac")
+    watcher.scan()
+    assert quarantined(registry) == {other: "MEMORY_LIMIT"}
+    detail = registry.snapshot.quarantined["tiny-sac", other].detail
+    assert f"max_loaded_mb is {2.5 * size_mb:g}, and" in detail
+    assert served(registry) == {"tiny-dqn": versions[2]}

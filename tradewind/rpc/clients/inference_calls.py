@@ -50,6 +50,7 @@ def predict(
     *,
     policy: str = "",
     version: str = "",
+    label: str = "",
     seed: int | None = None,
     request_id: str = "",
     timeout_s: float | None = None,
@@ -60,6 +61,7 @@ def predict(
         observation: Float32, in the shape of the policy's observation space.
         policy: Name of the policy; may be empty when the server serves exactly one.
         version: Version; empty for the served one.
+        label: Instead of a version, a label that one bears, such as `champion`.
         seed: Samples the action reproducibly; the mode of the distribution without.
         request_id: Written to the server's log.
         timeout_s: Deadline in seconds; the client's own by default.
@@ -72,6 +74,7 @@ def predict(
     request = inference_pb2.PredictRequest(
         policy=policy,
         version=version,
+        label=label,
         values_f32_le=_float32(observation, "observation").tobytes(),
         stochastic=seed is not None,
         seed=seed or 0,
@@ -85,6 +88,7 @@ def predict_batch(
     *,
     policy: str = "",
     version: str = "",
+    label: str = "",
     seed: int | None = None,
     request_id: str = "",
     timeout_s: float | None = None,
@@ -95,6 +99,7 @@ def predict_batch(
         observations: Float32 [N, *shape of the policy's observation space].
         policy: Name of the policy; may be empty when the server serves exactly one.
         version: Version; empty for the served one.
+        label: Instead of a version, a label that one bears, such as `champion`.
         seed: Samples the actions reproducibly, each row with a seed of its own derived from it;
             the mode of the distribution without.
         request_id: Written to the server's log.
@@ -111,6 +116,7 @@ def predict_batch(
     request = inference_pb2.PredictBatchRequest(
         policy=policy,
         version=version,
+        label=label,
         observation_count=len(rows),
         values_f32_le=rows.tobytes(),
         stochastic=seed is not None,
@@ -129,14 +135,14 @@ def list_policies(*, timeout_s: float | None = None) -> Call[PolicyListing]:
 
 
 def get_policy(
-    policy: str = "", version: str = "", *, timeout_s: float | None = None
+    policy: str = "", version: str = "", *, label: str = "", timeout_s: float | None = None
 ) -> Call[PolicyDescription]:
-    """A policy's spaces and its metadata.json.
+    """A policy's spaces and its metadata.json; `label` stands instead of a version.
 
     Raises:
         NotFoundError: Unknown policy or version.
     """
-    request = inference_pb2.GetPolicyRequest(policy=policy, version=version)
+    request = inference_pb2.GetPolicyRequest(policy=policy, version=version, label=label)
     return Call("GetPolicy", request, read_description, timeout_s)
 
 

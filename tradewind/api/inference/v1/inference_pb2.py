@@ -24,49 +24,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tradewind/api/inference/v1/inference.proto\x12\x1atradewind.api.inference.v1\"\x1d\n\x0b\x46loatVector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\xdf\x01\n\x0ePredictRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x39\n\x06values\x18\x03 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVectorH\x00\x12\x17\n\rvalues_f32_le\x18\x04 \x01(\x0cH\x00\x12\x12\n\nstochastic\x18\x05 \x01(\x08\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x13\n\x0brouting_key\x18\x08 \x01(\tB\r\n\x0bobservation\"\xf6\x01\n\x0fPredictResponse\x12\x12\n\x08\x64iscrete\x18\x01 \x01(\x03H\x00\x12=\n\ncontinuous\x18\x02 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVectorH\x00\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rbundle_sha256\x18\x05 \x01(\t\x12\x0f\n\x07variant\x18\x06 \x01(\t\x12\x18\n\x10model_compute_ns\x18\x07 \x01(\x03\x12\x0f\n\x07slo_met\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\tB\x08\n\x06\x61\x63tion\"\x80\x02\n\x13PredictBatchRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x19\n\x11observation_count\x18\x03 \x01(\r\x12\x39\n\x06values\x18\x04 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVectorH\x00\x12\x17\n\rvalues_f32_le\x18\x05 \x01(\x0cH\x00\x12\x12\n\nstochastic\x18\x06 \x01(\x08\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x13\n\x0brouting_key\x18\t \x01(\tB\x0e\n\x0cobservations\"\xed\x01\n\x14PredictBatchResponse\x12\x10\n\x08\x64iscrete\x18\x01 \x03(\x03\x12;\n\ncontinuous\x18\x02 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVector\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rbundle_sha256\x18\x05 \x01(\t\x12\x0f\n\x07variant\x18\x06 \x01(\t\x12\x18\n\x10model_compute_ns\x18\x07 \x01(\x03\x12\x0f\n\x07slo_met\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\"S\n\x14PredictStreamRequest\x12;\n\x07predict\x18\x01 \x01(\x0b\x32*.tradewind.api.inference.v1.PredictRequest\"U\n\x15PredictStreamResponse\x12<\n\x07predict\x18\x01 \x01(\x0b\x32+.tradewind.api.inference.v1.PredictResponse\"|\n\x05Space\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.tradewind.api.inference.v1.SpaceKind\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x14\n\x0c\x63hoice_count\x18\x03 \x01(\x03\x12\x0b\n\x03low\x18\x04 \x03(\x02\x12\x0c\n\x04high\x18\x05 \x03(\x02\"\xd6\x02\n\rPolicyVersion\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x15\n\rbundle_sha256\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12<\n\x11observation_space\x18\x05 \x01(\x0b\x32!.tradewind.api.inference.v1.Space\x12\x37\n\x0c\x61\x63tion_space\x18\x06 \x01(\x0b\x32!.tradewind.api.inference.v1.Space\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x0f\n\x07runtime\x18\x08 \x01(\t\x12\x16\n\x0eruntime_reason\x18\t \x01(\t\x12\x1a\n\x12risk_policy_digest\x18\n \x01(\t\x12\x1b\n\x13\x66\x65\x61ture_spec_digest\x18\x0b \x01(\t\x12\x11\n\tloaded_at\x18\x0c \x01(\x01\"m\n\x12QuarantinedVersion\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x16\n\x0equarantined_at\x18\x05 \x01(\x01\"3\n\x10GetPolicyRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"m\n\x11GetPolicyResponse\x12\x41\n\x0epolicy_version\x18\x01 \x01(\x0b\x32).tradewind.api.inference.v1.PolicyVersion\x12\x15\n\rmetadata_json\x18\x02 \x01(\t\"\x15\n\x13ListPoliciesRequest\"\xa8\x01\n\x14ListPoliciesResponse\x12\x42\n\x0fpolicy_versions\x18\x01 \x03(\x0b\x32).tradewind.api.inference.v1.PolicyVersion\x12L\n\x14quarantined_versions\x18\x02 \x03(\x0b\x32..tradewind.api.inference.v1.QuarantinedVersion\":\n\x17GetLatencyReportRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xe5\x01\n\rLatencyReport\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ncall_count\x18\x03 \x01(\x03\x12\x0f\n\x07mean_us\x18\x04 \x01(\x01\x12\x0e\n\x06p50_us\x18\x05 \x01(\x01\x12\x0e\n\x06p90_us\x18\x06 \x01(\x01\x12\x0e\n\x06p99_us\x18\x07 \x01(\x01\x12\x0f\n\x07p999_us\x18\x08 \x01(\x01\x12\x10\n\x08p9999_us\x18\t \x01(\x01\x12\x0e\n\x06max_us\x18\n \x01(\x01\x12\x1b\n\x13slo_violation_count\x18\x0b \x01(\x03\x12\x0e\n\x06slo_us\x18\x0c \x01(\x01\"V\n\x18GetLatencyReportResponse\x12:\n\x07reports\x18\x01 \x03(\x0b\x32).tradewind.api.inference.v1.LatencyReport*T\n\tSpaceKind\x12\x1a\n\x16SPACE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13SPACE_KIND_DISCRETE\x10\x01\x12\x12\n\x0eSPACE_KIND_BOX\x10\x02\x32\xbf\x05\n\x10InferenceService\x12\x62\n\x07Predict\x12*.tradewind.api.inference.v1.PredictRequest\x1a+.tradewind.api.inference.v1.PredictResponse\x12q\n\x0cPredictBatch\x12/.tradewind.api.inference.v1.PredictBatchRequest\x1a\x30.tradewind.api.inference.v1.PredictBatchResponse\x12x\n\rPredictStream\x12\x30.tradewind.api.inference.v1.PredictStreamRequest\x1a\x31.tradewind.api.inference.v1.PredictStreamResponse(\x01\x30\x01\x12h\n\tGetPolicy\x12,.tradewind.api.inference.v1.GetPolicyRequest\x1a-.tradewind.api.inference.v1.GetPolicyResponse\x12q\n\x0cListPolicies\x12/.tradewind.api.inference.v1.ListPoliciesRequest\x1a\x30.tradewind.api.inference.v1.ListPoliciesResponse\x12}\n\x10GetLatencyReport\x12\x33.tradewind.api.inference.v1.GetLatencyReportRequest\x1a\x34.tradewind.api.inference.v1.GetLatencyReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tradewind/api/inference/v1/inference.proto\x12\x1atradewind.api.inference.v1\"\x1d\n\x0b\x46loatVector\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\xee\x01\n\x0ePredictRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x39\n\x06values\x18\x03 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVectorH\x00\x12\x17\n\rvalues_f32_le\x18\x04 \x01(\x0cH\x00\x12\x12\n\nstochastic\x18\x05 \x01(\x08\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x13\n\x0brouting_key\x18\x08 \x01(\t\x12\r\n\x05label\x18\t \x01(\tB\r\n\x0bobservation\"\xf6\x01\n\x0fPredictResponse\x12\x12\n\x08\x64iscrete\x18\x01 \x01(\x03H\x00\x12=\n\ncontinuous\x18\x02 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVectorH\x00\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rbundle_sha256\x18\x05 \x01(\t\x12\x0f\n\x07variant\x18\x06 \x01(\t\x12\x18\n\x10model_compute_ns\x18\x07 \x01(\x03\x12\x0f\n\x07slo_met\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\tB\x08\n\x06\x61\x63tion\"\x8f\x02\n\x13PredictBatchRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x19\n\x11observation_count\x18\x03 \x01(\r\x12\x39\n\x06values\x18\x04 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVectorH\x00\x12\x17\n\rvalues_f32_le\x18\x05 \x01(\x0cH\x00\x12\x12\n\nstochastic\x18\x06 \x01(\x08\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x13\n\x0brouting_key\x18\t \x01(\t\x12\r\n\x05label\x18\n \x01(\tB\x0e\n\x0cobservations\"\xed\x01\n\x14PredictBatchResponse\x12\x10\n\x08\x64iscrete\x18\x01 \x03(\x03\x12;\n\ncontinuous\x18\x02 \x01(\x0b\x32\'.tradewind.api.inference.v1.FloatVector\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x15\n\rbundle_sha256\x18\x05 \x01(\t\x12\x0f\n\x07variant\x18\x06 \x01(\t\x12\x18\n\x10model_compute_ns\x18\x07 \x01(\x03\x12\x0f\n\x07slo_met\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\"S\n\x14PredictStreamRequest\x12;\n\x07predict\x18\x01 \x01(\x0b\x32*.tradewind.api.inference.v1.PredictRequest\"U\n\x15PredictStreamResponse\x12<\n\x07predict\x18\x01 \x01(\x0b\x32+.tradewind.api.inference.v1.PredictResponse\"|\n\x05Space\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.tradewind.api.inference.v1.SpaceKind\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x14\n\x0c\x63hoice_count\x18\x03 \x01(\x03\x12\x0b\n\x03low\x18\x04 \x03(\x02\x12\x0c\n\x04high\x18\x05 \x03(\x02\"\xd6\x02\n\rPolicyVersion\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x15\n\rbundle_sha256\x18\x03 \x01(\t\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12<\n\x11observation_space\x18\x05 \x01(\x0b\x32!.tradewind.api.inference.v1.Space\x12\x37\n\x0c\x61\x63tion_space\x18\x06 \x01(\x0b\x32!.tradewind.api.inference.v1.Space\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x0f\n\x07runtime\x18\x08 \x01(\t\x12\x16\n\x0eruntime_reason\x18\t \x01(\t\x12\x1a\n\x12risk_policy_digest\x18\n \x01(\t\x12\x1b\n\x13\x66\x65\x61ture_spec_digest\x18\x0b \x01(\t\x12\x11\n\tloaded_at\x18\x0c \x01(\x01\"m\n\x12QuarantinedVersion\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x16\n\x0equarantined_at\x18\x05 \x01(\x01\"B\n\x10GetPolicyRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\"m\n\x11GetPolicyResponse\x12\x41\n\x0epolicy_version\x18\x01 \x01(\x0b\x32).tradewind.api.inference.v1.PolicyVersion\x12\x15\n\rmetadata_json\x18\x02 \x01(\t\"\x15\n\x13ListPoliciesRequest\"\xa8\x01\n\x14ListPoliciesResponse\x12\x42\n\x0fpolicy_versions\x18\x01 \x03(\x0b\x32).tradewind.api.inference.v1.PolicyVersion\x12L\n\x14quarantined_versions\x18\x02 \x03(\x0b\x32..tradewind.api.inference.v1.QuarantinedVersion\":\n\x17GetLatencyReportRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xe5\x01\n\rLatencyReport\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ncall_count\x18\x03 \x01(\x03\x12\x0f\n\x07mean_us\x18\x04 \x01(\x01\x12\x0e\n\x06p50_us\x18\x05 \x01(\x01\x12\x0e\n\x06p90_us\x18\x06 \x01(\x01\x12\x0e\n\x06p99_us\x18\x07 \x01(\x01\x12\x0f\n\x07p999_us\x18\x08 \x01(\x01\x12\x10\n\x08p9999_us\x18\t \x01(\x01\x12\x0e\n\x06max_us\x18\n \x01(\x01\x12\x1b\n\x13slo_violation_count\x18\x0b \x01(\x03\x12\x0e\n\x06slo_us\x18\x0c \x01(\x01\"V\n\x18GetLatencyReportResponse\x12:\n\x07reports\x18\x01 \x03(\x0b\x32).tradewind.api.inference.v1.LatencyReport*T\n\tSpaceKind\x12\x1a\n\x16SPACE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13SPACE_KIND_DISCRETE\x10\x01\x12\x12\n\x0eSPACE_KIND_BOX\x10\x02\x32\xbf\x05\n\x10InferenceService\x12\x62\n\x07Predict\x12*.tradewind.api.inference.v1.PredictRequest\x1a+.tradewind.api.inference.v1.PredictResponse\x12q\n\x0cPredictBatch\x12/.tradewind.api.inference.v1.PredictBatchRequest\x1a\x30.tradewind.api.inference.v1.PredictBatchResponse\x12x\n\rPredictStream\x12\x30.tradewind.api.inference.v1.PredictStreamRequest\x1a\x31.tradewind.api.inference.v1.PredictStreamResponse(\x01\x30\x01\x12h\n\tGetPolicy\x12,.tradewind.api.inference.v1.GetPolicyRequest\x1a-.tradewind.api.inference.v1.GetPolicyResponse\x12q\n\x0cListPolicies\x12/.tradewind.api.inference.v1.ListPoliciesRequest\x1a\x30.tradewind.api.inference.v1.ListPoliciesResponse\x12}\n\x10GetLatencyReport\x12\x33.tradewind.api.inference.v1.GetLatencyReportRequest\x1a\x34.tradewind.api.inference.v1.GetLatencyReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tradewind.api.inference.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SPACEKIND']._serialized_start=2571
-  _globals['_SPACEKIND']._serialized_end=2655
+  _globals['_SPACEKIND']._serialized_start=2616
+  _globals['_SPACEKIND']._serialized_end=2700
   _globals['_FLOATVECTOR']._serialized_start=74
   _globals['_FLOATVECTOR']._serialized_end=103
   _globals['_PREDICTREQUEST']._serialized_start=106
-  _globals['_PREDICTREQUEST']._serialized_end=329
-  _globals['_PREDICTRESPONSE']._serialized_start=332
-  _globals['_PREDICTRESPONSE']._serialized_end=578
-  _globals['_PREDICTBATCHREQUEST']._serialized_start=581
-  _globals['_PREDICTBATCHREQUEST']._serialized_end=837
-  _globals['_PREDICTBATCHRESPONSE']._serialized_start=840
-  _globals['_PREDICTBATCHRESPONSE']._serialized_end=1077
-  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1079
-  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1162
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1164
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1249
-  _globals['_SPACE']._serialized_start=1251
-  _globals['_SPACE']._serialized_end=1375
-  _globals['_POLICYVERSION']._serialized_start=1378
-  _globals['_POLICYVERSION']._serialized_end=1720
-  _globals['_QUARANTINEDVERSION']._serialized_start=1722
-  _globals['_QUARANTINEDVERSION']._serialized_end=1831
-  _globals['_GETPOLICYREQUEST']._serialized_start=1833
-  _globals['_GETPOLICYREQUEST']._serialized_end=1884
-  _globals['_GETPOLICYRESPONSE']._serialized_start=1886
-  _globals['_GETPOLICYRESPONSE']._serialized_end=1995
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=1997
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=2018
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=2021
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=2189
-  _globals['_GETLATENCYREPORTREQUEST']._serialized_start=2191
-  _globals['_GETLATENCYREPORTREQUEST']._serialized_end=2249
-  _globals['_LATENCYREPORT']._serialized_start=2252
-  _globals['_LATENCYREPORT']._serialized_end=2481
-  _globals['_GETLATENCYREPORTRESPONSE']._serialized_start=2483
-  _globals['_GETLATENCYREPORTRESPONSE']._serialized_end=2569
-  _globals['_INFERENCESERVICE']._serialized_start=2658
-  _globals['_INFERENCESERVICE']._serialized_end=3361
+  _globals['_PREDICTREQUEST']._serialized_end=344
+  _globals['_PREDICTRESPONSE']._serialized_start=347
+  _globals['_PREDICTRESPONSE']._serialized_end=593
+  _globals['_PREDICTBATCHREQUEST']._serialized_start=596
+  _globals['_PREDICTBATCHREQUEST']._serialized_end=867
+  _globals['_PREDICTBATCHRESPONSE']._serialized_start=870
+  _globals['_PREDICTBATCHRESPONSE']._serialized_end=1107
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1109
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1192
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1194
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1279
+  _globals['_SPACE']._serialized_start=1281
+  _globals['_SPACE']._serialized_end=1405
+  _globals['_POLICYVERSION']._serialized_start=1408
+  _globals['_POLICYVERSION']._serialized_end=1750
+  _globals['_QUARANTINEDVERSION']._serialized_start=1752
+  _globals['_QUARANTINEDVERSION']._serialized_end=1861
+  _globals['_GETPOLICYREQUEST']._serialized_start=1863
+  _globals['_GETPOLICYREQUEST']._serialized_end=1929
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1931
+  _globals['_GETPOLICYRESPONSE']._serialized_end=2040
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=2042
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=2063
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=2066
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=2234
+  _globals['_GETLATENCYREPORTREQUEST']._serialized_start=2236
+  _globals['_GETLATENCYREPORTREQUEST']._serialized_end=2294
+  _globals['_LATENCYREPORT']._serialized_start=2297
+  _globals['_LATENCYREPORT']._serialized_end=2526
+  _globals['_GETLATENCYREPORTRESPONSE']._serialized_start=2528
+  _globals['_GETLATENCYREPORTRESPONSE']._serialized_end=2614
+  _globals['_INFERENCESERVICE']._serialized_start=2703
+  _globals['_INFERENCESERVICE']._serialized_end=3406
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,7 @@ class PredictRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ROUTING_KEY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     """Name of the policy. May be empty when exactly one policy is served."""
     version: _builtins.str
@@ -84,6 +85,8 @@ class PredictRequest(_message.Message):
     """Echoed in the answer and written to logs."""
     routing_key: _builtins.str
     """Reserved for routing between variants; the same key goes to the same variant."""
+    label: _builtins.str
+    """Instead of a version, a label that one bears, such as "champion" or "served". Not together with `version`."""
     @_builtins.property
     def values(self) -> Global___FloatVector: ...
     def __init__(
@@ -97,10 +100,11 @@ class PredictRequest(_message.Message):
         seed: _builtins.int = ...,
         request_id: _builtins.str = ...,
         routing_key: _builtins.str = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observation", b"observation", "values", b"values", "values_f32_le", b"values_f32_le"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["observation", b"observation", "policy", b"policy", "request_id", b"request_id", "routing_key", b"routing_key", "seed", b"seed", "stochastic", b"stochastic", "values", b"values", "values_f32_le", b"values_f32_le", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "observation", b"observation", "policy", b"policy", "request_id", b"request_id", "routing_key", b"routing_key", "seed", b"seed", "stochastic", b"stochastic", "values", b"values", "values_f32_le", b"values_f32_le", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_observation: _TypeAlias = _typing.Literal["values", "values_f32_le"]  # noqa: Y015
     _WhichOneofArgType_observation: _TypeAlias = _typing.Literal["observation", b"observation"]  # noqa: Y015
@@ -170,6 +174,7 @@ class PredictBatchRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ROUTING_KEY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     version: _builtins.str
     observation_count: _builtins.int
@@ -180,6 +185,8 @@ class PredictBatchRequest(_message.Message):
     """Row i is sampled with a seed derived from `seed` and i."""
     request_id: _builtins.str
     routing_key: _builtins.str
+    label: _builtins.str
+    """As in PredictRequest."""
     @_builtins.property
     def values(self) -> Global___FloatVector: ...
     def __init__(
@@ -194,10 +201,11 @@ class PredictBatchRequest(_message.Message):
         seed: _builtins.int = ...,
         request_id: _builtins.str = ...,
         routing_key: _builtins.str = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations", "values", b"values", "values_f32_le", b"values_f32_le"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["observation_count", b"observation_count", "observations", b"observations", "policy", b"policy", "request_id", b"request_id", "routing_key", b"routing_key", "seed", b"seed", "stochastic", b"stochastic", "values", b"values", "values_f32_le", b"values_f32_le", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "observation_count", b"observation_count", "observations", b"observations", "policy", b"policy", "request_id", b"request_id", "routing_key", b"routing_key", "seed", b"seed", "stochastic", b"stochastic", "values", b"values", "values_f32_le", b"values_f32_le", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_observations: _TypeAlias = _typing.Literal["values", "values_f32_le"]  # noqa: Y015
     _WhichOneofArgType_observations: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
@@ -433,17 +441,21 @@ class GetPolicyRequest(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     version: _builtins.str
+    label: _builtins.str
+    """As in PredictRequest."""
     def __init__(
         self,
         *,
         policy: _builtins.str = ...,
         version: _builtins.str = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "policy", b"policy", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,140 @@
+"""What a new version costs the calls under way, and what the service costs at rest.
+
+    python -m tests.bench.bench_reload
+
+One caller after another publishes versions while h2load calls Predict from 16 connections; rounds
+without a reload, before and after, are what that is set beside. All versions stay loaded, so the
+server's own counts show that every call was answered.
+"""
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from stable_baselines3 import DQN
+
+from tests.bench.bench_load import Load, has_h2load
+from tests.bench.bench_predict import LAYERS, OBSERVATION_SIZE, SERVICE, Market, make_draft
+from tradewind.api.inference.v1 import inference_pb2
+from tradewind.bundle import BundleDraft, BundleStore
+from tradewind.rpc import ServiceProcess
+from tradewind.rpc.clients import InferenceClient
+
+CALLERS = 16
+CALLS_PER_ROUND = 4_000
+RELOADS = 20
+RELOADS_AT_REST = 50
+CONFIG = "policies: {bench: {versions: all}}\n"
+QUICK_CONFIG = "poll_s: 0.02\n"
+
+
+def start(scratch: Path, store: BundleStore, config: str) -> ServiceProcess:
+    (scratch / "inference.yaml").write_text(config)
+    arguments = ["--config", str(scratch / "inference.yaml"), "--store", str(store.root)]
+    return ServiceProcess(
+        "inference_service", [*arguments, "--listen", "127.0.0.1:0"], log=scratch / "server.log"
+    )
+
+
+def resident_mb(process: psutil.Process) -> float:
+    return float(process.memory_info().rss / 2**20)
+
+
+class Publisher(threading.Thread):
+    """Publishes one version after another, each once the one before serves."""
+
+    def __init__(self, address: str, store: BundleStore, draft: BundleDraft, count: int) -> None:
+        super().__init__()
+        self._address = address
+        self._store = store
+        self._draft = draft
+        self._count = count
+        self.seconds: list[float] = []
+
+    def run(self) -> None:
+        with InferenceClient(self._address, timeout_s=20.0) as client:
+            for _ in range(self._count):
+                version = self._store.publish(self._draft).metadata.version
+                renamed = time.perf_counter()
+                while client.get_policy().policy_version.version != version:
+                    time.sleep(0.002)
+                self.seconds.append(time.perf_counter() - renamed)
+
+
+def at_rest(scratch: Path, store: BundleStore, draft: BundleDraft) -> Iterator[str]:
+    """Start-up, memory, and whether reloads leave any behind."""
+    started = time.perf_counter()
+    with start(scratch, store, QUICK_CONFIG) as server:
+        yield f"{'process start → ready':36}{time.perf_counter() - started:9.2f} s"
+        process = psutil.Process(server.popen.pid)
+        (loader,) = process.children()
+        yield f"{'resident, serving process':36}{resident_mb(process):9.0f} MB"
+        yield f"{'resident, loading process':36}{resident_mb(loader):9.0f} MB"
+        sizes = []
+        for count in (RELOADS_AT_REST // 5, RELOADS_AT_REST):
+            publisher = Publisher(server.address, store, draft, count)
+            publisher.run()
+            sizes.append(resident_mb(process))
+        grown = sizes[1] - sizes[0]
+        yield f"{f'{RELOADS_AT_REST} more reloads add':36}{grown:9.1f} MB"
+
+
+def under_load(scratch: Path, store: BundleStore, draft: BundleDraft) -> Iterator[str]:
+    """Latency of calls beside reloads and without."""
+    observation = draft.golden.observations[0]
+    message = inference_pb2.PredictRequest(policy="bench", values_f32_le=observation.tobytes())
+    with start(scratch, store, CONFIG) as server, InferenceClient(server.address) as client:
+        load = Load(server.address, SERVICE + "Predict", message.SerializeToString(), scratch)
+        before = sum(report.call_count for report in client.latency_reports("bench"))
+        load.round(CALLERS, CALLS_PER_ROUND)
+        alone = [load.round(CALLERS, CALLS_PER_ROUND) for _ in range(3)]
+        publisher = Publisher(server.address, store, draft, RELOADS)
+        publisher.start()
+        beside = []
+        while publisher.is_alive():
+            beside.append(load.round(CALLERS, CALLS_PER_ROUND))
+        alone += [load.round(CALLERS, CALLS_PER_ROUND) for _ in range(3)]
+        answered = sum(report.call_count for report in client.latency_reports("bench")) - before
+    calm = np.concatenate([each.latencies_us for each in alone])
+    busy = np.concatenate([each.latencies_us for each in beside])
+    yield f"{'microseconds':36}{'p50':>9}{'p99':>9}{'p99.9':>9}"
+    yield row(f"Predict, callers: {CALLERS}", calm)
+    ratio = np.percentile(busy, 99.0) / np.percentile(calm, 99.0)
+    yield row(f"  beside {RELOADS} reloads", busy) + f"  {ratio:.2f} × p99"
+    yield f"{'calls not answered':36}{load.sent - answered:9d} of {load.sent}"
+    slowest = max(publisher.seconds)
+    yield (
+        f"{'rename → serving, under load':36}{np.median(publisher.seconds):9.2f} s, "
+        f"at most {slowest:.2f} s"
+    )
+
+
+def row(name: str, latencies_us: NDArray[np.float64]) -> str:
+    p50, p99, p999 = np.percentile(latencies_us, [50.0, 99.0, 99.9])
+    return f"{name:36}{p50:9.0f}{p99:9.0f}{p999:9.0f}"
+
+
+def main() -> None:
+    """Measures and prints."""
+    if not has_h2load():
+        sys.exit("reload: h2load is missing, nothing was measured")
+    model = DQN("MlpPolicy", Market(), policy_kwargs={"net_arch": LAYERS}, seed=1, buffer_size=1)
+    observations = np.random.default_rng(1).normal(size=(64, OBSERVATION_SIZE))
+    draft = make_draft(model, observations.astype(np.float32))
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        for part in (at_rest, under_load):
+            store = BundleStore(scratch / part.__name__)
+            store.publish(draft)
+            for line in part(scratch, store, draft):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
