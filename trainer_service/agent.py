@@ -16,6 +16,7 @@ from tradewind.errors import StoppedByRiskError
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import (
+    LagrangianCallback,
     LatestMetrics,
     MetricHistory,
     ProgressCallback,
@@ -136,6 +137,9 @@ class TrainerAgent:
         model.set_logger(Logger(folder=None, output_formats=[metrics, *writers]))
         risk = self._risk_callback()
         callbacks: list[BaseCallback] = [] if risk is None else [risk]
+        constraints = self.config.risk_config.lagrangian
+        if constraints is not None:
+            callbacks.append(LagrangianCallback(constraints))
         callbacks.append(ProgressCallback(reporter, metrics))
         reporter.enter(TrainingPhase.TRAINING)
         model.learn(self.config.training_params.total_timesteps, callback=callbacks)

@@ -15,6 +15,7 @@ from tradewind.settings import Settings, parse_settings
 from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig
 from trainer_service.evaluation import EvaluationConfig
+from trainer_service.multipliers import LagrangianConfig
 
 __all__ = [
     "DataConfig",
@@ -81,6 +82,15 @@ class RiskConfig(Settings):
     early_stop_patience: PositiveInt = 10_000
     """Consecutive environment steps that the mean is taken over. Uniformly random actions on the
     embedded BTC bars give means from 0.70 to 0.77 over 10,000 steps, up to 0.92 over 1,000."""
+
+    lagrangian: LagrangianConfig | None = None
+    """Limits that the policy is to learn to keep, beside or instead of the penalty."""
+
+    @model_validator(mode="after")
+    def _check_enabled(self) -> Self:
+        if self.lagrangian is not None and not self.enabled:
+            raise ValueError("lagrangian needs enabled: true")
+        return self
 
 
 class TrainingConfig(Settings):
@@ -203,8 +213,23 @@ def parse_training_config(
         )
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
-    RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+    _check_constraints(config.risk_config, RiskPolicy.from_yaml(config.risk_config.policy_yaml))
     return config
+
+
+def _check_constraints(risk: RiskConfig, policy: RiskPolicy) -> None:
+    metrics = policy.calculators.metrics()
+    constraints = risk.lagrangian.constraints if risk.lagrangian is not None else {}
+    violations = [
+        FieldViolation(
+            f"risk_config.lagrangian.constraints.{name}",
+            f"not calculated by {risk.policy_yaml}, which has {', '.join(metrics)}",
+        )
+        for name in constraints
+        if name not in metrics
+    ]
+    if violations:
+        raise SettingsError(f"{_SOURCE} is refused", violations)
 
 
 def _with_names(value: Any) -> Any:

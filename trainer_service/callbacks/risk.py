@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from tradewind.errors import TrainingError
 from tradewind.risk import ProductionRiskAdvisor, RiskInputs, RiskReport, StepRisk
+from trainer_service.callbacks.rewards import subtract_from_rewards
 from trainer_service.environment import VectorizedTradingEnv
 
 __all__ = ["RiskAwareCallback"]
@@ -100,7 +100,7 @@ class RiskAwareCallback(BaseCallback):
         if count < known.size:
             deductions[~known] = 0.0
             self._unknown_penalties += known.size - count
-        self._penalize(deductions)
+        subtract_from_rewards(self, deductions)
         self.logger.record("risk/unknown_penalties", self._unknown_penalties)
         if count:
             self.logger.record_mean("risk/penalty", float(risk.penalty[known].sum()) / count)
@@ -134,27 +134,6 @@ class RiskAwareCallback(BaseCallback):
                 )
             accounts.append(info["final_risk_inputs"] if done else inputs)
         return accounts
-
-    def _penalize(self, deductions: NDArray[np.float64]) -> None:
-        """Subtracts from the rewards that the model is about to store, in place.
-
-        On-policy algorithms store the array of this step. Off-policy algorithms do too, unless
-        there is a VecNormalize: then they store its `old_reward`, the raw rewards.
-        """
-        rewards = self.locals.get("rewards")
-        if not isinstance(rewards, np.ndarray) or rewards.shape != deductions.shape:
-            raise TrainingError(
-                f"{type(self.model).__name__} does not show its rewards to callbacks: "
-                "the risk penalty would not be learnt"
-            )
-        statistics = self.model.get_vec_normalize_env()
-        if statistics is None:
-            rewards -= deductions.astype(rewards.dtype)
-            return
-        if statistics.old_reward.shape != deductions.shape:
-            raise TrainingError("VecNormalize does not keep raw rewards: they cannot be penalised")
-        statistics.old_reward = (statistics.old_reward - deductions).astype(np.float32)
-        rewards[:] = statistics.normalize_reward(statistics.old_reward)
 
     def _judge(self, risk: StepRisk) -> None:
         count = int(np.count_nonzero(risk.judged))
