@@ -89,3 +89,12 @@ def test_admit_with_file_outside_the_folder_of_the_service_is_refused_unread(
             admit_values(make_request(training_values, **section))
 
         assert "outside the folder" in violations(refusal)[field]
+
+
+def test_admit_with_actions_the_algorithm_cannot_take_is_refused(
+    training_values: MakeValues,
+) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        admit_values(make_request(training_values, algorithm="SAC"))
+
+    assert violations(refusal) == {"environment.actions": "SAC takes continuous actions"}
