@@ -40,7 +40,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
             grace_s=settings.grace_s,
             on_end=telemetry.observe_end,
         )
-        servicer = TrainerServicer(store, queue, settings.store, settings.files)
+        servicer = TrainerServicer(store, queue, settings.store, settings.files, settings.tracking)
         server = RpcServer("trainer_service", settings.server, registry)
         server.add_service(
             trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"].full_name,

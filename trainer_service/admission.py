@@ -6,13 +6,16 @@ from typing import Any, NoReturn
 
 from tradewind.errors import FieldViolation, InvalidInputError
 from trainer_service.config import JobConfig, parse_training_config
+from trainer_service.tracking import TrackingConfig
 
 __all__ = ["admit"]
 
 _REFUSED = "training configuration is refused"
 
 
-def admit(policy: str, config_json: str, *, store: Path, files: Path) -> JobConfig:
+def admit(
+    policy: str, config_json: str, *, store: Path, files: Path, tracking: TrackingConfig
+) -> JobConfig:
     """Checks a request and completes its configuration, before there is a job.
 
     Args:
@@ -20,16 +23,18 @@ def admit(policy: str, config_json: str, *, store: Path, files: Path) -> JobConf
         config_json: The configuration as sent.
         store: The bundle store of the service.
         files: Folder that files named by the configuration must lie in.
+        tracking: Where the service's trainings can be followed.
 
     Raises:
         InvalidInputError: The violations name every key that is wrong.
     """
     values = _parse(config_json)
-    if "store" in values:
-        raise _refusal("store", "is the service's own; leave it out")
+    for own in ("store", "tracking"):
+        if own in values:
+            raise _refusal(own, "is the service's own; leave it out")
     if values.get("policy", policy) != policy:
         raise _refusal("policy", f"the request says {policy!r}, not {values['policy']!r}")
-    values |= {"policy": policy, "store": store}
+    values |= {"policy": policy, "store": store, "tracking": tracking.model_dump()}
     return parse_training_config(values, JobConfig, folder=files)
 
 

@@ -26,6 +26,7 @@ from trainer_service.config import TrainingConfig, parse_training_config
 from trainer_service.draft import make_draft
 from trainer_service.export import check_exportable
 from trainer_service.progress import ProgressListener, ProgressReporter, TrainingPhase
+from trainer_service.tracking import open_trackers
 from trainer_service.workspace import Workspace
 
 __all__ = ["TrainerAgent", "create_trainer_agent"]
@@ -82,11 +83,11 @@ class TrainerAgent:
 
         Raises:
             TrainingError: The environment does not fit the configuration, or the training
-                diverged.
+                diverged, or MLflow cannot be used under its URI.
             ExportError: The model cannot become a bundle; found before it is trained, unless the
                 trained network differs from the model.
             StoppedByRiskError: The risk score stayed over the early-stop threshold.
-            StorageError: The store cannot be written.
+            StorageError: The store, or the folder of the event files, cannot be written.
         """
         config = self.config
         reporter = ProgressReporter(on_progress, config.training_params.total_timesteps)
@@ -94,10 +95,14 @@ class TrainerAgent:
         with _torch_threads(config.training_params.torch_threads):
             workspace = Workspace.prepare(env, config)
             history = MetricHistory()
-            model = self._fit(workspace, reporter, [history])
-            draft = make_draft(model, workspace, config, reporter, history.series)
-        reporter.enter(TrainingPhase.PUBLISHING)
-        return BundleStore(config.store).publish(draft)
+            parameters = config.model_dump(mode="json", exclude={"store", "tracking"})
+            with open_trackers(config.tracking, config.policy, parameters) as trackers:
+                model = self._fit(workspace, reporter, [history, trackers])
+                draft = make_draft(model, workspace, config, reporter, history.series)
+                reporter.enter(TrainingPhase.PUBLISHING)
+                bundle = BundleStore(config.store).publish(draft)
+                trackers.log_bundle(bundle)
+        return bundle
 
     def fit(self, env: gymnasium.Env[Any, Any], reporter: ProgressReporter) -> BaseAlgorithm:
         """Trains in an environment as `train` does, and publishes nothing.

@@ -16,6 +16,7 @@ from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.multipliers import LagrangianConfig
+from trainer_service.tracking import TrackingConfig
 
 __all__ = [
     "DataConfig",
@@ -110,6 +111,9 @@ class TrainingConfig(Settings):
 
     evaluation: EvaluationConfig = EvaluationConfig()
     """How the figures on held-out bars are judged."""
+
+    tracking: TrackingConfig = TrackingConfig()
+    """Where the training can be followed."""
 
     policy: str = Field(default="policy", pattern=POLICY_NAME_PATTERN)
     """Name of the policy to publish."""

@@ -10,6 +10,7 @@ from tradewind.errors import FieldViolation, InvalidInputError
 from trainer_service.admission import admit
 from trainer_service.codec import job_to_message
 from trainer_service.jobs import JobQueue, JobStore
+from trainer_service.tracking import TrackingConfig
 
 __all__ = ["TrainerServicer"]
 
@@ -26,13 +27,22 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         queue: Runs them.
         bundles: The bundle store that they publish to.
         files: Folder that files named by a job's configuration must lie in.
+        tracking: Where the trainings can be followed.
     """
 
-    def __init__(self, store: JobStore, queue: JobQueue, bundles: Path, files: Path) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        queue: JobQueue,
+        bundles: Path,
+        files: Path,
+        tracking: TrackingConfig,
+    ) -> None:
         self._store = store
         self._queue = queue
         self._bundles = bundles
         self._files = files
+        self._tracking = tracking
 
     def StartTraining(
         self, request: trainer_pb2.StartTrainingRequest, _context: grpc.ServicerContext
@@ -40,7 +50,13 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """Checks a configuration and queues its job."""
         if len(request.request_id) > _MAX_REQUEST_ID:
             raise _refusal("request_id", f"must not be longer than {_MAX_REQUEST_ID} characters")
-        config = admit(request.policy, request.config_json, store=self._bundles, files=self._files)
+        config = admit(
+            request.policy,
+            request.config_json,
+            store=self._bundles,
+            files=self._files,
+            tracking=self._tracking,
+        )
         job = self._queue.add(request.policy, config.model_dump_json(), request.request_id or None)
         return trainer_pb2.StartTrainingResponse(job=job_to_message(job))
 

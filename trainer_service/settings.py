@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tradewind.rpc import ServerSettings
 from tradewind.settings import Settings
+from trainer_service.tracking import TrackingConfig
 
 __all__ = ["TrainerServiceSettings"]
 
@@ -18,6 +19,7 @@ class TrainerServiceSettings(Settings):
         store: The bundle store that every job publishes to.
         jobs: SQLAlchemy URL of the job store.
         files: Folder that files named by a job's configuration must lie in.
+        tracking: Where the trainings can be followed.
         concurrency: Jobs that run at once; each is a process of its own.
         grace_s: Seconds that a cancelled job gets to end by itself before it is killed.
     """
@@ -29,5 +31,6 @@ class TrainerServiceSettings(Settings):
     store: Path = Path("bundles")
     jobs: str = "sqlite:///runs/jobs.sqlite"
     files: Path = Path()
+    tracking: TrackingConfig = TrackingConfig()
     concurrency: int = Field(default=1, ge=1, le=64)
     grace_s: float = Field(default=5.0, gt=0.0)

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.logger import KVWriter
 
-__all__ = ["MetricHistory", "MetricSeries"]
+__all__ = ["MetricHistory", "MetricSeries", "finite_numbers"]
+
+
+def finite_numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """What of a log can be drawn or sent; a figure without a value is left out."""
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, (int, float, np.number)) and math.isfinite(value)
+    }
 
 
 @dataclass(eq=False)
@@ -45,11 +54,10 @@ class MetricHistory(KVWriter):
         step: int = 0,
     ) -> None:
         """Takes over what the logger dumps."""
-        for name, value in key_values.items():
-            if isinstance(value, (int, float, np.number)) and math.isfinite(value):
-                series = self._series.setdefault(name, MetricSeries())
-                series.steps.append(step)
-                series.values.append(float(value))
+        for name, value in finite_numbers(key_values).items():
+            series = self._series.setdefault(name, MetricSeries())
+            series.steps.append(step)
+            series.values.append(value)
 
     def close(self) -> None:
         """Has nothing to close."""

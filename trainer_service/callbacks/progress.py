@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 
 from tradewind.errors import TrainingError
+from trainer_service.callbacks.history import finite_numbers
 from trainer_service.progress import ProgressReporter
 
 __all__ = ["LatestMetrics", "ProgressCallback"]
@@ -38,11 +38,7 @@ class LatestMetrics(KVWriter):
 
     def update(self, key_values: Mapping[str, Any]) -> None:
         """Takes over the finite numbers; a figure without a value is left out."""
-        self.values.update(
-            (name, float(value))
-            for name, value in key_values.items()
-            if isinstance(value, (int, float, np.number)) and math.isfinite(value)
-        )
+        self.values.update(finite_numbers(key_values))
 
     def close(self) -> None:
         """Has nothing to close."""

@@ -10,14 +10,16 @@ import pytest
 from tradewind.errors import InvalidInputError
 from trainer_service.admission import admit
 from trainer_service.config import JobConfig
+from trainer_service.tracking import TrackingConfig
 
 MakeValues = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[3]
+TRACKING = TrackingConfig(experiment="ours")
 
 
 def admit_values(values: dict[str, Any] | str, policy: str = "tiny") -> JobConfig:
     text = values if isinstance(values, str) else json.dumps(values)
-    return admit(policy, text, store=Path("volume"), files=ROOT)
+    return admit(policy, text, store=Path("volume"), files=ROOT, tracking=TRACKING)
 
 
 def violations(refusal: pytest.ExceptionInfo[InvalidInputError]) -> dict[str, str]:
@@ -26,17 +28,20 @@ def violations(refusal: pytest.ExceptionInfo[InvalidInputError]) -> dict[str, st
 
 def make_request(make: MakeValues, **changes: Any) -> dict[str, Any]:
     values = make(**changes)
-    del values["store"]
+    del values["store"], values["tracking"]
     return values
 
 
-def test_admit_takes_policy_and_store_from_the_service(training_values: MakeValues) -> None:
+def test_admit_takes_what_is_the_services_own_from_the_service(
+    training_values: MakeValues,
+) -> None:
     values = make_request(training_values)
     del values["policy"]
 
     config = admit_values(values, policy="btc_dqn")
 
     assert (config.policy, config.store) == ("btc_dqn", Path("volume"))
+    assert config.tracking.experiment == "ours"
     assert config.data.symbol == "BTC"
 
 
@@ -70,11 +75,16 @@ def test_admit_with_contradicting_policy_names_is_refused(training_values: MakeV
         admit_values(make_request(training_values), policy="other")
 
 
-def test_admit_with_store_is_refused(training_values: MakeValues) -> None:
-    with pytest.raises(InvalidInputError) as refusal:
-        admit_values(training_values())
+@pytest.mark.parametrize("own", ["store", "tracking"])
+def test_admit_with_what_is_the_services_own_is_refused(
+    training_values: MakeValues, own: str
+) -> None:
+    values = {**make_request(training_values), own: training_values()[own]}
 
-    assert "service's own" in violations(refusal)["store"]
+    with pytest.raises(InvalidInputError) as refusal:
+        admit_values(values)
+
+    assert "service's own" in violations(refusal)[own]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "config/../../secret.csv"])

@@ -1,0 +1,135 @@
+"""MLflow: parameters, metrics over timesteps, and the bundle with its report."""
+
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+from tradewind.bundle import PublishedBundle
+from tradewind.errors import TrainingError
+
+__all__ = ["MlflowTracker"]
+
+_LOG = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT_S: Final = 5.0
+_PARAMETERS_PER_CALL: Final = 100  # a limit of MLflow
+# How long the end of a run waits for what is still to be sent.
+_PATIENCE_S: Final = {"FINISHED": 60.0, "FAILED": 10.0, "KILLED": 2.0}
+
+
+class MlflowTracker:
+    """One run in an MLflow experiment.
+
+    Everything is sent by a thread of its own, so that a slow server never slows the training. The
+    first failure is logged and ends the sending.
+
+    Args:
+        uri: Tracking URI.
+        experiment: Name of the experiment; made when there is none.
+        name: Name of the run.
+        parameters: Configuration of the training, nested.
+
+    Raises:
+        TrainingError: Nothing answers under the URI, or MLflow refuses it.
+    """
+
+    def __init__(self, uri: str, experiment: str, name: str, parameters: Mapping[str, Any]) -> None:
+        try:
+            _check_reachable(uri)
+            self._client = MlflowClient(tracking_uri=uri)
+            found = self._client.get_experiment_by_name(experiment)
+            identity = (
+                self._client.create_experiment(experiment, artifact_location=_artifacts(uri))
+                if found is None
+                else found.experiment_id
+            )
+            self._run_id = self._client.create_run(identity, run_name=name).info.run_id
+            params = [Param(key, str(value)) for key, value in _flatten(parameters)]
+            for start in range(0, len(params), _PARAMETERS_PER_CALL):
+                part = params[start : start + _PARAMETERS_PER_CALL]
+                self._client.log_batch(self._run_id, params=part)
+        except Exception as problem:  # MLflow lets through whatever its stores raise
+            raise TrainingError(f"tracking.mlflow_uri: cannot use {_public(uri)}: {problem}") from (
+                problem
+            )
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Sends figures."""
+        now_ms = int(time.time() * 1e3)
+        metrics = [Metric(name, value, now_ms, step) for name, value in values.items()]
+        self._queue.put(partial(self._client.log_batch, self._run_id, metrics))
+
+    def log_bundle(self, bundle: PublishedBundle) -> None:
+        """Sends the held-out figures, and the files of the bundle under `bundle/`."""
+        metadata = bundle.metadata
+        figures = {f"evaluation/{name}": it for name, it in metadata.evaluation.items()}
+        self.log_metrics(figures, metadata.training.timesteps)
+        tags = {"policy": metadata.name, "version": metadata.version, "sha256": metadata.sha256}
+        for name, value in tags.items():
+            tag = partial(self._client.set_tag, self._run_id, f"tradewind.{name}", value)
+            self._queue.put(tag)
+        files = partial(self._client.log_artifacts, self._run_id, str(bundle.path), "bundle")
+        self._queue.put(files)
+
+    def close(self, outcome: str) -> None:
+        """Ends the run, once everything is sent or patience has run out."""
+        self._queue.put(partial(self._client.set_terminated, self._run_id, outcome))
+        self._queue.put(None)
+        self._thread.join(_PATIENCE_S[outcome])
+        if self._thread.is_alive():
+            _LOG.warning("MLflow is too slow: the end of run %s may be missing", self._run_id)
+
+    def _send(self) -> None:
+        while (do := self._queue.get()) is not None:
+            try:
+                do()
+            except Exception as problem:
+                _LOG.warning(
+                    "MLflow failed, the training goes on without it; run %s is incomplete: %s",
+                    self._run_id,
+                    problem,
+                )
+                return
+
+
+def _check_reachable(uri: str) -> None:
+    """Connects once: MLflow itself would try for minutes."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https") and parts.hostname is not None:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname, port), timeout=_CONNECT_TIMEOUT_S).close()
+
+
+def _artifacts(uri: str) -> str | None:
+    """Where a new experiment keeps files: beside an SQLite database, else where the server says."""
+    parts = urlsplit(uri)
+    if parts.scheme != "sqlite":
+        return None
+    return (Path(parts.path[1:]).absolute().parent / "mlartifacts").as_uri()
+
+
+def _public(uri: str) -> str:
+    """The URI without the password that it may hold."""
+    parts = urlsplit(uri)
+    return uri if parts.password is None else uri.replace(f":{parts.password}@", ":***@")
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

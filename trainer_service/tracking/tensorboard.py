@@ -1,0 +1,49 @@
+"""TensorBoard event files: `tensorboard --logdir runs/tensorboard`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from tradewind.bundle import PublishedBundle
+from tradewind.errors import StorageError
+
+__all__ = ["TensorBoardTracker"]
+
+
+class TensorBoardTracker:
+    """Writes the event files of one run.
+
+    Args:
+        folder: The run's own folder.
+        parameters: Configuration of the training; shown as text.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+        try:
+            folder.mkdir(parents=True)
+            self._writer = SummaryWriter(str(folder))
+        except OSError as problem:
+            raise StorageError(f"tracking.tensorboard: cannot write {folder}: {problem}") from None
+        self._writer.add_text("configuration", f"```\n{json.dumps(parameters, indent=2)}\n```")
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Writes one scalar per figure."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def log_bundle(self, bundle: PublishedBundle) -> None:
+        """Writes the held-out figures at the last timestep."""
+        figures = {f"evaluation/{name}": it for name, it in bundle.metadata.evaluation.items()}
+        self.log_metrics(figures, bundle.metadata.training.timesteps)
+        self._writer.add_text("bundle", f"{bundle.metadata.name} {bundle.metadata.version}")
+
+    def close(self, _outcome: str) -> None:
+        """Closes the files."""
+        self._writer.close()
