@@ -35,6 +35,7 @@ from tradewind.policy import (
 __all__ = ["main"]
 
 _MIB = 1024 * 1024
+_NICENESS = 10  # calls under way come first
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def main() -> None:
     use_one_torch_thread()
     _warm_up()
     gc.freeze()  # a collection in a fork would copy the pages of every object there is
+    os.nice(_NICENESS)
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
         if not message:
