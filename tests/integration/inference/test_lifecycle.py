@@ -93,18 +93,17 @@ def health(server: RpcServer, name: str) -> str:
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
 
 
-def test_each_policy_has_a_health_of_its_own(
-    server: RpcServer, publish: Publish, wait_until: WaitUntil
-) -> None:
+def check_health_by_policy(server: RpcServer, publish: Publish, wait_until: WaitUntil) -> None:
     assert health(server, POLICY_HEALTH_PREFIX + "tiny-dqn") == "SERVING"
     assert health(server, POLICY_HEALTH_PREFIX + "tiny-sac") == "NOT_FOUND"
     publish("tiny-sac")
     wait_until(lambda: health(server, POLICY_HEALTH_PREFIX + "tiny-sac") == "SERVING")
 
 
-def test_label_leads_to_its_version_and_moves_without_a_failed_call(
+def check_labels(
     store: BundleStore, client: InferenceClient, publish: Publish, wait_until: WaitUntil
 ) -> None:
+    """A label leads to its version, and moves without a failed call."""
     versions = [*store.versions("tiny-dqn"), publish(), publish(), publish()]
     store.set_labels("tiny-dqn", {"champion": versions[0]})
 
@@ -114,18 +113,32 @@ def test_label_leads_to_its_version_and_moves_without_a_failed_call(
 
     wait_until(lambda: labels().get(versions[0]) == ["champion"])
     wait_until(lambda: labels().get(versions[3]) == ["served"])
-    assert client.predict(OBSERVATION, label="champion").version == versions[0]
-    assert client.predict_batch(OBSERVATION[None], label="served").version == versions[3]
+    assert client.predict(OBSERVATION, policy="tiny-dqn", label="champion").version == versions[0]
+    assert (
+        client.predict_batch(OBSERVATION[None], policy="tiny-dqn", label="served").version
+        == versions[3]
+    )
     store.set_labels("tiny-dqn", {"champion": versions[1]})
     answers = set()
     while versions[1] not in answers:
-        answers.add(client.predict(OBSERVATION, label="champion").version)
+        answers.add(client.predict(OBSERVATION, policy="tiny-dqn", label="champion").version)
     assert answers <= {versions[0], versions[1]}
-    assert client.get_policy(label="champion").policy_version.version == versions[1]
+    assert client.get_policy("tiny-dqn", label="champion").policy_version.version == versions[1]
     with pytest.raises(errors.InvalidInputError, match="only one may be set"):
-        client.predict(OBSERVATION, label="champion", version=versions[0])
+        client.predict(OBSERVATION, policy="tiny-dqn", label="champion", version=versions[0])
     with pytest.raises(errors.VersionNotFoundError, match="labels are champion, served"):
-        client.predict(OBSERVATION, label="challenger")
+        client.predict(OBSERVATION, policy="tiny-dqn", label="challenger")
+
+
+def test_versions_and_policies_can_be_told_apart(
+    server: RpcServer,
+    store: BundleStore,
+    client: InferenceClient,
+    publish: Publish,
+    wait_until: WaitUntil,
+) -> None:
+    check_labels(store, client, publish, wait_until)
+    check_health_by_policy(server, publish, wait_until)
 
 
 def test_hostile_clients_keep_no_one_else_from_an_answer(

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from tradewind import errors
@@ -221,17 +220,6 @@ def test_sigterm_drains_calls_under_way_and_exits_cleanly(publish: Publish, serv
     for caller in callers:
         caller.join(60)
     assert set(outcomes) == {"answered"}
-
-
-def test_killed_server_leaves_no_process_behind(publish: Publish, serve: Serve) -> None:
-    publish()
-    server = serve()
-    children = psutil.Process(server.popen.pid).children(recursive=True)
-    assert children
-    server.popen.kill()
-    gone, alive = psutil.wait_procs(children, 30)
-    assert not alive
-    assert set(gone) == set(children)
 
 
 def test_pinned_version_from_the_settings_file_serves(

@@ -1,6 +1,7 @@
 """Several worker processes behind one port."""
 
 import signal
+import socket
 import threading
 import urllib.request
 from collections import Counter
@@ -106,7 +107,7 @@ def test_workers_share_a_port_are_replaced_and_drain_together(
     assert not psutil.wait_procs(children, 10)[1]
 
 
-def test_killed_supervisor_takes_its_workers_along(publish: Publish, serve: Serve) -> None:
+def test_killed_service_leaves_no_process_behind(publish: Publish, serve: Serve) -> None:
     publish()
     server = serve("--workers", "2")
     children = psutil.Process(server.popen.pid).children(recursive=True)
@@ -122,8 +123,8 @@ def test_worker_that_cannot_start_ends_the_service_with_its_cause(
         serve("--workers", "2", "--listen", f"unix:{tmp_path}/missing/{{worker}}.sock")
 
 
-def test_workers_on_a_port_that_is_taken_are_refused(publish: Publish, serve: Serve) -> None:
-    publish()
-    first = serve()
-    with pytest.raises(errors.UnavailableError, match=f"cannot listen on {first.address}"):
-        serve("--workers", "2", "--listen", first.address)
+def test_workers_on_a_port_that_is_taken_are_refused(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(errors.UnavailableError, match=f"cannot listen on {address}"):
+            serve("--workers", "2", "--listen", address)
