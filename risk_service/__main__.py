@@ -10,10 +10,10 @@ from risk_service.audit.database import Database
 from risk_service.audit.trail import AuditTrail
 from risk_service.evaluation import Evaluator
 from risk_service.policy_source import PolicySource
-from risk_service.servicer import RiskServicer
+from risk_service.servicer import RiskServicer, add_to_server
 from risk_service.settings import RiskServiceSettings
 from risk_service.telemetry import Telemetry
-from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
+from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import SettingsError
 from tradewind.rpc import Flag, RpcServer, run_service
 
@@ -60,9 +60,7 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
         )
         server.add_service(
             risk_pb2.DESCRIPTOR.services_by_name["RiskService"].full_name,
-            lambda grpc_server: risk_pb2_grpc.add_RiskServiceServicer_to_server(
-                servicer, grpc_server
-            ),
+            lambda grpc_server: add_to_server(servicer, grpc_server),
         )
         stack.enter_context(server.running())
         server.set_serving(True)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from typing import Any
 
 from risk_service.audit.chain import AuditRow
 from risk_service.audit.decision import Decision
@@ -19,7 +20,8 @@ from tradewind.rpc.decision_codec import (
     check_to_message,
     halt_to_message,
 )
-from tradewind.rpc.risk_codec import risk_inputs_from_message, risk_report_to_message
+from tradewind.rpc.risk_codec import risk_report_to_message
+from tradewind.rpc.risk_wire import RiskRequest
 
 __all__ = [
     "read_inputs",
@@ -44,13 +46,13 @@ _SERIES = (
 )
 
 
-def read_inputs(message: risk_pb2.RiskInputs, max_series_values: int) -> RiskInputs:
-    """The snapshot that a message carries.
+def read_inputs(request: RiskRequest[Any], max_series_values: int) -> RiskInputs:
+    """The snapshot that a request carries.
 
     Raises:
         RiskInputError: A series is too long, or the snapshot contradicts itself.
     """
-    inputs = risk_inputs_from_message(message)
+    inputs = request.inputs()
     lengths = [(name, len(getattr(inputs, name))) for name in _SERIES]
     for symbol, book in inputs.order_books.items():
         lengths.append((f"order_books[{symbol!r}].bids", len(book.bid_prices)))

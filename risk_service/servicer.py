@@ -3,28 +3,32 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from risk_service import codec
 from risk_service.audit.trail import AuditTrail
 from risk_service.evaluation import Evaluator
 from risk_service.policy_source import PolicySource
 from risk_service.telemetry import Telemetry
-from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
+from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
-from tradewind.risk import RiskInputs, RiskReport
+from tradewind.risk.engine.reporting import Calculation
 from tradewind.rpc.decision_codec import halt_to_message
-from tradewind.rpc.risk_codec import risk_report_to_message
+from tradewind.rpc.risk_answer import AnswerWriter
+from tradewind.rpc.risk_wire import RiskRequest, request_decoder
 
-__all__ = ["RiskServicer"]
+__all__ = ["RiskServicer", "add_to_server"]
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 200
 
 
-class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
-    """Answers the calls of RiskService.
+class RiskServicer:
+    """Answers the calls of RiskService; those that carry RiskInputs take a RiskRequest.
 
     Args:
         policies: The policy in force.
@@ -51,42 +55,57 @@ class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
         self._telemetry = telemetry
         self._max_series_values = max_series_values
         self._free_streams = threading.Semaphore(max_streams)
+        self._answers = AnswerWriter()
 
     def CalculateOnly(
-        self, request: risk_pb2.CalculateOnlyRequest, _context: grpc.ServicerContext
-    ) -> risk_pb2.CalculateOnlyResponse:
-        """Metrics of one snapshot."""
-        inputs = codec.read_inputs(request.inputs, self._max_series_values)
-        calculate = self._policies.current.agent.calculate_only
-        return self._calculate(calculate, inputs, request.request_id)
+        self, request: RiskRequest[risk_pb2.CalculateOnlyRequest], _context: grpc.ServicerContext
+    ) -> bytes:
+        """Metrics of one snapshot: a serialized CalculateOnlyResponse."""
+        agent, scanned = self._policies.current.agent, request.scanned
+        if scanned is None or scanned.longest > self._max_series_values:
+            inputs = codec.read_inputs(request, self._max_series_values)
+            calculation, compute_ns = self._time(agent.calculate, inputs)
+        else:
+            calculation, compute_ns = self._time(
+                agent.calculate_arrays, scanned.arrays(), scanned.names(), scanned.inputs
+            )
+        request_id = request.message.request_id
+        return self._answers.write(calculation, compute_ns=compute_ns, request_id=request_id)
 
     def CalculateStream(
         self,
-        request_iterator: Iterator[risk_pb2.CalculateStreamRequest],
+        request_iterator: Iterator[RiskRequest[risk_pb2.CalculateStreamRequest]],
         _context: grpc.ServicerContext,
-    ) -> Iterator[risk_pb2.CalculateStreamResponse]:
-        """Metrics of an account that grows, under the policy in force when the stream began."""
+    ) -> Iterator[bytes]:
+        """Metrics of an account that grows, under the policy in force when the stream began.
+
+        Yields serialized CalculateStreamResponses.
+        """
         # Every open stream holds a thread; the calls that guard trading must find one.
         if not self._free_streams.acquire(blocking=False):
             raise OverloadedError("as many streams are open as are allowed")
         try:
-            update = self._policies.current.agent.tracker().update
+            calculate = self._policies.current.agent.tracker().calculate
             for request in request_iterator:
-                increment = codec.read_inputs(request.increment, self._max_series_values)
-                result = self._calculate(update, increment, request.request_id)
-                yield risk_pb2.CalculateStreamResponse(result=result)
+                increment = codec.read_inputs(request, self._max_series_values)
+                calculation, compute_ns = self._time(calculate, increment)
+                request_id = request.message.request_id
+                yield self._answers.write_nested(
+                    calculation, compute_ns=compute_ns, request_id=request_id
+                )
         finally:
             self._free_streams.release()
 
     def Evaluate(
-        self, request: risk_pb2.EvaluateRequest, _context: grpc.ServicerContext
+        self, request: RiskRequest[risk_pb2.EvaluateRequest], _context: grpc.ServicerContext
     ) -> risk_pb2.EvaluateResponse:
         """What the account must do; durable when it is answered."""
+        message = request.message
         evaluation = self._evaluator.evaluate(
-            request.account,
-            codec.read_inputs(request.inputs, self._max_series_values),
-            codec.read_order(request),
-            request.request_id,
+            message.account,
+            codec.read_inputs(request, self._max_series_values),
+            codec.read_order(message),
+            message.request_id,
         )
         return codec.write_evaluation(evaluation)
 
@@ -126,11 +145,44 @@ class RiskServicer(risk_pb2_grpc.RiskServiceServicer):
             else "",
         )
 
-    def _calculate(
-        self, calculate: Callable[[RiskInputs], RiskReport], inputs: RiskInputs, request_id: str
-    ) -> risk_pb2.CalculateOnlyResponse:
+    def _time(
+        self, calculate: Callable[..., Calculation], *account: object
+    ) -> tuple[Calculation, int]:
+        """Calculates; gives the nanoseconds that it took, too."""
         started = time.perf_counter_ns()
-        report = calculate(inputs)
+        calculation = calculate(*account)
         compute_ns = time.perf_counter_ns() - started
         self._telemetry.observe_calculation(compute_ns * 1e-9)
-        return risk_report_to_message(report, compute_ns=compute_ns, request_id=request_id)
+        return calculation, compute_ns
+
+
+def _serialize(response: Message | bytes) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
+
+
+def add_to_server(servicer: RiskServicer, server: grpc.Server) -> None:
+    """Registers every method, as the generated add_RiskServiceServicer_to_server would."""
+    service = risk_pb2.DESCRIPTOR.services_by_name["RiskService"]
+    decoders: dict[str, Callable[[bytes], Any]] = {
+        "CalculateOnly": request_decoder(risk_pb2.CalculateOnlyRequest),
+        "CalculateStream": request_decoder(risk_pb2.CalculateStreamRequest),
+        "Evaluate": request_decoder(risk_pb2.EvaluateRequest),
+    }
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    for method in service.methods:
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if method.client_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        handlers[method.name] = make(
+            getattr(servicer, method.name),
+            request_deserializer=decoders.get(
+                method.name, GetMessageClass(method.input_type).FromString
+            ),
+            response_serializer=_serialize,
+        )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service.full_name, handlers),)
+    )
+    server.add_registered_method_handlers(service.full_name, handlers)

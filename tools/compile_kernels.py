@@ -14,6 +14,7 @@ import numpy as np
 from tradewind.market import Account, FeaturePipeline, load_sample
 from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskPolicy
+from tradewind.rpc.risk_scan import scan_request
 from trainer_service.environment import IntradayTradingEnv, VectorizedTradingEnv
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,7 @@ def main() -> None:
     started = time.monotonic()
     agent = RiskAgentV2(RiskPolicy.from_yaml(ROOT / "config" / "risk_limits.yaml"))
     agent.warm_up()
+    scan_request(b"")
     bars = load_sample("BTC").slice(0, 2_000)
     env = IntradayTradingEnv(bars)
     env.reset(seed=0)

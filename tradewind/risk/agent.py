@@ -1,17 +1,19 @@
 """RiskAgentV2: the metrics of an account under one risk policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tradewind.risk.batch import BatchBar, BatchRiskTracker
-from tradewind.risk.engine.arrays import CONTRADICTION, calculate_arrays
+from tradewind.risk.engine.arrays import CONTRADICTION, AccountArrays, calculate_arrays
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.reporting import build_report, raise_contradiction
+from tradewind.risk.engine.reporting import Calculation, raise_contradiction
+from tradewind.risk.engine.snapshot import HEADER_SIZE, POSITION_COUNT, names_of, set_shock_rows
 from tradewind.risk.inputs import RiskInputs
 from tradewind.risk.policy import RiskPolicy
+from tradewind.risk.reasons import Snapshot
 from tradewind.risk.report import RiskReport
 from tradewind.risk.tracker import RiskTracker
 
@@ -82,15 +84,14 @@ class RiskAgentV2:
         Raises:
             RiskInputError: The inputs contradict themselves; each violation names its field.
         """
+        return self.calculate(inputs).report()
+
+    def calculate(self, inputs: RiskInputs | Mapping[str, Any]) -> Calculation:
+        """Does what `calculate_only` does and leaves the words for later."""
         if not isinstance(inputs, RiskInputs):
             inputs = RiskInputs.from_mapping(inputs)
-        plan = self._plan
-        result = plan.new_result()
-        remark_count = calculate_arrays(
-            plan.config,
-            plan.limits,
-            plan.shocks,
-            plan.pack(inputs),
+        arrays = AccountArrays(
+            self._plan.pack(inputs),
             inputs.portfolio_values,
             inputs.timestamps,
             inputs.returns,
@@ -99,8 +100,35 @@ class RiskAgentV2:
             inputs.order_latencies_us,
             inputs.trade_timestamps,
             inputs.trade_notionals,
-            result,
         )
+        return self._run(arrays, lambda: inputs, lambda: names_of(inputs))
+
+    def calculate_arrays(
+        self, arrays: AccountArrays, names: Sequence[str], snapshot: Callable[[], Snapshot]
+    ) -> Calculation:
+        """Does what `calculate` does, for a caller that has the engine's arrays already.
+
+        Args:
+            arrays: The account. The rows of the shocks in its snapshot are written here.
+            names: Of its positions, options, feeds and books, in this order.
+            snapshot: Gives its inputs; called only when something of them has to be named.
+
+        Raises:
+            RiskInputError: The inputs contradict themselves; each violation names its field.
+        """
+        header = arrays.snapshot[:HEADER_SIZE]
+        set_shock_rows(arrays.snapshot, names, self._plan.shock_rows)
+        return self._run(arrays, snapshot, lambda: (header[POSITION_COUNT:].tobytes(), *names))
+
+    def _run(
+        self,
+        arrays: AccountArrays,
+        snapshot: Callable[[], Snapshot],
+        names: Callable[[], Hashable],
+    ) -> Calculation:
+        plan = self._plan
+        result = plan.new_result()
+        remark_count = calculate_arrays(plan.config, plan.limits, plan.shocks, *arrays, result)
         if remark_count == CONTRADICTION:
-            raise_contradiction(result, inputs)
-        return build_report(plan, result, remark_count, inputs)
+            raise_contradiction(result, snapshot())
+        return Calculation(plan, result, remark_count, snapshot, names)

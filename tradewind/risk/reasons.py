@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from tradewind.errors import FieldViolation
 from tradewind.risk.inputs import OptionPosition, OrderBook, Position
 
-__all__ = ["Snapshot", "describe_reason", "describe_violation"]
+__all__ = ["Snapshot", "describe_reason", "describe_violation", "names_an_element"]
 
 FIELD_SPAN: Final = 100
 
@@ -200,9 +200,19 @@ def describe_reason(code: float, at: float, other: float, snapshot: Snapshot) ->
         other: See the module.
         snapshot: The inputs, to name their symbols.
     """
-    if at < 0.0 or code % FIELD_SPAN < POSITIONS:
-        return _describe_series(code, at, other)
-    return _describe_element(int(code), int(at), int(other), snapshot)
+    if names_an_element(code, at):
+        return _describe_element(int(code), int(at), int(other), snapshot)
+    return _describe_series(code, at, other)
+
+
+def names_an_element(code: float, at: float) -> bool:
+    """Whether a reason is about one position, book, feed or option, which it takes inputs to name.
+
+    Args:
+        code: As in a result, as is at.
+        at: See the module.
+    """
+    return at >= 0.0 and code % FIELD_SPAN >= POSITIONS
 
 
 def _describe_element(code: int, at: int, other: int, snapshot: Snapshot) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from tradewind.errors import FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.reporting import build_report, new_problem, raise_contradiction
-from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols
+from tradewind.risk.engine.reporting import Calculation, new_problem, raise_contradiction
+from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols, names_of
 from tradewind.risk.engine.storage import grow_trades, new_storage
 from tradewind.risk.engine.tracking import NEEDS_ROOM, update_row
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
@@ -65,6 +65,10 @@ class RiskTracker:
             RiskInputError: The increment contradicts itself or what came before; nothing of it
                 was taken.
         """
+        return self.calculate(increment).report()
+
+    def calculate(self, increment: RiskInputs | Mapping[str, Any]) -> Calculation:
+        """Does what `update` does and leaves the words for later, before the next update."""
         if not isinstance(increment, RiskInputs):
             increment = RiskInputs.from_mapping(increment)
         now = increment.now
@@ -82,7 +86,10 @@ class RiskTracker:
         if remark_count == CONTRADICTION:
             raise_contradiction(self._problem, holdings)
         self._holdings, self._packed = holdings, packed
-        return build_report(self._plan, self._storage.results[0], remark_count, holdings)
+        result = self._storage.results[0]
+        return Calculation(
+            self._plan, result, remark_count, lambda: holdings, lambda: names_of(holdings)
+        )
 
     def _run(self, new: RiskInputs, packed: FloatArray, changes: bool) -> int:
         while True:

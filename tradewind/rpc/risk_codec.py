@@ -1,8 +1,8 @@
 """Between the domain's risk types and their messages; every double arrives bit for bit."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -31,7 +31,6 @@ _KINDS: dict[int, Literal["call", "put"]] = {
 _Pair = tuple[Callable[[Any], float], Callable[[Any], float]]
 _TRADE_FIELDS: _Pair = (attrgetter("timestamp"), attrgetter("notional"))
 _LEVEL_FIELDS: _Pair = (attrgetter("price"), attrgetter("size"))
-_EMPTY: FloatArray = np.empty(0, dtype=np.float64)
 _KIND_NUMBERS = {name: number for number, name in _KINDS.items()}
 
 
@@ -74,31 +73,15 @@ def risk_inputs_from_message(message: risk_pb2.RiskInputs) -> RiskInputs:
     """The snapshot that a message carries.
 
     Raises:
-        RiskInputError: An option without a kind.
+        RiskInputError: An option without a kind, or series of different lengths.
     """
-    trade_timestamps, trade_notionals = _columns(message.trades, _TRADE_FIELDS)
-    return RiskInputs(
-        portfolio_values=_array(message.portfolio_values),
-        timestamps=_array(message.timestamps),
-        start_of_day_value=_optional(message, "start_of_day_value"),
-        returns=_array(message.returns),
-        trade_timestamps=trade_timestamps,
-        trade_notionals=trade_notionals,
-        capital_base=_optional(message, "capital_base"),
-        positions=tuple(
-            Position(item.symbol, item.quantity, item.price) for item in message.positions
-        ),
-        price_changes=_array(message.price_changes),
-        order_flows=_array(message.order_flows),
-        order_books={symbol: _book(book) for symbol, book in message.order_books.items()},
-        feed_timestamps=dict(message.feed_timestamps),
-        now=_optional(message, "now"),
-        order_latencies_us=_array(message.order_latencies_us),
-        average_daily_volumes=dict(message.average_daily_volumes),
-        options=tuple(
-            _option_from_message(index, option) for index, option in enumerate(message.options)
-        ),
-    )
+    given: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        if field.name == "trades":
+            given["trade_timestamps"], given["trade_notionals"] = _columns(value, _TRADE_FIELDS)
+        else:
+            given[field.name] = _READERS[field.name](value)
+    return RiskInputs(**given)
 
 
 def risk_report_to_message(
@@ -132,7 +115,7 @@ def risk_report_from_message(message: risk_pb2.CalculateOnlyResponse) -> RiskRep
 
 
 def _array(values: Sequence[float]) -> FloatArray:
-    return np.array(values, dtype=np.float64) if values else _EMPTY
+    return np.array(values, dtype=np.float64)
 
 
 def _columns(messages: Iterable[Any], fields: _Pair) -> tuple[FloatArray, FloatArray]:
@@ -141,15 +124,6 @@ def _columns(messages: Iterable[Any], fields: _Pair) -> tuple[FloatArray, FloatA
     items = list(messages)
     flat = np.array([*map(first, items), *map(second, items)], dtype=np.float64)
     return flat[: len(items)], flat[len(items) :]
-
-
-def _optional(
-    message: risk_pb2.RiskInputs, field: Literal["start_of_day_value", "capital_base", "now"]
-) -> float | None:
-    if not message.HasField(field):
-        return None
-    value: float = getattr(message, field)
-    return value
 
 
 def _levels(prices: FloatArray, sizes: FloatArray) -> list[risk_pb2.BookLevel]:
@@ -161,6 +135,18 @@ def _levels(prices: FloatArray, sizes: FloatArray) -> list[risk_pb2.BookLevel]:
 
 def _book(message: risk_pb2.OrderBook) -> OrderBook:
     return OrderBook(*_columns(message.bids, _LEVEL_FIELDS), *_columns(message.asks, _LEVEL_FIELDS))
+
+
+def _books(messages: Mapping[str, risk_pb2.OrderBook]) -> dict[str, OrderBook]:
+    return {symbol: _book(message) for symbol, message in messages.items()}
+
+
+def _positions(messages: Iterable[risk_pb2.Position]) -> tuple[Position, ...]:
+    return tuple(Position(item.symbol, item.quantity, item.price) for item in messages)
+
+
+def _options(messages: Iterable[risk_pb2.OptionPosition]) -> tuple[OptionPosition, ...]:
+    return tuple(_option_from_message(index, item) for index, item in enumerate(messages))
 
 
 def _option_to_message(option: OptionPosition) -> risk_pb2.OptionPosition:
@@ -195,3 +181,22 @@ def _option_from_message(index: int, message: risk_pb2.OptionPosition) -> Option
         risk_free_rate=message.risk_free_rate,
         dividend_yield=message.dividend_yield,
     )
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "portfolio_values": _array,
+    "timestamps": _array,
+    "start_of_day_value": float,
+    "returns": _array,
+    "capital_base": float,
+    "positions": _positions,
+    "price_changes": _array,
+    "order_flows": _array,
+    "order_books": _books,
+    "feed_timestamps": dict,
+    "now": float,
+    "order_latencies_us": _array,
+    "average_daily_volumes": dict,
+    "options": _options,
+}
+"""How a field of the message becomes the field of RiskInputs of the same name."""

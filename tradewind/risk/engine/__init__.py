@@ -1,4 +1,6 @@
-"""The compiled machinery under RiskAgentV2, its tracker and its batch; private to tradewind.risk.
+"""The compiled machinery under RiskAgentV2, its tracker and its batch.
+
+Private to tradewind.risk and to the codec of its service, which fills the arrays from the wire.
 
 plan        a policy turned into arrays
 snapshot    what is not a series (positions, books, options …), packed into one array

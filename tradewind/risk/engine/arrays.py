@@ -1,6 +1,7 @@
 """From whole arrays to a result: the kernel under RiskAgentV2.calculate_only."""
 
 from math import inf
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -26,9 +27,31 @@ from tradewind.risk.engine.state import Series, Touched, open_state
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
 
-__all__ = ["CONTRADICTION", "calculate_arrays"]
+__all__ = ["CONTRADICTION", "NO_SERIES", "AccountArrays", "calculate_arrays"]
 
-CONTRADICTION = -1
+CONTRADICTION: Final = -1
+NO_SERIES: Final[FloatArray] = np.empty(0)
+
+
+class AccountArrays(NamedTuple):
+    """What `calculate_arrays` reads of an account, in the order of its arguments.
+
+    The snapshot is that of engine.snapshot, the series have the names of RiskInputs.
+    """
+
+    snapshot: FloatArray
+    portfolio_values: FloatArray
+    timestamps: FloatArray
+    returns: FloatArray
+    price_changes: FloatArray
+    order_flows: FloatArray
+    order_latencies_us: FloatArray
+    trade_timestamps: FloatArray
+    trade_notionals: FloatArray
+
+    def series(self) -> dict[str, FloatArray]:
+        """The series by name."""
+        return {name: getattr(self, name) for name in self._fields[1:]}
 
 
 @compiled_under_lock

@@ -1,5 +1,7 @@
 """From a kernel's numbers to a report."""
 
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from math import isnan
 
 import numpy as np
@@ -8,10 +10,60 @@ from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.result import AT, CODE, OTHER, RESULT_ROWS, VALUE
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, describe_violation
+from tradewind.risk.reasons import (
+    NOTES,
+    Snapshot,
+    describe_reason,
+    describe_violation,
+    names_an_element,
+)
 from tradewind.risk.report import RiskReport
 
-__all__ = ["build_report", "new_problem", "raise_contradiction"]
+__all__ = ["Calculation", "build_report", "new_problem", "raise_contradiction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calculation:
+    """What was calculated, in numbers; in words when `report` is called.
+
+    Attributes:
+        plan: What was calculated.
+        result: The kernel's answer. Shape [4, metrics + 2].
+        remark_count: How many metrics are unavailable or have a note.
+        snapshot: Gives the inputs, to name what reasons are about.
+        names: Gives all that reasons may call by name.
+    """
+
+    plan: Plan
+    result: FloatArray
+    remark_count: int
+    snapshot: Callable[[], Snapshot]
+    names: Callable[[], Hashable]
+
+    def report(self) -> RiskReport:
+        """The calculation in words."""
+        return build_report(self.plan, self.result, self.remark_count, self.snapshot())
+
+    def values(self) -> list[float]:
+        """Value of each metric, risk_score and penalty; NaN where there is none."""
+        values: list[float] = self.result[VALUE].tolist()
+        return values
+
+    def codes(self) -> bytes:
+        """What is available and what is not, and why.
+
+        Calculations of one plan with equal codes, and with equal names if `has_named`, differ in
+        their values only.
+        """
+        return self.result[CODE:].tobytes() if self.remark_count else b""
+
+    def has_named(self) -> bool:
+        """Whether a reason calls an element of the inputs by name."""
+        codes, positions = self.result[CODE].tolist(), self.result[AT].tolist()
+        return any(
+            code > 0.0 and names_an_element(code, at)
+            for code, at in zip(codes, positions, strict=True)
+        )
 
 
 def build_report(

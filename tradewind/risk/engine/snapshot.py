@@ -5,6 +5,7 @@ books and their levels follow each other.
 """
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import count
 from numbers import Real
@@ -22,7 +23,7 @@ from tradewind.risk.reasons import (
     describe_violation,
 )
 
-__all__ = ["check_symbols", "pack_snapshot"]
+__all__ = ["check_symbols", "names_of", "pack_snapshot", "set_shock_rows"]
 
 # Scalars; a `HAS_` says whether the next one was given.
 HAS_START_OF_DAY_VALUE: Final = 0
@@ -133,6 +134,31 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
         raise _not_a_number(snapshot) from None
     # A bytearray, because kernels are compiled for arrays that can be written.
     return np.frombuffer(bytearray().join([numbers, *levels]))
+
+
+def set_shock_rows(packed: FloatArray, names: Sequence[str], shock_rows: Mapping[str, int]) -> None:
+    """Writes the rows of the shocks into a snapshot.
+
+    Args:
+        packed: A packed snapshot.
+        names: Symbols of its positions, then those of its options, then anything.
+        shock_rows: Row of the shocks for each symbol that a scenario names.
+    """
+    positions, options = int(packed[POSITION_COUNT]), int(packed[OPTION_COUNT])
+    at = HEADER_SIZE + SHOCK_ROW
+    for symbol in names[:positions]:
+        packed[at] = shock_rows.get(symbol, OTHER_SYMBOLS)
+        at += POSITION_WIDTH
+    at += OPTION_SHOCK_ROW - SHOCK_ROW
+    for symbol in names[positions : positions + options]:
+        packed[at] = shock_rows.get(symbol, OTHER_SYMBOLS)
+        at += OPTION_WIDTH
+
+
+def names_of(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
+    """Everything that a reason may call by name."""
+    symbols = tuple(position.symbol for position in snapshot.positions)
+    return symbols, tuple(snapshot.feed_timestamps), tuple(snapshot.order_books)
 
 
 def check_symbols(snapshot: Snapshot) -> None:
