@@ -26,6 +26,7 @@ _TITLES: Final = {
 }
 _SCORES: Final = ("risk/score", "risk/judged_score")
 _MULTIPLIERS: Final = "multiplier/"
+_CONSTRAINTS: Final = "constraint/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +65,27 @@ def learning_panels(
     panels += _single_panels(shown, "risk/")
     if multipliers:
         panels.append(LearningPanel("Risk multipliers", _chart("multiplier", multipliers)))
+    panels += _single_panels(shown, _CONSTRAINTS)
     return panels + _single_panels(shown, "train/") + _single_panels(shown, "")
 
 
 def _single_panels(shown: dict[str, MetricSeries], prefix: str) -> list[LearningPanel]:
     """Takes the series under a prefix out of those to be shown: a chart for each that moves."""
     panels = []
+    constrained = prefix == _CONSTRAINTS
     for name in sorted(name for name in shown if name.startswith(prefix)):
         series = shown.pop(name)
         if not name.startswith(_LEFT_OUT) and len(set(series.values)) > 1:
             title, unit = _TITLES.get(name, (_plain(name), _plain(name).lower()))
+            if constrained:
+                title, unit = f"Constraint: {title.lower()}", "metric / its limit"
             panels.append(LearningPanel(title, _chart(unit, {title: series})))
     return panels
 
 
 def _plain(name: str) -> str:
-    return name.split("/", 1)[-1].replace("_", " ").capitalize()
+    """A name as a title: "train/value_loss" is "Value loss"."""
+    return name.rpartition("/")[2].replace("_", " ").capitalize()
 
 
 def _chart(

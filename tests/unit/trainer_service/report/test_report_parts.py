@@ -87,6 +87,7 @@ def test_learning_panels_with_multipliers_show_them_together_between_risk_and_lo
         "time/fps": curve,
         "multiplier/max_drawdown": curve,
         "multiplier/expected_shortfall_95": flat,
+        "constraint/max_drawdown": curve,
         "risk/score": curve,
         "risk/penalty": single,
         "rollout/ep_rew_mean": curve,
@@ -96,7 +97,14 @@ def test_learning_panels_with_multipliers_show_them_together_between_risk_and_lo
     panels = learning_panels(history, early_stop_threshold=0.8)
 
     titles = [panel.title for panel in panels]
-    assert titles == ["Reward", "Risk score", "Risk multipliers", "Loss", "Figure"]
+    assert titles == [
+        "Reward",
+        "Risk score",
+        "Risk multipliers",
+        "Constraint: max drawdown",
+        "Loss",
+        "Figure",
+    ]
     names = [trace["name"] for trace in panels[2].chart["data"]]
     assert names == ["expected_shortfall_95", "max_drawdown"]
     assert panels[1].chart["data"][-1]["name"] == "Stops at 0.8"
