@@ -4,7 +4,8 @@
 
 The BTC example's held-out bars (7,004 of 30 minutes): the policy and ten runs of baselines over
 them, 2,000 bootstrap resamples, proof and latency of the exported network, the report, TensorBoard
-and the durable write. Medians of three trainings, after one that loads every kernel.
+and the durable write. The first training of a process, as every job is one, loads the kernels and
+compresses plotly.js besides; of the three after it the medians are given.
 """
 
 import os
@@ -52,13 +53,14 @@ def main() -> None:
     """Measures and prints every phase."""
     use_one_torch_thread()
     with tempfile.TemporaryDirectory() as store:
-        measure(store)
+        first = measure(store)
         rounds = [measure(store) for _ in range(ROUNDS)]
     print(f"{platform.machine()}, {os.cpu_count()} cores, after a training on the BTC bars:")
     for phase, seconds in zip(PHASES, zip(*rounds, strict=True), strict=True):
         print(f"{phase.value:12} {statistics.median(seconds):6.2f} s")
     total = statistics.median(sum(seconds) for seconds in rounds)
-    print(f"{'together':12} {total:6.2f} s, of {LIMIT_S:g} s allowed")
+    print(f"{'together':12} {total:6.2f} s")
+    print(f"{'first':12} {sum(first):6.2f} s, of {LIMIT_S:g} s allowed")
 
 
 if __name__ == "__main__":
