@@ -4,11 +4,21 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+import torch
 from prometheus_client import CollectorRegistry
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from tradewind.errors import FieldViolation, SettingsError
 from tradewind.rpc import Flag, RpcServer, run_service
-from trainer_service.jobs import JobQueue, JobStore
+from trainer_service.admission import AdmissionRules
+from trainer_service.jobs import (
+    JobQueue,
+    JobStore,
+    RunnerSettings,
+    Slot,
+    plan_slots,
+    visible_gpus,
+)
 from trainer_service.servicer import TrainerServicer
 from trainer_service.settings import TrainerServiceSettings
 from trainer_service.telemetry import Telemetry
@@ -23,24 +33,38 @@ _FLAGS = (
 
 @contextlib.contextmanager
 def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
-    """Runs the service inside the block; leaving it ends the jobs that run.
+    """Runs the service inside the block; leaving it interrupts the jobs that run.
 
     Raises:
-        SettingsError: An address cannot be listened on, or the job store's URL is not one.
+        SettingsError: An address cannot be listened on, the job store's URL is not one, or no
+            device of this machine has a slot.
         StorageError: The job store cannot be opened.
     """
     registry = CollectorRegistry()
+    slots = _plan_slots(settings)
     with contextlib.ExitStack() as stack:
-        store = JobStore(settings.jobs)
+        store = JobStore(settings.jobs, lease_s=settings.lease_s)
         stack.callback(store.close)
-        telemetry = Telemetry(registry, store)
+        telemetry = Telemetry(registry, store, slots)
         queue = JobQueue(
             store,
-            concurrency=settings.concurrency,
-            grace_s=settings.grace_s,
+            slots,
+            RunnerSettings(
+                checkpoints=settings.checkpoints,
+                grace_s=settings.grace_s,
+                max_attempts=settings.max_attempts,
+            ),
+            on_start=telemetry.observe_start,
             on_end=telemetry.observe_end,
         )
-        servicer = TrainerServicer(store, queue, settings.store, settings.files, settings.tracking)
+        rules = AdmissionRules(
+            store=settings.store,
+            files=settings.files,
+            tracking=settings.tracking,
+            limits=settings.limits,
+            devices=frozenset(device for slot in slots for device in slot.takes),
+        )
+        servicer = TrainerServicer(store, queue, rules)
         server = RpcServer("trainer_service", settings.server, registry)
         server.add_service(
             trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"].full_name,
@@ -48,12 +72,20 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
                 servicer, grpc_server
             ),
         )
-        # Left in this order: not serving any more, the jobs ended and their watchers told, stopped.
+        # Left in this order: not serving any more, jobs interrupted and watchers told, stopped.
         stack.enter_context(server.running())
         stack.enter_context(queue)
         server.set_serving(True)
         stack.callback(server.set_serving, False)
         yield server
+
+
+def _plan_slots(settings: TrainerServiceSettings) -> tuple[Slot, ...]:
+    slots = plan_slots(settings.devices, visible_gpus(torch.cuda.device_count()))
+    if not slots:
+        violation = FieldViolation("devices", "this machine has no GPU, and cpu has no slots")
+        raise SettingsError("trainer settings are refused", [violation])
+    return slots
 
 
 def _serve(settings: TrainerServiceSettings) -> None:

@@ -22,6 +22,7 @@ from trainer_service.callbacks import (
     ProgressCallback,
     RiskAwareCallback,
 )
+from trainer_service.checkpoints import CheckpointCallback, Checkpointing
 from trainer_service.config import TrainingConfig, parse_training_config
 from trainer_service.draft import make_draft
 from trainer_service.export import check_exportable
@@ -69,7 +70,12 @@ class TrainerAgent:
         return self.train(env, on_progress).path
 
     def train(
-        self, env: gymnasium.Env[Any, Any], on_progress: ProgressListener = lambda _: None
+        self,
+        env: gymnasium.Env[Any, Any],
+        on_progress: ProgressListener = lambda _: None,
+        checkpointing: Checkpointing | None = None,
+        *,
+        elapsed_s: float = 0.0,
     ) -> PublishedBundle:
         """Trains in an environment, evaluates on its held-out bars, and publishes the bundle.
 
@@ -80,24 +86,31 @@ class TrainerAgent:
         Args:
             env: The environment.
             on_progress: Called at every phase and at most five times a second while training.
+            checkpointing: Saves the training as it goes on, and begins with the latest checkpoint
+                there is; the bundle is the one that the unbroken training would have made.
+            elapsed_s: Seconds that earlier attempts at this training took.
 
         Raises:
             TrainingError: The environment does not fit the configuration, or the training
-                diverged, or MLflow cannot be used under its URI.
+                diverged, or the checkpoint is one of another configuration, or MLflow cannot be
+                used under its URI.
             ExportError: The model cannot become a bundle; found before it is trained, unless the
                 trained network differs from the model.
             StoppedByRiskError: The risk score stayed over the early-stop threshold.
-            StorageError: The store, or the folder of the event files, cannot be written.
+            StorageError: The store, a checkpoint, or the folder of the event files cannot be
+                written.
         """
         config = self.config
-        reporter = ProgressReporter(on_progress, config.training_params.total_timesteps)
+        reporter = ProgressReporter(
+            on_progress, config.training_params.total_timesteps, elapsed_s=elapsed_s
+        )
         reporter.enter(TrainingPhase.PREPARING)
         with _torch_threads(config.training_params.torch_threads):
             workspace = Workspace.prepare(env, config)
             history = MetricHistory()
             parameters = config.model_dump(mode="json", exclude={"store", "tracking"})
             with open_trackers(config.tracking, config.policy, parameters) as trackers:
-                model = self._fit(workspace, reporter, [history, trackers])
+                model = self._fit(workspace, reporter, [history, trackers], checkpointing)
                 draft = make_draft(model, workspace, config, reporter, history.series)
                 reporter.enter(TrainingPhase.PUBLISHING)
                 bundle = BundleStore(config.store).publish(draft)
@@ -118,11 +131,15 @@ class TrainerAgent:
             return self._fit(Workspace.prepare(env, self.config), reporter)
 
     def _fit(
-        self, workspace: Workspace, reporter: ProgressReporter, writers: Sequence[KVWriter] = ()
+        self,
+        workspace: Workspace,
+        reporter: ProgressReporter,
+        writers: Sequence[KVWriter] = (),
+        checkpointing: Checkpointing | None = None,
     ) -> BaseAlgorithm:
         model = self._build_model(workspace)
         check_exportable(model)
-        self._learn(model, reporter, writers)
+        self._learn(model, reporter, writers, checkpointing)
         return model
 
     def _build_model(self, workspace: Workspace) -> BaseAlgorithm:
@@ -136,7 +153,11 @@ class TrainerAgent:
         )
 
     def _learn(
-        self, model: BaseAlgorithm, reporter: ProgressReporter, writers: Sequence[KVWriter]
+        self,
+        model: BaseAlgorithm,
+        reporter: ProgressReporter,
+        writers: Sequence[KVWriter],
+        checkpointing: Checkpointing | None,
     ) -> None:
         metrics = LatestMetrics()
         model.set_logger(Logger(folder=None, output_formats=[metrics, *writers]))
@@ -146,6 +167,8 @@ class TrainerAgent:
         if constraints is not None:
             callbacks.append(LagrangianCallback(constraints))
         callbacks.append(ProgressCallback(reporter, metrics))
+        if checkpointing is not None:
+            callbacks.append(CheckpointCallback(checkpointing, tuple(callbacks)))
         reporter.enter(TrainingPhase.TRAINING)
         model.learn(self.config.training_params.total_timesteps, callback=callbacks)
         if risk is not None and risk.stop_reason:

@@ -37,4 +37,9 @@ def job_to_message(job: TrainingJob) -> trainer_pb2.TrainingJob:
         started_at=job.started_at,
         ended_at=job.ended_at,
         config_json=job.config_json,
+        device=job.device,
+        attempt_count=job.attempts,
+        resume_count=job.resumes,
+        checkpoint_timesteps_count=job.checkpoint_timesteps,
+        notes=job.notes,
     )

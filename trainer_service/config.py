@@ -21,6 +21,7 @@ from trainer_service.tracking import TrackingConfig
 __all__ = [
     "DataConfig",
     "JobConfig",
+    "JobResources",
     "RiskConfig",
     "TrainingConfig",
     "TrainingParams",
@@ -154,6 +155,17 @@ class DataConfig(Settings):
         return self
 
 
+class JobResources(Settings):
+    """What a job may use."""
+
+    timeout_s: PositiveFloat | None = None
+    """Seconds it may run, all attempts together; by default the most that the service allows."""
+
+    memory_limit_mb: int | None = Field(default=None, ge=1024)
+    """MiB that its process may allocate; by default the most that the service allows. A small job
+    needs about 1024 to train, and 3072 with its evaluation."""
+
+
 class JobConfig(TrainingConfig):
     """What a training job takes: a training, its bars and its environment."""
 
@@ -165,6 +177,9 @@ class JobConfig(TrainingConfig):
 
     features: FeatureSpec | None = None
     """What an observation is made of; by default for bars of this length."""
+
+    resources: JobResources = JobResources()
+    """How long the job may run and how much memory it may take."""
 
     def files(self) -> dict[str, Path]:
         """The files that the configuration names, by key."""

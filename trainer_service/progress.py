@@ -31,8 +31,8 @@ class TrainingProgress(Settings):
         timesteps_done: Environment steps taken; ends above the total when the algorithm collects
             whole rollouts.
         timesteps_total: Environment steps asked for.
-        steps_per_second: Mean rate since training began; 0 before that.
-        elapsed_s: Seconds since the run began.
+        steps_per_second: Mean rate since training began, or went on; 0 before that.
+        elapsed_s: Seconds since the run began, without those between its attempts.
         metrics: Latest figures by name, e.g. "risk/score". Finite numbers only.
     """
 
@@ -55,12 +55,16 @@ class ProgressReporter:
     Args:
         listener: Called with every report, on the thread that trains.
         timesteps_total: Environment steps asked for.
+        elapsed_s: Seconds that earlier attempts at the same run took.
     """
 
-    def __init__(self, listener: ProgressListener, timesteps_total: int) -> None:
+    def __init__(
+        self, listener: ProgressListener, timesteps_total: int, *, elapsed_s: float = 0.0
+    ) -> None:
         self._listener = listener
-        self._started = time.monotonic()
+        self._started = time.monotonic() - elapsed_s
         self._training_started = self._started
+        self._resumed_timesteps = 0
         self._last_report = -math.inf
         self._progress = TrainingProgress(timesteps_total=timesteps_total)
 
@@ -69,6 +73,10 @@ class ProgressReporter:
         if phase is TrainingPhase.TRAINING:
             self._training_started = time.monotonic()
         self._report(phase=phase)
+
+    def resume_training(self, timesteps_done: int) -> None:
+        """Takes note that training goes on from a checkpoint; its steps were not taken here."""
+        self._resumed_timesteps = timesteps_done
 
     def train_step(self, timesteps_done: int, metrics: Callable[[], Mapping[str, float]]) -> None:
         """Reports a step of training, unless the last report is too recent.
@@ -82,7 +90,8 @@ class ProgressReporter:
             return
         self._report(
             timesteps_done=timesteps_done,
-            steps_per_second=timesteps_done / (now - self._training_started),
+            steps_per_second=(timesteps_done - self._resumed_timesteps)
+            / (now - self._training_started),
             metrics=dict(metrics()),
         )
 

@@ -1,16 +1,14 @@
 """Transport of the trainer service: messages in, domain calls, messages out."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError
-from trainer_service.admission import admit
+from trainer_service.admission import AdmissionRules, admit
 from trainer_service.codec import job_to_message
 from trainer_service.jobs import JobQueue, JobStore
-from trainer_service.tracking import TrackingConfig
 
 __all__ = ["TrainerServicer"]
 
@@ -25,24 +23,13 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     Args:
         store: The jobs.
         queue: Runs them.
-        bundles: The bundle store that they publish to.
-        files: Folder that files named by a job's configuration must lie in.
-        tracking: Where the trainings can be followed.
+        rules: What jobs may have.
     """
 
-    def __init__(
-        self,
-        store: JobStore,
-        queue: JobQueue,
-        bundles: Path,
-        files: Path,
-        tracking: TrackingConfig,
-    ) -> None:
+    def __init__(self, store: JobStore, queue: JobQueue, rules: AdmissionRules) -> None:
         self._store = store
         self._queue = queue
-        self._bundles = bundles
-        self._files = files
-        self._tracking = tracking
+        self._rules = rules
 
     def StartTraining(
         self, request: trainer_pb2.StartTrainingRequest, _context: grpc.ServicerContext
@@ -50,13 +37,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """Checks a configuration and queues its job."""
         if len(request.request_id) > _MAX_REQUEST_ID:
             raise _refusal("request_id", f"must not be longer than {_MAX_REQUEST_ID} characters")
-        config = admit(
-            request.policy,
-            request.config_json,
-            store=self._bundles,
-            files=self._files,
-            tracking=self._tracking,
-        )
+        config = admit(request.policy, request.config_json, self._rules)
         job = self._queue.add(request.policy, config.model_dump_json(), request.request_id or None)
         return trainer_pb2.StartTrainingResponse(job=job_to_message(job))
 

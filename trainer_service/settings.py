@@ -1,11 +1,15 @@
 """What an operator can set about the trainer service."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from tradewind.rpc import ServerSettings
 from tradewind.settings import Settings
+from trainer_service.checkpoints import CheckpointSettings
+from trainer_service.config import JobResources
+from trainer_service.jobs import DeviceSlots
 from trainer_service.tracking import TrackingConfig
 
 __all__ = ["TrainerServiceSettings"]
@@ -17,11 +21,17 @@ class TrainerServiceSettings(Settings):
     Attributes:
         server: The gRPC server.
         store: The bundle store that every job publishes to.
-        jobs: SQLAlchemy URL of the job store.
+        jobs: URL of the job store: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/NAME`
+            which several services may share.
         files: Folder that files named by a job's configuration must lie in.
         tracking: Where the trainings can be followed.
-        concurrency: Jobs that run at once; each is a process of its own.
-        grace_s: Seconds that a cancelled job gets to end by itself before it is killed.
+        devices: Jobs that run at once on each kind of device; each is a process of its own.
+        checkpoints: Where jobs are saved, a folder each, and how often.
+        limits: The most that a job may use, and what it gets when it asks for nothing.
+        max_attempts: Starts without a new checkpoint after which a job has failed.
+        lease_s: Seconds after which a job whose service died is started again; twice `grace_s` at
+            least, so that what is left of the service has ended by then.
+        grace_s: Seconds that a job gets to end by itself before it is killed.
     """
 
     # A watched job holds a thread.
@@ -32,5 +42,15 @@ class TrainerServiceSettings(Settings):
     jobs: str = "sqlite:///runs/jobs.sqlite"
     files: Path = Path()
     tracking: TrackingConfig = TrackingConfig()
-    concurrency: int = Field(default=1, ge=1, le=64)
+    devices: DeviceSlots = DeviceSlots()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    limits: JobResources = JobResources(timeout_s=7 * 86_400.0)
+    max_attempts: PositiveInt = 3
+    lease_s: PositiveFloat = 30.0
     grace_s: float = Field(default=5.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _check_lease(self) -> Self:
+        if self.lease_s < 2.0 * self.grace_s:
+            raise ValueError("lease_s must be at least twice grace_s")
+        return self

@@ -1,12 +1,14 @@
 """Prometheus metrics of the jobs."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Histogram, Metric
+from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from trainer_service.jobs import JobStore, TrainingJob
+from trainer_service.jobs import JobStore, Slot, TrainingJob
 
 __all__ = ["Telemetry"]
 
@@ -19,10 +21,17 @@ class Telemetry(Collector):
     Args:
         registry: Where the metrics are shown.
         store: The jobs.
+        slots: Where this service runs jobs.
     """
 
-    def __init__(self, registry: CollectorRegistry, store: JobStore) -> None:
+    def __init__(self, registry: CollectorRegistry, store: JobStore, slots: Sequence[Slot]) -> None:
         self._store = store
+        self._slots = Counter(slot.device for slot in slots)
+        self._resumes = PrometheusCounter(
+            "tradewind_trainer_resumes",
+            "Times that this service started a job again which had been interrupted",
+            registry=registry,
+        )
         self._durations = Histogram(
             "tradewind_trainer_job_duration_seconds",
             "Time a job ran, by the state it ended in",
@@ -31,6 +40,11 @@ class Telemetry(Collector):
             registry=registry,
         )
         registry.register(self)
+
+    def observe_start(self, job: TrainingJob) -> None:
+        """Takes note of a job that starts, or starts again."""
+        if job.resumes:
+            self._resumes.inc()
 
     def observe_end(self, job: TrainingJob) -> None:
         """Takes note of a job that ran and has ended."""
@@ -42,6 +56,23 @@ class Telemetry(Collector):
         for state, count in self._store.count_by_state().items():
             jobs.add_metric([state.value], count)
         yield jobs
+        waiting = GaugeMetricFamily(
+            "tradewind_trainer_queue_length",
+            "Jobs that wait, by the device they ask for",
+            labels=["device"],
+        )
+        lengths = self._store.queue_length()
+        for device in ("auto", "cpu", "cuda"):
+            waiting.add_metric([device], lengths.get(device, 0))
+        yield waiting
+        slots = GaugeMetricFamily(
+            "tradewind_trainer_slots",
+            "Jobs that this service can run at once, by device",
+            labels=["device"],
+        )
+        for device, count in self._slots.items():
+            slots.add_metric([device], count)
+        yield slots
         speed = GaugeMetricFamily(
             "tradewind_trainer_steps_per_second",
             "Environment steps per second of each running job",

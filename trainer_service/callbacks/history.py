@@ -1,5 +1,6 @@
 """What a model logged while it learnt, kept as series."""
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,14 @@ class MetricHistory(KVWriter):
     def series(self) -> Mapping[str, MetricSeries]:
         """The series by name, such as "rollout/ep_rew_mean"."""
         return self._series
+
+    def get_state(self) -> dict[str, MetricSeries]:
+        """The series so far."""
+        return copy.deepcopy(self._series)
+
+    def set_state(self, state: dict[str, MetricSeries]) -> None:
+        """Goes on from those series."""
+        self._series = copy.deepcopy(state)
 
     def write(
         self,

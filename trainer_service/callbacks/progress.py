@@ -57,6 +57,15 @@ class ProgressCallback(BaseCallback):
         self._reporter = reporter
         self._metrics = metrics
 
+    def get_state(self) -> dict[str, float]:
+        """The latest figures."""
+        return dict(self._metrics.values)
+
+    def set_state(self, state: Mapping[str, float]) -> None:
+        """Shows those figures, and counts steps from those that the model has taken."""
+        self._metrics.update(state)
+        self._reporter.resume_training(self.model.num_timesteps)
+
     def _on_step(self) -> bool:
         self._reporter.train_step(self.num_timesteps, self._latest)
         return True

@@ -92,6 +92,20 @@ class RiskAwareCallback(BaseCallback):
                 "give both the same policy"
             )
 
+    def get_state(self) -> dict[str, Any]:
+        """The scores that the early stop goes by, and the counts."""
+        return {
+            "_recent": self._recent.copy(),
+            "_recent_sum": self._recent_sum,
+            "_recent_count": self._recent_count,
+            "_unjudged_steps": self._unjudged_steps,
+            "_unknown_penalties": self._unknown_penalties,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes back to what `get_state` gave."""
+        vars(self).update(state)
+
     def _on_step(self) -> bool:
         risk = self._step_risk()
         known = np.isfinite(risk.penalty)

@@ -1,7 +1,20 @@
-"""Training jobs: stored in a database, run one after the other in processes of their own."""
+"""Training jobs: kept in a database, run by device in processes of their own, resumed."""
 
 from trainer_service.jobs.job import ENDED_STATES, JobState, TrainingJob
 from trainer_service.jobs.queue import JobQueue
+from trainer_service.jobs.runner import RunnerSettings
+from trainer_service.jobs.slots import DeviceSlots, Slot, plan_slots, visible_gpus
 from trainer_service.jobs.store import JobStore
 
-__all__ = ["ENDED_STATES", "JobQueue", "JobState", "JobStore", "TrainingJob"]
+__all__ = [
+    "ENDED_STATES",
+    "DeviceSlots",
+    "JobQueue",
+    "JobState",
+    "JobStore",
+    "RunnerSettings",
+    "Slot",
+    "TrainingJob",
+    "plan_slots",
+    "visible_gpus",
+]

@@ -30,20 +30,28 @@ class TrainingJob:
         job_id: Its name.
         policy: Name of the policy to publish.
         config_json: The configuration as accepted, defaults filled in.
+        device: Where it asked to learn: cpu, cuda, or auto.
         state: Where it is in its life.
         progress: Its latest report.
         bundle_version: Version of the published bundle; empty before that.
         bundle_sha256: Digest of the bundle's network; empty before that.
         error: Why it failed or stopped; empty otherwise.
         created_at: Seconds since the epoch.
-        started_at: Seconds since the epoch; 0 before that.
+        started_at: Seconds since the epoch, of the first start; 0 before that.
         ended_at: Seconds since the epoch; 0 before that.
         request_id: The request that started it; None when it had no id.
+        cancel_requested: Somebody asked to cancel it.
+        attempts: Starts since its latest checkpoint was written.
+        resumes: How often it was started again.
+        checkpoint_timesteps: Environment steps at its latest checkpoint; 0 before there is one.
+        notes: What happened to it on the way, oldest first: interruptions, resumes, checkpoints
+            that could not be used.
     """
 
     job_id: str
     policy: str
     config_json: str
+    device: str = "auto"
     state: JobState = JobState.QUEUED
     progress: TrainingProgress = field(default_factory=TrainingProgress)
     bundle_version: str = ""
@@ -53,6 +61,11 @@ class TrainingJob:
     started_at: float = 0.0
     ended_at: float = 0.0
     request_id: str | None = None
+    cancel_requested: bool = False
+    attempts: int = 0
+    resumes: int = 0
+    checkpoint_timesteps: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:

@@ -1,13 +1,37 @@
-"""What the process of a job tells the service: one JSON object a line."""
+"""What the service and the process of a job tell each other: one JSON object a line."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
 from tradewind.settings import Settings
+from trainer_service.checkpoints import CheckpointSettings
 from trainer_service.progress import TrainingProgress
 
-__all__ = ["JobFailed", "JobProgress", "JobSucceeded", "WorkerEvent", "parse_event"]
+__all__ = [
+    "JobCheckpointed",
+    "JobFailed",
+    "JobNoted",
+    "JobOrder",
+    "JobProgress",
+    "JobSucceeded",
+    "WorkerEvent",
+    "parse_event",
+]
+
+
+class JobOrder(Settings):
+    """What the process is to do.
+
+    Attributes:
+        config: The configuration of the job.
+        checkpoints: Where and how often to save the training; the folder is the job's own.
+        elapsed_s: Seconds that the job ran before, in other processes.
+    """
+
+    config: dict[str, Any]
+    checkpoints: CheckpointSettings
+    elapsed_s: float = 0.0
 
 
 class JobProgress(Settings):
@@ -15,6 +39,20 @@ class JobProgress(Settings):
 
     kind: Literal["progress"] = "progress"
     progress: TrainingProgress
+
+
+class JobCheckpointed(Settings):
+    """The training was saved."""
+
+    kind: Literal["checkpointed"] = "checkpointed"
+    timesteps: int
+
+
+class JobNoted(Settings):
+    """Something that whoever looks at the job should know."""
+
+    kind: Literal["noted"] = "noted"
+    text: str
 
 
 class JobSucceeded(Settings):
@@ -29,11 +67,11 @@ class JobFailed(Settings):
     """There will be no bundle; the last message."""
 
     kind: Literal["failed"] = "failed"
-    stopped_by_risk: bool
+    stopped_by_risk: bool = False
     error: str
 
 
-WorkerEvent: TypeAlias = JobProgress | JobSucceeded | JobFailed
+WorkerEvent: TypeAlias = JobProgress | JobCheckpointed | JobNoted | JobSucceeded | JobFailed
 _EVENT: TypeAdapter[WorkerEvent] = TypeAdapter(Annotated[WorkerEvent, Field(discriminator="kind")])
 
 

@@ -8,36 +8,69 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from tradewind.errors import TrainingError
-from trainer_service.jobs.messages import WorkerEvent, parse_event
+from trainer_service.jobs.messages import JobOrder, WorkerEvent, parse_event
 
-__all__ = ["JobProcess"]
+__all__ = ["JobProcess", "ProcessEnd"]
 
 _LOG = logging.getLogger(__name__)
 _OUTPUT_LINES_KEPT = 20
 
 
+@dataclass(frozen=True)
+class ProcessEnd:
+    """How a process ended.
+
+    Attributes:
+        code: Its exit code, or minus the signal that killed it.
+        last_output: The last lines it printed.
+    """
+
+    code: int
+    last_output: tuple[str, ...] = ()
+
+    @property
+    def killed(self) -> bool:
+        """SIGKILL ended it: that is how the kernel frees memory, and nobody else's accident."""
+        return self.code == -signal.SIGKILL
+
+    def __str__(self) -> str:
+        printed = "".join(f"\n  {line}" for line in self.last_output)
+        return f"{self._cause()}; its last output:{printed or ' none'}"
+
+    def _cause(self) -> str:
+        if self.code >= 0:
+            return f"the training process ended with exit code {self.code}"
+        name = signal.Signals(-self.code).name
+        hint = ", which is how the system ends a process when memory runs out"
+        return f"the training process was killed by {name}{hint if self.killed else ''}"
+
+
 class JobProcess:
     """Runs a training in a process of its own, whatever happens to it.
 
-    The child reads its configuration from standard input, which stays open: when the service
-    dies, even by SIGKILL, the child reads the end of the file and ends. It reports on a pipe that
-    nothing else writes to. What it prints goes to the service's log.
+    The child reads its order from standard input, which stays open: when the service dies, even
+    by SIGKILL, the child reads the end of the file and ends. It reports on a pipe that nothing
+    else writes to. What it prints goes to the service's log.
 
     Args:
         job_id: The job, for the log.
-        config_json: Its configuration.
+        order: What to do.
         grace_s: Seconds between SIGTERM and SIGKILL when it is terminated.
+        environment: Environment variables that differ from the service's.
 
     Raises:
         TrainingError: No process can be started.
     """
 
-    def __init__(self, job_id: str, config_json: str, grace_s: float) -> None:
+    def __init__(
+        self, job_id: str, order: JobOrder, grace_s: float, environment: Mapping[str, str]
+    ) -> None:
         self._job_id = job_id
         self._grace_s = grace_s
         self._output: collections.deque[str] = collections.deque(maxlen=_OUTPUT_LINES_KEPT)
@@ -51,6 +84,7 @@ class JobProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=[write_end],
+                env={**os.environ, **environment},
             )
         except OSError as problem:
             os.close(read_end)
@@ -62,10 +96,10 @@ class JobProcess:
         self._reader.start()
         assert self._popen.stdin is not None
         try:
-            self._popen.stdin.write(config_json.encode() + b"\n")
+            self._popen.stdin.write(order.model_dump_json().encode() + b"\n")
             self._popen.stdin.flush()
         except BrokenPipeError:
-            _LOG.warning("job %s ended before it read its configuration", job_id)
+            _LOG.warning("job %s ended before it read its order", job_id)
 
     def events(self) -> Iterator[WorkerEvent]:
         """What the process reports, until it ends."""
@@ -85,12 +119,12 @@ class JobProcess:
             self._killer.start()
         self._popen.terminate()
 
-    def wait(self) -> str:
-        """Waits for the end.
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._popen.kill()
 
-        Returns:
-            How the process ended and the last it printed, for people.
-        """
+    def wait(self) -> ProcessEnd:
+        """Waits for the end."""
         code = self._popen.wait()
         with self._lock:
             if self._killer is not None:
@@ -98,10 +132,9 @@ class JobProcess:
         self._reader.join()
         for pipe in (self._events, self._popen.stdin, self._popen.stdout):
             assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # a configuration that nobody read
+            with contextlib.suppress(BrokenPipeError):  # an order that nobody read
                 pipe.close()
-        last_output = "".join(f"\n  {line}" for line in self._output)
-        return f"{_describe_exit(code)}; its last output:{last_output or ' none'}"
+        return ProcessEnd(code, tuple(self._output))
 
     def _read_output(self) -> None:
         assert self._popen.stdout is not None
@@ -109,11 +142,3 @@ class JobProcess:
             line = raw.decode(errors="replace").rstrip()
             self._output.append(line)
             _LOG.info("job %s: %s", self._job_id, line)
-
-
-def _describe_exit(code: int) -> str:
-    if code >= 0:
-        return f"the training process ended with exit code {code}"
-    name = signal.Signals(-code).name
-    hint = ", which is also how the system ends a process when memory runs out"
-    return f"the training process was killed by {name}{hint if name == 'SIGKILL' else ''}"

@@ -1,78 +1,62 @@
-"""Jobs in a database: they survive the service."""
+"""Jobs in a database: they survive the service, and several services may share them."""
 
+import os
+import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+import uuid
+from collections.abc import Collection
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from tradewind.errors import (
     ConflictError,
     FieldViolation,
     InvalidInputError,
     JobNotFoundError,
-    SettingsError,
     StorageError,
 )
+from trainer_service.jobs.database import JobDatabase
 from trainer_service.jobs.job import ENDED_STATES, JobState, TrainingJob
-from trainer_service.progress import TrainingPhase, TrainingProgress
+from trainer_service.jobs.rows import job_from_row, job_values, progress_values
+from trainer_service.jobs.schema import JOBS
+from trainer_service.progress import TrainingProgress
 
 __all__ = ["JobStore"]
 
-_METADATA = sa.MetaData()
-_JOBS = sa.Table(
-    "training_jobs",
-    _METADATA,
-    # Also the order in which jobs run and, backwards, in which they are listed.
-    sa.Column("serial", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("job_id", sa.String(64), unique=True, nullable=False),
-    sa.Column("request_id", sa.String(256), unique=True),
-    sa.Column("policy", sa.String(63), nullable=False),
-    sa.Column("config_json", sa.Text, nullable=False),
-    sa.Column("state", sa.String(32), nullable=False, index=True),
-    sa.Column("phase", sa.String(32), nullable=False),
-    sa.Column("timesteps_done", sa.BigInteger, nullable=False),
-    sa.Column("timesteps_total", sa.BigInteger, nullable=False),
-    sa.Column("steps_per_second", sa.Double, nullable=False),
-    sa.Column("elapsed_s", sa.Double, nullable=False),
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("bundle_version", sa.String(32), nullable=False),
-    sa.Column("bundle_sha256", sa.String(64), nullable=False),
-    sa.Column("error", sa.Text, nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("started_at", sa.Double, nullable=False),
-    sa.Column("ended_at", sa.Double, nullable=False),
-    sqlite_autoincrement=True,
-)
-_MAX_INTEGER = 2**63 - 1
+_MAX_INTEGER: Final = 2**63 - 1
+_NOTES_KEPT: Final = 20
+_SERVICE_ENDED: Final = "the trainer service that ran the job ended without a word"
+_UNTAKEN: Final = {"owner": "", "lease_until": 0.0}
 
 
 class JobStore:
-    """Training jobs in SQLite or another database that SQLAlchemy speaks to.
+    """Training jobs in SQLite or PostgreSQL.
 
     Every state is written before it is told to anybody, and a job that has ended never changes.
-    One service owns a database; its threads may share the store.
+    A store claims jobs for a time, its lease, and must renew it: what a service that died was
+    running becomes free for another one when the lease has run out. Threads may share a store.
 
     Args:
-        url: SQLAlchemy URL, e.g. `sqlite:///runs/jobs.sqlite`.
+        url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST:PORT/NAME`.
+        lease_s: Seconds that a claim lasts without renewal.
+
+    Attributes:
+        lease_s: Seconds that a claim lasts without renewal.
 
     Raises:
         SettingsError: The URL is not one.
         StorageError: The database cannot be opened.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = _create_engine(url)
-        with self._transaction() as connection:
-            _METADATA.create_all(connection)
+    def __init__(self, url: str, *, lease_s: float = 30.0) -> None:
+        self.lease_s = lease_s
+        self._owner = f"{socket.gethostname()[:64]}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self._database = JobDatabase(url)
 
     def close(self) -> None:
         """Closes every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     def add(self, job: TrainingJob) -> TrainingJob:
         """Stores a new job, or gives the one that the same request made before.
@@ -80,23 +64,9 @@ class JobStore:
         Raises:
             ConflictError: The same request id was used for another policy or configuration.
         """
-        values = {
-            "job_id": job.job_id,
-            "request_id": job.request_id,
-            "policy": job.policy,
-            "config_json": job.config_json,
-            "state": job.state,
-            "bundle_version": job.bundle_version,
-            "bundle_sha256": job.bundle_sha256,
-            "error": job.error,
-            "created_at": job.created_at,
-            "started_at": job.started_at,
-            "ended_at": job.ended_at,
-            **_progress_values(job.progress),
-        }
         try:
-            with self._transaction() as connection:
-                connection.execute(sa.insert(_JOBS).values(values))
+            with self._database.transaction() as connection:
+                connection.execute(sa.insert(JOBS).values(job_values(job)))
         except StorageError as problem:
             if isinstance(problem.__cause__, sa.exc.IntegrityError):
                 return self._earlier(job)
@@ -109,7 +79,7 @@ class JobStore:
         Raises:
             JobNotFoundError: No job has that id.
         """
-        job = self._select_one(_JOBS.c.job_id == job_id)
+        job = self._select_one(JOBS.c.job_id == job_id)
         if job is None:
             raise JobNotFoundError(f"no training job {job_id!r}", metadata={"job_id": job_id})
         return job
@@ -129,60 +99,147 @@ class JobStore:
         """
         before = _parse_page_token(page_token)
         query = (
-            sa.select(_JOBS)
-            .where(_JOBS.c.serial < before)
-            .order_by(_JOBS.c.serial.desc())
+            sa.select(JOBS)
+            .where(JOBS.c.serial < before)
+            .order_by(JOBS.c.serial.desc())
             .limit(page_size + 1)
         )
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(query).mappings().all()
         page = rows[:page_size]
         next_token = str(page[-1]["serial"]) if len(rows) > page_size else ""
-        return [_job_from_row(row) for row in page], next_token
+        return [job_from_row(row) for row in page], next_token
 
     def count_by_state(self) -> dict[JobState, int]:
         """How many jobs are in each state; every state is there."""
-        query = sa.select(_JOBS.c.state, sa.func.count()).group_by(_JOBS.c.state)
-        with self._transaction() as connection:
+        query = sa.select(JOBS.c.state, sa.func.count()).group_by(JOBS.c.state)
+        with self._database.transaction() as connection:
             counted = {JobState(state): count for state, count in connection.execute(query)}
         return {state: counted.get(state, 0) for state in JobState}
 
-    def running(self) -> list[TrainingJob]:
-        """Jobs that run."""
-        query = sa.select(_JOBS).where(_JOBS.c.state == JobState.RUNNING)
-        with self._transaction() as connection:
-            return [_job_from_row(row) for row in connection.execute(query).mappings()]
+    def queue_length(self) -> dict[str, int]:
+        """How many jobs wait, by the device they asked for."""
+        query = (
+            sa.select(JOBS.c.device, sa.func.count())
+            .where(JOBS.c.state == JobState.QUEUED)
+            .group_by(JOBS.c.device)
+        )
+        with self._database.transaction() as connection:
+            rows = connection.execute(query).all()
+        return {row.device: row[1] for row in rows}
 
-    def claim_next(self) -> TrainingJob | None:
-        """Makes the oldest queued job RUNNING; None when there is none."""
+    def running(self) -> list[TrainingJob]:
+        """Jobs that run, in this service or in another one."""
+        query = sa.select(JOBS).where(JOBS.c.state == JobState.RUNNING)
+        with self._database.transaction() as connection:
+            return [job_from_row(row) for row in connection.execute(query).mappings()]
+
+    def claim(self, devices: Collection[str]) -> TrainingJob | None:
+        """Makes the oldest job that is free RUNNING, here; None when there is none.
+
+        A job is free while it is queued, and again when the lease of a service that ran it has
+        run out. No two services get the same one.
+
+        Args:
+            devices: Only jobs that asked for one of these.
+        """
+        now = self._database.now()
+        free = sa.or_(
+            JOBS.c.state == JobState.QUEUED,
+            sa.and_(JOBS.c.state == JobState.RUNNING, JOBS.c.lease_until < now),
+        )
         oldest = (
-            sa.select(sa.func.min(_JOBS.c.serial))
-            .where(_JOBS.c.state == JobState.QUEUED)
-            .scalar_subquery()
+            sa.select(JOBS)
+            .where(JOBS.c.device.in_(devices), free)
+            .order_by(JOBS.c.serial)
+            .limit(1)
+            .with_for_update(skip_locked=True)
         )
-        claim = (
-            sa.update(_JOBS)
-            .where(_JOBS.c.serial == oldest, _JOBS.c.state == JobState.QUEUED)
-            .values(state=JobState.RUNNING, started_at=time.time())
-            .returning(_JOBS)
+        with self._database.transaction() as connection:
+            row = connection.execute(oldest).mappings().one_or_none()
+            if row is None:
+                return None
+            abandoned = row["state"] == JobState.RUNNING
+            started_before = row["started_at"] > 0.0
+            claim = (
+                sa.update(JOBS)
+                .where(JOBS.c.serial == row["serial"])
+                .values(
+                    state=JobState.RUNNING,
+                    owner=self._owner,
+                    lease_until=now + self.lease_s,
+                    started_at=row["started_at"] if started_before else time.time(),
+                    attempts=row["attempts"] + 1,
+                    resumes=row["resumes"] + int(started_before),
+                    notes=_noted(row["notes"], _SERVICE_ENDED) if abandoned else row["notes"],
+                )
+                .returning(JOBS)
+            )
+            return job_from_row(connection.execute(claim).mappings().one())
+
+    def renew(self) -> dict[str, bool]:
+        """Renews the lease of every job that runs here.
+
+        Returns:
+            Those jobs, and whether somebody asked to cancel them. A job that is missing was taken
+            by another service.
+        """
+        renew = (
+            sa.update(JOBS)
+            .where(JOBS.c.owner == self._owner, JOBS.c.state == JobState.RUNNING)
+            .values(lease_until=self._database.now() + self.lease_s)
+            .returning(JOBS.c.job_id, JOBS.c.cancel_requested)
         )
-        with self._transaction() as connection:
-            row = connection.execute(claim).mappings().one_or_none()
-        return None if row is None else _job_from_row(row)
+        with self._database.transaction() as connection:
+            rows = connection.execute(renew).all()
+        return {row.job_id: row.cancel_requested for row in rows}
 
     def report(self, job_id: str, progress: TrainingProgress) -> None:
-        """Stores the progress of a running job."""
-        update = (
-            sa.update(_JOBS)
-            .where(_JOBS.c.job_id == job_id, _JOBS.c.state == JobState.RUNNING)
-            .values(_progress_values(progress))
-        )
-        with self._transaction() as connection:
-            connection.execute(update)
+        """Stores the progress of a job that runs here."""
+        self._update_mine(job_id, **progress_values(progress))
 
-    def cancel_queued(self, job_id: str) -> bool:
-        """Makes a job CANCELLED if it is still QUEUED; says whether it was."""
-        return self._end(_JOBS.c.job_id == job_id, JobState.QUEUED, state=JobState.CANCELLED) > 0
+    def checkpointed(self, job_id: str, timesteps: int) -> None:
+        """Stores that a checkpoint was written; what is tried from here on starts from it."""
+        self._update_mine(job_id, checkpoint_timesteps=timesteps, attempts=1)
+
+    def note(self, job_id: str, text: str) -> None:
+        """Adds to the notes of a job that runs here."""
+        with self._database.transaction() as connection:
+            notes = sa.select(JOBS.c.notes).where(self._is_mine(job_id)).with_for_update()
+            present = connection.execute(notes).scalar_one_or_none()
+            if present is not None:
+                update = sa.update(JOBS).where(JOBS.c.job_id == job_id)
+                connection.execute(update.values(notes=_noted(present, text)))
+
+    def requeue(self, job_id: str, *, counts_as_attempt: bool) -> None:
+        """Puts a job that runs here back where it stood in the queue.
+
+        Args:
+            job_id: The job.
+            counts_as_attempt: Whether its end was its own doing.
+        """
+        used = JOBS.c.attempts if counts_as_attempt else JOBS.c.attempts - 1
+        self._update_mine(job_id, state=JobState.QUEUED, attempts=used, **_UNTAKEN)
+
+    def request_cancel(self, job_id: str) -> bool:
+        """Makes a job CANCELLED if it waits; if it runs, tells whoever runs it to cancel it.
+
+        Returns:
+            Whether it is CANCELLED now.
+        """
+        waits = JOBS.c.state == JobState.QUEUED
+        update = (
+            sa.update(JOBS)
+            .where(JOBS.c.job_id == job_id, JOBS.c.state.in_((JobState.QUEUED, JobState.RUNNING)))
+            .values(
+                cancel_requested=True,
+                state=sa.case((waits, JobState.CANCELLED), else_=JOBS.c.state),
+                ended_at=sa.case((waits, time.time()), else_=JOBS.c.ended_at),
+            )
+            .returning(JOBS.c.state)
+        )
+        with self._database.transaction() as connection:
+            return connection.execute(update).scalar_one_or_none() == JobState.CANCELLED
 
     def end(
         self,
@@ -192,33 +249,33 @@ class JobStore:
         error: str = "",
         bundle_version: str = "",
         bundle_sha256: str = "",
-    ) -> None:
-        """Ends a running job."""
+    ) -> bool:
+        """Ends a job that runs here; says whether it still did."""
         assert state in ENDED_STATES
-        self._end(
-            _JOBS.c.job_id == job_id,
-            JobState.RUNNING,
+        return self._update_mine(
+            job_id,
             state=state,
             error=error,
             bundle_version=bundle_version,
             bundle_sha256=bundle_sha256,
+            ended_at=time.time(),
+            **_UNTAKEN,
         )
 
-    def fail_running(self, error: str) -> int:
-        """Ends every job that is RUNNING as FAILED, and says how many there were."""
-        return self._end(sa.true(), JobState.RUNNING, state=JobState.FAILED, error=error)
-
-    def _end(self, which: sa.ColumnElement[bool], from_state: JobState, **values: str) -> int:
-        update = (
-            sa.update(_JOBS)
-            .where(which, _JOBS.c.state == from_state)
-            .values(ended_at=time.time(), **values)
+    def _is_mine(self, job_id: str) -> sa.ColumnElement[bool]:
+        return sa.and_(
+            JOBS.c.job_id == job_id,
+            JOBS.c.owner == self._owner,
+            JOBS.c.state == JobState.RUNNING,
         )
-        with self._transaction() as connection:
-            return connection.execute(update).rowcount
+
+    def _update_mine(self, job_id: str, **values: Any) -> bool:
+        update = sa.update(JOBS).where(self._is_mine(job_id)).values(values)
+        with self._database.transaction() as connection:
+            return connection.execute(update).rowcount > 0
 
     def _earlier(self, job: TrainingJob) -> TrainingJob:
-        earlier = self._select_one(_JOBS.c.request_id == job.request_id)
+        earlier = self._select_one(JOBS.c.request_id == job.request_id)
         if earlier is None:
             raise StorageError(f"training job {job.job_id} exists already")
         if (earlier.policy, earlier.config_json) != (job.policy, job.config_json):
@@ -229,80 +286,14 @@ class JobStore:
             )
         return earlier
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.SQLAlchemyError as problem:
-            # Not the whole text: it quotes the statement, and this message reaches callers.
-            cause = problem.orig if isinstance(problem, sa.exc.DBAPIError) else problem
-            raise StorageError(f"the job store failed: {cause}") from problem
-
     def _select_one(self, which: sa.ColumnElement[bool]) -> TrainingJob | None:
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(_JOBS).where(which)).mappings().one_or_none()
-        return None if row is None else _job_from_row(row)
+        with self._database.transaction() as connection:
+            row = connection.execute(sa.select(JOBS).where(which)).mappings().one_or_none()
+        return None if row is None else job_from_row(row)
 
 
-def _create_engine(url: str) -> sa.Engine:
-    try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            if not parsed.database or parsed.database == ":memory:":
-                raise sa.exc.ArgumentError("jobs must survive the service: name a file")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed)
-    except (sa.exc.ArgumentError, ImportError, OSError) as problem:
-        raise SettingsError(
-            "job store is refused", [FieldViolation("jobs", f"not a usable URL: {problem}")]
-        ) from None
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    """Readers do not block the writer, and two writers wait for each other."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA busy_timeout=10000")
-    cursor.close()
-
-
-def _progress_values(progress: TrainingProgress) -> dict[str, Any]:
-    return {
-        "phase": progress.phase,
-        "timesteps_done": progress.timesteps_done,
-        "timesteps_total": progress.timesteps_total,
-        "steps_per_second": progress.steps_per_second,
-        "elapsed_s": progress.elapsed_s,
-        "metrics": progress.metrics,
-    }
-
-
-def _job_from_row(row: sa.RowMapping) -> TrainingJob:
-    return TrainingJob(
-        job_id=row["job_id"],
-        policy=row["policy"],
-        config_json=row["config_json"],
-        state=JobState(row["state"]),
-        progress=TrainingProgress(
-            phase=TrainingPhase(row["phase"]),
-            timesteps_done=row["timesteps_done"],
-            timesteps_total=row["timesteps_total"],
-            steps_per_second=row["steps_per_second"],
-            elapsed_s=row["elapsed_s"],
-            metrics=row["metrics"],
-        ),
-        bundle_version=row["bundle_version"],
-        bundle_sha256=row["bundle_sha256"],
-        error=row["error"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        request_id=row["request_id"],
-    )
+def _noted(notes: list[str], text: str) -> list[str]:
+    return [*notes, text][-_NOTES_KEPT:]
 
 
 def _parse_page_token(token: str) -> int:

@@ -1,8 +1,9 @@
-"""The process of one job: `python -m trainer_service.jobs.worker EVENTS_FD < config.json`."""
+"""The process of one job: `python -m trainer_service.jobs.worker EVENTS_FD < order.json`."""
 
-import json
+import importlib
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -13,8 +14,18 @@ from typing import BinaryIO, NoReturn
 
 from tradewind.errors import StoppedByRiskError, TradewindError
 from trainer_service.agent import TrainerAgent
+from trainer_service.checkpoints import Checkpointing
 from trainer_service.config import JobConfig, parse_training_config
-from trainer_service.jobs.messages import JobFailed, JobProgress, JobSucceeded, WorkerEvent
+from trainer_service.jobs.failures import describe_failure
+from trainer_service.jobs.messages import (
+    JobCheckpointed,
+    JobFailed,
+    JobNoted,
+    JobOrder,
+    JobProgress,
+    JobSucceeded,
+    WorkerEvent,
+)
 from trainer_service.progress import TrainingPhase, TrainingProgress
 from trainer_service.workspace import make_environment
 
@@ -39,6 +50,12 @@ class _Events:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.send(JobProgress(progress=progress))
 
+    def send_checkpoint(self, timesteps: int) -> None:
+        self.send(JobCheckpointed(timesteps=timesteps))
+
+    def send_note(self, text: str) -> None:
+        self.send(JobNoted(text=text))
+
 
 def main() -> int:
     """Trains as standard input says and reports to the file descriptor in the argument.
@@ -50,28 +67,52 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     events_fd = int(sys.argv[1])
     os.set_inheritable(events_fd, False)
-    config_json = sys.stdin.buffer.readline()
+    order = JobOrder.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_service, name="service-watch", daemon=True).start()
     with os.fdopen(events_fd, "wb") as file:
-        return _train(config_json, _Events(file))
+        return _train(order, _Events(file))
 
 
-def _train(config_json: bytes, events: _Events) -> int:
+def _train(order: JobOrder, events: _Events) -> int:
+    memory_limit_mb: int | None = None
     try:
-        config = parse_training_config(json.loads(config_json), JobConfig)
-        bundle = TrainerAgent(config).train(make_environment(config), events.send_progress)
-    except TradewindError as problem:
-        stopped = isinstance(problem, StoppedByRiskError)
-        events.send(JobFailed(stopped_by_risk=stopped, error=str(problem)))
-        return 1
+        config = parse_training_config(order.config, JobConfig)
+        memory_limit_mb = config.resources.memory_limit_mb
+        if memory_limit_mb is not None:
+            _limit_memory(memory_limit_mb)
+        checkpointing = Checkpointing(order.checkpoints, events.send_checkpoint, events.send_note)
+        bundle = TrainerAgent(config).train(
+            make_environment(config),
+            events.send_progress,
+            checkpointing,
+            elapsed_s=order.elapsed_s,
+        )
     except Exception as problem:
-        traceback.print_exc()
-        error = f"{type(problem).__name__}: {problem}"
-        events.send(JobFailed(stopped_by_risk=False, error=error))
+        if not isinstance(problem, TradewindError):
+            traceback.print_exc()
+        events.send(
+            JobFailed(
+                stopped_by_risk=isinstance(problem, StoppedByRiskError),
+                error=describe_failure(problem, memory_limit_mb),
+            )
+        )
         return 1
     metadata = bundle.metadata
     events.send(JobSucceeded(bundle_version=metadata.version, bundle_sha256=metadata.sha256))
     return 0
+
+
+def _limit_memory(megabytes: int) -> None:
+    """Makes what would take more memory than that raise MemoryError.
+
+    The limit is on what the process allocates: RLIMIT_AS would count the code of the libraries
+    too, and address space that nothing was ever stored in.
+    """
+    # The first kernel would load this later, and its BLAS waits for ever when memory runs out.
+    importlib.import_module("scipy.linalg")
+    limit = megabytes * 2**20
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def _unwind(number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,12 +1,15 @@
 """A real trainer service, and the smallest trainings on real bars."""
 
 import contextlib
+import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.rpc import ServiceProcess
@@ -18,15 +21,31 @@ RISK_POLICY = "config/risk_limits.yaml"
 class TrainerUnderTest:
     """A trainer service with its client, its bundle store and its worker processes."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         self.bundles = folder / "bundles"
+        self.checkpoints = folder / "checkpoints"
+        values = {
+            **yaml.safe_load(Path("config/trainer.yaml").read_text()),
+            "store": str(self.bundles),
+            "jobs": f"sqlite:///{folder / 'jobs.sqlite'}",
+            "checkpoints": {
+                "folder": str(self.checkpoints),
+                "interval_s": None,
+                "interval_timesteps": 1000,
+            },
+            "tracking": {"tensorboard": str(folder / "tensorboard")},
+            "lease_s": 2.0,
+            "grace_s": 1.0,
+            **settings,
+        }
+        name = f"trainer-{uuid.uuid4().hex[:8]}"
+        config = folder / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(values))
         arguments = [
-            *("--config", "config/trainer.yaml"),
+            *("--config", str(config)),
             *("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"),
-            *("--store", str(self.bundles), "--jobs", f"sqlite:///{folder / 'jobs.sqlite'}"),
-            *flags,
         ]
-        self.service = ServiceProcess("trainer_service", arguments, log=folder / "trainer.log")
+        self.service = ServiceProcess("trainer_service", arguments, log=folder / f"{name}.log")
         self.client = TrainerClient(self.service.address, timeout_s=30.0)
 
     def close(self) -> None:
@@ -36,6 +55,13 @@ class TrainerUnderTest:
     def workers(self) -> list[psutil.Process]:
         """The processes of the jobs that run."""
         return psutil.Process(self.service.popen.pid).children(recursive=True)
+
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would read: samples by name and labels."""
+        with urllib.request.urlopen(f"http://{self.service.metrics_address}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
 
     def wait_until(
         self, job_id: str, reached: Callable[[trainer_pb2.TrainingJob], bool]
@@ -68,11 +94,11 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerUnderTe
 
 @pytest.fixture
 def make_trainer(tmp_path: Path) -> Iterator[MakeTrainer]:
-    """Starts services that share one folder, and so one job store."""
+    """Starts services that share one folder: job store, checkpoints and bundles."""
     with contextlib.ExitStack() as stack:
 
-        def make(*flags: str) -> TrainerUnderTest:
-            trainer = TrainerUnderTest(tmp_path, *flags)
+        def make(**settings: Any) -> TrainerUnderTest:
+            trainer = TrainerUnderTest(tmp_path, **settings)
             stack.callback(trainer.close)
             return trainer
 
@@ -89,6 +115,7 @@ def tiny_config() -> dict[str, Any]:
         "risk_config": {"enabled": True, "policy_yaml": RISK_POLICY},
         "data": {"symbol": "BTC"},
         "environment": {"episode_bars": 100},
+        "evaluation": {"resamples": 100, "report": False},
     }
 
 

@@ -6,20 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tradewind.errors import InvalidInputError
-from trainer_service.admission import admit
-from trainer_service.config import JobConfig
+from trainer_service.admission import AdmissionRules, admit
+from trainer_service.config import JobConfig, JobResources
 from trainer_service.tracking import TrackingConfig
 
 MakeValues = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[3]
 TRACKING = TrackingConfig(experiment="ours")
+RULES = AdmissionRules(
+    store=Path("volume"),
+    files=ROOT,
+    tracking=TRACKING,
+    limits=JobResources(timeout_s=3600.0, memory_limit_mb=4096),
+    devices=frozenset({"auto", "cpu"}),
+)
 
 
 def admit_values(values: dict[str, Any] | str, policy: str = "tiny") -> JobConfig:
     text = values if isinstance(values, str) else json.dumps(values)
-    return admit(policy, text, store=Path("volume"), files=ROOT, tracking=TRACKING)
+    return admit(policy, text, RULES)
 
 
 def violations(refusal: pytest.ExceptionInfo[InvalidInputError]) -> dict[str, str]:
@@ -108,3 +116,33 @@ def test_admit_with_actions_the_algorithm_cannot_take_is_refused(
         admit_values(make_request(training_values, algorithm="SAC"))
 
     assert violations(refusal) == {"environment.actions": "SAC takes continuous actions"}
+
+
+def test_admit_gives_a_job_what_it_asks_for_within_the_limits_and_else_the_limits(
+    training_values: MakeValues,
+) -> None:
+    values = make_request(training_values, resources={"timeout_s": 60.0})
+
+    resources = admit_values(values).resources
+
+    assert (resources.timeout_s, resources.memory_limit_mb) == (60.0, 4096)
+
+
+def test_admit_with_more_than_the_limits_or_a_device_without_slots_names_each(
+    training_values: MakeValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    values = make_request(
+        training_values,
+        resources={"timeout_s": 3601.0, "memory_limit_mb": 5000},
+        training_params={"total_timesteps": 256, "device": "cuda"},
+    )
+
+    with pytest.raises(InvalidInputError) as refusal:
+        admit_values(values)
+
+    assert violations(refusal) == {
+        "resources.timeout_s": "must not exceed 3600.0 here: 3601.0",
+        "resources.memory_limit_mb": "must not exceed 4096 here: 5000",
+        "training_params.device": "no slot of this service is for cuda; allowed: auto, cpu",
+    }

@@ -43,7 +43,7 @@ def test_job_survives_a_reopened_store_with_everything_it_had(store: JobStore, u
         metrics={"risk/score": 0.25},
     )
     store.add(make_job("a", request_id="r", config_json='{"x": 1}'))
-    store.claim_next()
+    store.claim(("auto",))
     store.report("a", progress)
     store.end("a", JobState.SUCCEEDED, bundle_version="2026-11-22.1", bundle_sha256="ab" * 32)
     before = store.get("a")
@@ -83,46 +83,20 @@ def test_add_from_many_threads_with_one_request_id_makes_one_job(store: JobStore
     assert store.count_by_state()[JobState.QUEUED] == 1
 
 
-def test_claim_next_from_many_threads_gives_each_job_once_and_the_oldest_first(
-    store: JobStore,
-) -> None:
-    for number in range(12):
-        store.add(make_job(f"j{number}"))
-
-    first = store.claim_next()
-    with ThreadPoolExecutor(8) as pool:
-        claimed = [job for job in pool.map(lambda _: store.claim_next(), range(16)) if job]
-
-    assert first is not None
-    assert (first.job_id, first.state) == ("j0", JobState.RUNNING)
-    assert sorted(job.job_id for job in claimed) == sorted(f"j{n}" for n in range(1, 12))
-    assert store.claim_next() is None
-    assert len(store.running()) == 12
-
-
 def test_ended_job_takes_no_more_changes(store: JobStore) -> None:
     store.add(make_job("a"))
-    store.claim_next()
-    store.end("a", JobState.CANCELLED)
+    store.claim(("auto",))
+    assert store.end("a", JobState.CANCELLED)
     ended = store.get("a")
 
     store.report("a", TrainingProgress(timesteps_done=99))
-    store.end("a", JobState.SUCCEEDED, bundle_version="2026-11-22.1")
-    store.fail_running("gone")
+    store.checkpointed("a", 50)
+    store.note("a", "too late")
+    store.requeue("a", counts_as_attempt=True)
 
+    assert not store.end("a", JobState.SUCCEEDED, bundle_version="2026-11-22.1")
+    assert not store.request_cancel("a")
     assert store.get("a") == ended
-    assert not store.cancel_queued("a")
-
-
-def test_fail_running_ends_running_jobs_alone(store: JobStore) -> None:
-    store.add(make_job("a"))
-    store.add(make_job("b"))
-    store.claim_next()
-
-    assert store.fail_running("the service ended") == 1
-
-    assert (store.get("a").state, store.get("a").error) == (JobState.FAILED, "the service ended")
-    assert store.get("b").state is JobState.QUEUED
 
 
 def test_list_page_gives_every_job_once_newest_first(store: JobStore) -> None:

@@ -114,6 +114,11 @@ class TrainingJob(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     CONFIG_JSON_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
+    RESUME_COUNT_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_TIMESTEPS_COUNT_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     policy: _builtins.str
     state: Global___TrainingJobState.ValueType
@@ -124,14 +129,27 @@ class TrainingJob(_message.Message):
     """Why the job failed or stopped."""
     created_at: _builtins.float
     started_at: _builtins.float
+    """Of the first start, when there were several."""
     ended_at: _builtins.float
     config_json: _builtins.str
     """The configuration as accepted, defaults filled in (JSON)."""
+    device: _builtins.str
+    """Where it asked to learn: "cpu", "cuda" or "auto"."""
+    attempt_count: _builtins.int
+    """Starts since its latest checkpoint was written; too many of them fail the job."""
+    resume_count: _builtins.int
+    """How often it was started again after an interruption."""
+    checkpoint_timesteps_count: _builtins.int
+    """Environment steps at its latest checkpoint; 0 before there is one."""
     @_builtins.property
     def progress(self) -> Global___TrainingProgress: ...
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Latest figures of the run, e.g. "episode_return_mean", "risk_score"."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What happened on the way, oldest first: interruptions, resumes, damaged checkpoints."""
 
     def __init__(
         self,
@@ -148,10 +166,15 @@ class TrainingJob(_message.Message):
         started_at: _builtins.float = ...,
         ended_at: _builtins.float = ...,
         config_json: _builtins.str = ...,
+        device: _builtins.str = ...,
+        attempt_count: _builtins.int = ...,
+        resume_count: _builtins.int = ...,
+        checkpoint_timesteps_count: _builtins.int = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_sha256", b"bundle_sha256", "bundle_version", b"bundle_version", "config_json", b"config_json", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "job_id", b"job_id", "metrics", b"metrics", "policy", b"policy", "progress", b"progress", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "bundle_sha256", b"bundle_sha256", "bundle_version", b"bundle_version", "checkpoint_timesteps_count", b"checkpoint_timesteps_count", "config_json", b"config_json", "created_at", b"created_at", "device", b"device", "ended_at", b"ended_at", "error", b"error", "job_id", b"job_id", "metrics", b"metrics", "notes", b"notes", "policy", b"policy", "progress", b"progress", "resume_count", b"resume_count", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,7 +192,9 @@ class StartTrainingRequest(_message.Message):
     config_json: _builtins.str
     """The training configuration (JSON), the same keys as create_trainer_agent takes."""
     request_id: _builtins.str
-    """A repeated request with the same id gives the job it started the first time."""
+    """A repeated request with the same id gives the job it started the first time; one that differs
+    in its policy or configuration is refused.
+    """
     def __init__(
         self,
         *,

@@ -1,0 +1,56 @@
+"""Whatever a job runs into ends that job with its cause, and nothing else."""
+
+import resource
+from typing import Any
+
+import pytest
+
+from tradewind.api.trainer.v1 import trainer_pb2 as pb
+
+Config = dict[str, Any]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"resources": {"timeout_s": 0.5}}, "longer than its timeout_s of 0.5 s"),
+        (
+            {
+                "resources": {"memory_limit_mb": 1024},
+                "algo_params": {"buffer_size": 20_000_000},
+            },
+            "ran out of the memory it may use (memory_limit_mb is 1024)",
+        ),
+        ({"environment": {"episode_bars": 20, "reward_scale": 1e300}}, "train/loss is"),
+    ],
+    ids=["timeout", "memory", "loss"],
+)
+def test_job_fails_with_its_cause_and_leaves_no_checkpoint(
+    trainer: Any, endless_config: Config, changes: Config, says: str
+) -> None:
+    job = trainer.client.start_training("failing", {**endless_config, **changes})
+
+    ended = trainer.wait_for_end(job.job_id)
+
+    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+    assert says in ended.error
+    assert not (trainer.checkpoints / job.job_id).exists()
+
+
+def test_job_that_fills_the_disk_fails_and_the_next_one_succeeds(
+    trainer: Any, endless_config: Config, tiny_config: Config
+) -> None:
+    job = trainer.client.start_training("full", endless_config)
+    following = trainer.client.start_training("following", tiny_config)
+    trainer.wait_until(job.job_id, lambda job: job.checkpoint_timesteps_count > 0)
+    (worker,) = trainer.workers()
+
+    # Its next file cannot grow beyond 4 KiB, as on a disk that has no more room.
+    worker.rlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    ended = trainer.wait_for_end(job.job_id)
+    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+    assert "the disk is full" in ended.error
+    assert "cannot write a checkpoint" in ended.error
+    after = trainer.wait_for_end(following.job_id)
+    assert after.state == pb.TRAINING_JOB_STATE_SUCCEEDED, after.error

@@ -1,0 +1,138 @@
+"""Jobs whose process or service ends before they do: real kills, real restarts."""
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+
+from tradewind.api.trainer.v1 import trainer_pb2 as pb
+from tradewind.errors import UnavailableError
+
+Config = dict[str, Any]
+
+
+def has_checkpoint(job: pb.TrainingJob) -> bool:
+    return job.checkpoint_timesteps_count > 0
+
+
+def seeded_configs(tiny_config: Config) -> dict[str, Config]:
+    training = {"seed": 7, "n_envs": 2, "normalize_observations": True, "device": "cpu"}
+    dqn = {"learning_starts": 100, "batch_size": 16, "target_update_interval": 500}
+    ppo = {"n_steps": 256, "batch_size": 64, "n_epochs": 4}
+    return {
+        "dqn": {**tiny_config, "algo_params": dqn, "training_params": training},
+        "ppo": {
+            **tiny_config,
+            "algorithm": "PPO",
+            "algo_params": ppo,
+            "training_params": training,
+        },
+    }
+
+
+@pytest.mark.slow
+def test_killed_service_resumes_its_jobs_and_ends_with_the_networks_of_unbroken_ones(
+    make_trainer: Any, tiny_config: Config
+) -> None:
+    configs = seeded_configs(tiny_config)
+    for config in configs.values():
+        config["training_params"]["total_timesteps"] = 4000
+    first = make_trainer(devices={"cpu": 2})
+    jobs = {name: first.client.start_training(name, config) for name, config in configs.items()}
+    for job in jobs.values():
+        first.wait_until(job.job_id, has_checkpoint)
+    workers = first.workers()
+
+    first.service.popen.kill()
+
+    gone, _ = psutil.wait_procs(workers, timeout=20)
+    assert set(gone) == set(workers)
+    second = make_trainer(devices={"cpu": 2})
+    resumed = {name: second.wait_for_end(job.job_id) for name, job in jobs.items()}
+    unbroken = {
+        name: second.client.start_training(f"unbroken_{name}", config)
+        for name, config in configs.items()
+    }
+    for name, job in resumed.items():
+        assert job.state == pb.TRAINING_JOB_STATE_SUCCEEDED, job.error
+        assert job.bundle_sha256 == second.wait_for_end(unbroken[name].job_id).bundle_sha256
+        assert job.resume_count == 1
+        lost, went_on = job.notes
+        assert lost == "the trainer service that ran the job ended without a word"
+        assert went_on.startswith("resumed from the checkpoint at timestep ")
+        assert job.progress.timesteps_done_count >= 4000
+    assert list(second.checkpoints.iterdir()) == []
+    assert second.metrics()["tradewind_trainer_resumes_total"] == 2
+
+
+def test_stopped_service_hands_its_job_to_the_next_one_which_passes_over_damage(
+    make_trainer: Any, endless_config: Config
+) -> None:
+    first = make_trainer()
+    job = first.client.start_training("stopped", endless_config)
+    first.wait_until(job.job_id, lambda job: job.checkpoint_timesteps_count >= 2000)
+    (worker,) = first.workers()
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(first.wait_for_end, job.job_id)
+        first.wait_until(job.job_id, has_checkpoint)
+        first.service.popen.send_signal(signal.SIGTERM)
+        with pytest.raises(UnavailableError, match="is stopping"):
+            watching.result(timeout=30)
+
+    assert first.service.popen.wait(30) == 0
+    assert not worker.is_running()
+    earlier, latest = sorted((first.checkpoints / job.job_id).iterdir())
+    latest.write_bytes(latest.read_bytes()[:-100])
+    second = make_trainer()
+    resumed = second.wait_until(job.job_id, lambda job: len(job.notes) >= 3)
+    assert resumed.notes[0] == "the trainer service was stopped while the job ran"
+    assert f"{latest.name} cannot be read" in resumed.notes[1]
+    timesteps = int(earlier.stem.removeprefix("checkpoint-"))
+    assert resumed.notes[2] == f"resumed from the checkpoint at timestep {timesteps}"
+    assert second.client.cancel(job.job_id).state == pb.TRAINING_JOB_STATE_CANCELLED
+    assert list(second.checkpoints.iterdir()) == []
+
+
+def test_job_whose_process_crashes_again_and_again_fails_and_the_next_one_runs(
+    make_trainer: Any, endless_config: Config, tiny_config: Config
+) -> None:
+    trainer = make_trainer(max_attempts=2)
+    job = trainer.client.start_training("crashing", endless_config)
+    following = trainer.client.start_training("following", tiny_config)
+
+    for attempt in (1, 2):
+        trainer.wait_until(job.job_id, lambda job, attempt=attempt: job.attempt_count == attempt)
+        while not (workers := trainer.workers()):
+            pass
+        workers[0].send_signal(signal.SIGSEGV)
+
+    ended = trainer.wait_for_end(job.job_id)
+    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+    assert "given up after 2 attempts without a new checkpoint" in ended.error
+    assert "killed by SIGSEGV" in ended.error
+    after = trainer.wait_for_end(following.job_id)
+    assert after.state == pb.TRAINING_JOB_STATE_SUCCEEDED, after.error
+
+
+def test_two_services_on_one_postgresql_run_each_job_once_and_cancel_each_others(
+    make_trainer: Any, postgres: Any, endless_config: Config
+) -> None:
+    url = postgres.create_database()
+    with ThreadPoolExecutor(2) as pool:
+        starting = [pool.submit(make_trainer, jobs=url) for _ in range(2)]
+        first, second = (trainer.result() for trainer in starting)
+    names = ("a", "b", "c")
+    jobs = [first.client.start_training(name, endless_config) for name in names]
+    for job in jobs[:2]:
+        second.wait_until(job.job_id, lambda job: job.progress.timesteps_done_count > 0)
+
+    assert [len(trainer.workers()) for trainer in (first, second)] == [1, 1]
+    assert second.client.get_job(jobs[2].job_id).state == pb.TRAINING_JOB_STATE_QUEUED
+    # One of the two runs in the other service, whichever is asked.
+    for job in jobs[:2]:
+        assert first.client.cancel(job.job_id).state == pb.TRAINING_JOB_STATE_CANCELLED
+    second.wait_until(jobs[2].job_id, lambda job: job.state == pb.TRAINING_JOB_STATE_RUNNING)
+    assert first.client.cancel(jobs[2].job_id).attempt_count == 1

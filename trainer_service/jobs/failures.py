@@ -1,0 +1,52 @@
+"""What made a training fail, said so that its user knows what to do."""
+
+import errno
+
+import torch
+
+from tradewind.errors import TradewindError
+
+__all__ = ["describe_failure"]
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str:
+    """Says why a training failed.
+
+    Args:
+        problem: What it raised.
+        memory_limit_mb: What it was allowed to allocate, in MiB; None for no limit.
+    """
+    causes = _chain(problem)
+    said = str(problem) or type(problem).__name__
+    if any(map(_is_disk_full, causes)):
+        return f"the disk is full, or its quota is used up: {said}"
+    if any(map(_is_out_of_memory, causes)):
+        allowed = "of the machine" if memory_limit_mb is None else "it may use"
+        limit = "" if memory_limit_mb is None else f" (memory_limit_mb is {memory_limit_mb})"
+        return f"the training ran out of the memory {allowed}{limit}: {said}"
+    if isinstance(problem, TradewindError):
+        return said
+    return f"{type(problem).__name__}: {problem}"
+
+
+def _chain(problem: BaseException | None) -> list[BaseException]:
+    chain: list[BaseException] = []
+    while problem is not None and problem not in chain:
+        chain.append(problem)
+        problem = problem.__cause__ or problem.__context__
+    return chain
+
+
+def _is_disk_full(problem: BaseException) -> bool:
+    return isinstance(problem, OSError) and problem.errno in _NO_SPACE
+
+
+def _is_out_of_memory(problem: BaseException) -> bool:
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(problem, OSError):
+        return problem.errno == errno.ENOMEM
+    # torch has no class of its own for the memory of the processor.
+    return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
