@@ -11,6 +11,7 @@ from tradewind.bundle import BundleLimits, BundleVersion, check_labels, check_po
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import InvalidInputError
 from tradewind.rpc import ServerSettings
+from tradewind.rpc.address import UNIX
 from tradewind.settings import Settings
 
 __all__ = ["InferenceSettings", "PolicySettings"]
@@ -96,7 +97,7 @@ class InferenceSettings(Settings):
     @model_validator(mode="after")
     def _check_unix_addresses(self) -> Self:
         for address in self.server.listen:
-            if address.startswith("unix:") and ("{worker}" in address) != (self.workers > 1):
+            if address.startswith(UNIX) and ("{worker}" in address) != (self.workers > 1):
                 raise ValueError(
                     f"server.listen: {address} needs {{worker}} in its path with several workers, "
                     "which cannot share a path, and only then"

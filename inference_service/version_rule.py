@@ -32,7 +32,7 @@ class VersionRule:
             served: The one that serves; empty for none.
         """
         if self.pinned:
-            return [self.pinned] if self.pinned in published and self.pinned != served else []
+            return [self.pinned] if self.pinned != served else []
         newest_first = list(published[::-1])
         return newest_first if not served else _newer(newest_first, served)
 

@@ -18,6 +18,7 @@ from tradewind.errors import (
     StorageError,
     TradewindError,
     UnavailableError,
+    VersionNotFoundError,
 )
 
 __all__ = ["StoreWatcher"]
@@ -114,9 +115,14 @@ class StoreWatcher:
         for name, version in list(self._registry.snapshot.quarantined):
             if name == policy and version not in published:
                 self._registry.release(name, version)
+        rule = self._rule_of(policy)
+        if rule.pinned and rule.pinned not in published:
+            raise VersionNotFoundError(
+                f"version {rule.pinned}, to which policy {policy!r} is pinned, is not in the store"
+            )
         served = self._registry.snapshot.served.get(policy)
         serving = served.version if served is not None else ""
-        for version in self._rule_of(policy).candidates(published, serving):
+        for version in rule.candidates(published, serving):
             if self._try_to_serve(policy, version, served):
                 return
 

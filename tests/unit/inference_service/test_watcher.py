@@ -236,6 +236,20 @@ def test_pinned_policy_serves_that_version_and_no_later_one(
     assert served(registry) == {"tiny-dqn": first}
 
 
+def test_policy_pinned_to_what_is_not_there_says_so_and_serves_nothing_else(
+    make_watcher: MakeWatcher,
+    registry: Registry,
+    publish: Publish,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    publish()
+    watcher = make_watcher(tiny_dqn=VersionRule(pinned="2099-01-01.1"))
+    for _ in range(2):
+        watcher.scan()
+    assert served(registry) == {}
+    assert caplog.text.count("2099-01-01.1, to which policy 'tiny-dqn' is pinned, is not in") == 1
+
+
 def test_follow_scans_until_it_is_told_to_stop(
     make_watcher: MakeWatcher, registry: Registry, publish: Publish
 ) -> None:
