@@ -95,22 +95,11 @@ def open_trackers(
         StorageError: The folder of the event files cannot be written.
         TrainingError: MLflow cannot be used under its URI.
     """
-    name = f"{datetime.now(UTC):%Y-%m-%d_%H-%M-%S.%f}"
     trackers: list[Tracker] = []
-    if config.mlflow_uri is not None:
-        # MLflow would report its use to its makers, beginning with its import.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # It takes seconds, for those alone who use it.
-        from trainer_service.tracking.mlflow import MlflowTracker
-
-        trackers.append(
-            MlflowTracker(config.mlflow_uri, config.experiment, f"{policy}_{name}", parameters)
-        )
-    if config.tensorboard is not None:
-        trackers.append(TensorBoardTracker(Path(config.tensorboard, policy, name), parameters))
     run = Trackers(trackers)
     outcome: Outcome = "KILLED"
     try:
+        trackers.extend(_open_each(config, policy, parameters))
         yield run
         outcome = "FINISHED"
     except Exception:
@@ -118,3 +107,19 @@ def open_trackers(
         raise
     finally:
         run.end(outcome)
+
+
+def _open_each(
+    config: TrackingConfig, policy: str, parameters: Mapping[str, Any]
+) -> Iterator[Tracker]:
+    """Opens one tracker after the other, so that those that are open can be closed."""
+    name = f"{datetime.now(UTC):%Y-%m-%d_%H-%M-%S.%f}"
+    if config.tensorboard is not None:
+        yield TensorBoardTracker(Path(config.tensorboard, policy, name), parameters)
+    if config.mlflow_uri is not None:
+        # MLflow would report its use to its makers, beginning with its import.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # It takes seconds, for those alone who use it.
+        from trainer_service.tracking.mlflow import MlflowTracker
+
+        yield MlflowTracker(config.mlflow_uri, config.experiment, f"{policy}_{name}", parameters)
