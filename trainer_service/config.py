@@ -40,8 +40,9 @@ class TrainingParams(Settings):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seeds weights, exploration and episodes."""
 
-    n_envs: int = Field(default=1, ge=1, le=1024)
-    """Environments stepped together."""
+    n_envs: int | None = Field(default=None, ge=1, le=1024)
+    """Environments stepped together. By default as many as suit the algorithm, and its parameters
+    are then by default those that go with so many; a short run is trained in one."""
 
     normalize_observations: bool = False
     """Subtract the running mean and divide by the running deviation, in the bundle too."""
@@ -220,11 +221,8 @@ def parse_training_config(
     ]
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
+    config = _complete(config)
     training = config.training_params
-    parameters = find_algorithm(config.algorithm).complete(
-        config.algo_params, training.n_envs, training.total_timesteps
-    )
-    config = config.model_copy(update={"algo_params": parameters})
     violations = list(config.check_environment())
     if training.device == "cuda" and not torch.cuda.is_available():
         violations.append(
@@ -249,6 +247,18 @@ def _check_constraints(risk: RiskConfig, policy: RiskPolicy) -> None:
     ]
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
+
+
+def _complete(config: ConfigT) -> ConfigT:
+    """Fills in the number of environments and the parameters of the algorithm."""
+    algorithm, training = find_algorithm(config.algorithm), config.training_params
+    n_envs, steps = training.n_envs, training.total_timesteps
+    if n_envs is None:
+        n_envs, parameters = algorithm.vectorize(config.algo_params, steps)
+    else:
+        parameters = algorithm.complete(config.algo_params, n_envs, steps)
+    training = training.model_copy(update={"n_envs": n_envs})
+    return config.model_copy(update={"training_params": training, "algo_params": parameters})
 
 
 def _with_names(value: Any) -> Any:

@@ -58,6 +58,7 @@ class Workspace:
             bars, held_out = split_bars(bars, training.held_out_fraction)
             held_out_env = held_out_episode(trading_env, held_out)
         risk = config.risk_config
+        assert training.n_envs is not None, "parse_training_config has chosen it"
         training_env = VectorizedTradingEnv(
             bars,
             settings,
@@ -119,7 +120,7 @@ def _refuse_without_bars(env: Env, config: TrainingConfig) -> None:
             f"{env} has no bars to hold out: "
             "set training_params.held_out_fraction to null, or train in an IntradayTradingEnv"
         )
-    if training.n_envs > 1:
+    if training.n_envs != 1:
         raise TrainingError(
             f"{env} cannot be copied: "
             "set training_params.n_envs to 1, or train in an IntradayTradingEnv"

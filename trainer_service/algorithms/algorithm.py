@@ -4,6 +4,7 @@ The parameters that an algorithm takes, and their defaults, are read from the co
 class; what values they may have stands in `parameters`.
 """
 
+import contextlib
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from tradewind.settings import Settings, parse_settings
 from trainer_service.algorithms.checks import Check, RunSize, check_features
 from trainer_service.algorithms.networks import NetworkSettings
 from trainer_service.algorithms.parameters import PARAMETER_TYPES, REFUSED_PARAMETERS
+from trainer_service.algorithms.vectorization import SINGLE, Vectorization
 
 __all__ = ["ActionKind", "Algorithm"]
 
@@ -45,6 +47,7 @@ class Algorithm:
         checks: Find values that cannot work together.
         types: Types of parameters that are something else in this algorithm than in others.
         defaults: Defaults that are not those of the class.
+        vectorization: How many environments it is trained in by default.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Algorithm:
     checks: tuple[Check, ...]
     types: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    vectorization: Vectorization = SINGLE
 
     @cached_property
     def parameters(self) -> type[Settings]:
@@ -105,6 +109,31 @@ class Algorithm:
         if violations:
             raise SettingsError("training configuration is refused", violations)
         return completed
+
+    def vectorize(
+        self, values: Mapping[str, Any], total_timesteps: int
+    ) -> tuple[int, dict[str, Any]]:
+        """Chooses the number of environments, and completes the parameters for it.
+
+        It is that of `vectorization`, or 1 when the run is too short for so many or the parameters
+        given contradict it.
+
+        Args:
+            values: The parameters as given.
+            total_timesteps: Environment steps in all.
+
+        Returns:
+            The number, and every parameter.
+
+        Raises:
+            SettingsError: The parameters are refused in a single environment too.
+        """
+        n_envs = self.vectorization.n_envs
+        if total_timesteps >= self.vectorization.shortest_run:
+            with contextlib.suppress(SettingsError):
+                wanted = {**self.vectorization.defaults, **values}
+                return n_envs, self.complete(wanted, n_envs, total_timesteps)
+        return 1, self.complete(values, 1, total_timesteps)
 
     def check_environment(
         self, parameters: Mapping[str, Any], actions: ActionKind, features: FeatureSpec

@@ -17,6 +17,7 @@ from trainer_service.algorithms.networks import (
 from trainer_service.algorithms.noise import NormalNoise
 from trainer_service.algorithms.parameters import EntropyCoefficient
 from trainer_service.algorithms.tail_learning import TailTQC
+from trainer_service.algorithms.vectorization import OFF_POLICY
 
 __all__ = ["SAC", "TD3", "TQC"]
 
@@ -29,6 +30,7 @@ SAC: Final = Algorithm(
     action_kinds=("continuous",),
     checks=(check_replay,),
     types=_ENTROPY,
+    vectorization=OFF_POLICY,
 )
 
 TD3: Final = Algorithm(
@@ -39,6 +41,7 @@ TD3: Final = Algorithm(
     checks=(check_replay,),
     # The library's default is none at all, with which a deterministic policy explores nothing.
     defaults={"action_noise": NormalNoise()},
+    vectorization=OFF_POLICY,
 )
 
 TQC: Final = Algorithm(
@@ -48,4 +51,5 @@ TQC: Final = Algorithm(
     action_kinds=("continuous",),
     checks=(check_replay, check_top_quantiles),
     types=_ENTROPY,
+    vectorization=OFF_POLICY,
 )

@@ -9,6 +9,11 @@ from pydantic import PositiveFloat
 from trainer_service.algorithms.algorithm import Algorithm
 from trainer_service.algorithms.checks import check_batches, check_rollout, check_sub_sampling
 from trainer_service.algorithms.networks import ActorCriticSettings
+from trainer_service.algorithms.vectorization import (
+    LARGE_BATCHES,
+    LARGE_EPOCHS,
+    SHORT_ROLLOUTS,
+)
 
 __all__ = ["A2C", "PPO", "TRPO"]
 
@@ -18,6 +23,7 @@ PPO: Final = Algorithm(
     network_settings=ActorCriticSettings,
     action_kinds=("discrete", "continuous"),
     checks=(check_rollout, check_batches),
+    vectorization=LARGE_EPOCHS,
 )
 
 A2C: Final = Algorithm(
@@ -26,6 +32,7 @@ A2C: Final = Algorithm(
     network_settings=ActorCriticSettings,
     action_kinds=("discrete", "continuous"),
     checks=(check_rollout,),
+    vectorization=SHORT_ROLLOUTS,
 )
 
 TRPO: Final = Algorithm(
@@ -35,4 +42,5 @@ TRPO: Final = Algorithm(
     action_kinds=("discrete", "continuous"),
     checks=(check_rollout, check_batches, check_sub_sampling),
     types={"target_kl": PositiveFloat},
+    vectorization=LARGE_BATCHES,
 )

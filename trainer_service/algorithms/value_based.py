@@ -13,6 +13,7 @@ from trainer_service.algorithms.checks import (
 )
 from trainer_service.algorithms.networks import QNetworkSettings, QuantileNetworkSettings
 from trainer_service.algorithms.tail_learning import TailQRDQN
+from trainer_service.algorithms.vectorization import VALUE_BASED
 
 __all__ = ["DQN", "QR_DQN"]
 
@@ -24,6 +25,7 @@ DQN: Final = Algorithm(
     network_settings=QNetworkSettings,
     action_kinds=("discrete",),
     checks=_CHECKS,
+    vectorization=VALUE_BASED,
 )
 
 QR_DQN: Final = Algorithm(
@@ -35,4 +37,5 @@ QR_DQN: Final = Algorithm(
     types={"max_grad_norm": PositiveFloat | None},
     # The library's 0.005 is for the fifty million frames of an Atari game; this is that of DQN.
     defaults={"exploration_fraction": 0.1},
+    vectorization=VALUE_BASED,
 )
