@@ -58,6 +58,7 @@ class VectorizedTradingEnv(VecEnv):
 
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
+        InvalidInputError: There are no copies.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class VectorizedTradingEnv(VecEnv):
         n_envs: int,
         risk: RiskAgentV2 | ProductionRiskAdvisor | None = None,
     ) -> None:
+        if n_envs < 1:
+            raise InvalidInputError(f"n_envs must be at least 1, not {n_envs}")
         self.task = TradingTask(bars, config, feature_spec)
         super().__init__(n_envs, self.task.observation_space, self.task.action_space)
         settings = self.task.config
@@ -290,10 +293,13 @@ class VectorizedTradingEnv(VecEnv):
     ) -> None:
         """Starts episodes and puts their first observations in place."""
         copies, task = self._copies, self.task
+        starts = []
         for row in rows:
             random = self._random[row]
             assert random is not None, "reset() has made the generators"
-            start = task.choose_start(options[row] if options else None, random)
+            starts.append(task.choose_start(options[row] if options else None, random))
+        # Nothing has changed if one of them was refused.
+        for row, start in zip(rows, starts, strict=True):
             copies.start[row], copies.end[row] = start, task.end_of(start)
             cash = task.config.initial_cash
             self.reset_infos[row] = {"equity": cash, "quantity": 0.0, "start": start}

@@ -166,9 +166,13 @@ def test_vectorized_with_start_options_starts_there_once(bars: Bars) -> None:
     env.step(np.array([ACTION_HOLD] * 2))
     assert [info["start"] for info in env.reset_infos] != [100, 50]
 
-    env.set_options({"start": 5})
+    before = env.observations().tobytes(), env.get_state()["copies"]
+    env.set_options([{"start": 70}, {"start": 5}])
     with pytest.raises(InvalidInputError, match="start must be a bar from 31"):
         env.reset()
+    assert env.observations().tobytes() == before[0]
+    for name, array in env.get_state()["copies"].items():
+        assert array.tobytes() == before[1][name].tobytes()
 
 
 def test_vectorized_state_pickled_goes_on_with_the_same_bits(bars: Bars) -> None:
@@ -266,6 +270,11 @@ def test_vectorized_step_with_an_impossible_action_is_refused_and_changes_nothin
 def test_vectorized_with_too_few_bars_is_refused(bars: Bars) -> None:
     with pytest.raises(MarketDataError, match="too few"):
         VectorizedTradingEnv(bars, EnvironmentConfig(episode_bars=430), SPEC, n_envs=2)
+
+
+def test_vectorized_without_copies_is_refused(bars: Bars) -> None:
+    with pytest.raises(InvalidInputError, match="at least 1, not 0"):
+        VectorizedTradingEnv(bars, n_envs=0)
 
 
 def test_vectorized_arrays_handed_out_stay_as_they_were(bars: Bars) -> None:
