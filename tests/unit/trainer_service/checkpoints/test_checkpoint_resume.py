@@ -18,8 +18,11 @@ class KilledError(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-def make_env(bars: Bars) -> IntradayTradingEnv:
-    return IntradayTradingEnv(bars, EnvironmentConfig(episode_bars=50))
+def make_env(bars: Bars, algorithm: str) -> IntradayTradingEnv:
+    actions = "continuous" if algorithm == "SAC" else "discrete"
+    return IntradayTradingEnv(
+        bars, EnvironmentConfig.model_validate({"episode_bars": 50, "actions": actions})
+    )
 
 
 def interrupt_after(timesteps: int) -> Callable[[int], None]:
@@ -30,7 +33,7 @@ def interrupt_after(timesteps: int) -> Callable[[int], None]:
     return on_written
 
 
-@pytest.mark.parametrize("algorithm", ["DQN", "PPO"])
+@pytest.mark.parametrize("algorithm", ["DQN", "PPO", "SAC"])
 def test_resumed_training_ends_with_the_network_of_the_unbroken_one(
     training_values: MakeValues, btc: Bars, risk_policy: Path, tmp_path: Path, algorithm: str
 ) -> None:
@@ -44,20 +47,21 @@ def test_resumed_training_ends_with_the_network_of_the_unbroken_one(
             "normalize_rewards": True,
         },
         risk_config={"enabled": True, "policy_yaml": str(risk_policy)},
+        evaluation={"resamples": 100, "report": False},
     )
     trainer = create_trainer_agent(values)
     settings = CheckpointSettings(folder=tmp_path / "c", interval_s=None, interval_timesteps=100)
     notes: list[str] = []
 
-    unbroken = trainer.train(make_env(btc)).metadata
+    unbroken = trainer.train(make_env(btc, algorithm)).metadata
     for after in (200, 350):
         with pytest.raises(KilledError):
             trainer.train(
-                make_env(btc),
+                make_env(btc, algorithm),
                 checkpointing=Checkpointing(settings, interrupt_after(after), notes.append),
             )
     resumed = trainer.train(
-        make_env(btc), checkpointing=Checkpointing(settings, on_note=notes.append)
+        make_env(btc, algorithm), checkpointing=Checkpointing(settings, on_note=notes.append)
     ).metadata
 
     assert resumed.sha256 == unbroken.sha256
@@ -65,4 +69,4 @@ def test_resumed_training_ends_with_the_network_of_the_unbroken_one(
     assert [note.rsplit(" ", 1)[0] for note in notes] == [
         "resumed from the checkpoint at timestep"
     ] * 2
-    assert resumed.training.timesteps == 512
+    assert resumed.training.timesteps == unbroken.training.timesteps
