@@ -1,6 +1,6 @@
 """RiskAgentV2: the metrics of an account under one risk policy."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import numpy as np
 from tradewind.risk.batch import BatchBar, BatchRiskTracker
 from tradewind.risk.engine.arrays import CONTRADICTION, AccountArrays, calculate_arrays
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.reporting import Calculation, raise_contradiction
+from tradewind.risk.engine.reporting import Calculation, build_report, raise_contradiction
 from tradewind.risk.engine.snapshot import HEADER_SIZE, POSITION_COUNT, names_of, set_shock_rows
-from tradewind.risk.inputs import RiskInputs
+from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.reasons import Snapshot
 from tradewind.risk.report import RiskReport
@@ -84,24 +84,19 @@ class RiskAgentV2:
         Raises:
             RiskInputError: The inputs contradict themselves; each violation names its field.
         """
-        return self.calculate(inputs).report()
+        if not isinstance(inputs, RiskInputs):
+            inputs = RiskInputs.from_mapping(inputs)
+        result, remark_count = self._run(self._arrays(inputs), lambda: inputs)
+        return build_report(self._plan, result, remark_count, inputs)
 
     def calculate(self, inputs: RiskInputs | Mapping[str, Any]) -> Calculation:
         """Does what `calculate_only` does and leaves the words for later."""
         if not isinstance(inputs, RiskInputs):
             inputs = RiskInputs.from_mapping(inputs)
-        arrays = AccountArrays(
-            self._plan.pack(inputs),
-            inputs.portfolio_values,
-            inputs.timestamps,
-            inputs.returns,
-            inputs.price_changes,
-            inputs.order_flows,
-            inputs.order_latencies_us,
-            inputs.trade_timestamps,
-            inputs.trade_notionals,
+        result, remark_count = self._run(self._arrays(inputs), lambda: inputs)
+        return Calculation(
+            self._plan, result, remark_count, lambda: inputs, lambda: names_of(inputs)
         )
-        return self._run(arrays, lambda: inputs, lambda: names_of(inputs))
 
     def calculate_arrays(
         self, arrays: AccountArrays, names: Sequence[str], snapshot: Callable[[], Snapshot]
@@ -118,17 +113,30 @@ class RiskAgentV2:
         """
         header = arrays.snapshot[:HEADER_SIZE]
         set_shock_rows(arrays.snapshot, names, self._plan.shock_rows)
-        return self._run(arrays, snapshot, lambda: (header[POSITION_COUNT:].tobytes(), *names))
+        result, remark_count = self._run(arrays, snapshot)
+        named = (header[POSITION_COUNT:].tobytes(), *names)
+        return Calculation(self._plan, result, remark_count, snapshot, lambda: named)
+
+    def _arrays(self, inputs: RiskInputs) -> AccountArrays:
+        return AccountArrays(
+            self._plan.pack(inputs),
+            inputs.portfolio_values,
+            inputs.timestamps,
+            inputs.returns,
+            inputs.price_changes,
+            inputs.order_flows,
+            inputs.order_latencies_us,
+            inputs.trade_timestamps,
+            inputs.trade_notionals,
+        )
 
     def _run(
-        self,
-        arrays: AccountArrays,
-        snapshot: Callable[[], Snapshot],
-        names: Callable[[], Hashable],
-    ) -> Calculation:
+        self, arrays: AccountArrays, snapshot: Callable[[], Snapshot]
+    ) -> tuple[FloatArray, int]:
+        """The result, and how many metrics are unavailable or have a note."""
         plan = self._plan
         result = plan.new_result()
         remark_count = calculate_arrays(plan.config, plan.limits, plan.shocks, *arrays, result)
         if remark_count == CONTRADICTION:
             raise_contradiction(result, snapshot())
-        return Calculation(plan, result, remark_count, snapshot, names)
+        return result, remark_count

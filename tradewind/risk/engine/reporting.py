@@ -1,8 +1,8 @@
 """From a kernel's numbers to a report."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from math import isnan
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from tradewind.risk.report import RiskReport
 __all__ = ["Calculation", "build_report", "new_problem", "raise_contradiction"]
 
 
-@dataclass(frozen=True, slots=True)
-class Calculation:
+class Calculation(NamedTuple):
     """What was calculated, in numbers; in words when `report` is called.
 
     Attributes:
