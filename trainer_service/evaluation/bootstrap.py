@@ -22,6 +22,8 @@ __all__ = ["automatic_block_length", "resample_sums"]
 # memory, and blocks of at most 3 √n bars.
 _SIGNIFICANCE: Final = 2.0
 _RUN: Final = 5
+# Resampled at once, so that memory does not grow with the number of resamples: 16 MiB an array.
+_BATCH_VALUES: Final = 2**21
 
 
 def automatic_block_length(series: FloatArray) -> float:
@@ -87,8 +89,12 @@ def resample_sums(
     totals = np.zeros((count + block + 1, series.shape[1]))
     np.cumsum(np.concatenate([series, series[:block]]), axis=0, out=totals[1:])
     whole, rest = divmod(count, block)
-    starts = generator.integers(count, size=(resamples, whole))
-    sums: FloatArray = (totals[starts + block] - totals[starts]).sum(axis=1)
+    sums: FloatArray = np.empty((resamples, series.shape[1]))
+    batch = max(1, _BATCH_VALUES // (whole * series.shape[1]))
+    for first in range(0, resamples, batch):
+        part = sums[first : first + batch]
+        starts = generator.integers(count, size=(len(part), whole))
+        part[:] = (totals[starts + block] - totals[starts]).sum(axis=1)
     last = generator.integers(count, size=resamples)
     sums += totals[last + rest] - totals[last]
     return sums
