@@ -181,6 +181,8 @@ class Algorithm:
         arguments = self._arguments(parameters, env, total_timesteps)
         try:
             return self.model_class(env=env, seed=seed, device=device, **arguments)
+        except MemoryError:  # which says nothing about the observations
+            raise
         except Exception as problem:  # an extractor of the user raises whatever it likes
             raise TrainingError(
                 f"{self.name} cannot be built for observations {env.observation_space}: {problem}"
