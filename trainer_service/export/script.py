@@ -2,6 +2,8 @@
 
 import copy
 import io
+import itertools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ __all__ = ["check_exportable", "script_policy", "serialize", "verify_policy"]
 
 CONTINUOUS_ACTION_TOLERANCE = 1e-5
 _TRIAL_OBSERVATIONS = 64
+_CONSTANT = re.compile(rb"  \w+ : Final\[")
 
 
 def check_exportable(model: BaseAlgorithm) -> None:
@@ -59,7 +62,10 @@ def script_policy(network: PolicyNetwork) -> ScriptModule:
 
 
 def serialize(script: ScriptModule) -> bytes:
-    """The bytes of policy.pt, without the paths of the sources that it was scripted from.
+    """The bytes of policy.pt: equal for equal networks, whichever process made them.
+
+    Left out are the paths of the sources that it was scripted from and an id made from them; the
+    constants of a module, which TorchScript takes from a set, are put in order.
 
     Raises:
         ExportError: The script calls Python, as a function marked torch.jit.ignore does.
@@ -73,9 +79,20 @@ def serialize(script: ScriptModule) -> bytes:
     stripped = io.BytesIO()
     with zipfile.ZipFile(buffer) as archive, zipfile.ZipFile(stripped, "w") as portable:
         for entry in archive.infolist():
-            if not entry.filename.endswith(".debug_pkl"):
-                portable.writestr(entry, archive.read(entry))
+            if entry.filename.endswith((".debug_pkl", ".data/serialization_id")):
+                continue
+            data = archive.read(entry)
+            portable.writestr(entry, _ordered(data) if entry.filename.endswith(".py") else data)
     return stripped.getvalue()
+
+
+def _ordered(source: bytes) -> bytes:
+    """Sorts each run of constants in the code of an archive."""
+    lines = source.splitlines(keepends=True)
+    runs = itertools.groupby(lines, lambda line: _CONSTANT.match(line) is not None)
+    return b"".join(
+        itertools.chain.from_iterable(sorted(run) if constant else run for constant, run in runs)
+    )
 
 
 def verify_policy(

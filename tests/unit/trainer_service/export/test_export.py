@@ -1,6 +1,9 @@
 """Exported networks against the Stable-Baselines3 models they come from."""
 
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from typing import Any
 
@@ -372,3 +375,28 @@ def test_build_network_with_state_dependent_exploration_is_refused() -> None:
 
     with pytest.raises(ExportError, match="StateDependentNoiseDistribution"):
         build_network(model)
+
+
+def test_serialized_policy_of_another_process_has_the_same_bytes() -> None:
+    # TorchScript keeps the constants of a module in a set, whose order is each process's own.
+    code = (
+        "import hashlib, torch\n"
+        "from torch import nn\n"
+        "from trainer_service.export import script_policy, serialize\n"
+        "from trainer_service.export.modules import GreedyPolicyNetwork\n"
+        "torch.manual_seed(0)\n"
+        "layers = nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.ELU(), nn.Linear(4, 2))\n"
+        "policy_pt = serialize(script_policy(GreedyPolicyNetwork(nn.Identity(), layers)))\n"
+        "print(hashlib.sha256(policy_pt).hexdigest())\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        for seed in ("1", "2", "3")
+    ]
+    digests = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(digests) == 1
