@@ -21,7 +21,7 @@ demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to 
 	$(BIN)/python -m orchestrator.demo
 
 # Installs PostgreSQL where it can; elsewhere the tests that need one are skipped, and say so.
-PYTEST := tools/postgres.sh || export TRADEWIND_SKIP_POSTGRES=1; $(BIN)/python -m pytest
+PYTEST := tools/postgres.sh || export TRADEWIND_SKIP_POSTGRES=1; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test: $(READY)  ## Runs every test
 	$(PYTEST)
