@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ CALLERS = 16
 CALLS_PER_ROUND = 4_000
 RELOADS = 20
 RELOADS_AT_REST = 50
-CONFIG = "policies: {bench: {versions: all}}\n"
+
+Part = Callable[[Path, BundleStore, BundleDraft], Iterator[str]]
 QUICK_CONFIG = "poll_s: 0.02\n"
 
 
@@ -85,11 +87,14 @@ def at_rest(scratch: Path, store: BundleStore, draft: BundleDraft) -> Iterator[s
         yield f"{f'{RELOADS_AT_REST} more reloads add':36}{grown:9.1f} MB"
 
 
-def under_load(scratch: Path, store: BundleStore, draft: BundleDraft) -> Iterator[str]:
+def under_load(
+    scratch: Path, store: BundleStore, draft: BundleDraft, *, pinned: bool
+) -> Iterator[str]:
     """Latency of calls beside reloads and without."""
+    config = f"policies: {{bench: {{versions: all}}}}\npin_cpus: {str(pinned).lower()}\n"
     observation = draft.golden.observations[0]
     message = inference_pb2.PredictRequest(policy="bench", values_f32_le=observation.tobytes())
-    with start(scratch, store, CONFIG) as server, InferenceClient(server.address) as client:
+    with start(scratch, store, config) as server, InferenceClient(server.address) as client:
         load = Load(server.address, SERVICE + "Predict", message.SerializeToString(), scratch)
         before = sum(report.call_count for report in client.latency_reports("bench"))
         load.round(CALLERS, CALLS_PER_ROUND)
@@ -103,7 +108,8 @@ def under_load(scratch: Path, store: BundleStore, draft: BundleDraft) -> Iterato
         answered = sum(report.call_count for report in client.latency_reports("bench")) - before
     calm = np.concatenate([each.latencies_us for each in alone])
     busy = np.concatenate([each.latencies_us for each in beside])
-    yield f"{'microseconds':36}{'p50':>9}{'p99':>9}{'p99.9':>9}"
+    title = "microseconds, pinned to a core" if pinned else "microseconds"
+    yield f"{title:36}{'p50':>9}{'p99':>9}{'p99.9':>9}"
     yield row(f"Predict, callers: {CALLERS}", calm)
     ratio = np.percentile(busy, 99.0) / np.percentile(calm, 99.0)
     yield row(f"  beside {RELOADS} reloads", busy) + f"  {ratio:.2f} × p99"
@@ -129,8 +135,13 @@ def main() -> None:
     draft = make_draft(model, observations.astype(np.float32))
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        for part in (at_rest, under_load):
-            store = BundleStore(scratch / part.__name__)
+        parts: dict[str, Part] = {
+            "at_rest": at_rest,
+            "under_load": partial(under_load, pinned=False),
+            "pinned": partial(under_load, pinned=True),
+        }
+        for name, part in parts.items():
+            store = BundleStore(scratch / name)
             store.publish(draft)
             for line in part(scratch, store, draft):
                 print(line, flush=True)
