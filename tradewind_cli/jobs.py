@@ -1,5 +1,6 @@
 """`tradewind jobs`: trainings of a running trainer service."""
 
+import itertools
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -58,7 +59,7 @@ def list_jobs(
 ) -> None:
     """Lists jobs, newest first."""
     with TrainerClient(address) as client:
-        jobs = [job for job, _ in zip(client.list_jobs(), range(limit), strict=False)]
+        jobs = list(itertools.islice(client.list_jobs(), limit))
     if as_json:
         print_json({"jobs": [_document(job) for job in jobs]})
         return
