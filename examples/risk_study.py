@@ -21,7 +21,7 @@ from scipy import stats
 
 from tradewind.market import load_sample, split_bars
 from trainer_service.config import JobConfig, parse_training_config
-from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.environment import IntradayTradingEnv
 from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressReporter
 
@@ -85,7 +85,7 @@ def train_all(symbol: str, seeds: int, timesteps: int) -> dict[str, list[dict[st
         for seed in range(seeds):
             started = time.monotonic()
             config = training_config(way, seed, timesteps)
-            env = IntradayTradingEnv(past, EnvironmentConfig.model_validate(config.environment))
+            env = IntradayTradingEnv(past, config.environment)
             reporter = ProgressReporter(lambda _: None, timesteps)
             figures = train_and_judge(config, env, past, future, reporter).figures
             found.setdefault(way, []).append(figures)
