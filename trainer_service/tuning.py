@@ -1,6 +1,7 @@
 """Hyper-parameter search with Optuna: trials see neither the held-out bars nor too much risk."""
 
 import copy
+import hashlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Self
 import optuna
 from optuna.pruners import ThresholdPruner
 from optuna.samplers import TPESampler
+from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import Field, PositiveInt, model_validator
 
@@ -28,6 +30,8 @@ TrialListener = Callable[[FrozenTrial], None]
 _RISK = "risk/judged_score"
 _PROBLEM = "problem"
 _SHARPE = "sharpe"
+_SEARCH = "search"
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class SearchRange(Settings):
@@ -130,7 +134,8 @@ def tune(
 
     The held-out bars of the configuration are cut off before the first trial. Every trial trains
     on the older part of the rest and is judged on the newer part. The search lies in
-    `<folder>/study.sqlite`: an interrupted one goes on, and several processes may share it.
+    `<folder>/study.sqlite`: an interrupted one goes on, and several processes may share it; each of
+    them ends with the trial that it is at when there are enough.
 
     Args:
         base: A job's configuration; the search varies some of its keys.
@@ -139,7 +144,8 @@ def tune(
         on_trial: Called after every trial.
 
     Raises:
-        SettingsError: The configuration is refused, or a key to vary is unknown.
+        SettingsError: The configuration is refused, a key to vary is unknown, or the folder holds
+            another search.
         TrainingError: No trial could be judged; the message has the last problem.
     """
     complete = parse_training_config(base, JobConfig)
@@ -149,19 +155,37 @@ def tune(
     study = optuna.create_study(
         study_name="tune",
         storage=f"sqlite:///{folder / 'study.sqlite'}",
-        sampler=TPESampler(seed=tuning.seed),
         pruner=_pruner(tuning),
         direction="maximize",
         load_if_exists=True,
     )
+    _check_same_search(study, complete, tuning, folder)
+    # The draws of a process that goes on with a search must not repeat those before it.
+    study.sampler = TPESampler(seed=tuning.seed + len(study.trials))
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.optimize(
         lambda trial: _judge(trial, base, tuning),
         n_trials=max(tuning.trials - done, 0),
         catch=(TrainingError,),
-        callbacks=[lambda _, trial: on_trial(trial)],
+        callbacks=[
+            lambda _, trial: on_trial(trial),
+            MaxTrialsCallback(tuning.trials, states=_FINISHED),
+        ],
     )
     return _result(study, base, tuning)
+
+
+def _check_same_search(
+    study: optuna.Study, complete: JobConfig, tuning: TuningConfig, folder: Path
+) -> None:
+    """Refuses to go on with a search whose trials cannot be compared with the next ones."""
+    compared = [complete.model_dump_json(), tuning.model_dump_json(exclude={"trials", "seed"})]
+    digest = hashlib.sha256("\n".join(compared).encode()).hexdigest()
+    if study.user_attrs.get(_SEARCH, digest) != digest:
+        raise SettingsError(
+            f"{folder} holds a search with another configuration: choose another folder"
+        )
+    study.set_user_attr(_SEARCH, digest)
 
 
 def _check_search(complete: JobConfig, tuning: TuningConfig) -> None:
@@ -201,6 +225,10 @@ def _judge(trial: Trial, base: Mapping[str, Any], tuning: TuningConfig) -> float
         trial.set_user_attr(_PROBLEM, str(problem))
         raise TrainingError(str(problem)) from problem
     if tuning.objective not in figures:
+        if f"random_{tuning.objective.removeprefix('excess_')}" in figures:
+            # As the Sharpe ratio of a policy that never trades: there is none.
+            trial.set_user_attr(_PROBLEM, f"its policy has no {tuning.objective}")
+            raise TrainingError(f"the policy has no {tuning.objective}")
         known = ", ".join(sorted(figures))
         violation = FieldViolation("objective", f"no figure of the evaluation, which has {known}")
         raise SettingsError("the search is refused", [violation])

@@ -48,6 +48,11 @@ def test_tune_with_an_interruption_goes_on_and_writes_the_best(
     assert best.training_params.held_out_fraction == 0.2
     assert best.evaluation.trials == 2
 
+    # Its trials are no measure for another objective.
+    other = run(*command[:3], search(objective="max_drawdown"), *command[4:])
+    assert other.code == 2
+    assert "another configuration" in other.document["error"]["message"]
+
 
 def test_tune_with_too_risky_trials_prunes_them(
     run: Run, tiny_config: Path, search: Callable[..., Path], tmp_path: Path
