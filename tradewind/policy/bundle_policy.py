@@ -115,7 +115,9 @@ class BundlePolicy:
             info["seed"] = seed
         if with_distribution:
             if parameters is None:
-                parameters, _ = self._network.distribution(rows)
+                parameters, more = self._network.distribution(rows)
+                _check_finite(parameters, "distribution")
+                info["model_compute_ns"] += more
             info["distribution"] = parameters
         return actions, info
 
