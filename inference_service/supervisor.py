@@ -151,7 +151,7 @@ class Worker:
 
     def _hear(self) -> None:
         if not self.metrics_address and self._connection.poll():
-            with contextlib.suppress(EOFError):  # it has ended; the next look finds out
+            with contextlib.suppress(EOFError, OSError):  # it has ended; the next look finds out
                 self.metrics_address = self._connection.recv()
 
 
