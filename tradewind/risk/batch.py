@@ -27,7 +27,7 @@ from tradewind.risk.engine.snapshot import (
     SHOCK_ROW,
 )
 from tradewind.risk.engine.stepping import begin_rows, update_rows
-from tradewind.risk.engine.storage import Storage, grow_trades, new_storage
+from tradewind.risk.engine.storage import copy_array, copy_storage, grow_trades, new_storage
 from tradewind.risk.engine.tracking import NEEDS_ROOM
 from tradewind.risk.inputs import FloatArray, Position, RiskInputs
 from tradewind.risk.report import RiskReport
@@ -119,6 +119,7 @@ class BatchRiskTracker:
                 f"a batch needs an account and different symbols: {count}, {list(symbols)}"
             )
         self._plan = plan
+        self._holding = (tuple(symbols), capital_base)
         self._shapes = [(count,)] * 4 + [(count, len(symbols))] * 4
         self._named = RiskInputs(
             positions=tuple(Position(symbol, 0.0, 0.0) for symbol in symbols),
@@ -196,21 +197,30 @@ class BatchRiskTracker:
     def get_state(self) -> dict[str, Any]:
         """All that is remembered, as copies: what `set_state` takes."""
         arrays = {name: array.copy() for name, array in self._storage._asdict().items()}
-        return {"policy_digest": self.policy_digest, "snapshots": self._snapshots.copy(), **arrays}
+        return {
+            "policy_digest": self.policy_digest,
+            "holding": self._holding,
+            "snapshots": self._snapshots.copy(),
+            **arrays,
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state that a tracker of the same policy and shape gave.
+        """Goes on from a state that a batch of the same policy, accounts and symbols gave.
 
         Raises:
-            ConflictError: It is the state of another policy or of another number of accounts.
+            ConflictError: It is the state of another policy, of other symbols, of another capital
+                base or of another number of accounts; nothing was taken.
         """
-        if (
-            state["policy_digest"] != self.policy_digest
-            or state["snapshots"].shape != self._snapshots.shape
-        ):
-            raise ConflictError("the state is that of another risk policy or batch")
-        self._snapshots = state["snapshots"].copy()
-        self._storage = Storage(*(state[name].copy() for name in Storage._fields))
+        if state.get("policy_digest") != self.policy_digest:
+            raise ConflictError("the state is that of another risk policy")
+        if state.get("holding") != self._holding:
+            raise ConflictError(
+                f"the state is that of the symbols and the capital base {state.get('holding')}, "
+                f"not of {self._holding}"
+            )
+        storage = copy_storage(state, self._storage)
+        self._snapshots = copy_array("snapshots", state, self._snapshots.shape, np.float64)
+        self._storage = storage
 
     def _check(self, bar: BatchBar) -> None:
         # A kernel would read beyond an array that is too short.

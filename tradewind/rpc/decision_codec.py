@@ -2,7 +2,7 @@
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import RpcError
-from tradewind.risk.decision import Halt
+from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import (
     ADV_PARTICIPATION,
     BOOK_IMPACT,
@@ -20,6 +20,7 @@ __all__ = [
     "breach_to_message",
     "check_from_message",
     "check_to_message",
+    "decision_kind_from_message",
     "halt_from_message",
     "halt_to_message",
 ]
@@ -50,6 +51,25 @@ def action_from_message(number: risk_pb2.Action.ValueType) -> Action:
         raise RpcError(f"the risk service demands action {number}, unknown here") from None
 
 
+def decision_kind_from_message(name: str) -> DecisionKind:
+    """The kind of decision that a message names.
+
+    Raises:
+        RpcError: A newer server decides in a way that is not known here.
+    """
+    try:
+        return DecisionKind(name)
+    except ValueError:
+        raise RpcError(f"the risk service has decisions of kind {name!r}, unknown here") from None
+
+
+def _severity_from_message(name: str) -> Severity:
+    try:
+        return Severity(name)
+    except ValueError:
+        raise RpcError(f"the risk service gives the severity {name!r}, unknown here") from None
+
+
 def breach_to_message(breach: Breach) -> risk_pb2.Breach:
     """The message of a breach."""
     return risk_pb2.Breach(
@@ -66,7 +86,11 @@ def breach_to_message(breach: Breach) -> risk_pb2.Breach:
 
 
 def breach_from_message(message: risk_pb2.Breach) -> Breach:
-    """The breach that a message carries."""
+    """The breach that a message carries.
+
+    Raises:
+        RpcError: A newer server demands an action or gives a severity that is not known here.
+    """
     return Breach(
         rule=message.rule,
         metric=message.metric,
@@ -74,7 +98,7 @@ def breach_from_message(message: risk_pb2.Breach) -> Breach:
         limit=message.limit,
         headroom=message.headroom if message.HasField("headroom") else None,
         action=action_from_message(message.action),
-        severity=Severity(message.severity),
+        severity=_severity_from_message(message.severity),
         shadow=message.shadow,
         reason=message.reason,
     )

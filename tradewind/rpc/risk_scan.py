@@ -92,7 +92,8 @@ CALL: Final = 1
 PUT: Final = 2
 
 MOST_NAMES: Final = 128
-"""Of one kind: they are compared with each other one by one."""
+LONGEST_NAME: Final = 256
+"""The names of one kind are compared one by one, and the interpreter waits: few and short ones."""
 
 
 @compiled_under_lock
@@ -347,8 +348,11 @@ def _link(
     """Finds volume and book of each position and numbers the options' underlyings.
 
     Returns:
-        Whether no name stands twice where it must not.
+        Whether every name is short and none stands twice where it must not.
     """
+    for index in range(names.shape[0]):
+        if names[index, 1] - names[index, 0] > LONGEST_NAME:
+            return False
     ends = np.cumsum(counts[POSITIONS : VOLUMES + 1])
     positions, options = names[: ends[0]], names[ends[0] : ends[1]]
     feeds, books = names[ends[1] : ends[2]], names[ends[2] : ends[3]]

@@ -91,6 +91,18 @@ def test_penalty_with_no_weight_is_unknown(agent_of: Agent) -> None:
     assert (report.risk_score, report.penalty) == (0.5, None)
 
 
+def test_penalty_with_an_infinite_utilisation_of_no_weight_is_that_of_the_others(
+    agent_of: Agent,
+) -> None:
+    limits = {
+        "volatility": {"limit": 5e-324, "weight": 0.0},
+        "max_drawdown": {"limit": 1.0},
+    }
+    values = [2.0, *np.linspace(1.0, 1.5, 40)]
+    report = agent_of(limits=limits).calculate_only({"portfolio_values": values})
+    assert (report.risk_score, report.penalty) == (1.0, 0.5)
+
+
 def test_report_is_frozen(report_of: Callable[..., RiskReport]) -> None:
     with pytest.raises(FrozenInstanceError):
         report_of().risk_score = 0.0  # type: ignore[misc]

@@ -7,6 +7,7 @@ import pytest
 
 from tradewind.errors import ConflictError, RiskInputError
 from tradewind.risk import BatchBar, BatchRiskTracker, RiskAgentV2, RiskPolicy, StepRisk
+from tradewind.risk.engine.storage import Storage
 
 LIMITS = {"max_drawdown": {"limit": 0.5}, "gross_leverage": {"limit": 1.0}}
 AGENT = RiskAgentV2(RiskPolicy.parse({"limits": LIMITS}))
@@ -94,14 +95,52 @@ def test_batch_state_set_in_another_batch_goes_on_with_the_same_bits() -> None:
     assert other.update(bar_of([0.9, 1.5, 4.1], 300.0)).values.tobytes() == expected.tobytes()
 
 
-def test_batch_state_of_another_policy_or_size_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (RiskAgentV2(RiskPolicy()).batch(3, ("BTC", "ETH"), 10.0), "another risk policy"),
+        (AGENT.batch(2, ("BTC", "ETH"), 10.0), r"accounts must be an array of shape \[3\]"),
+        (AGENT.batch(3, ("ETH", "BTC"), 10.0), r"\('ETH', 'BTC'\), 10.0"),
+        (AGENT.batch(3, ("BTC", "ETH"), 9.0), r"\('BTC', 'ETH'\), 9.0"),
+    ],
+)
+def test_batch_state_of_another_batch_is_refused(other: BatchRiskTracker, message: str) -> None:
     batch = begun([1.0, 2.0, 4.0])
-    for other in (
-        RiskAgentV2(RiskPolicy()).batch(3, ("BTC", "ETH"), 10.0),
-        AGENT.batch(2, ("BTC", "ETH"), 10.0),
-    ):
-        with pytest.raises(ConflictError, match="another risk policy or batch"):
-            batch.set_state(other.get_state())
+    before = batch.get_state()
+    with pytest.raises(ConflictError, match=message):
+        batch.set_state(other.get_state())
+    after = batch.get_state()
+    assert all(np.array_equal(after[name], before[name]) for name in ("snapshots", "ends"))
+
+
+@pytest.mark.parametrize("name", ["snapshots", *Storage._fields])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda array: array[:, :0] if array.ndim > 1 else array[:1],
+        lambda array: array.reshape(-1)[0],
+        lambda array: np.zeros(array.shape, np.float32),
+        lambda array: None,
+    ],
+    ids=["short", "scalar", "float32", "missing"],
+)
+def test_batch_state_with_a_wrong_array_is_refused(name: str, change: Any) -> None:
+    batch = begun([1.0, 2.0, 4.0])
+    state = batch.get_state()
+    with pytest.raises(ConflictError, match="must be an array of shape"):
+        batch.set_state({**state, name: change(state[name])})
+    batch.set_state(state)
+
+
+def test_batch_state_with_room_for_more_trades_is_taken() -> None:
+    batch, other = begun([4.0, 4.0, 4.0]), begun([4.0, 4.0, 4.0])
+    for step in range(1, 400):
+        batch.update(bar_of([4.0, 4.0, 4.0], step, trade_notionals=1.0))
+    other.set_state(batch.get_state())
+    bar = bar_of([4.0, 4.0, 4.0], 400.0, trade_notionals=1.0)
+    assert column(other.update(bar), "daily_turnover") == column(
+        batch.update(bar), "daily_turnover"
+    )
 
 
 @pytest.mark.parametrize("name", BatchBar._fields)

@@ -41,7 +41,7 @@ STRANGE = [0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, 1e300]
 
 number = st.sampled_from(STRANGE) | st.floats(0.5, 200.0)
 price = st.floats(0.5, 200.0)
-symbol = st.sampled_from(["BTC", "ETH", "S", "", "x" * 200])
+symbol = st.sampled_from(["BTC", "ETH", "S", "", "x" * risk_scan.LONGEST_NAME])
 level = st.builds(risk_pb2.BookLevel, price=price, size=price)
 numbers = st.lists(number, max_size=12)
 
@@ -219,6 +219,9 @@ UNUSUAL = {
     "flows of another number": b"\x0a\x0a\x4a\x08" + DOUBLE,
     "two hundred feeds": risk_pb2.CalculateOnlyRequest(
         inputs=risk_pb2.RiskInputs(feed_timestamps={str(n): float(n) for n in range(200)})
+    ).SerializeToString(),
+    "a name of 257 characters": risk_pb2.CalculateOnlyRequest(
+        inputs=risk_pb2.RiskInputs(feed_timestamps={"x" * (risk_scan.LONGEST_NAME + 1): 1.0})
     ).SerializeToString(),
 }
 

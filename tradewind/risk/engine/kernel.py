@@ -148,8 +148,10 @@ def _score(limits: FloatArray, out: FloatArray) -> int:
             utilisation = out[VALUE, metric] / limits[0, metric]
             if isnan(largest) or utilisation > largest:
                 largest = utilisation
-            weighted += limits[1, metric] * utilisation
-            weights += limits[1, metric]
+            # Not even an infinite utilisation counts without a weight.
+            if limits[1, metric] > 0.0:
+                weighted += limits[1, metric] * utilisation
+                weights += limits[1, metric]
     out[AT, metrics] = first
     out[OTHER, metrics] = end
     out[VALUE, metrics] = largest if isnan(largest) else min(max(largest, 0.0), 1.0)

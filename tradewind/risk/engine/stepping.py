@@ -1,12 +1,11 @@
 """One bar of many accounts in one call: the kernels under BatchRiskTracker."""
 
-from math import isfinite, isnan
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.compiled import compiled
-from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict
 from tradewind.risk.engine.result import CODE, VALUE
@@ -30,18 +29,8 @@ from tradewind.risk.engine.storage import (
     has_room_for_trades,
     reset_row,
 )
-from tradewind.risk.engine.tracking import NEEDS_ROOM, calculate_row
+from tradewind.risk.engine.tracking import NEEDS_ROOM, calculate_row, find_new_time_violation
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import (
-    DECREASING,
-    FIELD_SPAN,
-    GOES_BACK,
-    NOT_FINITE,
-    NOT_INCREASING,
-    NOW,
-    TIMESTAMPS,
-    TRADE_TIMESTAMPS,
-)
 
 __all__ = ["begin_rows", "update_rows"]
 
@@ -138,13 +127,14 @@ def update_rows(
         0; CONTRADICTION or NEEDS_ROOM, and then nothing was taken.
     """
     storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
-    count, symbols = quantities.shape
+    count = quantities.shape[0]
     for row in range(count):
-        trades = 0
-        for symbol in range(symbols):
-            trades += 1 if new_trade_notionals[row, symbol] != 0.0 else 0
-        code = _find_violation(
-            accounts[row], new_timestamps[row], new_trade_timestamps[row], trades > 0
+        trades = int(np.count_nonzero(new_trade_notionals[row]))
+        code, _ = find_new_time_violation(
+            accounts[row],
+            new_timestamps[row],
+            new_timestamps[row : row + 1],
+            new_trade_timestamps[row : row + min(trades, 1)],
         )
         if code != 0:
             return contradict(problem, code, row, -1)
@@ -152,29 +142,48 @@ def update_rows(
             return NEEDS_ROOM
     touched = Touched(True, True, False, False, True)
     for row in range(count):
-        snapshot = snapshots[row]
-        snapshot[START_OF_DAY_VALUE_AT] = start_of_day_values[row]
-        snapshot[NOW_AT] = new_timestamps[row]
-        feeds = HEADER_SIZE + symbols * POSITION_WIDTH
-        snapshot[feeds : feeds + symbols] = new_timestamps[row]
-        for symbol in range(symbols):
-            position = snapshot[HEADER_SIZE + symbol * POSITION_WIDTH :]
-            volume = average_daily_volumes[row, symbol]
-            position[QUANTITY] = quantities[row, symbol]
-            position[PRICE] = prices[row, symbol]
-            position[VOLUME] = NO_VOLUME if isnan(volume) else volume
-            if new_trade_notionals[row, symbol] != 0.0:
-                append_trades(
-                    storage,
-                    row,
-                    new_trade_timestamps[row : row + 1],
-                    new_trade_notionals[row, symbol : symbol + 1],
-                )
+        snapshot, now = snapshots[row], new_timestamps[row]
+        _write_scalars(snapshot, start_of_day_values[row], now, quantities.shape[1])
+        _write_positions(snapshot, quantities[row], prices[row], average_daily_volumes[row])
+        _append_trades_of_bar(storage, row, new_trade_timestamps, new_trade_notionals)
         _append_bar(config[0], storage, row, new_values, new_timestamps)
         calculate_row(config[0], limits, shocks, storage, row, snapshot, touched)
         values_out[row] = results[row, VALUE]
         judged_out[row] = _is_judged(limits, results[row])
     return 0
+
+
+@compiled
+def _write_scalars(snapshot: FloatArray, start_of_day: float, now: float, symbols: int) -> None:
+    """Writes what a bar says of an account and of the time into its packed snapshot."""
+    snapshot[START_OF_DAY_VALUE_AT] = start_of_day
+    snapshot[NOW_AT] = now
+    feeds = HEADER_SIZE + symbols * POSITION_WIDTH
+    snapshot[feeds : feeds + symbols] = now
+
+
+@compiled
+def _write_positions(
+    snapshot: FloatArray, quantities: FloatArray, prices: FloatArray, volumes: FloatArray
+) -> None:
+    """Writes what a bar says of each symbol into a packed snapshot."""
+    for symbol in range(quantities.size):
+        position = snapshot[HEADER_SIZE + symbol * POSITION_WIDTH :]
+        volume = volumes[symbol]
+        position[QUANTITY] = quantities[symbol]
+        position[PRICE] = prices[symbol]
+        position[VOLUME] = NO_VOLUME if isnan(volume) else volume
+
+
+@compiled
+def _append_trades_of_bar(
+    storage: Storage, row: int, timestamps: FloatArray, notionals: FloatArray
+) -> None:
+    for symbol in range(notionals.shape[1]):
+        if notionals[row, symbol] != 0.0:
+            append_trades(
+                storage, row, timestamps[row : row + 1], notionals[row, symbol : symbol + 1]
+            )
 
 
 @compiled
@@ -184,21 +193,6 @@ def _append_bar(
     account, ends, windows = storage.accounts[row], storage.ends[row], storage.windows[row]
     append_values(config, account, ends, windows, values[row : row + 1])
     append_timestamps(config, account, ends, windows, timestamps[row : row + 1])
-
-
-@compiled
-def _find_violation(account: Record, timestamp: float, trade_timestamp: float, trades: bool) -> int:
-    """Code of what makes one more bar of an account a contradiction; 0 if nothing does."""
-    if timestamp <= account.last_timestamp:
-        return NOT_INCREASING * FIELD_SPAN + TIMESTAMPS
-    if trades and not isfinite(trade_timestamp):
-        return NOT_FINITE * FIELD_SPAN + TRADE_TIMESTAMPS
-    if trades and trade_timestamp < account.last_trade_timestamp:
-        return DECREASING * FIELD_SPAN + TRADE_TIMESTAMPS
-    latest = max(timestamp, trade_timestamp) if trades else timestamp
-    if isfinite(latest) and latest < account.latest_time - LONGEST_HORIZON_S:
-        return GOES_BACK * FIELD_SPAN + NOW
-    return 0
 
 
 @compiled

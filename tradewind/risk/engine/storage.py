@@ -6,12 +6,14 @@ twice as long as its window: elements are appended, and when a buffer is full it
 to the front, so that a window is always contiguous and in order, as it is in whole arrays.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from tradewind.compiled import compiled
+from tradewind.errors import ConflictError
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
 from tradewind.risk.engine.account import (
     ACCOUNT,
@@ -29,7 +31,17 @@ from tradewind.risk.engine.plan import SERIES, Plan
 from tradewind.risk.engine.state import Series
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["Increment", "IntArray", "Storage", "append", "grow_trades", "new_storage", "reset_row"]
+__all__ = [
+    "Increment",
+    "IntArray",
+    "Storage",
+    "append",
+    "copy_array",
+    "copy_storage",
+    "grow_trades",
+    "new_storage",
+    "reset_row",
+]
 
 IntArray: TypeAlias = NDArray[np.int64]
 
@@ -109,6 +121,45 @@ def grow_trades(storage: Storage) -> Storage:
     return storage._replace(
         trade_timestamps=np.hstack([storage.trade_timestamps, more]),
         trade_notionals=np.hstack([storage.trade_notionals, more]),
+    )
+
+
+def copy_array(
+    name: str, arrays: Mapping[str, Any], shape: tuple[int, ...], dtype: DTypeLike
+) -> np.ndarray[Any, Any]:
+    """A copy of a saved array that a kernel may go on with: none checks how long its arrays are.
+
+    Raises:
+        ConflictError: It is missing, or of another shape or type.
+    """
+    array = arrays.get(name)
+    if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != (shape, dtype):
+        raise ConflictError(
+            f"the state is that of another batch: {name} must be an array of shape {list(shape)} "
+            f"and of {np.dtype(dtype)}"
+        )
+    return array.copy()
+
+
+def copy_storage(arrays: Mapping[str, Any], like: Storage) -> Storage:
+    """Memory with the contents of saved arrays.
+
+    Args:
+        arrays: By the names of the fields of Storage.
+        like: Memory of as many accounts under the same plan; its trades may need another room.
+
+    Raises:
+        ConflictError: An array is missing, or of another shape or type.
+    """
+    room = max((*np.shape(arrays.get("trade_timestamps", ()))[-1:], INITIAL_TRADE_CAPACITY))
+    trades = (like.accounts.size, room)
+    shapes = {name: array.shape for name, array in like._asdict().items()}
+    shapes |= {"trade_timestamps": trades, "trade_notionals": trades}
+    return Storage(
+        **{
+            name: copy_array(name, arrays, shapes[name], array.dtype)
+            for name, array in like._asdict().items()
+        }
     )
 
 

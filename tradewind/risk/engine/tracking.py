@@ -27,7 +27,7 @@ from tradewind.risk.reasons import (
     TIMESTAMPS,
 )
 
-__all__ = ["NEEDS_ROOM", "calculate_row", "update_row"]
+__all__ = ["NEEDS_ROOM", "calculate_row", "find_new_time_violation", "update_row"]
 
 NEEDS_ROOM: Final = -2
 """Nothing was changed: the trades need more room first."""
@@ -127,21 +127,38 @@ def _find_increment_violation(
     account: Record, header: FloatArray, new: Increment
 ) -> tuple[int, int, int]:
     """Code, index and inner index of the first contradiction in time; code 0 if there is none."""
+    now = latest_time(account, header)
+    code, at = find_new_time_violation(account, now, new.timestamps, new.trade_timestamps)
+    is_later = new.portfolio_values.size > 0 and account.value_count > 0
+    if code == 0 and is_later and (new.timestamps.size > 0) != (account.timestamp_count > 0):
+        code = NOT_ONE_PER_VALUE * FIELD_SPAN + TIMESTAMPS
+    return code, at, -1
+
+
+@compiled
+def find_new_time_violation(
+    account: Record, now: float, timestamps: FloatArray, trade_timestamps: FloatArray
+) -> tuple[int, int]:
+    """Code and index of the first contradiction in the times of what is new; code 0 if none.
+
+    Args:
+        account: The account before it.
+        now: The time that the account knows, or that it is given; NaN if that is unusable.
+        timestamps: Of the new bars.
+        trade_timestamps: Of the new trades.
+    """
     code, at = find_time_violation(
-        new.timestamps, account.last_timestamp, new.trade_timestamps, account.last_trade_timestamp
+        timestamps, account.last_timestamp, trade_timestamps, account.last_trade_timestamp
     )
     if code != 0:
-        return code, at, -1
-    is_later = new.portfolio_values.size > 0 and account.value_count > 0
-    if is_later and (new.timestamps.size > 0) != (account.timestamp_count > 0):
-        return NOT_ONE_PER_VALUE * FIELD_SPAN + TIMESTAMPS, -1, -1
-    latest = latest_time(account, header)
-    for timestamp in new.timestamps:
+        return code, at
+    latest = now
+    for timestamp in timestamps:
         if timestamp > latest:
             latest = timestamp
-    for timestamp in new.trade_timestamps:
+    for timestamp in trade_timestamps:
         if timestamp > latest:
             latest = timestamp
     if isfinite(latest) and latest < account.latest_time - LONGEST_HORIZON_S:
-        return GOES_BACK * FIELD_SPAN + NOW, -1, -1
-    return 0, -1, -1
+        return GOES_BACK * FIELD_SPAN + NOW, -1
+    return 0, -1

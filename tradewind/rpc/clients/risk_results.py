@@ -12,6 +12,7 @@ from tradewind.rpc.decision_codec import (
     action_from_message,
     breach_from_message,
     check_from_message,
+    decision_kind_from_message,
     halt_from_message,
 )
 from tradewind.rpc.risk_codec import risk_report_from_message
@@ -121,7 +122,7 @@ def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
     """The answer to Evaluate.
 
     Raises:
-        RpcError: A newer server demands an action that is not known here.
+        RpcError: A newer server gives an action or a severity that is not known here.
     """
     return Evaluation(
         action=action_from_message(answer.action),
@@ -137,14 +138,14 @@ def read_decision(message: risk_pb2.Decision) -> DecisionRecord:
     """One row of the answer to ListDecisions.
 
     Raises:
-        RpcError: It has an action that is not known here.
+        RpcError: It has a kind, an action or a severity that is not known here.
     """
     return DecisionRecord(
         sequence=message.sequence,
         decision_id=message.decision_id,
         decided_at=message.decided_at,
         account=message.account,
-        kind=DecisionKind(message.kind),
+        kind=decision_kind_from_message(message.kind),
         action=action_from_message(message.action),
         request_id=message.request_id,
         now=message.now if message.HasField("now") else None,
