@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,42 +125,48 @@ def test_calculate_only_under_another_policy_gives_the_bits_of_that_policy(
     assert bits(over_rpc(service, inputs)) == bits(agent.calculate_only(inputs))
 
 
-def increments(inputs: RiskInputs, first: int) -> Iterator[RiskInputs]:
-    """A history, and then its bars one by one."""
-    count = len(inputs.portfolio_values)
-    for start, end in [(0, first), *((bar, bar + 1) for bar in range(first, count))]:
-        yield RiskInputs(
-            portfolio_values=inputs.portfolio_values[start:end],
-            timestamps=inputs.timestamps[start:end],
-            capital_base=inputs.capital_base,
-            positions=inputs.positions,
-        )
+SERIES = (
+    "portfolio_values",
+    "timestamps",
+    "price_changes",
+    "order_flows",
+    "order_latencies_us",
+    "trade_timestamps",
+    "trade_notionals",
+)
+
+
+def until(account: RiskInputs, left: int) -> RiskInputs:
+    """An account before the last elements of each series."""
+    end = None if left == 0 else -left
+    return replace(account, **{name: getattr(account, name)[:end] for name in SERIES})
+
+
+def latest(account: RiskInputs) -> RiskInputs:
+    """The last element of each series, and everything that is no series."""
+    return replace(account, **{name: getattr(account, name)[-1:] for name in SERIES})
 
 
 def test_calculate_stream_with_increments_gives_the_bits_of_the_whole(
     default_service: Any, local: RiskAgentV2, real_account: Callable[..., RiskInputs]
 ) -> None:
-    account = real_account(3_000, 400)
+    account, bars = real_account(3_000, 1_100), 30
+    wholes = [until(account, left) for left in range(bars, -1, -1)]
+    increments = [wholes[0], *map(latest, wholes[1:])]
     requests = [
         risk_pb2.CalculateStreamRequest(
             increment=risk_inputs_to_message(increment), request_id=str(index)
         )
-        for index, increment in enumerate(increments(account, 300))
+        for index, increment in enumerate(increments)
     ]
     answers = list(default_service.stub.CalculateStream(iter(requests), timeout=60))
     assert [answer.result.request_id for answer in answers] == [
         request.request_id for request in requests
     ]
-    for index, answer in enumerate(answers):
-        end = 300 + index
-        whole = RiskInputs(
-            portfolio_values=account.portfolio_values[:end],
-            timestamps=account.timestamps[:end],
-            capital_base=account.capital_base,
-            positions=account.positions,
-        )
+    for whole, answer in zip(wholes, answers, strict=True):
         report = risk_report_from_message(answer.result)
         assert bits(report) == bits(local.calculate_only(whole))
+    assert set(report.metric_values) == set(local.policy.calculators.metrics())
 
 
 def test_calculate_stream_with_time_going_back_ends_with_the_field(default_service: Any) -> None:

@@ -1,4 +1,4 @@
-"""Drawdown, its velocity and the ulcer index, against plain NumPy and empyrical-reloaded."""
+"""Drawdown, its velocity and the ulcer index, against NumPy, empyrical-reloaded and skfolio."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skfolio import measures
 
 from tradewind.risk import FloatArray, RiskAgentV2, RiskPolicy, RiskReport
 
@@ -115,3 +116,16 @@ def test_ulcer_index_with_a_long_history_covers_its_window_under_peaks_of_all_of
     metrics = agent.calculate_only({"portfolio_values": values}).metric_values
     expected = np.sqrt(np.mean(drawdowns_of(values)[-100:] ** 2))
     assert metrics["ulcer_index"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_ulcer_index_with_real_bars_equals_skfolio_ulcer_index(
+    agent_of: Callable[..., RiskAgentV2], real_values: RealValues
+) -> None:
+    # The same convention: fractions below the running peak, of compounded wealth there.
+    values = real_values(500)
+    drawdowns = measures.get_drawdowns(values[1:] / values[:-1] - 1.0, compounded=True)
+    agent = agent_of(ulcer_index={"window_bars": 100})
+    metrics = agent.calculate_only({"portfolio_values": values}).metric_values
+    expected = measures.ulcer_index(drawdowns[-100:])
+    assert metrics["ulcer_index"] == pytest.approx(expected, rel=1e-9)
+    assert metrics["max_drawdown"] == pytest.approx(measures.max_drawdown(drawdowns), rel=1e-9)

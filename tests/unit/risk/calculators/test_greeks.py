@@ -10,7 +10,7 @@ import QuantLib as ql  # noqa: N813 (its own documentation names it so)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradewind.risk import OptionPosition, RiskAgentV2, RiskPolicy, RiskReport
+from tradewind.risk import FloatArray, OptionPosition, RiskAgentV2, RiskPolicy, RiskReport
 from tradewind.risk.calculators.black_scholes import price_of
 
 PLAIN = RiskAgentV2(RiskPolicy())
@@ -61,6 +61,24 @@ def test_greeks_with_any_option_equal_quantlib(option: OptionPosition) -> None:
     units = option.quantity * option.multiplier
     for greek, expected in quantlib_greeks(option).items():
         assert found[f"net_{greek}"] == pytest.approx(abs(units * expected), rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["call", "put"])
+@pytest.mark.parametrize("moneyness", [0.8, 1.0, 1.25])
+def test_greeks_with_real_prices_and_their_volatility_equal_quantlib(
+    real_values: Callable[[int], FloatArray], kind: Any, moneyness: float
+) -> None:
+    closes = real_values(2_000)
+    for end in range(300, closes.size, 100):
+        window = closes[end - 300 : end]
+        volatility = np.std(window[1:] / window[:-1] - 1.0, ddof=1) * np.sqrt(17_520)
+        spot = float(window[-1])
+        option = OptionPosition(
+            "BTC", kind, -3.0, 0.1, spot, spot * moneyness, 30 / 365, float(volatility), 0.02
+        )
+        found = PLAIN.calculate_only({"options": [option]}).metric_values
+        for greek, expected in quantlib_greeks(option).items():
+            assert found[f"net_{greek}"] == pytest.approx(abs(-0.3 * expected), rel=1e-9)
 
 
 @settings(max_examples=50)

@@ -1,7 +1,8 @@
-"""Value at risk and expected shortfall against NumPy, SciPy, skfolio and the definition."""
+"""Value at risk and expected shortfall against NumPy, SciPy, empyrical, skfolio, the definition."""
 
 from collections.abc import Callable
 
+import empyrical
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,17 @@ def test_expected_shortfall_with_a_fractional_tail_minimises_the_ru_objective(
     objective = losses + np.maximum(losses[:, None] - losses, 0.0).mean(axis=0) / 0.05
     found = metrics_of(PLAIN, returns[:size])["expected_shortfall_95"]
     assert found == pytest.approx(objective.min(), rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [100, 137, 1_024])
+def test_historical_var_with_real_returns_equals_empyrical_value_at_risk_with_its_sign_turned(
+    returns: FloatArray, size: int
+) -> None:
+    # The same convention, the linear quantile, of returns instead of losses.
+    found = metrics_of(PLAIN, returns[:size])
+    for name, cutoff in (("var_95", 0.05), ("var_99", 0.01)):
+        expected = -empyrical.value_at_risk(returns[:size], cutoff)
+        assert found[name] == pytest.approx(expected, rel=1e-12)
 
 
 def test_historical_var_with_real_returns_lies_beside_skfolio_value_at_risk(
