@@ -1,0 +1,111 @@
+"""Reads the decision log, while it is being written too."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA
+from orchestrator.decision_log.segments import read_stream, sealed_paths, stream_paths
+from tradewind.errors import NotFoundError, StorageError
+
+__all__ = ["DecisionLog"]
+
+_VERSION_KEY: Final = b"tradewind.format_version"
+
+
+class DecisionLog:
+    """The ticks of one account, oldest first, and what is in them as flat tables.
+
+    Args:
+        folder: The log.
+        columns: Columns of the tick table to read; all by default.
+
+    Attributes:
+        ticks: One row for each tick, the columns of TICK_SCHEMA.
+        facts: What the last run's metadata says, by name.
+
+    Raises:
+        NotFoundError: There is no log.
+        StorageError: A segment cannot be read, or ticks are missing.
+    """
+
+    def __init__(self, folder: Path | str, columns: list[str] | None = None) -> None:
+        folder = Path(folder)
+        tables = [_read_sealed(path, columns) for path in sealed_paths(folder)]
+        for path in stream_paths(folder):
+            stream = None if path.with_suffix(".parquet").exists() else read_stream(path)
+            if stream is not None and stream.num_rows:
+                tables.append(stream if columns is None else stream.select(columns))
+        if not tables:
+            raise NotFoundError(f"there is no decision log in {folder}")
+        self.facts = _facts(folder, tables[-1].schema.metadata or {})
+        self.ticks: pa.Table = pa.concat_tables(
+            [table.replace_schema_metadata(None) for table in tables]
+        )
+        if "sequence" in self.ticks.column_names:
+            _check_complete(folder, self.ticks["sequence"])
+
+    def between(self, start_ns: int | None = None, stop_ns: int | None = None) -> pa.Table:
+        """The ticks whose bars close in [start_ns, stop_ns), nanoseconds since the epoch."""
+        closes = self.ticks["close_ns"].cast(pa.int64())
+        first = 0 if start_ns is None else int(pc.sum(pc.less(closes, start_ns)).as_py() or 0)
+        last = (
+            len(closes) if stop_ns is None else int(pc.sum(pc.less(closes, stop_ns)).as_py() or 0)
+        )
+        return self.ticks.slice(first, max(last - first, 0))
+
+    def flat(self, part: str, ticks: pa.Table | None = None) -> pa.Table:
+        """One row for each part of the ticks, with the tick's `sequence` and `close_ns`.
+
+        Args:
+            part: `decisions`, `fills`, `orders`, `bars`, `refused_bars` or `positions`.
+            ticks: Some of the ticks, such as from `between`; all by default.
+        """
+        ticks = self.ticks if ticks is None else ticks
+        column = ticks[part].combine_chunks()
+        parts = pc.list_flatten(column)
+        parents = pc.list_parent_indices(column)
+        if isinstance(parts, pa.ChunkedArray):
+            parts = parts.combine_chunks()
+        kind = TICK_SCHEMA.field(part).type.value_type
+        columns = dict(zip((item.name for item in kind), parts.flatten(), strict=True))
+        if "sequence" in columns:
+            columns[f"{part.removesuffix('s')}_sequence"] = columns.pop("sequence")
+        named = {name: ticks[name].take(parents) for name in ("sequence", "close_ns")}
+        return pa.table({**named, **columns})
+
+
+def _read_sealed(path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as problem:
+        raise StorageError(f"decision log {path}: {problem}") from problem
+
+
+def _facts(folder: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    version = metadata.get(_VERSION_KEY, b"").decode()
+    if version != str(LOG_FORMAT_VERSION):
+        raise StorageError(
+            f"decision log {folder} has the format {version or 'of another program'}; "
+            f"this reads {LOG_FORMAT_VERSION}"
+        )
+    return {
+        key.decode().removeprefix("tradewind."): json.loads(value)
+        for key, value in metadata.items()
+        if key.startswith(b"tradewind.")
+    }
+
+
+def _check_complete(folder: Path, sequences: pa.ChunkedArray) -> None:
+    numbers = sequences.to_numpy()
+    broken = (numbers[1:] != numbers[:-1] + 1).nonzero()[0]
+    if len(broken):
+        at = int(broken[0])
+        raise StorageError(
+            f"decision log {folder} is not whole: tick {numbers[at + 1]} follows {numbers[at]}"
+        )

@@ -1,0 +1,125 @@
+"""What the orchestrator tells whoever watches it, such as the live view."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from orchestrator.decision_log.records import TickRecord
+
+__all__ = ["EventBus", "Snapshot", "Subscription"]
+
+_KEPT_TICKS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where the orchestrator stands; what a watcher that joins late begins with.
+
+    Attributes:
+        state: STARTING, TRADING, HALTED, STOPPED or FAILED.
+        detail: Why, for people; empty while trading.
+        facts: What holds for the run: account, symbols, policies, limits of the risk policy.
+        ticks: The last ticks, oldest first.
+        counters: Counts by name since the start: bars, ticks, orders, fills, each reason code and
+            each fault of a bar.
+    """
+
+    state: str
+    detail: str
+    facts: Mapping[str, object]
+    ticks: tuple[TickRecord, ...]
+    counters: Mapping[str, int]
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """An endless iterator over ticks; one that falls behind loses the oldest, and counts them.
+
+    Attributes:
+        missed: Ticks that were dropped because they were not taken in time.
+    """
+
+    capacity: int
+    missed: int = 0
+    _ticks: deque[TickRecord] = field(default_factory=deque)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __aiter__(self) -> AsyncIterator[TickRecord]:
+        return self
+
+    async def __anext__(self) -> TickRecord:
+        while not self._ticks:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._ticks.popleft()
+
+    def offer(self, tick: TickRecord) -> None:
+        """Hands over a tick without waiting."""
+        if len(self._ticks) == self.capacity:
+            self._ticks.popleft()
+            self.missed += 1
+        self._ticks.append(tick)
+        self._arrived.set()
+
+
+class EventBus:
+    """Hands ticks to subscribers on the loop of the orchestrator; a slow one delays nobody.
+
+    Args:
+        kept_ticks: How many of the last ticks a snapshot has.
+    """
+
+    def __init__(self, kept_ticks: int = _KEPT_TICKS) -> None:
+        self._ticks: deque[TickRecord] = deque(maxlen=kept_ticks)
+        self._subscriptions: set[Subscription] = set()
+        self._state, self._detail = "STARTING", ""
+        self._facts: dict[str, object] = {}
+        self._counters: dict[str, int] = {}
+
+    def publish(self, tick: TickRecord) -> None:
+        """Takes in a tick and hands it on."""
+        self._ticks.append(tick)
+        for name, count in (
+            ("ticks", 1),
+            ("bars", len(tick.bars)),
+            ("fills", len(tick.fills)),
+            ("orders", sum(order.sent for order in tick.orders)),
+        ):
+            self._counters[name] = self._counters.get(name, 0) + count
+        faults = [bar.fault for bar in tick.refused_bars]
+        flags = [flag for bar in tick.bars for flag in bar.flags]
+        for name in (*tick.reasons, *faults, *flags):
+            self._counters[name] = self._counters.get(name, 0) + 1
+        for subscription in self._subscriptions:
+            subscription.offer(tick)
+
+    def set_state(self, state: str, detail: str = "") -> None:
+        """Says where the orchestrator stands; see `Snapshot.state`."""
+        self._state, self._detail = state, detail
+
+    def set_facts(self, facts: Mapping[str, object]) -> None:
+        """Says what holds for the run."""
+        self._facts = dict(facts)
+
+    def snapshot(self) -> Snapshot:
+        """Where the orchestrator stands now."""
+        return Snapshot(
+            self._state, self._detail, self._facts, tuple(self._ticks), dict(self._counters)
+        )
+
+    @contextmanager
+    def subscribe(self, capacity: int = 256) -> Iterator[Subscription]:
+        """Ticks from now on, for as long as the block lasts.
+
+        Args:
+            capacity: Ticks that may wait to be taken.
+        """
+        subscription = Subscription(capacity)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
