@@ -117,6 +117,8 @@ def _summary(metadata: BundleMetadata) -> dict[str, str]:
         fields["risk policy"] = f"sha256 {metadata.risk.policy_digest}"
     training = metadata.training
     fields["training"] = f"{training.timesteps:,} steps, seed {training.seed}"
+    if training.device:
+        fields["learnt on"] = training.device
     if training.git_revision:
         fields["revision"] = training.git_revision
     fields |= {name: f"{value:.6g}" for name, value in sorted(metadata.evaluation.items())}

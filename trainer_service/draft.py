@@ -176,5 +176,6 @@ def _training_record(
         data_digest=None if workspace.bars is None else workspace.bars.digest,
         libraries=library_versions(),
         git_revision=git_revision(),
+        device=str(model.device),
         config=recorded,
     )

@@ -34,7 +34,7 @@ class Telemetry(Collector):
         )
         self._durations = Histogram(
             "tradewind_trainer_job_duration_seconds",
-            "Time a job ran, by the state it ended in",
+            "Time a job ran in all its attempts, by the state it ended in",
             ["state"],
             buckets=_DURATION_BUCKETS_S,
             registry=registry,
@@ -46,9 +46,9 @@ class Telemetry(Collector):
         if job.resumes:
             self._resumes.inc()
 
-    def observe_end(self, job: TrainingJob) -> None:
-        """Takes note of a job that ran and has ended."""
-        self._durations.labels(job.state.value).observe(job.ended_at - job.started_at)
+    def observe_end(self, job: TrainingJob, ran_s: float) -> None:
+        """Takes note of a job that has ended, and of the seconds that it ran."""
+        self._durations.labels(job.state.value).observe(ran_s)
 
     def collect(self) -> Iterator[Metric]:
         """Gives the metrics of a scrape."""

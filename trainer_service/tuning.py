@@ -10,8 +10,6 @@ from typing import Any, Self
 
 import optuna
 from optuna.pruners import ThresholdPruner
-from optuna.samplers import TPESampler
-from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import Field, PositiveInt, model_validator
 
@@ -22,6 +20,7 @@ from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.evaluation import Evaluation
 from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressListener, ProgressReporter, TrainingProgress
+from trainer_service.trial_claims import TrialClaims, interrupted_trials, search_lock
 from trainer_service.workspace import make_environment
 
 __all__ = ["SearchRange", "TuningConfig", "TuningResult", "tune"]
@@ -31,7 +30,6 @@ _RISK = "risk/judged_score"
 _PROBLEM = "problem"
 _SHARPE = "sharpe"
 _SEARCH = "search"
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class SearchRange(Settings):
@@ -87,10 +85,12 @@ class TuningConfig(Settings):
     """The figure to maximise: one that the evaluation of a bundle has."""
 
     trials: PositiveInt = 20
-    """Trainings in all, those of an interrupted search included."""
+    """Trainings in all, of every process on the search, those before an interruption included. One
+    that was itself interrupted is not counted; another makes up for it."""
 
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seeds the search; each training keeps the seed of its configuration."""
+    """Seeds the search: with the number of a trial it decides what is drawn. Each training keeps
+    the seed of its configuration."""
 
     validation_fraction: float = Field(default=0.25, gt=0.0, lt=1.0)
     """Share of the training bars, the latest ones, that trials are judged on."""
@@ -134,8 +134,8 @@ def tune(
 
     The held-out bars of the configuration are cut off before the first trial. Every trial trains
     on the older part of the rest and is judged on the newer part. The search lies in
-    `<folder>/study.sqlite`: an interrupted one goes on, and several processes may share it; each of
-    them ends with the trial that it is at when there are enough.
+    `<folder>/study.sqlite`: an interrupted one goes on, and several processes on one machine may
+    share it. Together they run as many trials as asked for; the last ones wait for each other.
 
     Args:
         base: A job's configuration; the search varies some of its keys.
@@ -152,27 +152,35 @@ def tune(
     _check_search(complete, tuning)
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # on_trial tells, tracebacks do not
-    study = optuna.create_study(
-        study_name="tune",
-        storage=f"sqlite:///{folder / 'study.sqlite'}",
-        pruner=_pruner(tuning),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    _check_same_search(study, complete, tuning, folder)
-    # The draws of a process that goes on with a search must not repeat those before it.
-    study.sampler = TPESampler(seed=tuning.seed + len(study.trials))
-    done = sum(trial.state.is_finished() for trial in study.trials)
-    study.optimize(
-        lambda trial: _judge(trial, base, tuning),
-        n_trials=max(tuning.trials - done, 0),
-        catch=(TrainingError,),
-        callbacks=[
-            lambda _, trial: on_trial(trial),
-            MaxTrialsCallback(tuning.trials, states=_FINISHED),
-        ],
-    )
-    return _result(study, base, tuning)
+    with search_lock(folder):
+        study = optuna.create_study(
+            study_name="tune",
+            storage=f"sqlite:///{folder / 'study.sqlite'}",
+            pruner=_pruner(tuning),
+            direction="maximize",
+            load_if_exists=True,
+        )
+        _check_same_search(study, complete, tuning, folder)
+    claims = TrialClaims(study, folder, tuning.trials, tuning.seed)
+    while True:
+        with claims.claim() as trial:
+            if trial is None:
+                return _result(study, base, tuning)
+            ended = _run(study, trial, base, tuning)
+        on_trial(ended)
+
+
+def _run(
+    study: optuna.Study, trial: Trial, base: Mapping[str, Any], tuning: TuningConfig
+) -> FrozenTrial:
+    """Trains one trial and tells the study how it ended."""
+    try:
+        value = _judge(trial, base, tuning)
+    except optuna.TrialPruned:
+        return study.tell(trial, state=TrialState.PRUNED)
+    except TrainingError:
+        return study.tell(trial, state=TrialState.FAIL)
+    return study.tell(trial, value)
 
 
 def _check_same_search(
@@ -277,7 +285,9 @@ def _with_values(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
 
 
 def _result(study: optuna.Study, base: Mapping[str, Any], tuning: TuningConfig) -> TuningResult:
-    by_state = {state: study.get_trials(states=(state,)) for state in TrialState}
+    interrupted = interrupted_trials(study)
+    trials = [trial for trial in study.get_trials() if trial.number not in interrupted]
+    by_state = {state: [one for one in trials if one.state == state] for state in TrialState}
     if not by_state[TrialState.COMPLETE]:
         problems = [
             trial.user_attrs[_PROBLEM]
@@ -285,7 +295,7 @@ def _result(study: optuna.Study, base: Mapping[str, Any], tuning: TuningConfig) 
             if _PROBLEM in trial.user_attrs
         ]
         last = problems[-1] if problems else "every trial was pruned for its risk"
-        raise TrainingError(f"none of {len(study.trials)} trials could be judged: {last}")
+        raise TrainingError(f"none of {len(trials)} trials could be judged: {last}")
     best = study.best_trial
     values = {
         key: search.choices[best.params[key]] if search.choices is not None else best.params[key]

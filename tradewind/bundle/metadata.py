@@ -65,6 +65,8 @@ class TrainingRecord(Settings):
         libraries: Version of each library that took part.
         git_revision: Commit of the training code, with "+dirty" when files of it were changed;
             None when it did not run from a checkout.
+        device: What the network learnt on, such as "cpu" or "cuda", whatever the configuration
+            asked for; None in bundles of releases that did not record it.
         parent_version: The version the training went on from.
         config: The configuration as given.
     """
@@ -74,6 +76,7 @@ class TrainingRecord(Settings):
     data_digest: Sha256 | None = None
     libraries: dict[str, str] = Field(default_factory=dict)
     git_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40,64}(\+dirty)?$")
+    device: str | None = Field(default=None, pattern=r"^[a-z]+(:[0-9]+)?$")
     parent_version: str | None = Field(default=None, pattern=VERSION_PATTERN)
     config: dict[str, JsonValue] = Field(default_factory=dict)
 

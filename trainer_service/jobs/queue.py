@@ -41,7 +41,8 @@ class JobQueue:
         slots: Where they run, one at a time in each.
         settings: How they are run.
         on_start: Called with every job that starts, or starts again, on the thread that runs it.
-        on_end: Called with every job that ends after it ran, on the thread that ran it.
+        on_end: Called with every job that ends after it ran here, and the seconds that it ran, on
+            the thread that ran it.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class JobQueue:
         settings: RunnerSettings,
         *,
         on_start: Callable[[TrainingJob], None],
-        on_end: Callable[[TrainingJob], None],
+        on_end: Callable[[TrainingJob, float], None],
     ) -> None:
         self._store = store
         self._checkpoints = settings.checkpoints.folder

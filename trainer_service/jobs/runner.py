@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -77,7 +78,8 @@ class JobRunner:
         runs: Shows what runs here.
         changes: Told every change of a job.
         on_start: Called with every job that starts, or starts again.
-        on_end: Called with every job that ends after it ran.
+        on_end: Called with every job that ends after it ran here, and the seconds that it ran: in
+            all attempts, without the time between them.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class JobRunner:
         changes: Changes,
         *,
         on_start: Callable[[TrainingJob], None],
-        on_end: Callable[[TrainingJob], None],
+        on_end: Callable[[TrainingJob, float], None],
     ) -> None:
         self._slot = slot
         self._store = store
@@ -129,18 +131,20 @@ class JobRunner:
     def _run(self, job: TrainingJob) -> None:
         self._changes.tell()
         self._on_start(job)
+        started = time.monotonic()
         try:
             ending = self._train(job)
         except Exception as problem:
             # Whatever went wrong concerns this job alone: the next one must still run.
             _LOG.exception("job %s could not be followed", job.job_id)
             ending = JobFailed(error=f"the training could not be followed: {problem}")
-        self._settle(job, ending)
+        ran_s = job.progress.elapsed_s + time.monotonic() - started
+        mine = self._settle(job, ending)
         self._changes.tell()
         after = self._store.get(job.job_id)
         _LOG.info("job %s: %s %s", job.job_id, after.state, after.error or after.bundle_version)
-        if after.ended:
-            self._on_end(after)
+        if mine and after.ended:
+            self._on_end(after, ran_s)
 
     def _train(self, job: TrainingJob) -> _Ending:
         if job.cancel_requested:
@@ -216,32 +220,36 @@ class JobRunner:
             _LOG.exception("job %s: a report is lost", job_id)
         self._changes.tell()
 
-    def _settle(self, job: TrainingJob, ending: _Ending) -> None:
+    def _settle(self, job: TrainingJob, ending: _Ending) -> bool:
         """Stores what came of the process; tries again while the store fails.
 
         Nobody else knows it. A service that stops before it is stored leaves the job RUNNING, and
         the next one resumes it.
+
+        Returns:
+            Whether it is stored: another service may have taken the job meanwhile.
         """
         while True:
             try:
-                self._store_ending(job, ending)
-                return
+                return self._store_ending(job, ending)
             except StorageError:
                 _LOG.exception("job %s: its end cannot be stored yet", job.job_id)
             self._changes.wait(self._changes.count, lambda: self._closing, _STORE_RETRY_S)
             if self._closing:
-                return
+                return False
 
-    def _store_ending(self, job: TrainingJob, ending: _Ending) -> None:
+    def _store_ending(self, job: TrainingJob, ending: _Ending) -> bool:
         if isinstance(ending, _Interrupted):
-            self._store.note(job.job_id, ending.note)
-            self._store.requeue(job.job_id, counts_as_attempt=ending.counts_as_attempt)
-            return
+            return self._store.requeue(
+                job.job_id, ending.note, counts_as_attempt=ending.counts_as_attempt
+            )
         state, values = _ended(ending)
-        if self._store.end(job.job_id, state, **values):
+        stored = self._store.end(job.job_id, state, **values)
+        if stored:
             CheckpointStore(self._checkpoints(job).folder).remove()
         else:
             _LOG.warning("job %s has gone to another service: %s is not stored", job.job_id, state)
+        return stored
 
     def _checkpoints(self, job: TrainingJob) -> CheckpointSettings:
         settings = self._settings.checkpoints

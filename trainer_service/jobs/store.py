@@ -204,22 +204,21 @@ class JobStore:
 
     def note(self, job_id: str, text: str) -> None:
         """Adds to the notes of a job that runs here."""
-        with self._database.transaction() as connection:
-            notes = sa.select(JOBS.c.notes).where(self._is_mine(job_id)).with_for_update()
-            present = connection.execute(notes).scalar_one_or_none()
-            if present is not None:
-                update = sa.update(JOBS).where(JOBS.c.job_id == job_id)
-                connection.execute(update.values(notes=_noted(present, text)))
+        self._note_and_update(job_id, text)
 
-    def requeue(self, job_id: str, *, counts_as_attempt: bool) -> None:
+    def requeue(self, job_id: str, note: str, *, counts_as_attempt: bool) -> bool:
         """Puts a job that runs here back where it stood in the queue.
 
         Args:
             job_id: The job.
+            note: Why it was interrupted.
             counts_as_attempt: Whether its end was its own doing.
+
+        Returns:
+            Whether it still ran here.
         """
         used = JOBS.c.attempts if counts_as_attempt else JOBS.c.attempts - 1
-        self._update_mine(job_id, state=JobState.QUEUED, attempts=used, **_UNTAKEN)
+        return self._note_and_update(job_id, note, state=JobState.QUEUED, attempts=used, **_UNTAKEN)
 
     def request_cancel(self, job_id: str) -> bool:
         """Makes a job CANCELLED if it waits; if it runs, tells whoever runs it to cancel it.
@@ -273,6 +272,17 @@ class JobStore:
         update = sa.update(JOBS).where(self._is_mine(job_id)).values(values)
         with self._database.transaction() as connection:
             return connection.execute(update).rowcount > 0
+
+    def _note_and_update(self, job_id: str, note: str, **values: Any) -> bool:
+        """Adds a note and changes columns of a job that runs here, both or neither."""
+        with self._database.transaction() as connection:
+            notes = sa.select(JOBS.c.notes).where(self._is_mine(job_id)).with_for_update()
+            present = connection.execute(notes).scalar_one_or_none()
+            if present is None:
+                return False
+            update = sa.update(JOBS).where(JOBS.c.job_id == job_id)
+            connection.execute(update.values(notes=_noted(present, note), **values))
+        return True
 
     def _earlier(self, job: TrainingJob) -> TrainingJob:
         earlier = self._select_one(JOBS.c.request_id == job.request_id)

@@ -113,6 +113,7 @@ def _provenance(draft: BundleDraft) -> dict[str, str]:
     rows = {
         "Algorithm": draft.algo,
         "Timesteps": f"{training.timesteps:,}",
+        "Learnt on": training.device or "not recorded",
         "Seed": "not fixed" if training.seed is None else str(training.seed),
         "Data (SHA-256)": training.data_digest or "not made of bars",
         "Features (SHA-256)": draft.features.digest if draft.features else "none of ours",

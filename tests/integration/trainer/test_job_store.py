@@ -152,9 +152,10 @@ def test_requeued_job_runs_before_younger_ones_and_counts_its_own_crashes_alone(
         assert job is not None
         assert job.job_id == "old"
         attempts.append(job.attempts)
-        store.requeue("old", counts_as_attempt=counts)
+        assert store.requeue("old", f"crash {len(attempts)}", counts_as_attempt=counts)
 
     assert attempts == [1, 2, 2]
+    assert store.get("old").notes == ("crash 1", "crash 2", "crash 3")
 
 
 def test_cancel_ends_a_queued_job_and_reaches_the_service_that_runs_one(

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 from tradewind.bundle import BundleStore
 from tradewind.errors import (
@@ -70,6 +71,11 @@ def test_run_with_risk_publishes_a_bundle_that_says_where_it_comes_from(
     training = metadata.training
     assert (training.timesteps, training.seed, training.data_digest) == (256, 5, btc.digest)
     assert {"torch", "stable-baselines3", "numpy"} <= set(training.libraries)
+    # What "auto" came to on this machine.
+    asked = training.config["training_params"]
+    assert isinstance(asked, dict)
+    assert asked["device"] == "auto"
+    assert training.device == ("cuda" if torch.cuda.is_available() else "cpu")
     assert json.loads(json.dumps(training.config))["algo_params"]["gamma"] == 0.99
     assert metadata.slo.trials >= 1000
     assert "compiled" in metadata.slo.where

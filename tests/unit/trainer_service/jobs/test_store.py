@@ -92,7 +92,7 @@ def test_ended_job_takes_no_more_changes(store: JobStore) -> None:
     store.report("a", TrainingProgress(timesteps_done=99))
     store.checkpointed("a", 50)
     store.note("a", "too late")
-    store.requeue("a", counts_as_attempt=True)
+    assert not store.requeue("a", "too late", counts_as_attempt=True)
 
     assert not store.end("a", JobState.SUCCEEDED, bundle_version="2026-11-22.1")
     assert not store.request_cancel("a")
