@@ -32,6 +32,9 @@ from trainer_service.workspace import Workspace
 
 __all__ = ["TrainerAgent", "create_trainer_agent"]
 
+# Beside the checkpoints: in which TensorBoard and MLflow run the training goes on.
+_RUN_FILE = "run.json"
+
 
 def create_trainer_agent(config: TrainingConfig | Mapping[str, Any]) -> "TrainerAgent":
     """Makes a trainer from a configuration.
@@ -109,7 +112,8 @@ class TrainerAgent:
             workspace = Workspace.prepare(env, config)
             history = MetricHistory()
             parameters = config.model_dump(mode="json", exclude={"store", "tracking"})
-            with open_trackers(config.tracking, config.policy, parameters) as trackers:
+            record = None if checkpointing is None else checkpointing.settings.folder / _RUN_FILE
+            with open_trackers(config.tracking, config.policy, parameters, record) as trackers:
                 model = self._fit(workspace, reporter, [history, trackers], checkpointing)
                 draft = make_draft(model, workspace, config, reporter, history.series)
                 reporter.enter(TrainingPhase.PUBLISHING)

@@ -12,7 +12,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
+from mlflow.entities import LifecycleStage, Metric, Param
+from mlflow.exceptions import MlflowException
 
 from tradewind.bundle import PublishedBundle
 from tradewind.errors import TrainingError
@@ -22,6 +23,7 @@ __all__ = ["MlflowTracker"]
 _LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S: Final = 5.0
+_NO_SUCH_RUN: Final = "RESOURCE_DOES_NOT_EXIST"
 _PARAMETERS_PER_CALL: Final = 100  # a limit of MLflow
 # How long the end of a run waits for what is still to be sent.
 _PATIENCE_S: Final = {"FINISHED": 60.0, "FAILED": 10.0, "KILLED": 2.0}
@@ -38,39 +40,86 @@ class MlflowTracker:
         experiment: Name of the experiment; made when there is none.
         name: Name of the run.
         parameters: Configuration of the training, nested.
+        run_id: A run that was begun before, to go on with; a new one is begun when there is no such
+            run any more.
+
+    Attributes:
+        run_id: The run.
 
     Raises:
         TrainingError: Nothing answers under the URI, or MLflow refuses it.
     """
 
-    def __init__(self, uri: str, experiment: str, name: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        name: str,
+        parameters: Mapping[str, Any],
+        run_id: str | None = None,
+    ) -> None:
         try:
             _check_reachable(uri)
             self._client = MlflowClient(tracking_uri=uri)
-            found = self._client.get_experiment_by_name(experiment)
-            identity = (
-                self._client.create_experiment(experiment, artifact_location=_artifacts(uri))
-                if found is None
-                else found.experiment_id
-            )
-            self._run_id = self._client.create_run(identity, run_name=name).info.run_id
-            params = [Param(key, str(value)) for key, value in _flatten(parameters)]
-            for start in range(0, len(params), _PARAMETERS_PER_CALL):
-                part = params[start : start + _PARAMETERS_PER_CALL]
-                self._client.log_batch(self._run_id, params=part)
+            last_steps = None if run_id is None else self._reopen(run_id)
+            if run_id is None or last_steps is None:
+                run_id, last_steps = self._begin(uri, experiment, name, parameters), {}
         except Exception as problem:  # MLflow lets through whatever its stores raise
             raise TrainingError(f"tracking.mlflow_uri: cannot use {_public(uri)}: {problem}") from (
                 problem
             )
+        self.run_id = run_id
+        self._last_steps = last_steps
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
         self._thread.start()
 
+    def _begin(self, uri: str, experiment: str, name: str, parameters: Mapping[str, Any]) -> str:
+        found = self._client.get_experiment_by_name(experiment)
+        identity = (
+            self._client.create_experiment(experiment, artifact_location=_artifacts(uri))
+            if found is None
+            else found.experiment_id
+        )
+        run_id: str = self._client.create_run(identity, run_name=name).info.run_id
+        params = [Param(key, str(value)) for key, value in _flatten(parameters)]
+        for start in range(0, len(params), _PARAMETERS_PER_CALL):
+            self._client.log_batch(run_id, params=params[start : start + _PARAMETERS_PER_CALL])
+        return run_id
+
+    def _reopen(self, run_id: str) -> dict[str, int] | None:
+        """Goes on with a run.
+
+        Returns:
+            The last step of each metric that it has; None when it is there no more.
+        """
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as problem:
+            if problem.error_code != _NO_SUCH_RUN:
+                raise
+            return None
+        if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+            return None
+        self._client.update_run(run_id, status="RUNNING")
+        return {
+            name: max(point.step for point in self._client.get_metric_history(run_id, name))
+            for name in run.data.metrics
+        }
+
+    def rewind(self, step: int) -> None:
+        """Does nothing: MLflow forgets nothing, so what it has already is not sent again."""
+
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Sends figures."""
+        """Sends figures, but for those that a resumed run has already."""
         now_ms = int(time.time() * 1e3)
-        metrics = [Metric(name, value, now_ms, step) for name, value in values.items()]
-        self._queue.put(partial(self._client.log_batch, self._run_id, metrics))
+        metrics = [
+            Metric(name, value, now_ms, step)
+            for name, value in values.items()
+            if step > self._last_steps.get(name, -1)
+        ]
+        if metrics:
+            self._queue.put(partial(self._client.log_batch, self.run_id, metrics))
 
     def log_bundle(self, bundle: PublishedBundle) -> None:
         """Sends the held-out figures, and the files of the bundle under `bundle/`."""
@@ -79,18 +128,18 @@ class MlflowTracker:
         self.log_metrics(figures, metadata.training.timesteps)
         tags = {"policy": metadata.name, "version": metadata.version, "sha256": metadata.sha256}
         for name, value in tags.items():
-            tag = partial(self._client.set_tag, self._run_id, f"tradewind.{name}", value)
+            tag = partial(self._client.set_tag, self.run_id, f"tradewind.{name}", value)
             self._queue.put(tag)
-        files = partial(self._client.log_artifacts, self._run_id, str(bundle.path), "bundle")
+        files = partial(self._client.log_artifacts, self.run_id, str(bundle.path), "bundle")
         self._queue.put(files)
 
     def close(self, outcome: str) -> None:
         """Ends the run, once everything is sent or patience has run out."""
-        self._queue.put(partial(self._client.set_terminated, self._run_id, outcome))
+        self._queue.put(partial(self._client.set_terminated, self.run_id, outcome))
         self._queue.put(None)
         self._thread.join(_PATIENCE_S[outcome])
         if self._thread.is_alive():
-            _LOG.warning("MLflow is too slow: the end of run %s may be missing", self._run_id)
+            _LOG.warning("MLflow is too slow: the end of run %s may be missing", self.run_id)
 
     def _send(self) -> None:
         while (do := self._queue.get()) is not None:
@@ -99,7 +148,7 @@ class MlflowTracker:
             except Exception as problem:
                 _LOG.warning(
                     "MLflow failed, the training goes on without it; run %s is incomplete: %s",
-                    self._run_id,
+                    self.run_id,
                     problem,
                 )
                 return

@@ -19,18 +19,27 @@ class TensorBoardTracker:
     Args:
         folder: The run's own folder.
         parameters: Configuration of the training; shown as text.
+        resumed: The run is one that was begun before.
 
     Raises:
         StorageError: The folder cannot be written.
     """
 
-    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, parameters: Mapping[str, Any], *, resumed: bool) -> None:
+        self._folder = folder
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=resumed)
             self._writer = SummaryWriter(str(folder))
         except OSError as problem:
             raise StorageError(f"tracking.tensorboard: cannot write {folder}: {problem}") from None
-        self._writer.add_text("configuration", f"```\n{json.dumps(parameters, indent=2)}\n```")
+        if not resumed:
+            text = f"```\n{json.dumps(parameters, indent=2)}\n```"
+            self._writer.add_text("configuration", text)
+
+    def rewind(self, step: int) -> None:
+        """Makes TensorBoard drop what was written after this step."""
+        self._writer.close()
+        self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Writes one scalar per figure."""

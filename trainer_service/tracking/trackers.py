@@ -12,6 +12,7 @@ from stable_baselines3.common.logger import KVWriter
 
 from tradewind.bundle import PublishedBundle
 from trainer_service.callbacks import finite_numbers
+from trainer_service.tracking.record import RunRecord
 from trainer_service.tracking.settings import TrackingConfig
 from trainer_service.tracking.tensorboard import TensorBoardTracker
 
@@ -25,6 +26,9 @@ Outcome = Literal["FINISHED", "FAILED", "KILLED"]
 
 class Tracker(Protocol):
     """One place where a training can be followed."""
+
+    def rewind(self, step: int) -> None:
+        """Forgets what came after a step, if it can: the training goes on from there."""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Takes figures by name at a number of timesteps."""
@@ -44,10 +48,22 @@ class Trackers(KVWriter):
 
     Args:
         trackers: Those that are ready.
+        resumed: Their run was begun before. The training that goes on says from which step on with
+            `set_state`, before it logs anything; else it starts over.
     """
 
-    def __init__(self, trackers: list[Tracker]) -> None:
+    def __init__(self, trackers: list[Tracker], *, resumed: bool = False) -> None:
         self._trackers = trackers
+        self._rewinds = resumed
+        self._last_step = 0
+
+    def get_state(self) -> int:
+        """The last step that was logged."""
+        return self._last_step
+
+    def set_state(self, state: int) -> None:
+        """Goes on after that step."""
+        self._last_step = state
 
     def write(
         self,
@@ -56,6 +72,11 @@ class Trackers(KVWriter):
         step: int = 0,
     ) -> None:
         """Takes over what the logger dumps."""
+        if self._rewinds:
+            self._rewinds = False
+            kept = self._last_step if self._last_step else -1
+            self._each(lambda tracker: tracker.rewind(kept))
+        self._last_step = step
         values = finite_numbers(key_values)
         self._each(lambda tracker: tracker.log_metrics(values, step))
 
@@ -82,7 +103,10 @@ class Trackers(KVWriter):
 
 @contextmanager
 def open_trackers(
-    config: TrackingConfig, policy: str, parameters: Mapping[str, Any]
+    config: TrackingConfig,
+    policy: str,
+    parameters: Mapping[str, Any],
+    record: Path | None = None,
 ) -> Iterator[Trackers]:
     """Opens a run in every tracker, and ends it as the block ends.
 
@@ -90,16 +114,40 @@ def open_trackers(
         config: Which trackers.
         policy: Name of the policy.
         parameters: Configuration of the training, nested.
+        record: A file that says which run it is. When it is there, the training goes on with that
+            run; None begins a new one that nobody can go on with.
 
     Raises:
-        StorageError: The folder of the event files cannot be written.
+        StorageError: The folder of the event files, or the record, cannot be written.
         TrainingError: MLflow cannot be used under its URI.
     """
+    earlier = None if record is None else RunRecord.read(record)
+    name = f"{datetime.now(UTC):%Y-%m-%d_%H-%M-%S.%f}" if earlier is None else earlier.name
     trackers: list[Tracker] = []
-    run = Trackers(trackers)
+    run = Trackers(trackers, resumed=earlier is not None)
     outcome: Outcome = "KILLED"
     try:
-        trackers.extend(_open_each(config, policy, parameters))
+        mlflow_run_id = None
+        if config.tensorboard is not None:
+            folder = Path(config.tensorboard, policy, name)
+            trackers.append(TensorBoardTracker(folder, parameters, resumed=earlier is not None))
+        if config.mlflow_uri is not None:
+            # MLflow would report its use to its makers, beginning with its import.
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            # It takes seconds, for those alone who use it.
+            from trainer_service.tracking.mlflow import MlflowTracker
+
+            mlflow = MlflowTracker(
+                config.mlflow_uri,
+                config.experiment,
+                f"{policy}_{name}",
+                parameters,
+                None if earlier is None else earlier.mlflow_run_id,
+            )
+            trackers.append(mlflow)
+            mlflow_run_id = mlflow.run_id
+        if record is not None and trackers:
+            RunRecord(name=name, mlflow_run_id=mlflow_run_id).write(record)
         yield run
         outcome = "FINISHED"
     except Exception:
@@ -107,19 +155,3 @@ def open_trackers(
         raise
     finally:
         run.end(outcome)
-
-
-def _open_each(
-    config: TrackingConfig, policy: str, parameters: Mapping[str, Any]
-) -> Iterator[Tracker]:
-    """Opens one tracker after the other, so that those that are open can be closed."""
-    name = f"{datetime.now(UTC):%Y-%m-%d_%H-%M-%S.%f}"
-    if config.tensorboard is not None:
-        yield TensorBoardTracker(Path(config.tensorboard, policy, name), parameters)
-    if config.mlflow_uri is not None:
-        # MLflow would report its use to its makers, beginning with its import.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # It takes seconds, for those alone who use it.
-        from trainer_service.tracking.mlflow import MlflowTracker
-
-        yield MlflowTracker(config.mlflow_uri, config.experiment, f"{policy}_{name}", parameters)

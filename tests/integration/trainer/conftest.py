@@ -24,6 +24,7 @@ class TrainerUnderTest:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.bundles = folder / "bundles"
         self.checkpoints = folder / "checkpoints"
+        self.tensorboard = folder / "tensorboard"
         values = {
             **yaml.safe_load(Path("config/trainer.yaml").read_text()),
             "store": str(self.bundles),
@@ -33,7 +34,7 @@ class TrainerUnderTest:
                 "interval_s": None,
                 "interval_timesteps": 1000,
             },
-            "tracking": {"tensorboard": str(folder / "tensorboard")},
+            "tracking": {"tensorboard": str(self.tensorboard)},
             "lease_s": 2.0,
             "grace_s": 1.0,
             **settings,

@@ -2,10 +2,14 @@
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
 
 from tradewind.api.trainer.v1 import trainer_pb2 as pb
 from tradewind.errors import UnavailableError
@@ -63,8 +67,20 @@ def test_killed_service_resumes_its_jobs_and_ends_with_the_networks_of_unbroken_
         assert lost == "the trainer service that ran the job ended without a word"
         assert went_on.startswith("resumed from the checkpoint at timestep ")
         assert job.progress.timesteps_done_count >= 4000
+        (run,) = (second.tensorboard / name).iterdir()
+        assert_whole_curve(run, went_on)
     assert list(second.checkpoints.iterdir()) == []
     assert second.metrics()["tradewind_trainer_resumes_total"] == 2
+
+
+def assert_whole_curve(run: Path, went_on: str) -> None:
+    """One run holds what was logged before the kill and after it, each step once."""
+    resumed_at = int(went_on.rsplit(" ", 1)[1])
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    steps = [point.step for point in events.Scalars("time/fps")]
+    assert steps == sorted(set(steps))
+    assert steps[0] <= resumed_at < steps[-1]
 
 
 def test_stopped_service_hands_its_job_to_the_next_one_which_passes_over_damage(
@@ -84,7 +100,7 @@ def test_stopped_service_hands_its_job_to_the_next_one_which_passes_over_damage(
 
     assert first.service.popen.wait(30) == 0
     assert not worker.is_running()
-    earlier, latest = sorted((first.checkpoints / job.job_id).iterdir())
+    earlier, latest = sorted((first.checkpoints / job.job_id).glob("*.zip"))
     latest.write_bytes(latest.read_bytes()[:-100])
     second = make_trainer()
     resumed = second.wait_until(job.job_id, lambda job: len(job.notes) >= 3)
