@@ -10,7 +10,13 @@ from tradewind.risk.batch import BatchBar, BatchRiskTracker
 from tradewind.risk.engine.arrays import CONTRADICTION, AccountArrays, calculate_arrays
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import Calculation, build_report, raise_contradiction
-from tradewind.risk.engine.snapshot import HEADER_SIZE, POSITION_COUNT, names_of, set_shock_rows
+from tradewind.risk.engine.snapshot import (
+    HEADER_SIZE,
+    POSITION_COUNT,
+    names_of,
+    pack_snapshot,
+    set_shock_rows,
+)
 from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.reasons import Snapshot
@@ -86,14 +92,14 @@ class RiskAgentV2:
         """
         if not isinstance(inputs, RiskInputs):
             inputs = RiskInputs.from_mapping(inputs)
-        result, remark_count = self._run(self._arrays(inputs), lambda: inputs)
+        result, remark_count = self._run(inputs)
         return build_report(self._plan, result, remark_count, inputs)
 
     def calculate(self, inputs: RiskInputs | Mapping[str, Any]) -> Calculation:
         """Does what `calculate_only` does and leaves the words for later."""
         if not isinstance(inputs, RiskInputs):
             inputs = RiskInputs.from_mapping(inputs)
-        result, remark_count = self._run(self._arrays(inputs), lambda: inputs)
+        result, remark_count = self._run(inputs)
         return Calculation(
             self._plan, result, remark_count, lambda: inputs, lambda: names_of(inputs)
         )
@@ -112,14 +118,25 @@ class RiskAgentV2:
             RiskInputError: The inputs contradict themselves; each violation names its field.
         """
         header = arrays.snapshot[:HEADER_SIZE]
-        set_shock_rows(arrays.snapshot, names, self._plan.shock_rows)
-        result, remark_count = self._run(arrays, snapshot)
+        plan = self._plan
+        set_shock_rows(arrays.snapshot, names, plan.shock_rows)
+        result = plan.new_result()
+        remark_count = calculate_arrays(plan.config, plan.limits, plan.shocks, *arrays, result)
+        if remark_count == CONTRADICTION:
+            raise_contradiction(result, snapshot())
         named = (header[POSITION_COUNT:].tobytes(), *names)
-        return Calculation(self._plan, result, remark_count, snapshot, lambda: named)
+        return Calculation(plan, result, remark_count, snapshot, lambda: named)
 
-    def _arrays(self, inputs: RiskInputs) -> AccountArrays:
-        return AccountArrays(
-            self._plan.pack(inputs),
+    def _run(self, inputs: RiskInputs) -> tuple[FloatArray, int]:
+        """The result, and how many metrics are unavailable or have a note."""
+        plan = self._plan
+        result = plan.new_result()
+        # One by one: a tuple of them would take longer to build and to unpack than to pass.
+        remark_count = calculate_arrays(
+            plan.config,
+            plan.limits,
+            plan.shocks,
+            pack_snapshot(inputs, plan.shock_rows),
             inputs.portfolio_values,
             inputs.timestamps,
             inputs.returns,
@@ -128,15 +145,8 @@ class RiskAgentV2:
             inputs.order_latencies_us,
             inputs.trade_timestamps,
             inputs.trade_notionals,
+            result,
         )
-
-    def _run(
-        self, arrays: AccountArrays, snapshot: Callable[[], Snapshot]
-    ) -> tuple[FloatArray, int]:
-        """The result, and how many metrics are unavailable or have a note."""
-        plan = self._plan
-        result = plan.new_result()
-        remark_count = calculate_arrays(plan.config, plan.limits, plan.shocks, *arrays, result)
         if remark_count == CONTRADICTION:
-            raise_contradiction(result, snapshot())
+            raise_contradiction(result, inputs)
         return result, remark_count

@@ -27,7 +27,7 @@ from tradewind.risk.engine.snapshot import (
     SHOCK_ROW,
 )
 from tradewind.risk.engine.stepping import begin_rows, update_rows
-from tradewind.risk.engine.storage import copy_array, copy_storage, grow_trades, new_storage
+from tradewind.risk.engine.storage import copy_storage, grow_trades, new_storage
 from tradewind.risk.engine.tracking import NEEDS_ROOM
 from tradewind.risk.inputs import FloatArray, Position, RiskInputs
 from tradewind.risk.report import RiskReport
@@ -200,7 +200,6 @@ class BatchRiskTracker:
         return {
             "policy_digest": self.policy_digest,
             "holding": self._holding,
-            "snapshots": self._snapshots.copy(),
             **arrays,
         }
 
@@ -218,9 +217,7 @@ class BatchRiskTracker:
                 f"the state is that of the symbols and the capital base {state.get('holding')}, "
                 f"not of {self._holding}"
             )
-        storage = copy_storage(state, self._storage)
-        self._snapshots = copy_array("snapshots", state, self._snapshots.shape, np.float64)
-        self._storage = storage
+        self._storage = copy_storage(state, self._storage)
 
     def _check(self, bar: BatchBar) -> None:
         # A kernel would read beyond an array that is too short.

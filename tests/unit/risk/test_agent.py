@@ -15,6 +15,7 @@ from tradewind.errors import RiskInputError
 from tradewind.risk import (
     BatchBar,
     FloatArray,
+    Position,
     ProductionRiskAdvisor,
     RiskAgentV2,
     RiskInputs,
@@ -22,6 +23,7 @@ from tradewind.risk import (
     RiskReport,
 )
 from tradewind.risk.engine.arrays import calculate_arrays
+from tradewind.risk.engine.remarks import MOST_KEPT
 from tradewind.risk.engine.stepping import begin_rows, update_rows
 from tradewind.risk.engine.tracking import update_row
 
@@ -101,6 +103,35 @@ def test_penalty_with_an_infinite_utilisation_of_no_weight_is_that_of_the_others
     values = [2.0, *np.linspace(1.0, 1.5, 40)]
     report = agent_of(limits=limits).calculate_only({"portfolio_values": values})
     assert (report.risk_score, report.penalty) == (1.0, 0.5)
+
+
+def test_reports_with_the_same_remarks_share_no_mapping() -> None:
+    agent = RiskAgentV2(RiskPolicy())
+    first, second = (agent.calculate_only({"portfolio_values": [2.0, 1.0]}) for _ in range(2))
+    assert first == second
+    for name in ("metric_values", "unavailable", "notes"):
+        getattr(first, name).clear()
+    assert agent.calculate_only({"portfolio_values": [2.0, 1.0]}) == second
+
+
+def test_reports_with_more_kinds_of_remarks_than_are_kept_say_each_right(
+    agent_of: Agent,
+) -> None:
+    agent = agent_of(volatility={"min_returns": 700}, limits={"volatility": {"limit": 1.0}})
+    for _ in range(2):
+        for count in range(2, 2 * MOST_KEPT, 3):
+            report = agent.calculate_only({"returns": np.full(count, 0.01)})
+            assert report.unavailable["volatility"].endswith(
+                f"needed, {min(count, 256)} in the window"
+            )
+            assert report.unchecked_limits == ("volatility",)
+
+
+def test_reports_that_name_an_element_name_that_of_their_own_inputs(agent_of: Agent) -> None:
+    agent = agent_of()
+    for symbol in ("BTC", "ETH"):
+        account = {"positions": [Position(symbol, 1.0, 1.0)], "capital_base": 1.0}
+        assert symbol in agent.calculate_only(account).unavailable["depth_shock"]
 
 
 def test_report_is_frozen(report_of: Callable[..., RiskReport]) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
-from tradewind.risk.calculators.sums import squared_deviations, total
+from tradewind.risk.calculators.sums import deviation_products, squared_deviations, total
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.inputs import FloatArray
@@ -99,9 +99,7 @@ def calculate_kyle_lambda(
     mean_change = total(changes) / count
     flow_squares = squared_deviations(flows, mean_flow)
     change_squares = squared_deviations(changes, mean_change)
-    products = 0.0
-    for index in range(count):
-        products += (flows[index] - mean_flow) * (changes[index] - mean_change)
+    products = deviation_products(flows, changes, mean_flow, mean_change)
     put(out, first, abs(products / flow_squares))
     if _is_constant(changes):
         refuse(out, first + 1, 1, CONSTANT * FIELD_SPAN + PRICE_CHANGES, -1, 0)

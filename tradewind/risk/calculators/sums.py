@@ -7,7 +7,14 @@ additions is fixed all the same, so the same window gives the same bits wherever
 from tradewind.compiled import compiled
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["absolute_total", "decayed_squares", "squared_deviations", "squared_shortfalls", "total"]
+__all__ = [
+    "absolute_total",
+    "decayed_squares",
+    "deviation_products",
+    "squared_deviations",
+    "squared_shortfalls",
+    "total",
+]
 
 
 @compiled
@@ -52,6 +59,23 @@ def squared_deviations(values: FloatArray, centre: float) -> float:
         b += (values[index + 1] - centre) ** 2
         c += (values[index + 2] - centre) ** 2
         d += (values[index + 3] - centre) ** 2
+    return (a + b) + (c + d)
+
+
+@compiled
+def deviation_products(
+    values: FloatArray, others: FloatArray, centre: float, other_centre: float
+) -> float:
+    """Σ (value − centre) · (other − other centre)."""
+    a = b = c = d = 0.0
+    start = values.size % 4
+    for index in range(start):
+        a += (values[index] - centre) * (others[index] - other_centre)
+    for index in range(start, values.size, 4):
+        a += (values[index] - centre) * (others[index] - other_centre)
+        b += (values[index + 1] - centre) * (others[index + 1] - other_centre)
+        c += (values[index + 2] - centre) * (others[index + 2] - other_centre)
+        d += (values[index + 3] - centre) * (others[index + 3] - other_centre)
     return (a + b) + (c + d)
 
 

@@ -11,5 +11,6 @@ kernel      every enabled calculator in one compiled call
 arrays      calculate_only: whole arrays → state → result
 storage     a tracker's memory: plain arrays, one row an account
 tracking    tracker and batch: what is new → storage → state → result
+remarks     what a result says beside its numbers, in words
 reporting   a result put into words
 """

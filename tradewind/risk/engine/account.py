@@ -29,6 +29,10 @@ Record: TypeAlias = Any
 NONE: Final = -1
 """Index of the latest bad element of a series that has none."""
 
+INFINITY: Final = 0x7FF0_0000_0000_0000
+MAGNITUDE: Final = 0x7FFF_FFFF_FFFF_FFFF
+"""Bit pattern of infinity, and the bits of a double but its sign."""
+
 # A `bad_` field is the index of the latest element that nothing can be calculated from: a window
 # is usable if it starts after that element.
 ACCOUNT: Final = np.dtype(
@@ -140,8 +144,22 @@ def simple_return(previous: float, value: float) -> float:
 
 
 @compiled
+def are_finite(values: FloatArray) -> bool:
+    """Whether every value is finite; compares many at a time."""
+    patterns = values.view(np.int64)
+    finite = 0
+    for index in range(values.size):
+        finite += (patterns[index] & MAGNITUDE) < INFINITY
+    return finite == values.size
+
+
+@compiled
 def fold_timestamps(account: Record, timestamps: FloatArray) -> None:
     """Takes the timestamps of more bars."""
+    if timestamps.size > 0 and are_finite(timestamps):
+        account.last_timestamp = timestamps[-1]
+        account.timestamp_count += timestamps.size
+        return
     for index in range(timestamps.size):
         if isfinite(timestamps[index]):
             account.last_timestamp = timestamps[index]
@@ -166,7 +184,8 @@ def fold_given_returns(account: Record, returns: FloatArray) -> None:
 @compiled
 def fold_flows(account: Record, price_changes: FloatArray, order_flows: FloatArray) -> None:
     """Takes the price changes and order flows of more intervals."""
-    for index in range(order_flows.size):
+    usable = are_finite(price_changes) and are_finite(order_flows)
+    for index in range(0 if usable else order_flows.size):
         if not isfinite(price_changes[index]):
             account.bad_flow = account.flow_count + index
             account.bad_flow_field = PRICE_CHANGES
@@ -179,10 +198,12 @@ def fold_flows(account: Record, price_changes: FloatArray, order_flows: FloatArr
 @compiled
 def fold_latencies(account: Record, latencies: FloatArray) -> None:
     """Takes the latencies of more orders."""
+    patterns = latencies.view(np.int64)
     usable = 0
     for index in range(latencies.size):
-        usable += latencies[index] >= 0.0 and latencies[index] < inf
-    # Looked at one by one only when that is needed: the loop above runs many at a time.
+        # The bit patterns of doubles from 0 on are in their order. That of −0 is not among them,
+        # but then they are looked at one by one: the loop here compares many at a time.
+        usable += (patterns[index] >= 0) & (patterns[index] < INFINITY)
     for index in range(latencies.size if usable < latencies.size else 0):
         if not 0.0 <= latencies[index] < inf:
             account.bad_latency = account.latency_count + index
@@ -204,6 +225,12 @@ def find_bar_time_violation(timestamps: FloatArray, previous: float) -> tuple[in
 
     Timestamps that are not finite are passed over: metrics that need them are unavailable.
     """
+    later = 0
+    for index in range(1, timestamps.size):
+        later += timestamps[index] > timestamps[index - 1]
+    # Looked at one by one only when that is needed: the loop above compares many at a time.
+    if timestamps.size > 0 and timestamps[0] > previous and later == timestamps.size - 1:
+        return -1, 0
     for index in range(timestamps.size):
         if timestamps[index] <= previous:
             return index, NOT_INCREASING

@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.calculators.stress import shock_table
+from tradewind.risk.engine.remarks import RemarkBook
 from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS, VALUE
 from tradewind.risk.engine.snapshot import pack_snapshot
 from tradewind.risk.inputs import FloatArray
@@ -55,7 +56,8 @@ class Plan:
         policy: The policy.
         digest: Its digest.
         metrics: Names of the metrics, in the order of the result's columns.
-        limited: Those that have a limit.
+        blank_metrics: Each metric, without a value.
+        remarks: Puts into words what a result says beside its numbers.
         config: One record of settings. Shape [1].
         shock_rows: Row of the shocks for each symbol that a stress scenario names.
         shocks: Stress shocks. Shape [rows, scenarios].
@@ -66,6 +68,7 @@ class Plan:
         self.policy = policy
         self.digest = policy.digest()
         self.metrics = policy.calculators.metrics()
+        self.blank_metrics = dict.fromkeys(self.metrics, np.nan)
         self.config = _config(policy)
         self.shock_rows, self.shocks = shock_table(policy.calculators.stress)
         self.limits = np.full((2, len(self.metrics)), np.nan)
@@ -73,7 +76,7 @@ class Plan:
             if metric in policy.limits:
                 limit = policy.limits[metric]
                 self.limits[:, column] = limit.limit, limit.weight
-        self.limited = frozenset(policy.limits)
+        self.remarks = RemarkBook(self.metrics, frozenset(policy.limits))
         self._new_result = np.zeros((RESULT_ROWS, len(self.metrics) + RESULT_EXTRA))
         self._new_result[VALUE] = np.nan
         self._new_result[CODE, : len(self.metrics)] = NOT_CALCULATED * FIELD_SPAN

@@ -8,12 +8,11 @@ import numpy as np
 
 from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.result import AT, CODE, OTHER, RESULT_ROWS, VALUE
+from tradewind.risk.engine.remarks import NO_REMARKS
+from tradewind.risk.engine.result import AT, CODE, OTHER, RESULT_EXTRA, RESULT_ROWS, VALUE
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
-    NOTES,
     Snapshot,
-    describe_reason,
     describe_violation,
     names_an_element,
 )
@@ -77,28 +76,20 @@ def build_report(
         snapshot: The inputs, to name the symbols in reasons.
     """
     values: list[float] = result[VALUE].tolist()
-    mean = values.pop()
-    score = values.pop()
-    metric_values = dict(zip(plan.metrics, values, strict=False))
-    unavailable: dict[str, str] = {}
-    notes: dict[str, str] = {}
-    unchecked_limits: tuple[str, ...] = ()
-    if remark_count:
-        score_column = len(plan.metrics)
-        first, end = int(result[AT, score_column]), int(result[OTHER, score_column])
-        for column, code in enumerate(result[CODE, first:end].tolist(), first):
-            if code > 0.0:
-                metric, at = plan.metrics[column], result.item(AT, column)
-                reason = describe_reason(code, at, result.item(OTHER, column), snapshot)
-                unavailable[metric] = reason
-                del metric_values[metric]
-            elif code < 0.0:
-                notes[plan.metrics[column]] = NOTES[-int(code)]
-        unchecked_limits = tuple([name for name in unavailable if name in plan.limited])
-    risk_score = None if isnan(score) else score
-    penalty = None if isnan(mean) else mean
+    score, mean = values[-RESULT_EXTRA:]
+    metric_values = plan.blank_metrics.copy()  # has the room already
+    metric_values.update(zip(plan.metrics, values, strict=False))
+    remarks = plan.remarks.describe(result, snapshot) if remark_count else NO_REMARKS
+    for metric in remarks.unavailable:
+        del metric_values[metric]
     return RiskReport(
-        metric_values, unavailable, risk_score, penalty, unchecked_limits, notes, plan.digest
+        metric_values,
+        remarks.unavailable.copy(),
+        None if isnan(score) else score,
+        None if isnan(mean) else mean,
+        remarks.unchecked_limits,
+        remarks.notes.copy(),
+        plan.digest,
     )
 
 

@@ -7,7 +7,6 @@ books and their levels follow each other.
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from itertools import count
 from numbers import Real
 from typing import Any, Final
 
@@ -95,7 +94,7 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
     ]
     if positions:
         volumes = snapshot.average_daily_volumes
-        book_numbers = dict(zip(books, count(0.0), strict=False))
+        book_numbers = dict(zip(books, range(len(books)), strict=True))
         check_symbols(snapshot)
         for position in positions:
             symbol = position.symbol
@@ -126,8 +125,9 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: dict[str, int]) -> FloatArray:
     packed += feeds.values()
     levels: list[Any] = []
     for book in books.values():
-        packed += (book.bid_prices.size, book.ask_prices.size)
-        levels += (book.bid_prices, book.bid_sizes, book.ask_prices, book.ask_sizes)
+        bid_prices, ask_prices = book.bid_prices, book.ask_prices
+        packed += (bid_prices.size, ask_prices.size)
+        levels += (bid_prices, book.bid_sizes, ask_prices, book.ask_sizes)
     try:
         numbers = struct.pack(f"{len(packed)}d", *packed)
     except struct.error:
@@ -167,9 +167,10 @@ def check_symbols(snapshot: Snapshot) -> None:
     Raises:
         RiskInputError: Names the second of them.
     """
-    symbols = [position.symbol for position in snapshot.positions]
-    if len(set(symbols)) == len(symbols):
+    positions = snapshot.positions
+    if len({position.symbol for position in positions}) == len(positions):
         return
+    symbols = [position.symbol for position in positions]
     index = next(at for at, symbol in enumerate(symbols) if symbol in symbols[:at])
     violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index, -1, snapshot)
     raise RiskInputError("risk inputs are refused", [violation])

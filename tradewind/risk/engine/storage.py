@@ -36,7 +36,6 @@ __all__ = [
     "IntArray",
     "Storage",
     "append",
-    "copy_array",
     "copy_storage",
     "grow_trades",
     "new_storage",

@@ -1,0 +1,70 @@
+"""What a result says beside its numbers, in words."""
+
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
+
+from tradewind.risk.engine.result import CODE
+from tradewind.risk.inputs import FloatArray
+from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, names_an_element
+
+__all__ = ["NO_REMARKS", "RemarkBook", "Remarks"]
+
+MOST_KEPT: Final = 256
+
+
+class Remarks(NamedTuple):
+    """The words of a report; its fields of these names."""
+
+    unavailable: dict[str, str]
+    notes: dict[str, str]
+    unchecked_limits: tuple[str, ...]
+
+
+NO_REMARKS: Final = Remarks({}, {}, ())
+
+
+class RemarkBook:
+    """Puts the remarks of results into words, and keeps them: most results say the same again.
+
+    Safe to share between threads.
+
+    Args:
+        metrics: In the order of the columns.
+        limited: Those that have a limit.
+    """
+
+    def __init__(self, metrics: Sequence[str], limited: Collection[str]) -> None:
+        self._metrics = metrics
+        self._limited = limited
+        self._kept: dict[bytes, Remarks] = {}
+
+    def describe(self, result: FloatArray, snapshot: Snapshot) -> Remarks:
+        """The remarks of a result.
+
+        Args:
+            result: A kernel's answer. Shape [4, metrics + 2].
+            snapshot: The inputs, to name the symbols in reasons.
+        """
+        codes = result[CODE:].tobytes()
+        remarks = self._kept.get(codes)
+        return self._read(codes, result, snapshot) if remarks is None else remarks
+
+    def _read(self, codes: bytes, result: FloatArray, snapshot: Snapshot) -> Remarks:
+        unavailable: dict[str, str] = {}
+        notes: dict[str, str] = {}
+        # The columns of the score and the penalty hold no codes.
+        columns = zip(*result[CODE:, : len(self._metrics)].tolist(), strict=True)
+        has_named = False
+        for metric, (code, at, other) in zip(self._metrics, columns, strict=True):
+            if code > 0.0:
+                unavailable[metric] = describe_reason(code, at, other, snapshot)
+                has_named = has_named or names_an_element(code, at)
+            elif code < 0.0:
+                notes[metric] = NOTES[-int(code)]
+        unchecked = tuple(metric for metric in unavailable if metric in self._limited)
+        remarks = Remarks(unavailable, notes, unchecked)
+        if not has_named:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[codes] = remarks
+        return remarks
