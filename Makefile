@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ test: $(READY)  ## Runs every test
 
 test-fast: $(READY)  ## Runs the tests but the slowest
 	$(PYTEST) -m "not slow"
+
+faults: $(READY)  ## Breaks the services under load in every way, and checks what must hold
+	tools/faults.sh && tools/postgres.sh && $(BIN)/python -m pytest tests/faults
+
+SOAK_MINUTES ?= 30
+soak: $(READY)  ## Half an hour of load: memory, descriptors and latency have to stay flat
+	$(BIN)/python -m tests.faults.soak --minutes $(SOAK_MINUTES)
 
 lint: $(READY)  ## Checks style and formatting
 	$(BIN)/ruff check .

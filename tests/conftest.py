@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.postgres import postgres
 from tradewind.bundle import BundleDraft, read_bundle
 from tradewind.rpc import ServiceProcess
+
+__all__ = ["postgres"]
 
 StartService = Callable[..., ServiceProcess]
 

@@ -4,7 +4,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-import torch
 from prometheus_client import CollectorRegistry
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
@@ -16,6 +15,7 @@ from trainer_service.jobs import (
     JobStore,
     RunnerSettings,
     Slot,
+    gpu_count,
     plan_slots,
     visible_gpus,
 )
@@ -81,7 +81,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
 
 
 def _plan_slots(settings: TrainerServiceSettings) -> tuple[Slot, ...]:
-    slots = plan_slots(settings.devices, visible_gpus(torch.cuda.device_count()))
+    slots = plan_slots(settings.devices, visible_gpus(gpu_count()))
     if not slots:
         violation = FieldViolation("devices", "this machine has no GPU, and cpu has no slots")
         raise SettingsError("trainer settings are refused", [violation])

@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tradewind.errors import FieldViolation, InvalidInputError
-from trainer_service.config import JobConfig, JobResources, parse_training_config
+from trainer_service.resources import JobResources
 from trainer_service.tracking import TrackingConfig
+
+if TYPE_CHECKING:
+    from trainer_service.config import JobConfig
 
 __all__ = ["AdmissionRules", "admit"]
 
@@ -34,7 +37,7 @@ class AdmissionRules:
     devices: frozenset[str]
 
 
-def admit(policy: str, config_json: str, rules: AdmissionRules) -> JobConfig:
+def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
     """Checks a request and completes its configuration, before there is a job.
 
     Args:
@@ -45,6 +48,9 @@ def admit(policy: str, config_json: str, rules: AdmissionRules) -> JobConfig:
     Raises:
         InvalidInputError: The violations name every key that is wrong.
     """
+    # Knows every algorithm, and so needs torch: the service starts without.
+    from trainer_service.config import JobConfig, parse_training_config
+
     values = _parse(config_json)
     for own in ("store", "tracking"):
         if own in values:

@@ -16,12 +16,12 @@ from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.multipliers import LagrangianConfig
+from trainer_service.resources import JobResources
 from trainer_service.tracking import TrackingConfig
 
 __all__ = [
     "DataConfig",
     "JobConfig",
-    "JobResources",
     "RiskConfig",
     "TrainingConfig",
     "TrainingParams",
@@ -154,17 +154,6 @@ class DataConfig(Settings):
                 f"not {self.symbol!r}"
             )
         return self
-
-
-class JobResources(Settings):
-    """What a job may use."""
-
-    timeout_s: PositiveFloat | None = None
-    """Seconds it may run, all attempts together; by default the most that the service allows."""
-
-    memory_limit_mb: int | None = Field(default=None, ge=1024)
-    """MiB that its process may allocate; by default the most that the service allows. A small job
-    needs about 1024 to train, and 3072 with its evaluation."""
 
 
 class JobConfig(TrainingConfig):

@@ -8,8 +8,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from tradewind.rpc import ServerSettings
 from tradewind.settings import Settings
 from trainer_service.checkpoints import CheckpointSettings
-from trainer_service.config import JobResources
 from trainer_service.jobs import DeviceSlots
+from trainer_service.resources import JobResources
 from trainer_service.tracking import TrackingConfig
 
 __all__ = ["TrainerServiceSettings"]

@@ -5,9 +5,9 @@ _TORCH, import it when they are first asked for: torch takes seconds and 200 MB,
 compiled networks does without.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tradewind.lazy import lazy_names
 from tradewind.policy.bundle_policy import BundlePolicy
 from tradewind.policy.compiled_network import CompiledNetwork, LoweredNetwork
 from tradewind.policy.golden import GOLDEN_TOLERANCE, check_golden
@@ -53,8 +53,4 @@ _TORCH = {
     "use_one_torch_thread": "network",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_TORCH[name]}"), name)
+__getattr__ = lazy_names(__name__, _TORCH)

@@ -3,7 +3,7 @@
 from trainer_service.jobs.job import ENDED_STATES, JobState, TrainingJob
 from trainer_service.jobs.queue import JobQueue
 from trainer_service.jobs.runner import RunnerSettings
-from trainer_service.jobs.slots import DeviceSlots, Slot, plan_slots, visible_gpus
+from trainer_service.jobs.slots import DeviceSlots, Slot, gpu_count, plan_slots, visible_gpus
 from trainer_service.jobs.store import JobStore
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "RunnerSettings",
     "Slot",
     "TrainingJob",
+    "gpu_count",
     "plan_slots",
     "visible_gpus",
 ]

@@ -3,15 +3,18 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from tradewind.settings import Settings
 
-__all__ = ["DeviceSlots", "Slot", "plan_slots", "visible_gpus"]
+__all__ = ["DeviceSlots", "Slot", "gpu_count", "plan_slots", "visible_gpus"]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Without one of these no GPU can be opened: NVIDIA's, WSL's, AMD's.
+_GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
 
 
 class DeviceSlots(Settings):
@@ -68,11 +71,20 @@ def plan_slots(devices: DeviceSlots, gpus: Sequence[str]) -> tuple[Slot, ...]:
     return (*cuda, *cpu)
 
 
+def gpu_count() -> int:
+    """GPUs that torch can learn on; torch is imported only where there may be one."""
+    if not any(node.exists() for node in _GPU_NODES):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def visible_gpus(count: int) -> tuple[str, ...]:
     """Names of the GPUs that this process may use.
 
     Args:
-        count: How many there are, by torch.cuda.device_count().
+        count: How many there are, by `gpu_count`.
     """
     named = [name.strip() for name in os.environ.get(_VISIBLE, "").split(",") if name.strip()]
     return tuple(named[:count]) if named else tuple(map(str, range(count)))

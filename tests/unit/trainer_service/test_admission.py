@@ -10,7 +10,8 @@ import torch
 
 from tradewind.errors import InvalidInputError
 from trainer_service.admission import AdmissionRules, admit
-from trainer_service.config import JobConfig, JobResources
+from trainer_service.config import JobConfig
+from trainer_service.resources import JobResources
 from trainer_service.tracking import TrackingConfig
 
 MakeValues = Callable[..., dict[str, Any]]

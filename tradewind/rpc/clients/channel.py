@@ -66,9 +66,9 @@ def channel_options(service: Service) -> list[tuple[str, Any]]:
         ("grpc.service_config", json.dumps(service_config)),
         ("grpc.keepalive_time_ms", CLIENT_PING_INTERVAL_MS),
         ("grpc.keepalive_timeout_ms", CLIENT_PING_TIMEOUT_MS),
-        # A replica that comes back gets calls again within seconds; gRPC's own limit is 2 minutes.
+        # A replica that comes back gets calls again at once; gRPC's own limit is 2 minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.max_reconnect_backoff_ms", 500),
         # How large a message may be is the server's decision.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),

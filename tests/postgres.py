@@ -59,10 +59,12 @@ class PostgresServer:
         return self.url(name)
 
     def _run(self, program: str, *arguments: str) -> None:
+        # Not subprocess's own `user`: that forks, and gRPC does not bear a fork amid calls.
+        user = self._user
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
         subprocess.run(
-            [self._binaries / program, "-D", self._data, *arguments],
+            [*become, self._binaries / program, "-D", self._data, *arguments],
             check=True,
-            user=self._user,
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
         )
