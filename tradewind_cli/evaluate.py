@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradewind.errors import FieldViolation, SettingsError
+from tradewind.errors import FieldViolation, SettingsError, StorageError
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
-from tradewind_cli.output import JsonOption, print_json, print_table, progress_console
+from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, progress_console
 from tradewind_cli.progress import TrainingBar
 
 if TYPE_CHECKING:
@@ -61,14 +61,22 @@ def walk_forward(
     config: ConfigArgument,
     assignments: SetOption = None,
     folds: Annotated[int, typer.Option(help="Trainings, each judged on bars of its own.")] = 4,
+    report: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path(
+        "runs/walk-forward.html"
+    ),
     as_json: JsonOption = False,
 ) -> None:
-    """Trains a configuration again and again as time goes on, each time judged on what followed."""
+    """Trains a configuration again and again as time goes on, each time judged on what followed.
+
+    The page shows each fold beside baselines, and the curve of all of them strung together.
+    """
     values = read_configuration(config, assignments)
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
+    from tradewind.risk import RiskPolicy
     from tradewind.settings import parse_settings
     from trainer_service.config import JobConfig, parse_training_config
     from trainer_service.evaluation import WalkForwardConfig
+    from trainer_service.report.walk_forward import render_walk_forward
     from trainer_service.walk_forward import walk_forward as run_folds
     from trainer_service.workspace import make_environment
 
@@ -85,15 +93,32 @@ def walk_forward(
                 progress.metrics,
             )
 
-        found = run_folds(job, make_environment(job), settings, draw)
+        env = make_environment(job)
+        found = run_folds(job, env, settings, draw)
+    page = render_walk_forward(
+        found,
+        config=job,
+        symbol=env.bars.symbol,
+        risk_policy=RiskPolicy.from_yaml(job.risk_config.policy_yaml),
+    )
+    _write(report, page)
     if as_json:
         folds_found = [fold.evaluation.figures for fold in found.folds]
-        print_json({"folds": folds_found, "summary": found.summary})
+        print_json({"folds": folds_found, "summary": found.summary, "report": str(report)})
         return
     print_table(
         ("over the folds", ">value"),
         ((name, f"{value:.6g}") for name, value in found.summary.items()),
     )
+    print_fields({"report": str(report)})
+
+
+def _write(path: Path, page: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(page)
+    except OSError as problem:
+        raise StorageError(f"cannot write the report to {path}: {problem}") from problem
 
 
 def print_figures(figures: Mapping[str, float]) -> None:

@@ -1,17 +1,20 @@
 """Walk-forward evaluation: the same training, repeated as time goes on, judged on what followed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tradewind.market.bars import FloatArray
 from tradewind.risk import RiskPolicy
+from tradewind.risk.curve import summarize_curve
 from trainer_service.agent import create_trainer_agent
 from trainer_service.config import TrainingConfig
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.evaluation import (
+    Episode,
     Evaluation,
     Split,
     WalkForwardConfig,
@@ -22,7 +25,7 @@ from trainer_service.evaluation import (
 from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressReporter, TrainingProgress
 
-__all__ = ["Fold", "WalkForward", "walk_forward"]
+__all__ = ["Fold", "Stitched", "WalkForward", "walk_forward"]
 
 FoldListener = Callable[[int, TrainingProgress], None]
 """Takes the index of a fold and how far its training is."""
@@ -44,11 +47,30 @@ class Fold:
 
     Attributes:
         split: Bars it learnt from and bars it was judged on.
-        evaluation: How it did on the latter.
+        learnt: Begin and end of the bars it learnt from, seconds since the epoch.
+        evaluation: How it did on those that it was judged on.
     """
 
     split: Split
+    learnt: tuple[float, float]
     evaluation: Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Stitched:
+    """The folds strung together: each trades what the one before left.
+
+    Attributes:
+        timestamps: Closes, seconds since the epoch. Shape [n].
+        policy: Account of the policies, 1 at first. Shape [n].
+        buy_and_hold: Account of buy-and-hold, bought again in every fold. Shape [n].
+        starts: Where each fold begins.
+    """
+
+    timestamps: FloatArray
+    policy: FloatArray
+    buy_and_hold: FloatArray
+    starts: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +82,17 @@ class WalkForward:
         summary: For each X of `return`, `sharpe`, `sortino`, `max_drawdown`,
             `expected_shortfall_95`, `excess_return` and `excess_sharpe` (over buy-and-hold) that
             every fold has: `X_mean`, `X_std` (sample deviation), `X_min` and `X_max`. Of the folds
-            strung together, each with fresh capital: `compound_return`,
-            `compound_buy_and_hold_return`, the intervals of `bootstrap_figures` under `compound_`,
-            and `deflated_sharpe`. And `folds`, `folds_with_gain`, `folds_above_buy_and_hold`.
+            strung together, under `compound_`: `return`, `sharpe`, `max_drawdown` and
+            `expected_shortfall_95`, the same of `buy_and_hold_`, `excess_return`,
+            `excess_sharpe`, and the intervals of `bootstrap_figures`; and `deflated_sharpe`. And
+            `folds`, `folds_with_gain`, `folds_above_buy_and_hold`, `confidence`, `trials` and
+            `periods_per_year`.
+        stitched: The folds strung together; None when an account lost everything.
     """
 
     folds: tuple[Fold, ...]
     summary: dict[str, float]
+    stitched: Stitched | None
 
 
 def walk_forward(
@@ -101,18 +127,26 @@ def walk_forward(
             partial(on_progress, index), checked.training_params.total_timesteps
         )
         past, future = env.bars.slice(*split.train), env.bars.slice(*split.test)
-        folds.append(Fold(split, train_and_judge(checked, env, past, future, reporter)))
-    return WalkForward(tuple(folds), _summarize(folds, risk_policy, checked))
+        learnt = (past.timestamps_ns[0] / 1e9, past.close_times_ns[-1] / 1e9)
+        folds.append(Fold(split, learnt, train_and_judge(checked, env, past, future, reporter)))
+    stitched = _stitch([fold.evaluation for fold in folds])
+    summary = _summarize(folds, risk_policy, checked)
+    if stitched is not None:
+        summary |= _summarize_stitched(stitched, risk_policy, checked)
+    return WalkForward(tuple(folds), summary, stitched)
 
 
 def _summarize(
-    folds: list[Fold], risk_policy: RiskPolicy, config: TrainingConfig
+    folds: Sequence[Fold], risk_policy: RiskPolicy, config: TrainingConfig
 ) -> dict[str, float]:
     figures = [fold.evaluation.figures for fold in folds]
     summary = {
         "folds": float(len(folds)),
         "folds_with_gain": float(sum(found["return"] > 0.0 for found in figures)),
         "folds_above_buy_and_hold": float(sum(found["excess_return"] > 0.0 for found in figures)),
+        "confidence": config.evaluation.confidence,
+        "trials": float(config.evaluation.trials),
+        "periods_per_year": risk_policy.calculators.volatility.periods_per_year,
     }
     for name in _SUMMARISED:
         if all(name in found for found in figures):
@@ -123,16 +157,64 @@ def _summarize(
                 f"{name}_min": float(values.min()),
                 f"{name}_max": float(values.max()),
             }
-    evaluations = [fold.evaluation for fold in folds]
+    return summary
+
+
+def _stitch(evaluations: Sequence[Evaluation]) -> Stitched | None:
     if any(found.policy.ruined or found.buy_and_hold.ruined for found in evaluations):
-        return summary
-    policy = np.concatenate([found.policy.returns for found in evaluations])
-    hold = np.concatenate([found.buy_and_hold.returns for found in evaluations])
+        return None
+    lengths = [len(found.policy.returns) for found in evaluations]
+
+    def string(episodes: Iterable[Episode]) -> FloatArray:
+        returns = np.concatenate([episode.returns for episode in episodes])
+        return np.concatenate([[1.0], np.cumprod(1.0 + returns)])
+
+    return Stitched(
+        timestamps=np.concatenate(
+            [
+                evaluations[0].policy.timestamps[:1],
+                *(found.policy.timestamps[1:] for found in evaluations),
+            ]
+        ),
+        policy=string(found.policy for found in evaluations),
+        buy_and_hold=string(found.buy_and_hold for found in evaluations),
+        starts=tuple(int(start) for start in np.cumsum([0, *lengths[:-1]])),
+    )
+
+
+def _summarize_stitched(
+    stitched: Stitched, risk_policy: RiskPolicy, config: TrainingConfig
+) -> dict[str, float]:
     judged = config.evaluation
     periods = risk_policy.calculators.volatility.periods_per_year
-    summary["compound_return"] = float(np.prod(1.0 + policy) - 1.0)
-    summary["compound_buy_and_hold_return"] = float(np.prod(1.0 + hold) - 1.0)
+    summary = {
+        f"compound_{prefix}{name}": value
+        for prefix, curve in (("", stitched.policy), ("buy_and_hold_", stitched.buy_and_hold))
+        for name, value in _measure(curve, stitched.timestamps, risk_policy).items()
+    }
+    for name in ("return", "sharpe"):
+        own, other = f"compound_{name}", f"compound_buy_and_hold_{name}"
+        if own in summary and other in summary:
+            summary[f"compound_excess_{name}"] = summary[own] - summary[other]
+    policy, hold = (
+        curve[1:] / curve[:-1] - 1.0 for curve in (stitched.policy, stitched.buy_and_hold)
+    )
     intervals = bootstrap_figures(policy, hold, periods, judged, config.training_params.seed)
     summary |= {f"compound_{name}": value for name, value in intervals.items()}
     deflated = deflated_sharpe(policy, judged.trials, judged.trial_sharpe_variance, periods)
     return summary if deflated is None else summary | {"deflated_sharpe": deflated}
+
+
+def _measure(
+    curve: FloatArray, timestamps: FloatArray, risk_policy: RiskPolicy
+) -> dict[str, float]:
+    found = summarize_curve(curve, timestamps, risk_policy)
+    mean = float(np.mean(curve[1:] / curve[:-1] - 1.0))
+    periods = risk_policy.calculators.volatility.periods_per_year
+    figures = {
+        "return": found.total_return,
+        "sharpe": mean * periods / found.volatility if found.volatility else None,
+        "max_drawdown": found.max_drawdown,
+        "expected_shortfall_95": found.expected_shortfall_95,
+    }
+    return {name: value for name, value in figures.items() if value is not None}

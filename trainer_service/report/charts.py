@@ -1,5 +1,6 @@
 """The charts of a held-out evaluation."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,26 +22,46 @@ from trainer_service.report.style import (
     milliseconds,
 )
 
-__all__ = ["equity_chart", "position_chart", "return_chart"]
+__all__ = ["curve_chart", "equity_chart", "position_chart", "return_chart"]
 
 _BINS: Final = 81
 
 
+_CURVE_STYLES: Final = {"Policy": (POLICY, 2.0), "Buy and hold": (BENCHMARK, 1.5)}
+
+
 def equity_chart(evaluation: Evaluation, risk_policy: RiskPolicy) -> Chart:
     """Growth of the account and drawdown from its peak, over buy-and-hold's."""
+    curves = {"Buy and hold": evaluation.buy_and_hold.equity, "Policy": evaluation.policy.equity}
+    return curve_chart(evaluation.policy.timestamps, curves, risk_policy)
+
+
+def curve_chart(
+    timestamps: NDArray[np.float64],
+    curves: Mapping[str, NDArray[np.float64]],
+    risk_policy: RiskPolicy,
+    marks: Sequence[float] = (),
+) -> Chart:
+    """Growth of accounts and drawdown from their peaks, with the limit of the drawdown.
+
+    Args:
+        timestamps: Seconds since the epoch. A curve may end before them. Shape [n].
+        curves: Account values by name: "Policy" and "Buy and hold".
+        risk_policy: The risk policy, for its limit.
+        marks: Times of vertical lines, seconds since the epoch.
+    """
     data: list[dict[str, Any]] = []
-    for name, episode, colour, width in (
-        ("Buy and hold", evaluation.buy_and_hold, BENCHMARK, 1.5),
-        ("Policy", evaluation.policy, POLICY, 2.0),
-    ):
-        growth = 100.0 * (episode.equity / episode.equity[0] - 1.0)
-        drawdown = 100.0 * (1.0 - episode.equity / np.maximum.accumulate(episode.equity))
+    for name, values in curves.items():
+        colour, width = _CURVE_STYLES[name]
+        times = timestamps[: len(values)]
+        growth = 100.0 * (values / values[0] - 1.0)
+        drawdown = 100.0 * (1.0 - values / np.maximum.accumulate(values))
         line = {"color": colour, "width": width}
         data += [
-            _line(name, episode.timestamps, growth, line=line, hovertemplate="%{y:+.2f} %"),
+            _line(name, times, growth, line=line, hovertemplate="%{y:+.2f} %"),
             _line(
                 name,
-                episode.timestamps,
+                times,
                 drawdown,
                 line={"color": colour, "width": width * 0.75},
                 yaxis="y2",
@@ -53,14 +74,29 @@ def equity_chart(evaluation: Evaluation, risk_policy: RiskPolicy) -> Chart:
         xaxis=axis("Time (UTC)", type="date", anchor="y2"),
         yaxis=axis("Return after costs (%)", domain=[0.42, 1.0]),
         yaxis2=axis("Drawdown (%)", domain=[0.0, 0.34], autorange="reversed"),
+        shapes=[_vertical(1e3 * at) for at in marks],
     )
     limit = risk_policy.limits.get("max_drawdown")
     if limit is not None:
         level = 100.0 * limit.limit
-        span = [1e3 * float(evaluation.policy.timestamps[end]) for end in (0, -1)]
+        span = [1e3 * float(timestamps[end]) for end in (0, -1)]
         limits = mark(f"Limit of max_drawdown: {level:g} %", span, [level, level])
         data.append({**limits, "yaxis": "y2"})
     return {"data": data, "layout": layout}
+
+
+def _vertical(at_ms: float) -> dict[str, Any]:
+    """A dotted line over the whole height of the chart."""
+    return {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": at_ms,
+        "x1": at_ms,
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": FLAT, "width": 1, "dash": "dot"},
+    }
 
 
 def position_chart(evaluation: Evaluation) -> Chart:

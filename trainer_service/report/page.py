@@ -1,15 +1,8 @@
 """One self-contained HTML page about one bundle."""
 
-import base64
-import functools
 import json
-import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib import resources
-from typing import Any, Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import Final
 
 from tradewind.bundle import BundleDraft
 from tradewind.market import Bars
@@ -17,6 +10,7 @@ from tradewind.risk import RiskPolicy
 from trainer_service.callbacks import MetricSeries
 from trainer_service.evaluation import BASELINES, Evaluation
 from trainer_service.report.charts import equity_chart, position_chart, return_chart
+from trainer_service.report.html import day, render_page
 from trainer_service.report.learning import learning_panels
 from trainer_service.report.style import Chart
 from trainer_service.report.tables import figure_rows, tiles, verdicts
@@ -35,9 +29,6 @@ def render_report(
     risk_policy: RiskPolicy,
 ) -> bytes:
     """Renders the report of a bundle that is about to be published.
-
-    plotly.js is part of the page, compressed; the browser unpacks it (Chrome 80, Firefox 113,
-    Safari 16.4 and later). Nothing is loaded from anywhere.
 
     Args:
         draft: The bundle.
@@ -61,7 +52,9 @@ def render_report(
     charts |= {f"learning-{index}": panel.chart for index, panel in enumerate(panels)}
     figures = draft.evaluation
     limits = {metric: limit.limit for metric, limit in risk_policy.limits.items()}
-    page: str = _template().render(
+    return render_page(
+        "report.html.j2",
+        charts,
         draft=draft,
         held_out=None if held_out is None else _span(held_out),
         figures=figures,
@@ -72,39 +65,13 @@ def render_report(
         panels=panels,
         provenance=_provenance(draft),
         config_json=json.dumps(draft.training.config, indent=2),
-        charts=[{"id": name, **chart} for name, chart in charts.items()],
-        plotly=_packed_plotly(),
     )
-    return page.encode()
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("trainer_service.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-@functools.cache
-def _packed_plotly() -> str:
-    """plotly.js in gzip and base64: 2 MB instead of 5."""
-    source = resources.files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
-    packer = zlib.compressobj(level=6, wbits=31)  # 31: gzip without a time in its header
-    return base64.b64encode(packer.compress(source) + packer.flush()).decode()
 
 
 def _span(bars: Bars) -> str:
-    first, last = (_day(int(bars.timestamps_ns[0])), _day(int(bars.close_times_ns[-1])))
+    first, last = (day(bars.timestamps_ns[0] / 1e9), day(bars.close_times_ns[-1] / 1e9))
     minutes = bars.interval_ns / 60e9
     return f"{bars.symbol}, {first} to {last}, {len(bars):,} bars of {minutes:g} min"
-
-
-def _day(timestamp_ns: int) -> str:
-    return datetime.fromtimestamp(timestamp_ns / 1e9, tz=UTC).strftime("%-d %b %Y")
 
 
 def _provenance(draft: BundleDraft) -> dict[str, str]:

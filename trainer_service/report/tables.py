@@ -6,7 +6,19 @@ from typing import Final
 
 from trainer_service.evaluation import BASELINES
 
-__all__ = ["Cell", "Row", "Tile", "figure_rows", "tiles", "verdicts"]
+__all__ = [
+    "Cell",
+    "Row",
+    "Tile",
+    "figure_cell",
+    "figure_rows",
+    "fine_percent",
+    "percent",
+    "ratio",
+    "signed_percent",
+    "tiles",
+    "verdicts",
+]
 
 _MISSING: Final = "–"
 
@@ -112,7 +124,11 @@ def figure_rows(figures: Mapping[str, float]) -> list[Row]:
     """The summary table: every figure of `measure_performance`, one row each."""
     prefixes = ("", *(f"{baseline}_" for baseline in BASELINES))
     return [
-        Row(label, help_text, tuple(_cell(figures, f"{prefix}{name}", form) for prefix in prefixes))
+        Row(
+            label,
+            help_text,
+            tuple(figure_cell(figures, f"{prefix}{name}", form) for prefix in prefixes),
+        )
         for name, label, form, help_text in _FIGURES
     ]
 
@@ -177,11 +193,12 @@ def _limit_tile(label: str, value: float, limit: float | None, form: _Form) -> T
 
 
 def _interval_tile(figures: Mapping[str, float], name: str, label: str, form: _Form) -> Tile:
-    cell = _cell(figures, name, form)
+    cell = figure_cell(figures, name, form)
     return Tile(label, cell.text, cell.interval or "no interval")
 
 
-def _cell(figures: Mapping[str, float], name: str, form: _Form) -> Cell:
+def figure_cell(figures: Mapping[str, float], name: str, form: _Form) -> Cell:
+    """A figure with its interval, or a dash for one that there is not."""
     if name not in figures:
         return Cell(_MISSING)
     interval = ""

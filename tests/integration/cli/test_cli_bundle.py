@@ -106,9 +106,14 @@ def test_evaluate_with_other_bars_gives_other_figures(run: Run, bundle: Path) ->
     assert run("evaluate", bundle, "--symbol", "NOTHING").code == 2
 
 
-def test_walk_forward_with_a_configuration_sums_up_its_folds(run: Run, tiny_config: Path) -> None:
-    outcome = run("walk-forward", tiny_config, "--folds", "2", "--json")
+def test_walk_forward_with_a_configuration_sums_up_its_folds_and_writes_a_page(
+    run: Run, tiny_config: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "new" / "page.html"
+    outcome = run("walk-forward", tiny_config, "--folds", "2", "--json", "--report", page)
     assert outcome.code == 0
+    assert outcome.document["report"] == str(page)
+    assert "<h1>Walk-forward: PPO on BTC</h1>" in page.read_text()
     assert len(outcome.document["folds"]) == 2
     assert outcome.document["summary"]["folds"] == 2
 
