@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 
-__all__ = ["compiled", "compiled_under_lock"]
+__all__ = ["compiled", "compiled_under_lock", "inlined"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,8 +35,21 @@ def compiled_under_lock(function: Function) -> Function:
     return _compile(function, release_lock=False)
 
 
-def _compile(function: Function, *, release_lock: bool) -> Function:
-    dispatcher: Any = numba.njit(nogil=release_lock, error_model="numpy", fastmath=False)(function)
+def inlined(function: Function) -> Function:
+    """Compiles as `compiled` does, but into each kernel that calls it.
+
+    For what takes or gives many arrays: the references of each of them are counted at every call,
+    with atomic operations, which can take longer than the work itself.
+    """
+    return _compile(function, release_lock=True, inline="always")
+
+
+def _compile(
+    function: Function, *, release_lock: bool, inline: Literal["never", "always"] = "never"
+) -> Function:
+    dispatcher: Any = numba.njit(
+        nogil=release_lock, error_model="numpy", fastmath=False, inline=inline
+    )(function)
     dispatcher._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
     return cast("Function", dispatcher)
 

@@ -2,7 +2,7 @@
 
 from math import isnan, nan
 
-from tradewind.compiled import compiled
+from tradewind.compiled import compiled, inlined
 from tradewind.risk.calculators.adv_participation import calculate_adv_participation
 from tradewind.risk.calculators.concentration import calculate_concentration
 from tradewind.risk.calculators.depth_shock import calculate_depth_shock
@@ -28,7 +28,7 @@ from tradewind.risk.inputs import FloatArray
 __all__ = ["calculate"]
 
 
-@compiled
+@inlined
 def calculate(
     config: Record, limits: FloatArray, state: State, touched: Touched, out: FloatArray
 ) -> int:

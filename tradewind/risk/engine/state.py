@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from numpy.lib.stride_tricks import as_strided
 
-from tradewind.compiled import compiled
+from tradewind.compiled import compiled, inlined
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.snapshot import (
     BOOK_COUNT,
@@ -61,7 +61,7 @@ class Touched(NamedTuple):
     holdings: bool
 
 
-@compiled
+@inlined
 def open_state(account: Record, series: Series, snapshot: FloatArray, shocks: FloatArray) -> State:
     """Finds the rows of a packed snapshot."""
     position_count = int(snapshot[POSITION_COUNT])

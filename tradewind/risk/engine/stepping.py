@@ -5,7 +5,7 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
+from tradewind.compiled import compiled, inlined
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict
 from tradewind.risk.engine.result import CODE, VALUE
@@ -153,7 +153,7 @@ def update_rows(
     return 0
 
 
-@compiled
+@inlined
 def _write_scalars(snapshot: FloatArray, start_of_day: float, now: float, symbols: int) -> None:
     """Writes what a bar says of an account and of the time into its packed snapshot."""
     snapshot[START_OF_DAY_VALUE_AT] = start_of_day
@@ -162,7 +162,7 @@ def _write_scalars(snapshot: FloatArray, start_of_day: float, now: float, symbol
     snapshot[feeds : feeds + symbols] = now
 
 
-@compiled
+@inlined
 def _write_positions(
     snapshot: FloatArray, quantities: FloatArray, prices: FloatArray, volumes: FloatArray
 ) -> None:
@@ -175,7 +175,7 @@ def _write_positions(
         position[VOLUME] = NO_VOLUME if isnan(volume) else volume
 
 
-@compiled
+@inlined
 def _append_trades_of_bar(
     storage: Storage, row: int, timestamps: FloatArray, notionals: FloatArray
 ) -> None:
@@ -186,7 +186,7 @@ def _append_trades_of_bar(
             )
 
 
-@compiled
+@inlined
 def _append_bar(
     config: Record, storage: Storage, row: int, values: FloatArray, timestamps: FloatArray
 ) -> None:

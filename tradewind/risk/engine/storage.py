@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tradewind.compiled import compiled
+from tradewind.compiled import compiled, inlined
 from tradewind.errors import ConflictError
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
 from tradewind.risk.engine.account import (
@@ -188,7 +188,7 @@ def has_room_for_trades(storage: Storage, row: int, count: int) -> bool:
     return end - dropped + count <= capacity
 
 
-@compiled
+@inlined
 def _extend(windows: FloatArray, offset: int, window: int, end: int, values: FloatArray) -> int:
     """Appends to the buffer at an offset; returns its new end."""
     if window == 0:
@@ -202,7 +202,7 @@ def _extend(windows: FloatArray, offset: int, window: int, end: int, values: Flo
     return end
 
 
-@compiled
+@inlined
 def append_values(
     config: Record, account: Record, ends: IntArray, windows: FloatArray, values: FloatArray
 ) -> None:
@@ -237,7 +237,7 @@ def append_given_returns(
     ends[RETURNS_END] = _extend(windows, offset, window, ends[RETURNS_END], returns)
 
 
-@compiled
+@inlined
 def append_timestamps(
     config: Record, account: Record, ends: IntArray, windows: FloatArray, timestamps: FloatArray
 ) -> None:
@@ -265,7 +265,7 @@ def append_orders(
     )
 
 
-@compiled
+@inlined
 def append_trades(
     storage: Storage, row: int, timestamps: FloatArray, notionals: FloatArray
 ) -> None:
@@ -291,12 +291,12 @@ def append(config: Record, storage: Storage, row: int, new: Increment) -> None:
         append_trades(storage, row, new.trade_timestamps, new.trade_notionals)
 
 
-@compiled
+@inlined
 def _trailing(windows: FloatArray, offset: int, window: int, end: int) -> FloatArray:
     return windows[offset + max(end - window, 0) : offset + end]
 
 
-@compiled
+@inlined
 def trailing_series(config: Record, storage: Storage, row: int) -> Series:
     """The present windows of one account."""
     c, ends, windows = config, storage.ends[row], storage.windows[row]

@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import Final
 
-from tradewind.compiled import compiled, compiled_under_lock
+from tradewind.compiled import compiled, compiled_under_lock, inlined
 from tradewind.risk.calculators.depth_shock import find_book_violation
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
 from tradewind.risk.engine.account import Record
@@ -99,7 +99,7 @@ def update_row(
     return calculate_row(config[0], limits, shocks, storage, row, snapshot, touched)
 
 
-@compiled
+@inlined
 def calculate_row(
     config: Record,
     limits: FloatArray,

@@ -174,6 +174,12 @@ def test_latency_drift_with_unusable_latencies_is_unavailable(
     assert report.unavailable["latency_drift"].startswith(reason)
 
 
+def test_latency_drift_with_latencies_of_minus_zero_takes_them_for_zero(report_of: Report) -> None:
+    latencies = np.full(2_000, 80.0)
+    latencies[::7] = -0.0
+    assert report_of(order_latencies_us=latencies).metric_values["latency_drift"] == 0.0
+
+
 def test_latency_drift_with_too_few_orders_says_how_many_it_needs(report_of: Report) -> None:
     report = report_of(order_latencies_us=np.full(1_999, 80.0))
     assert report.unavailable["latency_drift"] == (
