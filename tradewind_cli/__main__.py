@@ -7,6 +7,7 @@ import typer
 
 from tradewind.errors import TradewindError
 from tradewind_cli import bundle, jobs
+from tradewind_cli.compare import compare
 from tradewind_cli.evaluate import evaluate, walk_forward
 from tradewind_cli.output import exit_code_of, print_error
 from tradewind_cli.serve import serve
@@ -28,6 +29,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(walk_forward)
 app.command()(tune)
+app.command()(compare)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(bundle.app, name="bundle")
 app.command(

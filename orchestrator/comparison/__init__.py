@@ -1,0 +1,26 @@
+"""Which of two policies earns more, asked as often as one likes while they trade."""
+
+from orchestrator.comparison.report import (
+    Comparison,
+    ComparisonSettings,
+    VariantFigures,
+    Verdict,
+    compare,
+    measure_variant,
+)
+from orchestrator.comparison.sequential import ConfidenceSequence, confidence_sequence
+from orchestrator.comparison.series import VariantSeries, read_account, split_variants
+
+__all__ = [
+    "Comparison",
+    "ComparisonSettings",
+    "ConfidenceSequence",
+    "VariantFigures",
+    "VariantSeries",
+    "Verdict",
+    "compare",
+    "confidence_sequence",
+    "measure_variant",
+    "read_account",
+    "split_variants",
+]
