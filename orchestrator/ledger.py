@@ -1,10 +1,8 @@
 """What a paper account did, as the risk calculators want to see it."""
 
-from typing import Generic, TypeVar
-
 import numpy as np
-from numpy.typing import NDArray
 
+from orchestrator.series import Series
 from tradewind.market import Account, Bar
 from tradewind.market.volume import average_daily_volume
 from tradewind.risk import Position, RiskInputs
@@ -13,8 +11,6 @@ __all__ = ["Ledger"]
 
 _NS_PER_SECOND = 1_000_000_000
 _NS_PER_DAY = 86_400 * _NS_PER_SECOND
-
-Number = TypeVar("Number", np.float64, np.int64)
 
 
 class Ledger:
@@ -32,12 +28,12 @@ class Ledger:
         self._symbol = symbol
         self._capital_base = capital_base
         self._interval_ns = interval_ns
-        self._bar_starts_ns = _Series(np.int64)
-        self._volumes = _Series(np.float64)
-        self._close_seconds = _Series(np.float64)
-        self._values = _Series(np.float64)
-        self._trade_seconds = _Series(np.float64)
-        self._trade_notionals = _Series(np.float64)
+        self._bar_starts_ns = Series(np.int64)
+        self._volumes = Series(np.float64)
+        self._close_seconds = Series(np.float64)
+        self._values = Series(np.float64)
+        self._trade_seconds = Series(np.float64)
+        self._trade_notionals = Series(np.float64)
         self._day: int | None = None
         self._start_of_day_value = 0.0
 
@@ -86,24 +82,3 @@ class Ledger:
             now=now,
             average_daily_volumes={self._symbol: volume} if volume > 0.0 else {},
         )
-
-
-class _Series(Generic[Number]):
-    """Numbers that are appended; views of what there is stay as they are.
-
-    The views are not read-only: RiskInputs copies an array that is, and here that would be the
-    whole history at every bar.
-    """
-
-    def __init__(self, kind: type[Number]) -> None:
-        self._buffer: NDArray[Number] = np.empty(1024, dtype=kind)
-        self._count = 0
-
-    def append(self, value: float) -> None:
-        if self._count == self._buffer.size:
-            self._buffer = np.concatenate((self._buffer, np.empty_like(self._buffer)))
-        self._buffer[self._count] = value
-        self._count += 1
-
-    def view(self) -> NDArray[Number]:
-        return self._buffer[: self._count]

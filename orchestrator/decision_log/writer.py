@@ -5,7 +5,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -53,13 +53,20 @@ class DecisionLogWriter:
         settings: Where and how.
         facts: What holds for every tick of this run, JSON values by name; kept in the metadata of
             its segments.
+        before_flush: Called before each batch is written, on the thread of the log.
 
     Raises:
         StorageError: The folder cannot be written, or what a crash left cannot be recovered.
     """
 
-    def __init__(self, settings: DecisionLogSettings, facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        settings: DecisionLogSettings,
+        facts: Mapping[str, Any],
+        before_flush: Callable[[], object] = lambda: None,
+    ) -> None:
         self._settings = settings
+        self._before_flush = before_flush
         self._schema = TICK_SCHEMA.with_metadata(
             {
                 f"tradewind.{name}": json.dumps(value, sort_keys=True)
@@ -127,6 +134,7 @@ class DecisionLogWriter:
             while True:
                 records, ended = self._next_batch()
                 if records:
+                    self._before_flush()
                     if segment is None:
                         first = records[0].sequence
                         segment = OpenSegment(self._settings.folder, first, self._schema)

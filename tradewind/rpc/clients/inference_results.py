@@ -40,6 +40,8 @@ class Prediction:
         bundle_sha256: Digest of the network that gave it.
         model_compute_ns: Time of the network alone, in the server.
         slo_met: The server's verdict on that time.
+        variant: What the server's routing chose; empty without routing.
+        request_id: That of the request.
     """
 
     action: int | NDArray[np.float32]
@@ -48,6 +50,8 @@ class Prediction:
     bundle_sha256: str
     model_compute_ns: int
     slo_met: bool
+    variant: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +65,8 @@ class BatchPrediction:
         bundle_sha256: Digest of the network that gave them.
         model_compute_ns: Time of the network for the whole batch, in the server.
         slo_met: The server's verdict on that time.
+        variant: What the server's routing chose; empty without routing.
+        request_id: That of the request.
     """
 
     actions: NDArray[np.int64] | NDArray[np.float32]
@@ -69,6 +75,8 @@ class BatchPrediction:
     bundle_sha256: str
     model_compute_ns: int
     slo_met: bool
+    variant: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +192,8 @@ def read_prediction(answer: inference_pb2.PredictResponse) -> Prediction:
         answer.bundle_sha256,
         answer.model_compute_ns,
         answer.slo_met,
+        answer.variant,
+        answer.request_id,
     )
 
 
@@ -201,6 +211,8 @@ def read_batch_prediction(
         answer.bundle_sha256,
         answer.model_compute_ns,
         answer.slo_met,
+        answer.variant,
+        answer.request_id,
     )
 
 

@@ -38,6 +38,7 @@ class Evaluation:
         report: The metrics that the rules saw.
         pre_trade: The account after the intended order; None when there was none.
         decision_id: Names the decision in the audit trail.
+        request_id: That of the request.
     """
 
     action: Action
@@ -46,6 +47,7 @@ class Evaluation:
     report: RiskReport
     pre_trade: PreTradeCheck | None
     decision_id: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
         report=risk_report_from_message(answer.metrics),
         pre_trade=check_from_message(answer.pre_trade) if answer.HasField("pre_trade") else None,
         decision_id=answer.decision_id,
+        request_id=answer.request_id,
     )
 
 

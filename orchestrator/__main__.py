@@ -1,0 +1,75 @@
+"""Command line of the orchestrator: `python -m orchestrator --config config/orchestrator.yaml`."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.runner import build_agent
+from orchestrator.settings import OrchestratorSettings
+from tradewind.errors import TradewindError
+from tradewind.settings import load_settings
+
+__all__ = ["main"]
+
+_FLAGS = {
+    "--account": ("account", "the account's name"),
+    "--folder": ("folder", "where journal and books lie"),
+    "--log": ("log.folder", "where decisions are logged"),
+    "--inference": ("services.inference", "address of the inference service"),
+    "--risk": ("services.risk", "address of the risk service"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trades until the feed ends or a signal comes.
+
+    Returns:
+        0 when it ended in order, 2 when the settings are refused, 1 for any other error.
+    """
+    parser = argparse.ArgumentParser(prog="python -m orchestrator", description=main.__doc__)
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
+    for name, (key, text) in _FLAGS.items():
+        parser.add_argument(name, dest=key, help=text)
+    options = vars(parser.parse_args(arguments))
+    logging.basicConfig(
+        level=options["log_level"],
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    overrides = {key: options[key] for key, _ in _FLAGS.values() if options[key] is not None}
+    try:
+        settings = load_settings(options["config"], OrchestratorSettings, overrides)
+    except TradewindError as problem:
+        sys.stderr.write(f"orchestrator: {problem}\n")
+        return 2
+    try:
+        asyncio.run(_trade(settings))
+    except TradewindError as problem:
+        sys.stderr.write(f"orchestrator: {problem}\n")
+        return 1
+    return 0
+
+
+async def _trade(settings: OrchestratorSettings) -> None:
+    agent = build_agent(settings)
+    trading = asyncio.create_task(agent.run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, trading.cancel)
+    try:
+        await trading
+    except asyncio.CancelledError:
+        sys.stdout.write("orchestrator stopped by a signal\n")
+    counters = agent.bus.snapshot().counters
+    counted = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
+    equity = agent.portfolio.equity
+    sys.stdout.write(f"orchestrator {settings.account}: equity {equity:,.2f}; {counted}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

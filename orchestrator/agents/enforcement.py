@@ -1,0 +1,126 @@
+"""What the risk service's demand makes of the orders that the policies want."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.agents.reasons import Reason
+from tradewind.risk import Position, RiskInputs
+from tradewind.risk.policy import RiskPolicy
+from tradewind.risk.pretrade import IntendedOrder, check_order
+from tradewind.risk.rules import Action, Readings, RuleEngine
+from tradewind.risk.rules.conditions import compile_condition
+
+__all__ = ["Intent", "PreTrade", "apply_demand"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An order that a policy wants, or that safety wants; `refusal` says why it is not sent."""
+
+    symbol: str
+    quantity: float
+    price: float
+    reason: Reason
+    refusal: str = ""
+
+
+def apply_demand(
+    action: Action, intents: Sequence[Intent], held: Mapping[str, float], throttle_fraction: float
+) -> tuple[list[Intent], Reason | None]:
+    """Makes the orders what an action still allows.
+
+    ALLOW and WARN change nothing. THROTTLE sends a fraction of each order. HEDGE and
+    REDUCE_POSITION send only what brings a position towards zero and not beyond: without an
+    instrument to hedge with, reducing is the hedge. From BLOCK on nothing a policy wants is sent.
+
+    Args:
+        action: What the risk service demands.
+        intents: What the policies want.
+        held: Signed position of each symbol.
+        throttle_fraction: What THROTTLE leaves of an order.
+
+    Returns:
+        The orders, refused ones marked, and the reason code of the demand.
+    """
+    if action <= Action.WARN:
+        return list(intents), None
+    reason = Reason(f"RISK_{action.name}")
+    if action is Action.THROTTLE:
+        return [
+            dataclasses.replace(intent, quantity=intent.quantity * throttle_fraction)
+            for intent in intents
+        ], reason
+    if action >= Action.BLOCK:
+        return [dataclasses.replace(intent, refusal=reason) for intent in intents], reason
+    return [_reduced(intent, held.get(intent.symbol, 0.0), reason) for intent in intents], reason
+
+
+class PreTrade:
+    """Checks each order of a tick as the risk service does, by its own code and policy.
+
+    Evaluate takes one order a call, and every call counts in the windows of its rules: one call a
+    tick stays one evaluation, and the orders are checked here.
+
+    Args:
+        policy: The risk policy in force, its digest compared with that of every answer.
+    """
+
+    def __init__(self, policy: RiskPolicy) -> None:
+        limits = policy.rule_limits()
+        self._limits = policy.pre_trade
+        rules = [
+            rule
+            for rule in policy.rules
+            if any(
+                threshold.metric.startswith("pre_trade.")
+                for threshold in compile_condition(rule.when, limits).thresholds()
+            )
+        ]
+        self._engine = RuleEngine(rules, limits)
+
+    def check(
+        self, intents: Sequence[Intent], inputs: RiskInputs, metrics: Mapping[str, float]
+    ) -> list[Intent]:
+        """Marks what must not be sent; each order is judged after those before it.
+
+        Args:
+            intents: The orders; refused ones are passed over.
+            inputs: The account before them.
+            metrics: Of the account.
+        """
+        checked = []
+        for intent in intents:
+            if not intent.refusal and intent.quantity:
+                intent = self._check(intent, inputs, metrics)
+                if not intent.refusal:
+                    inputs = dataclasses.replace(inputs, positions=_after(intent, inputs.positions))
+            checked.append(intent)
+        return checked
+
+    def _check(self, intent: Intent, inputs: RiskInputs, metrics: Mapping[str, float]) -> Intent:
+        order = IntendedOrder(intent.symbol, intent.quantity, intent.price)
+        check = check_order(order, inputs, self._limits)
+        readings = Readings({**metrics, **check.values}, check.unavailable, check.not_applicable)
+        outcome = self._engine.evaluate(readings, inputs.now, {})
+        stops = Action.BLOCK if check.reduces_only else Action.HEDGE
+        if outcome.action < stops:
+            return intent
+        return dataclasses.replace(intent, refusal=Reason.PRE_TRADE_LIMIT)
+
+
+def _reduced(intent: Intent, held: float, reason: Reason) -> Intent:
+    if held * intent.quantity >= 0.0:
+        return dataclasses.replace(intent, refusal=reason)
+    if abs(intent.quantity) > abs(held):
+        return dataclasses.replace(intent, quantity=-held)
+    return intent
+
+
+def _after(intent: Intent, positions: Sequence[Position]) -> tuple[Position, ...]:
+    return tuple(
+        dataclasses.replace(position, quantity=position.quantity + intent.quantity)
+        if position.symbol == intent.symbol
+        else position
+        for position in positions
+    )

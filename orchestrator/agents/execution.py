@@ -1,0 +1,385 @@
+"""From a tick to order intents: features, Predict, Evaluate, and the safe thing when in doubt."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.agents.contract_guard import ContractGuard
+from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand
+from orchestrator.agents.questions import (
+    PolicyAnswer,
+    PolicyQuestion,
+    RiskReply,
+    ask_policy,
+    ask_risk,
+)
+from orchestrator.agents.reasons import Reason
+from orchestrator.decision_log.records import (
+    BarRecord,
+    Outcome,
+    PolicyDecision,
+    RiskAnswer,
+    Timings,
+)
+from orchestrator.feeds import BarFlag, Tick
+from orchestrator.portfolio import Allocation, Portfolio
+from orchestrator.risk_history import RiskHistory
+from orchestrator.settings import SafetySettings
+from tradewind.errors import InvalidInputError
+from tradewind.market import Bar, FeaturePipeline, PositionState, TradingTerms
+from tradewind.market.accounting import target_quantity
+from tradewind.risk.rules import Action
+from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
+
+__all__ = ["Decision", "ExecutionAgent"]
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a tick came to.
+
+    Attributes:
+        outcome: In one word.
+        reasons: Reason codes, most important first, each once.
+        decisions: Each policy's answer.
+        risk: The risk service's answer.
+        intents: Orders, refused ones too.
+        inputs_digest: BLAKE2b-128 over bars and observations, hexadecimal.
+        timings: Of features, Predict and Evaluate.
+        unknown_versions: Policy, version and digest of answers that have to be compared.
+        risk_policy_changed: The risk policy has to be compared.
+    """
+
+    outcome: Outcome = Outcome.DECIDED
+    reasons: list[Reason] = field(default_factory=list)
+    decisions: list[PolicyDecision] = field(default_factory=list)
+    risk: RiskAnswer | None = None
+    intents: list[Intent] = field(default_factory=list)
+    inputs_digest: str = ""
+    timings: Timings = field(default_factory=Timings)
+    unknown_versions: list[tuple[str, str, str]] = field(default_factory=list)
+    risk_policy_changed: bool = False
+
+    def add(self, reason: Reason) -> None:
+        """Adds a reason code once."""
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+class ExecutionAgent:
+    """Decides ticks. One Evaluate a tick for the whole account, beside one Predict a policy.
+
+    Args:
+        inference: Serves the policies.
+        risk: Enforces the risk policy.
+        guard: Says which versions may be traded; it has verified them.
+        allocations: Who trades what.
+        portfolio: The account.
+        history: What the risk service is told.
+        safety: What is done in doubt.
+        account: The account's name at the risk service.
+    """
+
+    def __init__(
+        self,
+        inference: AsyncInferenceClient,
+        risk: AsyncRiskClient,
+        guard: ContractGuard,
+        *,
+        allocations: Sequence[Allocation],
+        portfolio: Portfolio,
+        history: RiskHistory,
+        safety: SafetySettings,
+        account: str,
+    ) -> None:
+        self._inference = inference
+        self._risk = risk
+        self._guard = guard
+        self._portfolio = portfolio
+        self._history = history
+        self._safety = safety
+        self._account = account
+        self._policies: dict[str, list[str]] = {}
+        for allocation in allocations:
+            self._policies.setdefault(allocation.policy, []).append(allocation.symbol)
+        self._contracts = {name: guard.policy(name).contract for name in self._policies}
+        self._policy_of = {item.symbol: item.policy for item in allocations}
+        self._pipelines = {item.symbol: self._new_pipeline(item.symbol) for item in allocations}
+        self._pre_trade = (guard.risk_digest, PreTrade(guard.risk_policy))
+
+    def learn(self, bars: Sequence[BarRecord]) -> None:
+        """Takes in bars that the guard let through."""
+        for bar in bars:
+            if BarFlag.WARM_UP_AGAIN in bar.flags:
+                self._pipelines[bar.symbol] = self._new_pipeline(bar.symbol)
+            self._pipelines[bar.symbol].update(
+                Bar(bar.start_ns, bar.open, bar.high, bar.low, bar.close, bar.volume)
+            )
+
+    async def decide(self, tick: Tick, request_id: str, busy: frozenset[str]) -> Decision:
+        """Decides a tick whose bars were learned and whose fills were booked.
+
+        Args:
+            tick: The tick.
+            request_id: Names the calls of this tick.
+            busy: Symbols with an order that is not final.
+        """
+        started = time.perf_counter_ns()
+        decision = Decision()
+        ready = self._ready_symbols(tick, busy, decision)
+        questions, positions = self._questions(ready, request_id)
+        decision.inputs_digest = _digest(tick.bars, questions)
+        asked = time.perf_counter_ns()
+        reply, answers = await self._ask(tick, questions, request_id)
+        decision.timings = Timings(
+            features_ns=asked - started,
+            predict_ns=max((answer.took_ns for answer in answers), default=0),
+            evaluate_ns=0 if reply is None else reply.took_ns,
+        )
+        self._read_risk(reply, decision)
+        for answer in answers:
+            self._read_answer(answer, positions, decision)
+        if self._late(tick) and (questions or reply):
+            decision.add(Reason.DEADLINE)
+        self._conclude(reply, bool(answers), decision)
+        return decision
+
+    def _new_pipeline(self, symbol: str) -> FeaturePipeline:
+        return FeaturePipeline(self._contracts[self._policy_of[symbol]].features)
+
+    def _ready_symbols(
+        self, tick: Tick, busy: frozenset[str], decision: Decision
+    ) -> frozenset[str]:
+        on_time: set[str] = set()
+        late: set[str] = set()
+        for bar in tick.bars:
+            (late if BarFlag.LATE in bar.flags else on_time).add(bar.symbol)
+        ready = set()
+        for symbol in self._portfolio.symbols:
+            if symbol not in on_time:
+                decision.add(Reason.LATE_BAR if symbol in late else Reason.MISSING_BAR)
+            elif not self._pipelines[symbol].ready:
+                decision.add(Reason.WARM_UP)
+            elif symbol in busy:
+                decision.add(Reason.ORDER_OPEN)
+            else:
+                ready.add(symbol)
+        return frozenset(ready)
+
+    def _questions(
+        self, ready: frozenset[str], request_id: str
+    ) -> tuple[list[PolicyQuestion], dict[str, PositionState]]:
+        questions, positions = [], {}
+        for policy, allocated in self._policies.items():
+            symbols = tuple(symbol for symbol in allocated if symbol in ready)
+            if symbols:
+                rows = []
+                for symbol in symbols:
+                    positions[symbol] = position = self._portfolio.position(symbol)
+                    rows.append(self._pipelines[symbol].observation(position))
+                questions.append(PolicyQuestion(policy, symbols, np.stack(rows), request_id))
+        return questions, positions
+
+    async def _ask(
+        self, tick: Tick, questions: Sequence[PolicyQuestion], request_id: str
+    ) -> tuple[RiskReply | None, list[PolicyAnswer]]:
+        # An account that holds something is watched also when no policy can be asked.
+        if not questions and not any(map(self._portfolio.quantity, self._portfolio.symbols)):
+            return None, []
+        left_s = max(self._left_ns(tick), _NS_PER_MS) * 1e-9
+        risk = asyncio.ensure_future(
+            ask_risk(
+                self._risk,
+                self._guard,
+                self._history.inputs(),
+                account=self._account,
+                request_id=request_id,
+                required_metrics=self._safety.required_metrics,
+                timeout_s=left_s,
+            )
+        )
+        policies = [
+            asyncio.ensure_future(ask_policy(self._inference, self._guard, question, left_s))
+            for question in questions
+        ]
+        answers = [await policy for policy in policies]
+        return await risk, answers
+
+    def _left_ns(self, tick: Tick) -> int:
+        budget_ns = round(self._safety.budget_ms * _NS_PER_MS)
+        return tick.complete_ns + budget_ns - time.perf_counter_ns()
+
+    def _late(self, tick: Tick) -> bool:
+        return self._left_ns(tick) < 0
+
+    def _read_risk(self, reply: RiskReply | None, decision: Decision) -> None:
+        if reply is None:
+            return
+        if reply.reason is not None:
+            decision.add(reply.reason)
+            decision.risk_policy_changed = reply.reason is Reason.RISK_POLICY_CHANGED
+        if reply.evaluation is not None:
+            evaluation, report = reply.evaluation, reply.evaluation.report
+            decision.risk = RiskAnswer(
+                request_id=evaluation.request_id,
+                decision_id=evaluation.decision_id,
+                action=evaluation.action.name,
+                policy_digest=report.policy_digest,
+                halted=evaluation.halt is not None,
+                breaches=tuple(
+                    f"{breach.rule}: {breach.reason}"
+                    for breach in evaluation.breaches
+                    if not breach.shadow
+                ),
+                risk_score=report.risk_score,
+                metrics=report.metric_values,
+                unavailable=report.unavailable,
+            )
+
+    def _read_answer(
+        self, answer: PolicyAnswer, positions: Mapping[str, PositionState], decision: Decision
+    ) -> None:
+        reason = answer.reason
+        prediction = answer.prediction
+        if reason is Reason.VERSION_CHANGED and prediction is not None:
+            served = (prediction.policy, prediction.version, prediction.bundle_sha256)
+            decision.unknown_versions.append(served)
+        terms = self._contracts[answer.question.policy].terms
+        for row, symbol in enumerate(answer.question.symbols):
+            record, doubt = _policy_decision(answer, row, positions[symbol], terms)
+            decision.decisions.append(record)
+            if doubt is not None:
+                decision.add(doubt)
+            elif record.targets[0] is not None:
+                self._intend(symbol, record.targets[0], terms, decision)
+
+    def _intend(self, symbol: str, target: float, terms: TradingTerms, decision: Decision) -> None:
+        account = self._portfolio.account(symbol)
+        assert account is not None  # it has had a bar
+        price, held = account.mark_price, account.quantity
+        wanted = target_quantity(
+            account.state, target, price, terms.transaction_cost, terms.slippage
+        )
+        quantity = wanted - held
+        smallest = terms.rebalance_threshold * account.equity
+        if quantity and (wanted == 0.0 or abs(quantity) * price >= smallest):
+            decision.intents.append(Intent(symbol, quantity, price, Reason.POLICY))
+
+    def _conclude(self, reply: RiskReply | None, asked: bool, decision: Decision) -> None:
+        """Lets the intents stand, or does the safe thing instead."""
+        if reply is None:
+            decision.outcome = (
+                Outcome.WARM_UP if Reason.WARM_UP in decision.reasons else (Outcome.HELD)
+            )
+            return
+        account_trouble = reply.reason is not None or Reason.DEADLINE in decision.reasons
+        policy_trouble = [item for item in decision.decisions if item.reason]
+        action = Action.BLOCK if reply.evaluation is None else reply.evaluation.action
+        if account_trouble:
+            self._do_safe_thing(self._safety.on_trouble, self._portfolio.symbols, decision)
+        elif action >= Action.HALT:
+            decision.add(Reason(f"RISK_{action.name}"))
+            demanded = "flatten" if action is Action.LIQUIDATE else self._safety.on_halt
+            self._do_safe_thing(demanded, self._portfolio.symbols, decision)
+        else:
+            self._enforce(action, reply, decision)
+            if policy_trouble:
+                troubled = [symbol for item in policy_trouble for symbol in item.symbols]
+                untouched = decision.intents
+                self._do_safe_thing(self._safety.on_trouble, troubled, decision)
+                decision.intents = [*untouched, *decision.intents]
+                if len(policy_trouble) < len(decision.decisions):
+                    decision.outcome = Outcome.DECIDED
+            elif not asked:
+                decision.outcome = Outcome.HELD
+
+    def _do_safe_thing(self, safe_action: str, symbols: Sequence[str], decision: Decision) -> None:
+        """Holds, or closes the positions in some symbols."""
+        decision.intents = []
+        decision.outcome = Outcome.HELD
+        if safe_action == "flatten":
+            for symbol in symbols:
+                account = self._portfolio.account(symbol)
+                if account is not None and account.quantity:
+                    decision.outcome = Outcome.FLATTENED
+                    decision.intents.append(
+                        Intent(symbol, -account.quantity, account.mark_price, Reason.FLATTEN)
+                    )
+
+    def _enforce(self, action: Action, reply: RiskReply, decision: Decision) -> None:
+        held = {symbol: self._portfolio.quantity(symbol) for symbol in self._portfolio.symbols}
+        intents, reason = apply_demand(
+            action, decision.intents, held, self._safety.throttle_fraction
+        )
+        if reason is not None:
+            decision.add(reason)
+            if action is Action.BLOCK:
+                decision.outcome = Outcome.HELD
+        if intents:
+            assert reply.evaluation is not None
+            digest, pre_trade = self._pre_trade
+            if digest != self._guard.risk_digest:
+                pre_trade = PreTrade(self._guard.risk_policy)
+                self._pre_trade = (self._guard.risk_digest, pre_trade)
+            metrics = reply.evaluation.report.metric_values
+            intents = pre_trade.check(intents, self._history.inputs(), metrics)
+            if any(intent.refusal == Reason.PRE_TRADE_LIMIT for intent in intents):
+                decision.add(Reason.PRE_TRADE_LIMIT)
+        decision.intents = intents
+
+
+def _policy_decision(
+    answer: PolicyAnswer, row: int, position: PositionState, terms: TradingTerms
+) -> tuple[PolicyDecision, Reason | None]:
+    """One row of an answer as the log has it, and why it must not be traded on."""
+    question, prediction, reason = answer.question, answer.prediction, answer.reason
+    action: int | None = None
+    values: tuple[float, ...] = ()
+    target: float | None = None
+    if prediction is not None and row < len(prediction.actions):
+        given = prediction.actions[row]
+        if isinstance(given, np.ndarray):
+            values = tuple(given.tolist())
+        else:
+            action = int(given)
+        if reason is None:
+            try:
+                target = terms.target(given)
+            except InvalidInputError:
+                reason = Reason.ANSWER_UNVERIFIED
+    observation: NDArray[np.float32] = question.observations[row]
+    record = PolicyDecision(
+        symbols=(question.symbols[row],),
+        policy=question.policy,
+        version="" if prediction is None else prediction.version,
+        bundle_sha256="" if prediction is None else prediction.bundle_sha256,
+        variant="" if prediction is None else prediction.variant,
+        request_id=question.request_id,
+        exposures=(position.exposure,),
+        unrealized_returns=(position.unrealized_return,),
+        bars_held=(position.bars_held,),
+        observation=observation.astype("<f4", copy=False).tobytes(),
+        action=action,
+        action_values=values,
+        targets=(target,),
+        model_compute_ns=0 if prediction is None else prediction.model_compute_ns,
+        reason="" if reason is None else reason.value,
+    )
+    return record, reason
+
+
+def _digest(bars: Sequence[BarRecord], questions: Sequence[PolicyQuestion]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for bar in bars:
+        values = np.array([bar.open, bar.high, bar.low, bar.close, bar.volume], dtype="<f8")
+        digest.update(f"{bar.symbol} {bar.start_ns} ".encode() + values.tobytes())
+    for question in questions:
+        digest.update(question.observations.astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()

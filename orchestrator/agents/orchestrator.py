@@ -1,0 +1,311 @@
+"""The loop that trades one account: ticks in, orders out, everything written down."""
+
+import dataclasses
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from orchestrator.agents.contract_guard import ContractGuard
+from orchestrator.agents.enforcement import Intent
+from orchestrator.agents.execution import Decision, ExecutionAgent
+from orchestrator.agents.reasons import Reason
+from orchestrator.agents.recovery import book_tick, last_logged, reconcile, restore
+from orchestrator.brokers import Broker, Order, OrderStatus
+from orchestrator.decision_log import (
+    DecisionLogWriter,
+    FillRecord,
+    OrderRecord,
+    TickRecord,
+)
+from orchestrator.events import EventBus
+from orchestrator.feeds import BarGuard, Feed, Tick, read_ticks
+from orchestrator.journal import Journal, JournalEntry
+from orchestrator.portfolio import Allocation, Portfolio
+from orchestrator.risk_history import RiskHistory, history_length
+from orchestrator.settings import OrchestratorSettings
+from tradewind.errors import ConflictError, TradewindError, UnavailableError
+from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
+
+__all__ = ["OpenBroker", "OpenFeed", "OrchestratorAgent"]
+
+_logger = logging.getLogger(__name__)
+
+OpenFeed = Callable[[int | None], Feed]
+"""Opens the feed after the close of the last tick that was journalled, if there was one."""
+
+OpenBroker = Callable[[], Broker]
+
+
+class OrchestratorAgent:
+    """Trades one account until its feed ends.
+
+    It keeps a journal, sends no order that is not in it, and after a crash goes on where it was.
+
+    Args:
+        settings: The account.
+        open_feed: Opens the feed.
+        open_broker: Opens the broker.
+        bus: Who watches.
+    """
+
+    def __init__(
+        self,
+        settings: OrchestratorSettings,
+        open_feed: OpenFeed,
+        open_broker: OpenBroker,
+        bus: EventBus | None = None,
+    ) -> None:
+        self._settings = settings
+        self._open_feed = open_feed
+        self._open_broker = open_broker
+        self.bus = bus or EventBus()
+        self._run_id = uuid.uuid4().hex[:12]
+        allocations = [Allocation(**dict(item)) for item in settings.allocations]
+        self._allocations = allocations
+        self.portfolio = Portfolio(allocations)
+
+    async def run(self) -> None:
+        """Verifies, recovers, and trades until the feed ends.
+
+        Raises:
+            ConflictError: Something must not be traded as it is: a contract, or the account.
+            StorageError: The journal or the log cannot be written: nothing is sent any more.
+            UnavailableError: A service was not there at the start.
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                await self._start(stack)
+                self.bus.set_state("TRADING")
+                async for tick in read_ticks(
+                    self._feed,
+                    self._guard,
+                    self._settings.symbols,
+                    interval_ns=self._settings.interval_ns,
+                    wait_s=self._settings.safety.gather_ms / 1e3,
+                ):
+                    await self._handle(tick)
+            self.bus.set_state("STOPPED", "the feed has ended")
+        except TradewindError as problem:
+            self.bus.set_state("FAILED", str(problem))
+            raise
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self._settings
+        services = settings.services
+        inference = await stack.enter_async_context(AsyncInferenceClient(services.inference))
+        risk = await stack.enter_async_context(AsyncRiskClient(services.risk))
+        await inference.wait_ready(settings.ready_timeout_s)
+        await risk.wait_ready(settings.ready_timeout_s)
+        policies = [allocation.policy for allocation in self._allocations]
+        self._contracts = ContractGuard(inference, risk, policies, settings.interval_ns)
+        await self._contracts.verify()
+        journal = Journal(settings.folder / f"{settings.account}.journal")
+        stack.callback(journal.close)
+        self._journal = journal
+        facts = self._facts()
+        self.bus.set_facts(facts)
+        log = DecisionLogWriter(settings.log, facts, before_flush=journal.sync)
+        self._log = stack.enter_context(log)
+        self._broker = self._open_broker()
+        stack.push_async_callback(self._broker.close)
+        self._guard = BarGuard(settings.guard, settings.symbols, settings.interval_ns)
+        self._history = RiskHistory(
+            settings.symbols,
+            self.portfolio.capital_base,
+            settings.interval_ns,
+            history_length(self._contracts.risk_policy),
+        )
+        self._agent = ExecutionAgent(
+            inference,
+            risk,
+            self._contracts,
+            allocations=self._allocations,
+            portfolio=self.portfolio,
+            history=self._history,
+            safety=settings.safety,
+            account=settings.account,
+        )
+        await self._recover()
+
+    async def _recover(self) -> None:
+        entries = self._journal.entries
+        await restore(
+            entries,
+            account=self._settings.account,
+            run_id=self._run_id,
+            logged=last_logged(self._settings.log.folder),
+            guard=self._guard,
+            agent=self._agent,
+            portfolio=self.portfolio,
+            history=self._history,
+            log=self._log,
+        )
+        await reconcile(self._broker, entries, self.portfolio)
+        self._sequence = entries[-1].sequence + 1 if entries else 0
+        self._feed = self._open_feed(entries[-1].close_ns if entries else None)
+
+    def _facts(self) -> dict[str, object]:
+        settings = self._settings
+        return {
+            "account": settings.account,
+            "interval_ns": settings.interval_ns,
+            "capital_base": self.portfolio.capital_base,
+            "allocations": [item.model_dump() for item in settings.allocations],
+            "safety": settings.safety.model_dump(),
+            "risk_policy": self._contracts.risk_policy.canonical_json(),
+            "history_length": history_length(self._contracts.risk_policy),
+            "features": {
+                policy: self._contracts.policy(policy).contract.features.model_dump(mode="json")
+                for policy in dict.fromkeys(item.policy for item in settings.allocations)
+            },
+        }
+
+    async def _handle(self, tick: Tick) -> None:
+        """One tick, from its bars to its orders."""
+        broker_up, busy = True, frozenset(self._settings.symbols)
+        fills: tuple[FillRecord, ...] = ()
+        try:
+            await self._broker.observe(tick.bars)
+            fills = tuple(await self._broker.fills(self.portfolio.last_fill_sequence))
+            busy = await self._busy_symbols(tick.close_ns)
+        except UnavailableError as problem:
+            broker_up = False
+            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem)
+        entry = JournalEntry(self._sequence, tick.close_ns, tuple(tick.bars), fills, ())
+        book_tick(
+            tick.close_ns,
+            entry,
+            agent=self._agent,
+            portfolio=self.portfolio,
+            history=self._history,
+        )
+        request_id = f"{self._settings.account}-{self._run_id}-{self._sequence}"
+        decision = await self._agent.decide(tick, request_id, busy)
+        if not broker_up:
+            decision.add(Reason.BROKER_UNAVAILABLE)
+        before_journal = time.perf_counter_ns()
+        orders = self._orders(tick.close_ns, decision.intents if broker_up else [])
+        self._journal.append(dataclasses.replace(entry, orders=tuple(orders)))
+        before_submit = time.perf_counter_ns()
+        records = await self._submit(orders, decision)
+        done = time.perf_counter_ns()
+        decision.timings = dataclasses.replace(
+            decision.timings,
+            journal_ns=before_submit - before_journal,
+            submit_ns=done - before_submit,
+            bar_to_order_ns=done - tick.complete_ns,
+        )
+        record = self._record(tick, fills, decision, records)
+        self._sequence += 1
+        await self._log.append(record)
+        self._tell(record)
+        await self._compare_again(decision)
+
+    async def _busy_symbols(self, close_ns: int) -> frozenset[str]:
+        """Symbols with an order that is still open, after cancelling what is no longer valid."""
+        busy = set()
+        for state in await self._broker.open_orders():
+            if state.order.valid_until_ns <= close_ns:
+                state = await self._broker.cancel(state.order.client_order_id)
+            if not state.status.is_final:
+                busy.add(state.order.symbol)
+        return frozenset(busy)
+
+    def _orders(self, close_ns: int, intents: list[Intent]) -> list[tuple[Order, str]]:
+        return [
+            (
+                Order(
+                    client_order_id=f"{self._settings.account}-{self._sequence}-{intent.symbol}",
+                    symbol=intent.symbol,
+                    quantity=intent.quantity,
+                    reference_price=intent.price,
+                    submitted_ns=close_ns,
+                    valid_until_ns=close_ns + self._settings.interval_ns,
+                ),
+                intent.reason.value,
+            )
+            for intent in intents
+            if not intent.refusal
+        ]
+
+    async def _submit(
+        self, orders: list[tuple[Order, str]], decision: Decision
+    ) -> tuple[OrderRecord, ...]:
+        refused = tuple(
+            OrderRecord("", item.symbol, item.quantity, item.price, item.refusal, sent=False)
+            for item in decision.intents
+            if item.refusal
+        )
+        if not orders:
+            return refused
+        outcome = {}
+        try:
+            for state in await self._broker.submit([order for order, _ in orders]):
+                if state.status is OrderStatus.REJECTED:
+                    outcome[state.order.client_order_id] = Reason.ORDER_REJECTED
+                    decision.add(Reason.ORDER_REJECTED)
+                    _logger.warning("order rejected: %s", state)
+        except UnavailableError as problem:
+            # Whether they arrived is not known; the next fills, or the next start, will tell.
+            decision.add(Reason.BROKER_UNAVAILABLE)
+            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem)
+        return refused + tuple(
+            OrderRecord(
+                order.client_order_id, order.symbol, order.quantity, order.reference_price,
+                outcome.get(order.client_order_id, reason), sent=True,
+            )
+            for order, reason in orders
+        )  # fmt: skip
+
+    def _record(
+        self,
+        tick: Tick,
+        fills: tuple[FillRecord, ...],
+        decision: Decision,
+        orders: tuple[OrderRecord, ...],
+    ) -> TickRecord:
+        return TickRecord(
+            sequence=self._sequence,
+            run_id=self._run_id,
+            account=self._settings.account,
+            close_ns=tick.close_ns,
+            decided_ns=time.time_ns(),
+            outcome=decision.outcome,
+            reasons=tuple(decision.reasons),
+            bars=tuple(tick.bars),
+            refused_bars=tuple(tick.refused),
+            fills=fills,
+            positions=self.portfolio.positions(),
+            cash=self.portfolio.cash,
+            equity=self.portfolio.equity,
+            fees_paid=self.portfolio.fees_paid,
+            start_of_day_equity=self._history.start_of_day_value,
+            inputs_digest=decision.inputs_digest,
+            decisions=tuple(decision.decisions),
+            risk=decision.risk,
+            orders=orders,
+            timings=decision.timings,
+        )
+
+    def _tell(self, record: TickRecord) -> None:
+        halted = record.risk is not None and record.risk.halted
+        self.bus.set_state(
+            "HALTED" if halted else "TRADING", ", ".join(record.reasons) if halted else ""
+        )
+        self.bus.publish(record)
+
+    async def _compare_again(self, decision: Decision) -> None:
+        """Compares what changed since it was compared last; what is refused is not traded on."""
+        try:
+            if decision.risk_policy_changed:
+                await self._contracts.verify_risk_policy()
+            for served in decision.unknown_versions:
+                refusal = await self._contracts.verify_version(*served)
+                if refusal:
+                    _logger.error("%s: %s", Reason.CONTRACT_MISMATCH, refusal)
+        except ConflictError as problem:
+            _logger.error("%s: %s", Reason.CONTRACT_MISMATCH, problem)
+        except TradewindError as problem:
+            _logger.warning("cannot compare what is served: %s", problem)

@@ -1,0 +1,119 @@
+"""Asks the services, and believes only what can be verified."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.agents.contract_guard import ContractGuard
+from orchestrator.agents.reasons import Reason
+from tradewind.bundle import DiscreteSpace
+from tradewind.errors import RpcError, TradewindError
+from tradewind.risk import RiskInputs
+from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, BatchPrediction, Evaluation
+
+_logger = logging.getLogger(__name__)
+
+__all__ = ["PolicyAnswer", "PolicyQuestion", "RiskReply", "ask_policy", "ask_risk"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyQuestion:
+    """What one policy is asked at a tick: an observation for each symbol. Shape [n, size]."""
+
+    policy: str
+    symbols: tuple[str, ...]
+    observations: NDArray[np.float32]
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyAnswer:
+    """The answer, if there is one; `reason` says why it must not be traded on, else it is None."""
+
+    question: PolicyQuestion
+    prediction: BatchPrediction | None
+    reason: Reason | None
+    took_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RiskReply:
+    """The answer to Evaluate, if there is one; `reason` as in PolicyAnswer."""
+
+    request_id: str
+    evaluation: Evaluation | None
+    reason: Reason | None
+    took_ns: int
+
+
+async def ask_policy(
+    client: AsyncInferenceClient, guard: ContractGuard, question: PolicyQuestion, timeout_s: float
+) -> PolicyAnswer:
+    """Asks a policy and verifies its answer."""
+    started = time.perf_counter_ns()
+    try:
+        prediction = await client.predict_batch(
+            question.observations,
+            policy=question.policy,
+            request_id=question.request_id,
+            timeout_s=timeout_s,
+        )
+    except TradewindError as problem:
+        reason = _why(problem, Reason.INFERENCE_UNAVAILABLE)
+        return PolicyAnswer(question, None, reason, time.perf_counter_ns() - started)
+    reason_or_none = _doubt(guard, question, prediction)
+    return PolicyAnswer(question, prediction, reason_or_none, time.perf_counter_ns() - started)
+
+
+async def ask_risk(
+    client: AsyncRiskClient,
+    guard: ContractGuard,
+    inputs: RiskInputs,
+    *,
+    account: str,
+    request_id: str,
+    required_metrics: Sequence[str],
+    timeout_s: float,
+) -> RiskReply:
+    """Asks what the account must do and verifies the answer."""
+    started = time.perf_counter_ns()
+    try:
+        evaluation = await client.evaluate(
+            inputs, account=account, request_id=request_id, timeout_s=timeout_s
+        )
+    except TradewindError as problem:
+        reason = _why(problem, Reason.RISK_UNAVAILABLE)
+        return RiskReply(request_id, None, reason, time.perf_counter_ns() - started)
+    doubt = None
+    if evaluation.request_id != request_id:
+        doubt = Reason.ANSWER_UNVERIFIED
+    elif evaluation.report.policy_digest != guard.risk_digest:
+        doubt = Reason.RISK_POLICY_CHANGED
+    elif any(metric not in evaluation.report.metric_values for metric in required_metrics):
+        doubt = Reason.METRIC_UNAVAILABLE
+    return RiskReply(request_id, evaluation, doubt, time.perf_counter_ns() - started)
+
+
+def _why(problem: TradewindError, otherwise: Reason) -> Reason:
+    _logger.warning("%s: %s", otherwise, problem)
+    code = problem.metadata.get("code") if isinstance(problem, RpcError) else None
+    return Reason.DEADLINE if code == "DEADLINE_EXCEEDED" else otherwise
+
+
+def _doubt(
+    guard: ContractGuard, question: PolicyQuestion, prediction: BatchPrediction
+) -> Reason | None:
+    if prediction.request_id != question.request_id or prediction.policy != question.policy:
+        return Reason.ANSWER_UNVERIFIED
+    served = (prediction.policy, prediction.version, prediction.bundle_sha256)
+    if not guard.is_accepted(*served):
+        return Reason.CONTRACT_MISMATCH if guard.refusal(*served) else Reason.VERSION_CHANGED
+    space = guard.policy(question.policy).action_space
+    size = () if isinstance(space, DiscreteSpace) else (space.size,)
+    if prediction.actions.shape != (len(question.symbols), *size):
+        return Reason.ANSWER_UNVERIFIED
+    return None

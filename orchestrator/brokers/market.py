@@ -1,0 +1,103 @@
+"""How the paper broker's market fills an order: latency, depth of the book, slippage and fees."""
+
+import math
+import random
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from orchestrator.brokers.broker import Order
+from orchestrator.decision_log.records import BarRecord
+from tradewind.settings import Settings
+
+__all__ = ["PaperMarketSettings", "Trade", "trade_in_bar"]
+
+_NS_PER_MS = 1_000_000
+
+
+class PaperMarketSettings(Settings):
+    """What trading costs on paper."""
+
+    seed: int = 7
+    """The same seed, orders and bars give the same fills."""
+
+    latency_ms: float = Field(default=50.0, ge=0.0)
+    """Mean time until an order is in the market; drawn from an exponential distribution."""
+
+    fee: float = Field(default=0.001, ge=0.0, le=0.1)
+    """Fraction of the traded notional."""
+
+    half_spread: float = Field(default=0.0002, ge=0.0, le=0.1)
+    """Distance of the best level from the mid, as a fraction of the price."""
+
+    levels: int = Field(default=10, ge=1, le=100)
+    """Levels on each side of the book."""
+
+    level_spacing: float = Field(default=0.0001, ge=0.0, le=0.1)
+    """Distance between levels, as a fraction of the price: the impact of a large order."""
+
+    level_share: float = Field(default=0.01, gt=0.0, le=1.0)
+    """Mean size of a level, as a fraction of the bar's volume; an order takes all levels at most,
+    and what is left waits for the next bar."""
+
+    level_variation: float = Field(default=0.5, ge=0.0, le=2.0)
+    """Standard deviation of the logarithm of a level's size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What an order gets of a bar: signed quantity, average price, mid, fee, and when."""
+
+    quantity: float
+    price: float
+    reference_price: float
+    fee: float
+    filled_ns: int
+
+
+def active_ns(order: Order, settings: PaperMarketSettings) -> int:
+    """When the order is in the market, nanoseconds since the epoch."""
+    draw = random.Random(f"{settings.seed}/latency/{order.client_order_id}").random()  # noqa: S311
+    return order.submitted_ns + round(-math.log1p(-draw) * settings.latency_ms * _NS_PER_MS)
+
+
+def trade_in_bar(
+    order: Order,
+    left: float,
+    active_from_ns: int,
+    bar: BarRecord,
+    interval_ns: int,
+    settings: PaperMarketSettings,
+) -> Trade | None:
+    """Fills what is left of an order from the book of a bar, as far as the book goes.
+
+    The mid moves on a straight line from the bar's open to its close, and the order meets it when
+    it has come into the market, or at the open. Level k lies half_spread + k × level_spacing from
+    the mid.
+
+    Returns:
+        The trade; None when the order comes after the bar or nothing is to be had.
+    """
+    since_open_ns = max(active_from_ns - bar.start_ns, 0)
+    if since_open_ns >= interval_ns or bar.volume == 0.0:
+        return None
+    mid = bar.open + (bar.close - bar.open) * (since_open_ns / interval_ns)
+    seed = f"{settings.seed}/book/{order.client_order_id}/{bar.start_ns}"
+    draws = random.Random(seed)  # noqa: S311 - a simulation that has to repeat itself
+    side = math.copysign(1.0, left)
+    wanted, taken, cost = abs(left), 0.0, 0.0
+    for level in range(settings.levels):
+        noise = math.exp(draws.gauss(0.0, 1.0) * settings.level_variation)
+        size = min(bar.volume * settings.level_share * noise, wanted - taken)
+        distance = settings.half_spread + level * settings.level_spacing
+        cost += size * mid * (1.0 + side * distance)
+        taken += size
+        if taken >= wanted:
+            break
+    if taken == 0.0:
+        return None
+    # All of it is exactly what was left, whatever the rounding of the sum.
+    quantity = left if taken >= wanted else side * taken
+    price = cost / taken
+    fee = abs(quantity) * price * settings.fee
+    return Trade(quantity, price, mid, fee, bar.start_ns + since_open_ns)

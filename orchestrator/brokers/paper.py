@@ -1,0 +1,190 @@
+"""A broker on paper, with the frictions of a real one and books that survive a crash."""
+
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from orchestrator.brokers.books import Books
+from orchestrator.brokers.broker import Holdings, Order, OrderState, OrderStatus
+from orchestrator.brokers.market import PaperMarketSettings, Trade, active_ns, trade_in_bar
+from orchestrator.decision_log.records import BarRecord, FillRecord
+from tradewind.errors import ConflictError, NotFoundError
+
+__all__ = ["PaperBroker"]
+
+
+class PaperBroker:
+    """Trades orders against the bars it is shown; a Broker.
+
+    Bars that were traded against before are passed over, so that a replay that starts again after
+    a crash finds the same fills.
+
+    Args:
+        path: Its books.
+        cash: What a new account begins with.
+        symbols: What can be traded.
+        interval_ns: Length of a bar.
+        settings: Latency, book and fees.
+        max_leverage: Largest sum of absolute notionals over equity after an order; orders beyond
+            it are rejected, unless they reduce their position.
+
+    Raises:
+        StorageError: The books cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cash: float,
+        symbols: Collection[str],
+        interval_ns: int,
+        settings: PaperMarketSettings,
+        max_leverage: float = 2.0,
+    ) -> None:
+        self._books = Books(path, cash)
+        self._symbols = frozenset(symbols)
+        self._interval_ns = interval_ns
+        self._settings = settings
+        self._max_leverage = max_leverage
+        holdings = self._books.holdings()
+        self._cash, self._positions = holdings.cash, dict(holdings.positions)
+        self._observed_ns = self._books.observed_ns()
+        self._open = {state.order.client_order_id: state for state in self._books.open_orders()}
+        self._fills = self._books.fills(0)
+        self._prices: dict[str, float] = {}
+
+    async def observe(self, bars: Sequence[BarRecord]) -> None:
+        """Trades the open orders against the bars of a tick."""
+        for bar in bars:
+            self._prices[bar.symbol] = bar.close
+        new = {bar.symbol: bar for bar in bars if self._close_ns(bar) > self._observed_ns}
+        if not new:
+            return
+        self._observed_ns = max(self._observed_ns, *(self._close_ns(bar) for bar in new.values()))
+        if self._open:
+            self._trade(new)
+
+    async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:
+        """Accepts or rejects orders; see Broker."""
+        states, new = [], []
+        for order in orders:
+            state = await self.order(order.client_order_id)
+            if state is None:
+                state = self._accept(order)
+                new.append(state)
+            elif state.order != order:
+                raise ConflictError(
+                    f"order {order.client_order_id} is known and another: {state.order}"
+                )
+            states.append(state)
+        if new:
+            self._books.record(self._observed_ns, new)
+            self._open |= {
+                state.order.client_order_id: state for state in new if not state.status.is_final
+            }
+        return states
+
+    async def cancel(self, client_order_id: str) -> OrderState:
+        """Cancels what is not filled; see Broker."""
+        state = await self.order(client_order_id)
+        if state is None:
+            raise NotFoundError(f"order {client_order_id} is not known")
+        if not state.status.is_final:
+            state = state.advance(OrderStatus.CANCELLED, reason="cancelled by the client")
+            self._books.record(self._observed_ns, [state])
+            del self._open[client_order_id]
+        return state
+
+    async def order(self, client_order_id: str) -> OrderState | None:
+        """How an order stands; None when it is not known."""
+        return self._open.get(client_order_id) or self._books.order(client_order_id)
+
+    async def open_orders(self) -> Sequence[OrderState]:
+        """Orders that are not final."""
+        return tuple(self._open.values())
+
+    async def fills(self, after_sequence: int) -> Sequence[FillRecord]:
+        """Fills after a number."""
+        return self._fills[after_sequence:]
+
+    async def holdings(self) -> Holdings:
+        """Cash and positions."""
+        held = {symbol: quantity for symbol, quantity in self._positions.items() if quantity}
+        return Holdings(self._cash, held)
+
+    async def close(self) -> None:
+        """Closes the books."""
+        self._books.close()
+
+    def _close_ns(self, bar: BarRecord) -> int:
+        return bar.start_ns + self._interval_ns
+
+    def _accept(self, order: Order) -> OrderState:
+        state = OrderState(order)
+        reason = self._refusal(order)
+        return state.advance(OrderStatus.REJECTED, reason=reason) if reason else state
+
+    def _refusal(self, order: Order) -> str:
+        if order.symbol not in self._symbols:
+            return f"{order.symbol!r} is not traded here"
+        if not math.isfinite(order.quantity) or order.quantity == 0.0:
+            return f"the quantity must be finite and not 0, not {order.quantity}"
+        if order.valid_until_ns <= max(order.submitted_ns, self._observed_ns):
+            return "the order is no longer valid"
+        price = self._prices.get(order.symbol, order.reference_price)
+        held = self._positions.get(order.symbol, 0.0)
+        after = held + order.quantity
+        if abs(after) > abs(held):
+            values = {
+                symbol: quantity * self._prices.get(symbol, price)
+                for symbol, quantity in self._positions.items()
+            }
+            equity = self._cash + sum(values.values())
+            gross = sum(abs(value) for symbol, value in values.items() if symbol != order.symbol)
+            gross += abs(after * price)
+            if gross > self._max_leverage * equity:
+                return f"a gross notional of {gross:,.2f} is beyond {self._max_leverage:g} × equity"
+        return ""
+
+    def _trade(self, bars: dict[str, BarRecord]) -> None:
+        changed: list[OrderState] = []
+        fills: list[FillRecord] = []
+        for state in self._open.values():
+            order = state.order
+            bar = bars.get(order.symbol)
+            if bar is not None:
+                left = order.quantity - state.filled_quantity
+                active = active_ns(order, self._settings)
+                trade = trade_in_bar(order, left, active, bar, self._interval_ns, self._settings)
+                if trade is not None:
+                    fills.append(self._book(order, trade, len(self._fills) + len(fills) + 1))
+                    state = _after(state, trade)
+                    changed.append(state)
+            if not state.status.is_final and self._observed_ns >= order.valid_until_ns:
+                state = state.advance(OrderStatus.CANCELLED, reason="no longer valid")
+                changed.append(state)
+        if not changed:
+            return
+        self._books.record(self._observed_ns, changed, fills, (self._cash, self._positions))
+        self._fills += fills
+        for state in changed:
+            if state.status.is_final:
+                self._open.pop(state.order.client_order_id)
+            else:
+                self._open[state.order.client_order_id] = state
+
+    def _book(self, order: Order, trade: Trade, sequence: int) -> FillRecord:
+        self._cash -= trade.quantity * trade.price + trade.fee
+        self._positions[order.symbol] = self._positions.get(order.symbol, 0.0) + trade.quantity
+        return FillRecord(
+            sequence, order.client_order_id, order.symbol, trade.quantity, trade.price,
+            trade.reference_price, trade.fee, trade.filled_ns,
+        )  # fmt: skip
+
+
+def _after(state: OrderState, trade: Trade) -> OrderState:
+    filled = state.filled_quantity + trade.quantity
+    if trade.quantity == state.order.quantity - state.filled_quantity:
+        return state.advance(OrderStatus.FILLED, filled_quantity=state.order.quantity)
+    return state.advance(OrderStatus.PARTIALLY_FILLED, filled_quantity=filled)

@@ -1,0 +1,60 @@
+"""Replays bars of files at any speed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from orchestrator.feeds.feed import FeedBar, FeedFault
+from tradewind.errors import InvalidInputError, MarketDataError
+from tradewind.market import Bars
+
+__all__ = ["ReplayFeed"]
+
+
+class ReplayFeed:
+    """Bars of several symbols in the order of their closes.
+
+    Args:
+        series: Bars of each symbol, all of one length; times need not be the same.
+        speed: Times real time: 1 replays an hour in an hour. None replays as fast as the bars are
+            taken.
+        after_ns: Leaves out bars that close at this time or before.
+
+    Raises:
+        MarketDataError: There is no series, a symbol comes twice, or bars differ in length.
+        InvalidInputError: The speed is not above 0.
+    """
+
+    def __init__(
+        self, series: Sequence[Bars], *, speed: float | None = None, after_ns: int | None = None
+    ) -> None:
+        symbols = [bars.symbol for bars in series]
+        if not series or len(set(symbols)) != len(symbols):
+            raise MarketDataError(f"a replay needs each symbol once, not {symbols}")
+        if len({bars.interval_ns for bars in series}) > 1:
+            raise MarketDataError("the bars of a replay must all be of one length")
+        if speed is not None and not speed > 0.0:
+            raise InvalidInputError(f"speed must be above 0: {speed}")
+        self._series = tuple(series)
+        self._speed = speed
+        self._after_ns = after_ns
+
+    async def __aiter__(self) -> AsyncIterator[FeedBar | FeedFault]:
+        closes = np.concatenate([bars.close_times_ns for bars in self._series])
+        places = [(bars, index) for bars in self._series for index in range(len(bars))]
+        order = np.argsort(closes, kind="stable")  # symbols keep their order within one close
+        if self._after_ns is not None:
+            order = order[closes[order] > self._after_ns]
+        started, first_ns = time.monotonic_ns(), None
+        for place in order.tolist():
+            bars, index = places[place]
+            close_ns = arrived_ns = int(closes[place])
+            if self._speed is not None:
+                first_ns = close_ns if first_ns is None else first_ns
+                due_ns = started + (close_ns - first_ns) / self._speed
+                while (early_ns := due_ns - time.monotonic_ns()) > 0:
+                    await asyncio.sleep(early_ns / 1e9)
+                arrived_ns += round(-early_ns * self._speed)
+            yield FeedBar(bars.symbol, bars.bar(index), arrived_ns)

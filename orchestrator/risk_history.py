@@ -1,0 +1,167 @@
+"""What the risk rules look back on: the account's history, as short as they allow."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from orchestrator.decision_log.records import BarRecord, FillRecord, PositionRecord
+from orchestrator.series import Series
+from tradewind.market.volume import average_daily_volume
+from tradewind.risk import FloatArray, Position, RiskInputs
+from tradewind.risk.calculators.registry import CALCULATORS
+from tradewind.risk.policy import RiskPolicy
+
+__all__ = ["RiskHistory", "history_length"]
+
+_NS_PER_SECOND = 1_000_000_000
+_NS_PER_DAY = 86_400 * _NS_PER_SECOND
+_SECONDS_PER_DAY = 86_400.0
+
+
+def history_length(policy: RiskPolicy) -> int:
+    """Account values that the windows of a risk policy look back over."""
+    windows = [
+        length
+        for calculator in CALCULATORS
+        for series, length in calculator.windows(policy.calculators.of(calculator.name)).items()
+        if series not in ("price_changes", "order_flows", "order_latencies_us")
+    ]
+    return max(windows, default=1) + 1
+
+
+class RiskHistory:
+    """Takes in the account close by close and gives the risk inputs of now.
+
+    Values older than the risk policy's windows are not sent at every close: three of them, the
+    peak and trough of their largest drawdown and their highest value, stand for all. Every metric
+    is then what the whole history gives, but for the durations of drawdowns, which count what is
+    sent.
+
+    Args:
+        symbols: What is traded.
+        capital_base: What turnover and leverage are fractions of.
+        interval_ns: Length of a bar.
+        length: Account values to send; see `history_length`.
+    """
+
+    def __init__(
+        self, symbols: Sequence[str], capital_base: float, interval_ns: int, length: int
+    ) -> None:
+        self._capital_base = capital_base
+        self._interval_ns = interval_ns
+        self._length = length
+        self._starts_ns = {symbol: Series(np.int64) for symbol in symbols}
+        self._volumes = {symbol: Series(np.float64) for symbol in symbols}
+        self._values = Series(np.float64)
+        self._seconds = Series(np.float64)
+        self._trade_seconds = Series(np.float64)
+        self._trade_notionals = Series(np.float64)
+        self._older = _OlderValues()
+        self._day: int | None = None
+        self._positions: tuple[Position, ...] = ()
+        self._average_daily_volumes: dict[str, float] = {}
+        self._feed_seconds: dict[str, float] = {}
+        self.start_of_day_value = 0.0
+
+    def record(
+        self,
+        close_ns: int,
+        bars: Iterable[BarRecord],
+        fills: Iterable[FillRecord],
+        equity: float,
+        positions: Iterable[PositionRecord],
+    ) -> None:
+        """Takes in a close: its bars, the fills before it, and the account at it."""
+        seconds = close_ns / _NS_PER_SECOND
+        if self._day is None:
+            # Says that there was no trade so far, which is not unknown.
+            self._record_trade((close_ns - self._interval_ns) / _NS_PER_SECOND, 0.0)
+        for bar in bars:
+            self._record_bar(bar)
+        # Fills of several symbols come in the order of their booking, not of their times.
+        for fill in sorted(fills, key=lambda fill: fill.filled_ns):
+            self._record_trade(fill.filled_ns / _NS_PER_SECOND, fill.quantity * fill.price)
+        if close_ns // _NS_PER_DAY != self._day:
+            self._day = close_ns // _NS_PER_DAY
+            self.start_of_day_value = equity
+        self._values.append(equity)
+        self._seconds.append(seconds)
+        values = self._values.view()
+        if len(values) > self._length:
+            at = len(values) - self._length - 1
+            self._older.add(float(values[at]), float(self._seconds.view()[at]))
+        self._positions = tuple(
+            Position(item.symbol, item.quantity, item.mark_price) for item in positions
+        )
+
+    def inputs(self) -> RiskInputs:
+        """The account at the last close."""
+        now = float(self._seconds.view()[-1])
+        values, seconds = (
+            self._values.view()[-self._length :],
+            self._seconds.view()[-self._length :],
+        )
+        returns: FloatArray = np.empty(0)
+        if self._older.count:
+            returns = values[1:] / values[:-1] - 1.0
+            older_values, older_seconds = self._older.summary()
+            values = np.concatenate((older_values, values))
+            seconds = np.concatenate((older_seconds, seconds))
+        trades = self._trade_seconds.view()
+        recent = int(np.searchsorted(trades, now - _SECONDS_PER_DAY)) if len(trades) > 1 else 0
+        recent = min(recent, len(trades) - 1)
+        return RiskInputs(
+            portfolio_values=values,
+            timestamps=seconds,
+            returns=returns,
+            start_of_day_value=self.start_of_day_value,
+            trade_timestamps=trades[recent:],
+            trade_notionals=self._trade_notionals.view()[recent:],
+            capital_base=self._capital_base,
+            positions=self._positions,
+            feed_timestamps=self._feed_seconds,
+            now=now,
+            average_daily_volumes=self._average_daily_volumes,
+        )
+
+    def _record_bar(self, bar: BarRecord) -> None:
+        starts, volumes = self._starts_ns[bar.symbol], self._volumes[bar.symbol]
+        starts.append(bar.start_ns)
+        volumes.append(bar.volume)
+        self._feed_seconds[bar.symbol] = (bar.start_ns + self._interval_ns) / _NS_PER_SECOND
+        view = starts.view()
+        volume = average_daily_volume(view, volumes.view(), len(view) - 1, self._interval_ns)
+        if volume > 0.0:
+            self._average_daily_volumes[bar.symbol] = volume
+
+    def _record_trade(self, seconds: float, notional: float) -> None:
+        times = self._trade_seconds.view()
+        self._trade_seconds.append(max(seconds, times[-1]) if len(times) else seconds)
+        self._trade_notionals.append(notional)
+
+
+class _OlderValues:
+    """What drawdowns need of the values that are no longer sent."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._peak = (-np.inf, 0.0)
+        self._worst = 0.0
+        self._worst_peak = (0.0, 0.0)
+        self._worst_trough = (0.0, 0.0)
+
+    def add(self, value: float, seconds: float) -> None:
+        """Takes in the next older value and its time."""
+        if value > self._peak[0]:
+            self._peak = (value, seconds)
+        drawdown = 1.0 - value / self._peak[0]
+        if self.count == 0 or drawdown > self._worst:
+            self._worst = drawdown
+            self._worst_peak, self._worst_trough = self._peak, (value, seconds)
+        self.count += 1
+
+    def summary(self) -> tuple[FloatArray, FloatArray]:
+        """Values and times, in their order, that have the same drawdown and the same peak."""
+        points = sorted({self._worst_peak, self._worst_trough, self._peak}, key=lambda at: at[1])
+        values, seconds = zip(*points, strict=True)
+        return np.array(values), np.array(seconds)

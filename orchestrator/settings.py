@@ -1,0 +1,136 @@
+"""Settings of the orchestrator: config/orchestrator.yaml."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from orchestrator.brokers import PaperMarketSettings
+from orchestrator.decision_log import DecisionLogSettings
+from orchestrator.feeds import BarGuardSettings
+from tradewind.settings import Settings
+
+__all__ = [
+    "AllocationSettings",
+    "FileFeedSettings",
+    "OrchestratorSettings",
+    "PaperBrokerSettings",
+    "SafetySettings",
+    "SampleFeedSettings",
+    "ServiceAddresses",
+    "WebSocketFeedSettings",
+]
+
+SafeAction = Literal["hold", "flatten"]
+
+
+class ServiceAddresses(Settings):
+    """Where the services listen: `HOST:PORT`, `unix:PATH`, or several with commas between."""
+
+    inference: str = "127.0.0.1:50052"
+    risk: str = "127.0.0.1:50053"
+
+
+class AllocationSettings(Settings):
+    """A symbol, the policy that trades it, and the cash that the policy begins with."""
+
+    symbol: str = Field(min_length=1)
+    policy: str = Field(min_length=1)
+    cash: float = Field(default=20_000.0, gt=0.0)
+
+
+class SampleFeedSettings(Settings):
+    """Replays the embedded sample."""
+
+    kind: Literal["sample"] = "sample"
+    held_out_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """Share of the bars, the latest ones, that is replayed."""
+
+    speed: float | None = Field(default=None, gt=0.0)
+    """Times real time; null for as fast as it goes."""
+
+
+class FileFeedSettings(Settings):
+    """Replays CSV or Parquet files, one for each symbol."""
+
+    kind: Literal["files"] = "files"
+    files: dict[str, Path] = Field(min_length=1)
+    speed: float | None = Field(default=None, gt=0.0)
+
+
+class WebSocketFeedSettings(Settings):
+    """Receives live bars."""
+
+    kind: Literal["websocket"] = "websocket"
+    url: str = Field(pattern=r"^wss?://")
+
+
+FeedSettings = Annotated[
+    SampleFeedSettings | FileFeedSettings | WebSocketFeedSettings, Field(discriminator="kind")
+]
+
+
+class PaperBrokerSettings(Settings):
+    """The paper broker; its cash is that of the allocations."""
+
+    market: PaperMarketSettings = PaperMarketSettings()
+    max_leverage: float = Field(default=2.0, gt=0.0)
+
+
+class SafetySettings(Settings):
+    """What is done when a tick cannot be decided as it should."""
+
+    budget_ms: float = Field(default=250.0, gt=0.0)
+    """From a tick's last bar to its orders; answers that come later are not used."""
+
+    gather_ms: float = Field(default=500.0, gt=0.0)
+    """How long the first bar of a tick waits for those of the other symbols."""
+
+    on_trouble: SafeAction = "hold"
+    """After a missed deadline, an unavailable service or an answer that cannot be verified."""
+
+    on_halt: SafeAction = "hold"
+    """While the risk service says HALT; LIQUIDATE always flattens."""
+
+    throttle_fraction: float = Field(default=0.5, gt=0.0, le=1.0)
+    """Share of an order's quantity that is sent while the risk service says THROTTLE."""
+
+    required_metrics: tuple[str, ...] = ()
+    """Risk metrics without which nothing is traded, whatever the rules say."""
+
+
+class OrchestratorSettings(Settings):
+    """One account."""
+
+    account: str = Field(default="default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """Its name at the risk service and in its order ids."""
+
+    bar_seconds: float = Field(default=1800.0, gt=0.0)
+    folder: Path = Path("runs/orchestrator")
+    """The journal, the paper broker's books and, by default, the decision log."""
+
+    services: ServiceAddresses = ServiceAddresses()
+    allocations: tuple[AllocationSettings, ...] = Field(min_length=1)
+    feed: FeedSettings = SampleFeedSettings()
+    guard: BarGuardSettings = BarGuardSettings()
+    broker: PaperBrokerSettings = PaperBrokerSettings()
+    safety: SafetySettings = SafetySettings()
+    log: DecisionLogSettings = DecisionLogSettings()
+    ready_timeout_s: float = Field(default=30.0, gt=0.0)
+    """How long to wait for the services at the start."""
+
+    @model_validator(mode="after")
+    def _refuse_repetitions(self) -> Self:
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ValueError(f"each symbol may be allocated once: {', '.join(self.symbols)}")
+        return self
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What is traded."""
+        return tuple(allocation.symbol for allocation in self.allocations)
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of a bar in nanoseconds."""
+        return round(self.bar_seconds * 1e9)

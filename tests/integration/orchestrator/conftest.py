@@ -1,0 +1,130 @@
+"""A policy on real bars, the two services that an orchestrator asks, and its settings."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestrator.settings import OrchestratorSettings
+from tradewind.bundle import BundleDraft, BundleStore, FeatureRecord, TrainingRecord
+from tradewind.market import FeatureSpec, TradingTerms
+from tradewind.risk.policy import RiskPolicy
+from tradewind.rpc import ServiceProcess
+from tradewind.rpc.clients import RiskClient
+from tradewind.settings import parse_settings
+
+# Six components, as many as the released tiny policy takes.
+SPEC = FeatureSpec(
+    return_count=2,
+    volatility_windows=(),
+    rsi_period=None,
+    ema_periods=(4,),
+    ema_depth=1,
+    vwap_window=None,
+    time_of_day=False,
+)
+TERMS = TradingTerms(initial_cash=20_000.0, allow_short=True, position_fraction=0.5)
+SYMBOLS = ("BTC", "ETH", "LTC")
+RISK_POLICY: dict[str, Any] = {
+    "limits": {"max_drawdown": {"limit": 0.9}},
+    "pre_trade": {"order_notional": 1e9},
+    "rules": [
+        {"name": "drawdown_halt", "when": {"metric": "max_drawdown"}, "action": "HALT"},
+        {
+            "name": "order_too_large",
+            "when": {"metric": "pre_trade.order_notional"},
+            "action": "BLOCK",
+        },
+    ],
+}
+
+
+@dataclass
+class Desk:
+    """Two running services, a store, and where an orchestrator keeps its things.
+
+    Attributes:
+        publish: Publishes a version of the policy; changes are those of `BundleDraft`.
+        risk_policy: The risk service's policy file.
+    """
+
+    folder: Path
+    inference: ServiceProcess
+    risk: ServiceProcess
+    publish: Callable[..., str]
+    risk_policy: Path
+
+    def settings(self, **overrides: Any) -> OrchestratorSettings:
+        """Settings of an orchestrator; keys may be dotted."""
+        values: dict[str, Any] = {
+            "folder": self.folder / "state",
+            "services": {"inference": self.inference.address, "risk": self.risk.address},
+            "allocations": [{"symbol": symbol, "policy": "tiny-dqn"} for symbol in SYMBOLS],
+            "feed": {"kind": "sample", "held_out_fraction": 0.01},
+            "safety": {"budget_ms": 10_000.0},
+            "log": {"folder": self.folder / "state" / "log"},
+        }
+        dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+        return parse_settings(values, OrchestratorSettings, overrides=dotted)
+
+    def wait_for_risk_policy(self, policy: dict[str, Any]) -> None:
+        """Waits until the risk service has taken a changed policy over."""
+        digest = RiskPolicy.parse(policy).digest()
+        with RiskClient(self.risk.address) as client:
+            deadline = time.monotonic() + 30.0
+            while client.get_policy().policy_digest != digest:
+                assert time.monotonic() < deadline, "the risk policy was not taken over"
+                time.sleep(0.02)
+
+    def config(self, **overrides: Any) -> Path:
+        """The same settings as a file."""
+        path = self.folder / "orchestrator.yaml"
+        path.write_text(yaml.safe_dump(self.settings(**overrides).model_dump(mode="json")))
+        return path
+
+
+@pytest.fixture
+def publish(tmp_path: Path, released_draft: Callable[..., BundleDraft]) -> Callable[..., str]:
+    """Publishes a policy that trades as `SPEC` and `TERMS` say."""
+    store = BundleStore(tmp_path / "store")
+
+    def publish(spec: FeatureSpec = SPEC, terms: TradingTerms = TERMS, **changes: Any) -> str:
+        parts: dict[str, Any] = {
+            "features": FeatureRecord(spec=spec.model_dump(mode="json"), digest=spec.digest),
+            "training": TrainingRecord(
+                timesteps=1, config={"environment": terms.model_dump(mode="json")}
+            ),
+            "risk": None,
+        }
+        draft = released_draft("tiny-dqn", **{**parts, **changes})
+        return store.publish(draft).metadata.version
+
+    return publish
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path,
+    publish: Callable[..., str],
+    start_service: Callable[..., ServiceProcess],
+) -> Desk:
+    """Both services, with one version of the policy."""
+    publish()
+    risk_policy = tmp_path / "risk.yaml"
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    RiskPolicy.from_yaml(risk_policy)
+    return Desk(
+        tmp_path,
+        start_service("inference_service", "--store", str(tmp_path / "store")),
+        start_service(
+            "risk_service",
+            *("--policy", str(risk_policy)),
+            *("--database", f"sqlite:///{tmp_path}/audit.sqlite"),
+        ),
+        publish,
+        risk_policy,
+    )

@@ -1,0 +1,127 @@
+"""A replay of real bars through the real services, from the feed to the decision log."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import yaml
+
+from orchestrator.agents import OrchestratorAgent
+from orchestrator.brokers import Holdings
+from orchestrator.decision_log import DecisionLog
+from orchestrator.runner import build_agent
+from orchestrator.settings import OrchestratorSettings
+from tests.integration.orchestrator.conftest import RISK_POLICY, SYMBOLS, Desk
+from tradewind.errors import ConflictError
+
+
+def run(settings: OrchestratorSettings) -> OrchestratorAgent:
+    agent = build_agent(settings)
+    asyncio.run(agent.run())
+    return agent
+
+
+def holdings(agent: OrchestratorAgent, settings: OrchestratorSettings) -> Holdings:
+    """What the books of a paper broker say after a run."""
+
+    async def read() -> Holdings:
+        broker = agent._open_broker()
+        held = await broker.holdings()
+        await broker.close()
+        return held
+
+    return asyncio.run(read())
+
+
+def test_replay_with_three_symbols_logs_every_tick_and_its_account(desk: Desk) -> None:
+    settings = desk.settings()
+    agent = run(settings)
+    log = DecisionLog(settings.log.folder)
+    counters = agent.bus.snapshot().counters
+    assert len(log.ticks) == counters["ticks"] > 300
+    decisions, fills = log.flat("decisions"), log.flat("fills")
+    assert set(decisions["reason"].to_pylist()) == {""}
+    assert counters["fills"] == len(fills) > 0
+    risk = log.ticks["risk"].combine_chunks()
+    asked = pc.drop_null(pc.struct_field(risk, "decision_id"))
+    assert len(asked) == len(log.ticks) - log.ticks["outcome"].to_pylist().count("WARM_UP")
+    held = holdings(agent, settings)
+    last = log.ticks.slice(len(log.ticks) - 1).to_pylist()[0]
+    assert held.cash == pytest.approx(last["cash"], abs=0.005)
+    for position in last["positions"]:
+        quantity = held.positions.get(position["symbol"], 0.0)
+        assert quantity * position["mark_price"] == pytest.approx(
+            position["quantity"] * position["mark_price"], abs=0.005
+        )
+    spent = pc.sum(pc.add(pc.multiply(fills["quantity"], fills["price"]), fills["fee"])).as_py()
+    assert 60_000.0 - spent == pytest.approx(last["cash"], abs=0.005)
+
+
+def test_replay_in_two_halves_gives_the_bits_of_one(desk: Desk) -> None:
+    whole = desk.settings(folder=desk.folder / "a", log__folder=desk.folder / "a" / "log")
+    run(whole)
+    halves = desk.settings(folder=desk.folder / "b", log__folder=desk.folder / "b" / "log")
+    agent = build_agent(halves)
+
+    async def stop_half_way() -> None:
+        trading = asyncio.create_task(agent.run())
+        with agent.bus.subscribe() as ticks:
+            async for tick in ticks:
+                if tick.sequence == 150:
+                    break
+        trading.cancel()
+        await asyncio.wait([trading])
+
+    asyncio.run(stop_half_way())
+    run(halves)
+    one, two = (DecisionLog(item.log.folder) for item in (whole, halves))
+    assert two.ticks["sequence"].to_pylist() == one.ticks["sequence"].to_pylist()
+    for column in ("equity", "cash", "fees_paid"):
+        assert np.array_equal(one.ticks[column].to_numpy(), two.ticks[column].to_numpy())
+    assert one.flat("decisions")["action"].equals(two.flat("decisions")["action"])
+
+
+def test_run_with_a_policy_of_other_bars_is_refused(desk: Desk) -> None:
+    with pytest.raises(ConflictError, match="trained on bars of 1800 s, here they take 3600 s"):
+        run(desk.settings(bar_seconds=3600.0))
+
+
+def test_run_with_a_breached_rule_holds_and_says_halt(desk: Desk) -> None:
+    policy = {**RISK_POLICY, "limits": {"max_drawdown": {"limit": 1e-6}}}
+    desk.risk_policy.write_text(yaml.safe_dump(policy))
+    desk.wait_for_risk_policy(policy)
+    settings = desk.settings(safety__on_halt="flatten")
+    agent = run(settings)
+    snapshot = agent.bus.snapshot()
+    assert snapshot.counters["RISK_HALT"] > 200
+    assert snapshot.state == "STOPPED"
+    log = DecisionLog(settings.log.folder)
+    assert "FLATTEN" in log.flat("orders")["reason"].to_pylist()
+    assert holdings(agent, settings).positions == {}
+    halted = [tick.risk.halted for tick in snapshot.ticks if tick.risk is not None]
+    assert halted[-1]
+    assert {symbol for symbol in SYMBOLS if agent.portfolio.quantity(symbol)} == set()
+
+
+def test_run_with_a_service_gone_holds_and_says_so(desk: Desk) -> None:
+    settings = desk.settings(safety__budget_ms=50.0)
+    agent = build_agent(settings)
+
+    async def trade() -> None:
+        trading = asyncio.create_task(agent.run())
+        with agent.bus.subscribe() as ticks:
+            async for tick in ticks:
+                if tick.sequence == 50:
+                    desk.inference.popen.kill()
+                    break
+        await trading
+
+    asyncio.run(trade())
+    log = DecisionLog(settings.log.folder)
+    reasons = {reason for item in log.ticks["reasons"].to_pylist()[60:] for reason in item}
+    assert reasons & {"INFERENCE_UNAVAILABLE", "DEADLINE"}
+    assert set(log.ticks["outcome"].to_pylist()[60:]) == {"HELD"}
+    assert all(not orders for orders in log.ticks["orders"].to_pylist()[60:])
+    assert Path(settings.folder / "default.journal").stat().st_size > 0
