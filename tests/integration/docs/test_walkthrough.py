@@ -1,0 +1,54 @@
+"""The walkthrough runs as it stands, block after block."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+BLOCKS = re.findall(
+    r"```(python|bash)\n(.*?)```", (ROOT / "docs" / "walkthrough.md").read_text(), re.DOTALL
+)
+SHELL = """
+tradewind() { python -m tradewind_cli "$@"; }
+set -euo pipefail
+"""
+
+
+@pytest.mark.slow
+def test_walkthrough_with_its_blocks_in_order_runs(tmp_path: Path) -> None:
+    for name in ("config", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    # One Python session, as in a notebook: a block of the shell is run in its place.
+    script = ["import subprocess"]
+    for language, block in BLOCKS:
+        if language == "python":
+            script.append(block)
+        else:
+            script.append(f"ended = subprocess.run(['bash', '-c', {SHELL + block!r}]).returncode")
+            # A busy machine may miss the objective.
+            script.append(f"assert ended in {(0, 1) if 'deploy' in block else (0,)}, ended")
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ran = subprocess.run(
+        [sys.executable, "-u", "-c", "\n".join(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": ":".join(folders), "PYTHONPATH": ":".join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for said in (
+        "an observation has",
+        "the risk policy of the training is ours: True",
+        "by the compiled runtime",
+        "both services have stopped",
+    ):
+        assert said in ran.stdout
+    assert (tmp_path / "runs" / "walk-forward.html").is_file()
