@@ -16,17 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from sb3_contrib import TQC, RecurrentPPO
-from stable_baselines3 import A2C, DQN, PPO, SAC
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
-from torch import Tensor, nn
+from torch import nn
 
 from tradewind.errors import ExportError
 from tradewind.policy import TorchScriptNetwork
 from trainer_service.export import (
     build_network,
-    check_exportable,
     script_policy,
     serialize,
     verify_policy,
@@ -226,83 +223,6 @@ def test_script_policy_with_nan_weight_is_refused(
         script_policy(build_network(model)[0])
 
 
-class Diverging(BaseFeaturesExtractor):
-    """A user's own extractor that does something else once it is a script."""
-
-    def forward(self, observations: Tensor) -> Tensor:
-        scripted: bool = torch.jit.is_scripting()  # type: ignore[attr-defined]
-        return -observations if scripted else observations
-
-
-class Dropping(BaseFeaturesExtractor):
-    """A user's own extractor that TorchScript can express."""
-
-    def __init__(self, observation_space: spaces.Box, rate: float) -> None:
-        super().__init__(observation_space, 5)
-        self.linear = nn.Linear(4, 5)
-        self.drop = nn.Dropout(rate)
-
-    def forward(self, observations: Tensor) -> Tensor:
-        features = self.drop(self.linear(observations))
-        if bool(features.sum() > 0.0):
-            features = features.abs()
-        ordered: Tensor = features.sort(dim=1).values
-        return ordered
-
-
-class Listing(BaseFeaturesExtractor):
-    """A user's own extractor that it cannot express."""
-
-    def forward(self, observations: Tensor) -> Tensor:
-        return torch.stack([value for value in {"a": observations}.values() if value is not None])
-
-
-class CallingPython(BaseFeaturesExtractor):
-    """One that it compiles, with a call that no file can hold."""
-
-    def forward(self, observations: Tensor) -> Tensor:
-        features: Tensor = self.outside(observations)
-        return features
-
-    @torch.jit.ignore  # type: ignore[untyped-decorator]
-    def outside(self, observations: Tensor) -> Tensor:
-        return observations
-
-
-def with_extractor(extractor: type[BaseFeaturesExtractor], **arguments: Any) -> Any:
-    chosen = {"features_extractor_class": extractor, "features_extractor_kwargs": arguments}
-    env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
-    return DQN("MlpPolicy", env, policy_kwargs=chosen, device="cpu", buffer_size=10, seed=1)
-
-
-def test_custom_extractor_that_can_be_scripted_is_exported() -> None:
-    model = with_extractor(Dropping, rate=0.5)
-    observations = sample_observations(model, 100)
-
-    check_exportable(model)
-
-    network = TorchScriptNetwork(serialize(script_policy(build_network(model)[0])))
-    expected, _ = model.predict(observations, deterministic=True)
-    np.testing.assert_array_equal(network.act(observations)[0], expected)
-
-
-@pytest.mark.parametrize(
-    ("extractor", "says"),
-    [
-        (Listing, "cannot be scripted"),
-        (CallingPython, "cannot be saved"),
-        (Diverging, "differs from the model"),
-    ],
-)
-def test_custom_extractor_that_no_bundle_can_hold_is_refused_before_training(
-    extractor: type[BaseFeaturesExtractor], says: str
-) -> None:
-    model = with_extractor(extractor, features_dim=4)
-
-    with pytest.raises(ExportError, match=says):
-        check_exportable(model)
-
-
 def test_policy_that_has_overflowed_gives_no_action_within_the_bounds() -> None:
     bounds = np.full(2, -1.0, np.float32), np.full(2, 1.0, np.float32)
     overflowing = nn.Linear(1, 2, bias=False)
@@ -320,61 +240,6 @@ def test_policy_that_has_overflowed_gives_no_action_within_the_bounds() -> None:
         actions = network(torch.tensor([[2.0], [1e-38]]))
         assert torch.isnan(actions[0]).all()
         assert (actions[1].abs() <= 1.0).all()
-
-
-class ImageEnv(gymnasium.Env[Any, int]):
-    observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
-    action_space: spaces.Space[Any] = spaces.Discrete(2)
-
-    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
-        return self.observation_space.sample(), {}
-
-    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return self.observation_space.sample(), 0.0, False, False, {}
-
-
-def test_build_network_with_image_observations_is_refused() -> None:
-    model = DQN("MlpPolicy", DummyVecEnv([ImageEnv]), device="cpu", buffer_size=10)
-
-    with pytest.raises(ExportError, match="needs Box observations of float32"):
-        build_network(model)
-
-
-def test_build_network_with_several_discrete_choices_is_refused() -> None:
-    env = ImageEnv()
-    env.observation_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
-    env.action_space = spaces.MultiDiscrete([2, 3])
-    model = A2C("MlpPolicy", DummyVecEnv([lambda: env]), device="cpu")
-
-    with pytest.raises(ExportError, match="MultiCategoricalDistribution"):
-        build_network(model)
-
-
-def test_build_network_with_recurrent_policy_is_refused() -> None:
-    env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
-    model = RecurrentPPO("MlpLstmPolicy", env, device="cpu", n_steps=16, batch_size=16)
-
-    with pytest.raises(ExportError, match="no export is known for a RecurrentPPO"):
-        build_network(model)
-
-
-@pytest.mark.parametrize("algorithm", [SAC, TQC])
-def test_build_network_of_soft_actor_with_state_dependent_exploration_is_refused(
-    algorithm: Any,
-) -> None:
-    env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
-    model = algorithm("MlpPolicy", env, use_sde=True, device="cpu", buffer_size=10)
-
-    with pytest.raises(ExportError, match="StateDependentNoiseDistribution"):
-        build_network(model)
-
-
-def test_build_network_with_state_dependent_exploration_is_refused() -> None:
-    env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
-    model = PPO("MlpPolicy", env, use_sde=True, device="cpu", n_steps=32, batch_size=32)
-
-    with pytest.raises(ExportError, match="StateDependentNoiseDistribution"):
-        build_network(model)
 
 
 def test_serialized_policy_of_another_process_has_the_same_bytes() -> None:
