@@ -101,9 +101,7 @@ class RiskHistory:
             self._values.view()[-self._length :],
             self._seconds.view()[-self._length :],
         )
-        returns: FloatArray = np.empty(0)
         if self._older.count:
-            returns = values[1:] / values[:-1] - 1.0
             older_values, older_seconds = self._older.summary()
             values = np.concatenate((older_values, values))
             seconds = np.concatenate((older_seconds, seconds))
@@ -113,7 +111,6 @@ class RiskHistory:
         return RiskInputs(
             portfolio_values=values,
             timestamps=seconds,
-            returns=returns,
             start_of_day_value=self.start_of_day_value,
             trade_timestamps=trades[recent:],
             trade_notionals=self._trade_notionals.view()[recent:],

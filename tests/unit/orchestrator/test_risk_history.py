@@ -1,0 +1,44 @@
+"""The short history that Evaluate is sent gives the metrics of the whole one."""
+
+import numpy as np
+
+from orchestrator.risk_history import RiskHistory, history_length
+from tradewind.risk import RiskAgentV2, RiskInputs
+from tradewind.risk.policy import RiskPolicy
+
+STEP_NS = 1_800_000_000_000
+CALCULATORS = {
+    "ulcer_index": {"window_bars": 60},
+    "volatility": {"window_bars": 50},
+    "var": {"window_bars": 100},
+    "expected_shortfall": {"window_bars": 100},
+}
+
+
+def test_history_with_older_values_left_out_gives_the_metrics_of_all_of_them() -> None:
+    policy = RiskPolicy.parse({"calculators": CALCULATORS})
+    length = history_length(policy)
+    assert length == 101
+    values = 1e5 * np.exp(np.cumsum(np.random.default_rng(3).normal(0.0, 0.01, 600)))
+    history = RiskHistory((), 1e5, STEP_NS, length)
+    agent = RiskAgentV2(policy)
+    for index, value in enumerate(values):
+        history.record((index + 1) * STEP_NS, (), (), float(value), ())
+        if index % 37 == 0 or index in (length - 1, length, length + 1):
+            short = history.inputs()
+            assert short.portfolio_values.size <= length + 3
+            seen = values[: index + 1]
+            whole = RiskInputs(
+                portfolio_values=seen,
+                timestamps=np.arange(1.0, index + 2.0) * 1800.0,
+                start_of_day_value=short.start_of_day_value,
+                trade_timestamps=short.trade_timestamps,
+                trade_notionals=short.trade_notionals,
+                capital_base=1e5,
+                now=short.now,
+            )
+            ours = dict(agent.calculate_only(short).metric_values)
+            theirs = dict(agent.calculate_only(whole).metric_values)
+            for name in ("drawdown_duration_bars", "max_drawdown_duration_bars"):
+                assert ours.pop(name) <= theirs.pop(name)
+            assert ours == theirs
