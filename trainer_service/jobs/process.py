@@ -20,6 +20,8 @@ __all__ = ["JobProcess", "ProcessEnd"]
 
 _LOG = logging.getLogger(__name__)
 _OUTPUT_LINES_KEPT = 20
+# Arrow's own allocator reserves a GiB at once where it can, which would count against the limit.
+_ALLOCATION = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class JobProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=[write_end],
-                env={**os.environ, **environment},
+                env={**os.environ, **_ALLOCATION, **environment},
             )
         except OSError as problem:
             os.close(read_end)

@@ -54,3 +54,15 @@ def test_job_that_fills_the_disk_fails_and_the_next_one_succeeds(
     assert "cannot write a checkpoint" in ended.error
     after = trainer.wait_for_end(following.job_id)
     assert after.state == pb.TRAINING_JOB_STATE_SUCCEEDED, after.error
+
+
+@pytest.mark.parametrize("memory_limit_mb", [1024, 1536])
+def test_small_job_within_a_memory_limit_trains_and_evaluates(
+    trainer: Any, tiny_config: Config, memory_limit_mb: int
+) -> None:
+    config = {**tiny_config, "resources": {"memory_limit_mb": memory_limit_mb}}
+    job = trainer.client.start_training(f"within-{memory_limit_mb}", config)
+
+    ended = trainer.wait_for_end(job.job_id)
+
+    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
