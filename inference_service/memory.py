@@ -1,7 +1,7 @@
 """Bounds what all loaded versions take together."""
 
 from inference_service.registry import LoadedVersion, Registry
-from tradewind.bundle import BundleFault
+from tradewind.bundle import SERVED_LABEL, BundleFault
 from tradewind.errors import BundleRuntimeError
 
 __all__ = ["MemoryBound"]
@@ -27,17 +27,19 @@ class MemoryBound:
         """Whether so many bytes fit beside everything that is loaded."""
         return self._used_bytes() + size <= self._max_bytes
 
-    def make_room_for(self, version: LoadedVersion, replaced: LoadedVersion | None) -> None:
+    def make_room_for(self, version: LoadedVersion, label: str) -> None:
         """Lets go of versions that are neither served nor labelled, the oldest first.
+
+        The version that bears the label now does not count any more, if it bears no other one.
 
         Args:
             version: What is to be served or labelled.
-            replaced: The version that it replaces, which does not count any more.
+            label: What it is to bear; SERVED_LABEL when it is to be served.
 
         Raises:
             BundleRuntimeError: Even then it does not fit; nothing is let go.
         """
-        needed = version.memory_bytes - (replaced.memory_bytes if replaced is not None else 0)
+        needed = version.memory_bytes - self._freed_by_moving(version.name, label)
         least = self._used_bytes() - sum(each.memory_bytes for each in self._surplus())
         if least + needed > self._max_bytes:
             raise BundleRuntimeError(
@@ -59,6 +61,16 @@ class MemoryBound:
                 return
             kept = set(self._registry.snapshot.loaded[each.name]) - {each.version}
             self._registry.retain(each.name, kept)
+
+    def _freed_by_moving(self, policy: str, label: str) -> int:
+        snapshot = self._registry.snapshot
+        if label == SERVED_LABEL:
+            bearer = snapshot.served.get(policy)
+        else:
+            bearer = snapshot.labelled.get(policy, {}).get(label)
+        if bearer is None or snapshot.labels_of(bearer) != [label]:
+            return 0
+        return bearer.memory_bytes
 
     def _surplus(self) -> list[LoadedVersion]:
         """What nothing names, the oldest first."""

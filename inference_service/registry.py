@@ -65,7 +65,7 @@ class LoadedVersion:
         seed: int,
         with_distribution: bool = False,
     ) -> tuple[NDArray[Any], PredictionInfo]:
-        """The actions for N observations in one pass, and the policy's info; see RLPolicy."""
+        """The actions for N observations, and the policy's info; see RLPolicy."""
         actions, info = self.policy.predict_batch(
             observations,
             deterministic=deterministic,

@@ -46,10 +46,12 @@ def supervise(settings: InferenceSettings) -> None:
     with contextlib.ExitStack() as stack:
         addresses = [stack.enter_context(_reserve(each)) for each in settings.server.listen]
         loader = stack.enter_context(LoaderProcess())
-        workers = [
-            Worker(order, loader.requests.fileno()) for order in _orders(settings, addresses)
-        ]
+        workers: list[Worker] = []
         stack.callback(_drain, workers, settings)
+        # One by one: those that run already are drained when another one cannot be started.
+        workers.extend(
+            Worker(order, loader.requests.fileno()) for order in _orders(settings, addresses)
+        )
         if not _wait_until_ready(workers, stopping):
             return
         metrics_address = stack.enter_context(_metrics(settings, workers))
@@ -85,8 +87,7 @@ class Worker:
         """Hears whether it is ready, and replaces it when it has ended."""
         if self._restart_at is not None:
             if time.monotonic() >= self._restart_at:
-                self.restart_count += 1
-                self._start()
+                self._restart()
             return
         code = self.process.poll()
         if code is None:
@@ -102,8 +103,7 @@ class Worker:
             code,
             self._pause_s,
         )
-        self._restart_at = time.monotonic() + self._pause_s
-        self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
+        self._restart_later()
 
     def is_ready(self) -> bool:
         """Whether it has said that it is ready.
@@ -133,12 +133,24 @@ class Worker:
             self.process.wait()
         self._connection.close()
 
+    def _restart_later(self) -> None:
+        self._restart_at = time.monotonic() + self._pause_s
+        self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
+
+    def _restart(self) -> None:
+        try:
+            self._start()
+        except OSError as problem:  # no memory, no process: the others go on
+            _LOG.error("worker %d cannot be started: %s", self.index, problem)
+            self._restart_later()
+        else:
+            self.restart_count += 1
+
     def _start(self) -> None:
-        self._restart_at = None
-        self._started_at = time.monotonic()
-        self._connection: Connection[WorkerOrder, str]
-        self._connection, theirs = Pipe()
-        with theirs:
+        connection: Connection[WorkerOrder, str]
+        connection, theirs = Pipe()
+        with theirs, contextlib.ExitStack() as on_failure:
+            on_failure.callback(connection.close)
             descriptors = (theirs.fileno(), self._load_requests)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "inference_service.worker", *map(str, descriptors)],
@@ -147,7 +159,12 @@ class Worker:
                 env={**os.environ, **ONE_THREAD},
                 process_group=0,  # so that Ctrl-C in a terminal reaches it through us, once
             )
-        self._connection.send(self._order)
+            on_failure.pop_all()
+        self._connection = connection
+        self._started_at = time.monotonic()
+        self._restart_at = None
+        with contextlib.suppress(BrokenPipeError):  # it has ended; the next look finds out
+            connection.send(self._order)
 
     def _hear(self) -> None:
         if not self.metrics_address and self._connection.poll():

@@ -74,7 +74,7 @@ class Telemetry(Collector):
         self._failures.labels(name, number, code).inc()
 
     def loaded(self, policy: str, seconds: float) -> None:
-        """Counts a version that now serves."""
+        """Counts a version that was loaded and proved."""
         self._load_seconds.labels(policy).observe(seconds)
 
     def quarantined(self, policy: str, reason: str) -> None:

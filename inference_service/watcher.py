@@ -11,7 +11,7 @@ from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
 from inference_service.telemetry import Telemetry
 from inference_service.version_rule import VersionRule
-from tradewind.bundle import BundleStore
+from tradewind.bundle import SERVED_LABEL, BundleFault, BundleStore
 from tradewind.errors import (
     BundleError,
     NotFoundError,
@@ -34,7 +34,8 @@ class StoreWatcher:
 
     Of each policy the latest version serves that loads and proves itself, or the pinned one; then
     come those that bear a label, and those that the policy's rule keeps. A version that fails is
-    quarantined and tried again only when its files change. What serves goes on serving whatever
+    quarantined and tried again only when its files change; one without room in memory also when
+    other versions are served or labelled. What serves goes on serving whatever
     happens to the store, and a label stays where it is until its new version is loaded. No failure
     ends the polling.
 
@@ -67,6 +68,7 @@ class StoreWatcher:
         self._on_serving = on_serving
         self._troubles: dict[str, str] = {}
         self._sizes: dict[tuple[str, str], int] = {}
+        self._kept_at_refusal: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
 
     def follow(self, poll_s: float, stopping: threading.Event) -> None:
         """Scans until told to stop.
@@ -115,6 +117,7 @@ class StoreWatcher:
         for name, version in list(self._registry.snapshot.quarantined):
             if name == policy and version not in published:
                 self._registry.release(name, version)
+                self._kept_at_refusal.pop((name, version), None)
         rule = self._rule_of(policy)
         if rule.pinned and rule.pinned not in published:
             raise VersionNotFoundError(
@@ -123,7 +126,7 @@ class StoreWatcher:
         served = self._registry.snapshot.served.get(policy)
         serving = served.version if served is not None else ""
         for version in rule.candidates(published, serving):
-            if self._try_to_serve(policy, version, served):
+            if self._try_to_serve(policy, version):
                 return
 
     def _scan_beside(self, policy: str) -> None:
@@ -150,10 +153,11 @@ class StoreWatcher:
             where = f"label {label!r} of {policy}"
             found = self._find(policy, version)
             if found is None and version in published:
-                found = self._try_to_add(policy, version, labelled=True)
+                found = self._try_to_add(policy, version, label)
             if found is not None:
                 # At once: what bears no label makes room for the next that is to bear one.
                 self._set_labels(policy, {**self._labels(policy), label: version})
+                self._memory.shrink()
                 self._end_trouble(where)
                 continue
             cause = "refused or not readable" if version in published else "not in the store"
@@ -170,39 +174,33 @@ class StoreWatcher:
         labelled = self._registry.snapshot.labelled.get(policy, {})
         return {label: version.version for label, version in labelled.items()}
 
-    def _try_to_serve(self, policy: str, version: str, served: LoadedVersion | None) -> bool:
-        started = time.perf_counter()
+    def _try_to_serve(self, policy: str, version: str) -> bool:
         loaded = self._find(policy, version)
         if loaded is None:
             loaded = self._try_to_load(
-                policy, version, lambda new: self._memory.make_room_for(new, served)
+                policy, version, lambda new: self._memory.make_room_for(new, SERVED_LABEL)
             )
         if loaded is None:
             return False
         self._registry.serve(loaded)
         self._memory.shrink()
         self._on_serving(policy)
-        elapsed = time.perf_counter() - started
-        self._telemetry.loaded(policy, elapsed)
-        _LOG.info("serving %s/%s, loaded in %.0f ms", policy, version, elapsed * 1e3)
+        _LOG.info("serving %s/%s", policy, version)
         return True
 
-    def _try_to_add(
-        self, policy: str, version: str, *, labelled: bool = False
-    ) -> LoadedVersion | None:
+    def _try_to_add(self, policy: str, version: str, label: str = "") -> LoadedVersion | None:
         """Loads a version that is not to be served; None when it is refused or has no room."""
         loaded = self._try_to_load(
             policy,
             version,
-            lambda new: self._memory.make_room_for(new, None) if labelled else None,
+            lambda new: self._memory.make_room_for(new, label) if label else None,
         )
         if loaded is None:
             return None
-        if not labelled and not self._memory.has_room_for(loaded.memory_bytes):
+        if not label and not self._memory.has_room_for(loaded.memory_bytes):
             self._sizes[policy, version] = loaded.memory_bytes
             return None
         self._registry.add(loaded)
-        _LOG.info("loaded %s/%s", policy, version)
         return loaded
 
     def _try_to_load(
@@ -212,9 +210,9 @@ class StoreWatcher:
         folder = self._store.path(policy, version)
         # Taken before loading: files that change meanwhile make another fingerprint.
         fingerprint = _fingerprint(folder)
-        quarantined = self._registry.snapshot.quarantined.get((policy, version))
-        if quarantined is not None and quarantined.fingerprint == fingerprint:
+        if self._is_refused(policy, version, fingerprint):
             return None
+        started = time.perf_counter()
         try:
             loaded = self._load(folder)
             make_room(loaded)
@@ -229,6 +227,9 @@ class StoreWatcher:
             reason, detail = "LOAD_FAILED", f"loading failed: {type(problem).__name__}"
         else:
             self._end_trouble(f"{policy}/{version}")
+            elapsed = time.perf_counter() - started
+            self._telemetry.loaded(policy, elapsed)
+            _LOG.info("loaded %s/%s in %.0f ms", policy, version, elapsed * 1e3)
             if loaded.policy.runtime_reason:
                 _LOG.warning(
                     "%s/%s is executed by %s, which is slower: %s",
@@ -241,6 +242,7 @@ class StoreWatcher:
         self._registry.quarantine(
             QuarantinedVersion(policy, version, reason, detail, time.time(), fingerprint)
         )
+        self._kept_at_refusal[policy, version] = self._kept()
         self._telemetry.quarantined(policy, reason)
         _LOG.error("quarantined %s/%s (%s): %s", policy, version, reason, detail)
         return None
@@ -248,10 +250,26 @@ class StoreWatcher:
     def _find(self, policy: str, version: str) -> LoadedVersion | None:
         return self._registry.snapshot.loaded.get(policy, {}).get(version)
 
-    def _is_refused(self, policy: str, version: str) -> bool:
+    def _is_refused(
+        self, policy: str, version: str, fingerprint: Fingerprint | None = None
+    ) -> bool:
+        """Whether it was refused as it is now, and nothing has changed that would let it in."""
         quarantined = self._registry.snapshot.quarantined.get((policy, version))
-        return quarantined is not None and quarantined.fingerprint == _fingerprint(
-            self._store.path(policy, version)
+        if quarantined is None:
+            return False
+        if quarantined.reason == BundleFault.MEMORY_LIMIT and (
+            self._kept_at_refusal.get((policy, version)) != self._kept()
+        ):
+            return False
+        if fingerprint is None:
+            fingerprint = _fingerprint(self._store.path(policy, version))
+        return quarantined.fingerprint == fingerprint
+
+    def _kept(self) -> frozenset[tuple[str, str]]:
+        """What no other version can take the memory of."""
+        snapshot = self._registry.snapshot
+        return frozenset(
+            (each.name, each.version) for each in snapshot.versions() if snapshot.labels_of(each)
         )
 
     def _expected_size(self, policy: str, version: str) -> int:

@@ -57,7 +57,9 @@ def main() -> None:
 def _serve(answers: "Connection[LoadOutcome, LoadRequest]") -> None:
     try:
         request = answers.recv()
-    except EOFError:  # who asked has ended
+        if answers.poll():  # nothing more is ever said: who asked has given up
+            return
+    except (EOFError, ConnectionError):  # or has ended
         return
     pid = os.fork()
     if pid == 0:

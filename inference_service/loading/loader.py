@@ -1,6 +1,7 @@
 """From a folder of the store to a version that can answer."""
 
 import socket
+import sys
 import threading
 import time
 from multiprocessing.connection import Connection
@@ -15,8 +16,9 @@ from tradewind.policy import BundlePolicy, CompiledNetwork, Network
 
 __all__ = ["BundleLoader"]
 
-_START_S = 60.0  # for the loading process to start and to answer others first
+_START_S = 60.0  # to start, and to answer others first; a later scan asks again
 _POLL_S = 0.05
+_SWITCH_S = 1e-4
 
 
 class BundleLoader:
@@ -88,8 +90,17 @@ class BundleLoader:
 
 
 def _open_torchscript(bundle: Bundle) -> Network:
-    """The network as TorchScript in this process, which stalls its other threads meanwhile."""
-    from tradewind.policy import open_network, use_one_torch_thread  # imports torch
+    """The network as TorchScript in this process.
 
-    use_one_torch_thread()
-    return open_network(bundle)
+    Calls under way want the interpreter meanwhile: a thread that loads gives it up for each of them
+    after the switch interval, 5 ms by default.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        from tradewind.policy import open_network, use_one_torch_thread  # imports torch
+
+        use_one_torch_thread()
+        return open_network(bundle)
+    finally:
+        sys.setswitchinterval(before)

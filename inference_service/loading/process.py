@@ -87,4 +87,7 @@ class LoaderProcess:
                 return
             with self._lock:
                 if not self._stopping.is_set():
-                    self._process = self._start()
+                    try:
+                        self._process = self._start()
+                    except OSError as problem:  # no memory, no process: the next round tries again
+                        _LOG.error("the loading process cannot be started: %s", problem)

@@ -82,7 +82,11 @@ class BundlePolicy:
         seed: int | None = None,
         with_distribution: bool = False,
     ) -> tuple[NDArray[Any], PredictionInfo]:
-        """The actions for N observations in one pass; see RLPolicy."""
+        """The actions for N observations; see RLPolicy.
+
+        One pass of the network, and a second one when the distribution is asked for beside
+        deterministic actions; `model_compute_ns` has the time of both.
+        """
         rows = self._reader.batch(observations)
         return self._answer(rows, deterministic, seed, with_distribution)
 

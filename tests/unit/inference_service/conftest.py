@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.telemetry import Telemetry
+from inference_service.version_rule import VersionRule
+from inference_service.watcher import StoreWatcher
 from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.policy import TorchScriptPolicy
 
@@ -44,3 +47,29 @@ def metrics() -> CollectorRegistry:
 @pytest.fixture
 def telemetry(registry: Registry, metrics: CollectorRegistry) -> Telemetry:
     return Telemetry(registry, metrics)
+
+
+@pytest.fixture
+def make_watcher(
+    store: BundleStore,
+    registry: Registry,
+    load: Callable[[Path], LoadedVersion],
+    telemetry: Telemetry,
+) -> Callable[..., StoreWatcher]:
+    def make(
+        load: Callable[[Path], LoadedVersion] = load,
+        on_serving: Callable[[str], None] = lambda policy: None,
+        max_mb: float = 1024.0,
+        **rules: VersionRule,
+    ) -> StoreWatcher:
+        return StoreWatcher(
+            store,
+            registry,
+            load,
+            lambda policy: rules.get(policy.replace("-", "_"), VersionRule()),
+            MemoryBound(registry, max_mb),
+            telemetry,
+            on_serving,
+        )
+
+    return make

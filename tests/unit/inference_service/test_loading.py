@@ -233,3 +233,22 @@ def test_wait_for_a_slow_load_ends_when_the_server_stops(
         with pytest.raises(UnavailableError, match="the server stops"):
             loading.result(PATIENCE_S)
     fork.kill()
+
+
+def test_request_that_was_given_up_is_not_worked_off(
+    process: LoaderProcess,
+    make_loader: MakeLoader,
+    stopping: threading.Event,
+    store: BundleStore,
+    publish: Publish,
+    load_good: Callable[[], LoadedVersion],
+) -> None:
+    endless = store.path("tiny-dqn", publish(policy_pt=script(Endless())))
+    zygote = psutil.Process(process.pid)
+    zygote.suspend()
+    stopping.set()
+    with pytest.raises(UnavailableError, match="the server stops"):
+        make_loader(timeout_s=600)(endless)
+    zygote.resume()
+    stopping.clear()
+    load_good()  # in time, behind the one that would have taken ten minutes

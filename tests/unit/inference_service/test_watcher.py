@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, Registry
-from inference_service.telemetry import Telemetry
 from inference_service.version_rule import VersionRule
 from inference_service.watcher import StoreWatcher
 from tradewind.bundle import BundleDraft, BundleStore, GoldenSet
@@ -18,29 +16,6 @@ from tradewind.errors import StorageError
 Load = Callable[[Path], LoadedVersion]
 Publish = Callable[..., str]
 MakeWatcher = Callable[..., StoreWatcher]
-
-
-@pytest.fixture
-def make_watcher(
-    store: BundleStore, registry: Registry, load: Load, telemetry: Telemetry
-) -> MakeWatcher:
-    def make(
-        load: Load = load,
-        on_serving: Callable[[str], None] = lambda policy: None,
-        max_mb: float = 1024.0,
-        **rules: VersionRule,
-    ) -> StoreWatcher:
-        return StoreWatcher(
-            store,
-            registry,
-            load,
-            lambda policy: rules.get(policy.replace("-", "_"), VersionRule()),
-            MemoryBound(registry, max_mb),
-            telemetry,
-            on_serving,
-        )
-
-    return make
 
 
 def served(registry: Registry) -> dict[str, str]:
@@ -374,31 +349,3 @@ def test_labels_file_that_is_no_such_thing_changes_nothing(
     assert labels(registry) == {"champion": good}
     assert served(registry) == {"tiny-dqn": newer}
     assert "labels.json is refused" in caplog.text
-
-
-def test_memory_bound_lets_go_of_what_nothing_names_and_refuses_what_does_not_fit(
-    make_watcher: MakeWatcher, registry: Registry, store: BundleStore, publish: Publish, load: Load
-) -> None:
-    versions = [publish()]
-    size_mb = load(store.path("tiny-dqn", versions[0])).memory_bytes / 2**20
-    rule = VersionRule(keep_all=True)
-    watcher = make_watcher(max_mb=2.5 * size_mb, tiny_dqn=rule)
-    watcher.scan()
-    versions.append(publish())
-    for _ in range(2):
-        watcher.scan()
-    assert loaded(registry) == versions
-    # The third one has the place of the first; then the second, which bears a label, stays.
-    versions.append(publish())
-    store.set_labels("tiny-dqn", {"champion": versions[1]})
-    for _ in range(2):
-        watcher.scan()
-    assert loaded(registry) == versions[1:]
-    assert served(registry) == {"tiny-dqn": versions[2]}
-
-    other = publish("tiny-sac")
-    watcher.scan()
-    assert quarantined(registry) == {other: "MEMORY_LIMIT"}
-    detail = registry.snapshot.quarantined["tiny-sac", other].detail
-    assert f"max_loaded_mb is {2.5 * size_mb:g}, and" in detail
-    assert served(registry) == {"tiny-dqn": versions[2]}

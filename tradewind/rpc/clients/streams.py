@@ -77,7 +77,8 @@ class Stream:
         timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
         with self._turn:
             if self._failure is not None:
-                raise self._failure
+                # The one exception every time, without what earlier calls added to its trace.
+                raise self._failure.with_traceback(None)
             self._watchdog.expect_within(timeout_s)
             try:
                 self._requests.put(self._exchange.wrap(call.request))
@@ -203,7 +204,8 @@ class AsyncStream:
         timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
         async with self._turn:
             if self._failure is not None:
-                raise self._failure
+                # The one exception every time, without what earlier calls added to its trace.
+                raise self._failure.with_traceback(None)
             try:
                 async with asyncio.timeout(timeout_s):
                     if not self._call.done():  # then reading says why
