@@ -2,7 +2,8 @@
 
 It imports torch once and forks for each bundle. What a network does to its fork, be it an endless
 loop, a crash or too much memory, ends that fork alone; and nothing that a load leaves behind in
-torch adds up. It has one thread, so a fork is a whole process.
+torch adds up. It has one thread, so a fork is a whole process. A network that only TorchScript can
+execute gets a fork that stays and executes it.
 """
 
 import contextlib
@@ -15,13 +16,20 @@ import socket
 import sys
 import traceback
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inference_service.loading.messages import LoadOutcome, LoadRequest, ProvedBundle
+from inference_service.loading.messages import (
+    ExecuteCall,
+    ExecuteRequest,
+    ExecutorReady,
+    LoadOutcome,
+    LoadRequest,
+    ProvedBundle,
+)
 from inference_service.loading.settings import LoaderSettings
 from tradewind.bundle import BoxSpace, BundleFault, GoldenSet, read_bundle
 from tradewind.errors import BundleRuntimeError, LoweringError, TradewindError
@@ -45,16 +53,23 @@ def main() -> None:
     use_one_torch_thread()
     _warm_up()
     gc.freeze()  # a collection in a fork would copy the pages of every object there is
-    os.nice(_NICENESS)
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
         if not message:
             return
+        _reap()
         with Connection(descriptors[0]) as answers:
-            _serve(answers)
+            _serve(answers, requests)
 
 
-def _serve(answers: "Connection[LoadOutcome, LoadRequest]") -> None:
+def _reap() -> None:
+    """Takes note of the executors that have ended."""
+    with contextlib.suppress(ChildProcessError):  # there is none
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _serve(answers: "Connection[Any, Any]", requests: socket.socket) -> None:
     try:
         request = answers.recv()
         if answers.poll():  # nothing more is ever said: who asked has given up
@@ -62,6 +77,11 @@ def _serve(answers: "Connection[LoadOutcome, LoadRequest]") -> None:
     except (EOFError, ConnectionError):  # or has ended
         return
     pid = os.fork()
+    if isinstance(request, ExecuteRequest):
+        if pid == 0:
+            requests.close()
+            _execute_and_exit(answers, request)
+        return
     if pid == 0:
         _answer_and_exit(answers, request)
     _, status = os.waitpid(pid, 0)
@@ -88,8 +108,37 @@ def _answer_and_exit(
         os._exit(code)
 
 
+def _execute_and_exit(answers: "Connection[Any, Any]", request: ExecuteRequest) -> NoReturn:
+    code = 1
+    try:
+        with contextlib.suppress(EOFError, ConnectionError):  # who asked needs it no more
+            _execute(answers, request)
+        code = 0
+    except BaseException:  # whatever it is, the fork must not return into the loop of its parent
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _execute(answers: "Connection[Any, Any]", request: ExecuteRequest) -> None:
+    try:
+        network = TorchScriptNetwork(request.policy_pt)
+        network.warm_up(request.observations)
+    except TradewindError as problem:
+        answers.send(problem)
+        return
+    answers.send(ExecutorReady(os.getpid()))
+    while True:
+        call: ExecuteCall = answers.recv()
+        try:
+            answers.send(getattr(network, call.method)(call.observations))
+        except TradewindError as problem:
+            answers.send(problem)
+
+
 def _bound(bounds: LoaderSettings) -> None:
     """Bounds this process by an alarm, which no hanging network can put off, and its memory."""
+    os.nice(_NICENESS)
     signal.setitimer(signal.ITIMER_REAL, bounds.timeout_s)
     resource.setrlimit(resource.RLIMIT_DATA, (bounds.memory_mb * _MIB,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

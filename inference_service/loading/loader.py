@@ -1,16 +1,21 @@
 """From a folder of the store to a version that can answer."""
 
 import socket
-import sys
 import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from inference_service.loading.messages import LoadOutcome, LoadRequest, ProvedBundle
+from inference_service.loading.executor import ExecutorNetwork
+from inference_service.loading.messages import (
+    ExecuteRequest,
+    LoadOutcome,
+    LoadRequest,
+    ProvedBundle,
+)
 from inference_service.loading.settings import LoaderSettings
 from inference_service.registry import LoadedVersion
-from tradewind.bundle import Bundle, BundleLimits
+from tradewind.bundle import BundleLimits
 from tradewind.errors import TradewindError, UnavailableError
 from tradewind.policy import BundlePolicy, CompiledNetwork, Network
 
@@ -18,7 +23,6 @@ __all__ = ["BundleLoader"]
 
 _START_S = 60.0  # to start, and to answer others first; a later scan asks again
 _POLL_S = 0.05
-_SWITCH_S = 1e-4
 
 
 class BundleLoader:
@@ -61,7 +65,10 @@ class BundleLoader:
             network = CompiledNetwork(proved.lowered)
             network.warm_up(proved.bundle.golden.observations[:1])
         else:
-            network = _open_torchscript(proved.bundle)
+            bundle = proved.bundle
+            network = ExecutorNetwork(
+                self._requests, ExecuteRequest(bundle.policy_pt, bundle.golden.observations)
+            )
         policy = BundlePolicy(proved.bundle, network, proved.runtime_reason)
         return LoadedVersion(policy, self._slo_ns, time.time())
 
@@ -87,20 +94,3 @@ class BundleLoader:
             return answers.recv()
         except (EOFError, ConnectionError):
             raise UnavailableError("the loading process ended while it loaded") from None
-
-
-def _open_torchscript(bundle: Bundle) -> Network:
-    """The network as TorchScript in this process.
-
-    Calls under way want the interpreter meanwhile: a thread that loads gives it up for each of them
-    after the switch interval, 5 ms by default.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
-    try:
-        from tradewind.policy import open_network, use_one_torch_thread  # imports torch
-
-        use_one_torch_thread()
-        return open_network(bundle)
-    finally:
-        sys.setswitchinterval(before)

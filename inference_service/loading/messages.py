@@ -2,13 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inference_service.loading.settings import LoaderSettings
 from tradewind.bundle import Bundle, BundleLimits
 from tradewind.errors import TradewindError
 from tradewind.policy import LoweredNetwork
 
-__all__ = ["LoadOutcome", "LoadRequest", "ProvedBundle"]
+__all__ = [
+    "ExecuteAnswer",
+    "ExecuteCall",
+    "ExecuteRequest",
+    "ExecutorReady",
+    "LoadOutcome",
+    "LoadRequest",
+    "Method",
+    "ProvedBundle",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +56,38 @@ class ProvedBundle:
 
 LoadOutcome = ProvedBundle | TradewindError
 """What comes back: the bundle, or what is to be raised in the server."""
+
+Method = Literal["act", "distribution"]
+"""What a network is asked for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExecuteRequest:
+    """A network to execute in a process of its own until the connection ends.
+
+    Attributes:
+        policy_pt: The network, out of a bundle that is proved.
+        observations: To warm it up with.
+    """
+
+    policy_pt: bytes
+    observations: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorReady:
+    """That process answers from now on."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExecuteCall:
+    """One call of the network."""
+
+    method: Method
+    observations: NDArray[np.float32]
+
+
+ExecuteAnswer = ExecutorReady | tuple[NDArray[Any], int] | TradewindError
+"""What comes back; to a call the array and the nanoseconds, or what the server is to raise."""

@@ -15,7 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from inference_service.loading import executor as executor_module
+from inference_service.loading.executor import ExecutorNetwork
 from inference_service.loading.loader import BundleLoader
+from inference_service.loading.messages import ExecuteRequest
 from inference_service.loading.process import LoaderProcess
 from inference_service.loading.settings import LoaderSettings
 from inference_service.registry import LoadedVersion
@@ -38,6 +41,19 @@ class Endless(nn.Module):
         while obs.numel() > 0:
             obs = obs + 1.0
         return obs
+
+    @torch.jit.export
+    def distribution(self, obs: Tensor) -> Tensor:
+        return obs
+
+
+class EndlessWhenTold(nn.Module):
+    """Never answers to an observation that is not all zero."""
+
+    def forward(self, obs: Tensor) -> Tensor:
+        while bool(obs.any()):
+            obs = obs + 1.0
+        return obs.argmax(dim=1)
 
     @torch.jit.export
     def distribution(self, obs: Tensor) -> Tensor:
@@ -132,18 +148,57 @@ def test_loaded_version_gives_the_golden_answers(
         np.testing.assert_allclose(actions, golden.actions, atol=1e-5)
 
 
-def test_network_that_is_not_lowered_is_loaded_here_and_says_why(
-    make_loader: MakeLoader, store: BundleStore, publish: Publish
+def test_network_that_is_not_lowered_is_executed_in_a_process_that_is_replaced_when_it_ends(
+    process: LoaderProcess, make_loader: MakeLoader, store: BundleStore, publish: Publish
 ) -> None:
     observations = np.zeros((2, 6), np.float32)
     golden = GoldenSet(
         observations, np.zeros(2, np.int64), np.full((2, 3), 1 / 3, dtype=np.float32)
     )
     number = publish(policy_pt=script(Softmax()), golden=golden)
+    zygote = psutil.Process(process.pid)
+    before = zygote.children()
     version = make_loader()(store.path("tiny-dqn", number))
     assert version.policy.runtime == "torchscript"
     assert version.policy.runtime_reason == "not lowered: aten::softmax.int is not known"
+    for _ in range(2):
+        assert version.predict(observations[0], deterministic=True, seed=0)[0] == 0
+        _, info = version.predict_batch(
+            observations, deterministic=True, seed=0, with_distribution=True
+        )
+        np.testing.assert_allclose(info["distribution"], golden.distribution)
+        (executor,) = [child for child in zygote.children() if child not in before]
+        executor.kill()
+        with pytest.raises(UnavailableError, match="another one is started"):
+            version.predict(observations[0], deterministic=True, seed=0)
+        before.append(executor)  # a zombie until the next request
     assert version.predict(observations[0], deterministic=True, seed=0)[0] == 0
+    (executor,) = [child for child in zygote.children() if child not in before]
+    del version
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    pause = threading.Event()
+    for _ in range(round(PATIENCE_S / 0.01)):
+        if executor.status() in ended:
+            return
+        pause.wait(0.01)
+    pytest.fail("the executor of a version that was let go of goes on")
+
+
+def test_network_that_hangs_on_an_observation_costs_that_call_and_is_replaced(
+    process: LoaderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "_ANSWER_S", 0.5)
+    calm = np.zeros((1, 3), np.float32)
+    network = ExecutorNetwork(process.requests, ExecuteRequest(script(EndlessWhenTold()), calm))
+    with pytest.raises(UnavailableError, match="hangs"):
+        network.act(calm + 1.0)
+    assert network.act(calm)[0].tolist() == [0]
+
+
+def test_network_that_does_not_load_is_refused_by_its_executor(process: LoaderProcess) -> None:
+    calm = np.zeros((1, 3), np.float32)
+    with pytest.raises(BundleError, match="not a scripted network"):
+        ExecutorNetwork(process.requests, ExecuteRequest(b"junk", calm))
 
 
 def test_refusal_comes_back_as_the_exception_it_was(
