@@ -63,7 +63,7 @@ def worker_server(
         share_port: Other workers listen on the same port.
 
     Raises:
-        SettingsError: An address cannot be listened on.
+        SettingsError: An address cannot be listened on, or a trusted key cannot be read.
     """
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
@@ -75,7 +75,14 @@ def worker_server(
     watcher = StoreWatcher(
         BundleStore(settings.store),
         registry,
-        BundleLoader(load_requests, settings.loader, settings.limits, settings.slo_us, stopping),
+        BundleLoader(
+            load_requests,
+            settings.loader,
+            settings.limits,
+            settings.trusted,
+            settings.slo_us,
+            stopping,
+        ),
         settings.rule_of,
         MemoryBound(registry, settings.max_loaded_mb),
         telemetry,

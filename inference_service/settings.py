@@ -7,7 +7,13 @@ from pydantic import Field, field_validator, model_validator
 
 from inference_service.loading.settings import LoaderSettings
 from inference_service.version_rule import VersionRule
-from tradewind.bundle import BundleLimits, BundleVersion, check_labels, check_policy_name
+from tradewind.bundle import (
+    BundleLimits,
+    BundleVersion,
+    TrustedKeys,
+    check_labels,
+    check_policy_name,
+)
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import InvalidInputError
 from tradewind.rpc import ServerSettings
@@ -59,6 +65,9 @@ class InferenceSettings(Settings):
         policies: More about single policies, by name.
         max_loaded_mb: Most memory of all loaded networks and their golden answers together. Room is
             made by letting go of versions that are neither served nor labelled, the oldest first.
+        trusted_keys: Files with the Ed25519 public keys whose signatures are believed. With any, a
+            bundle with another signature is refused.
+        require_signature: Refuses a bundle without a signature, too.
         slo_us: Objective of one model compute, in microseconds.
         limits: Largest files accepted in a bundle.
         loader: What loading one bundle may take.
@@ -76,6 +85,8 @@ class InferenceSettings(Settings):
     kept_versions: int = Field(default=2, ge=1, le=64)
     policies: dict[str, PolicySettings] = Field(default_factory=dict)
     max_loaded_mb: float = Field(default=1024.0, gt=0.0)
+    trusted_keys: tuple[Path, ...] = ()
+    require_signature: bool = False
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
     limits: BundleLimits = BundleLimits()
     loader: LoaderSettings = LoaderSettings()
@@ -92,6 +103,23 @@ class InferenceSettings(Settings):
                 f"max_streams is {self.max_streams}, which leaves no other call any of the "
                 f"{self.server.threads} threads that server.threads allows"
             )
+        return self
+
+    @property
+    def trusted(self) -> TrustedKeys | None:
+        """Whose signatures are believed; None when none is looked at.
+
+        Raises:
+            SettingsError: A key cannot be read.
+        """
+        if not self.trusted_keys:
+            return None
+        return TrustedKeys.load(self.trusted_keys, required=self.require_signature)
+
+    @model_validator(mode="after")
+    def _check_trusted_keys(self) -> Self:
+        if self.require_signature and not self.trusted_keys:
+            raise ValueError("require_signature needs trusted_keys, or no bundle would ever serve")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`tradewind bundle`: what lies in a store, and whether it may serve."""
+"""`tradewind bundle`: what lies in a store, whether it may serve, and who has signed it."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from tradewind.bundle import BundleMetadata, BundleStore, read_bundle
+from tradewind.bundle import BundleMetadata, BundleStore, SigningKey, TrustedKeys, read_bundle
 from tradewind.errors import BundleError
 from tradewind_cli.output import JsonOption, print_fields, print_json, print_table
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Policy bundles: list, show, verify.")
+app = typer.Typer(no_args_is_help=True, help="Policy bundles: list, show, verify, sign.")
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the bundle store.")]
 BundleArgument = Annotated[
@@ -65,8 +65,53 @@ def show(bundle: BundleArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def verify(bundle: BundleArgument, as_json: JsonOption = False) -> None:
-    """Verifies a bundle as the inference service does: digests, network, golden answers."""
+def keygen(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Makes an Ed25519 key that signs bundles; the public key goes to FILE.pub."""
+    answer = {
+        "key_id": SigningKey.create(file).key_id,
+        "private_key": str(file),
+        "public_key": f"{file}.pub",
+    }
+    if as_json:
+        print_json(answer)
+        return
+    print_fields(answer)
+
+
+@app.command()
+def sign(
+    bundle: BundleArgument,
+    key: Annotated[Path, typer.Option(help="File of the private key.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Signs a published bundle, in place of any earlier signature."""
+    signing_key, folder = SigningKey.load(key), bundle.absolute()
+    BundleStore(folder.parents[1]).sign(folder.parent.name, folder.name, signing_key)
+    answer = {"bundle": str(bundle), "key_id": signing_key.key_id}
+    if as_json:
+        print_json(answer)
+        return
+    print_fields(answer)
+
+
+@app.command()
+def verify(
+    bundle: BundleArgument,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(help="A public key; the bundle must be signed by it, or by one of several."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verifies a bundle as the inference service does: digests, signature, network, golden answers.
+
+    The signature counts only with a key to check it against.
+    """
+    if key:
+        read_bundle(bundle, trusted=TrustedKeys.load(key, required=True))
     # torch takes seconds to import, and only this command runs a network
     from tradewind.policy import TorchScriptPolicy
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from tradewind.bundle import SigningKey
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.rpc import Flag, RpcServer, run_service
 from trainer_service.admission import AdmissionRules
@@ -36,10 +37,12 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
     """Runs the service inside the block; leaving it interrupts the jobs that run.
 
     Raises:
-        SettingsError: An address cannot be listened on, the job store's URL is not one, or no
-            device of this machine has a slot.
+        SettingsError: The signing key cannot be read, an address cannot be listened on, the job
+            store's URL is not one, or no device of this machine has a slot.
         StorageError: The job store cannot be opened.
     """
+    if settings.signing_key is not None:
+        SigningKey.load(settings.signing_key)  # refused now, not when the first job has trained
     registry = CollectorRegistry()
     slots = _plan_slots(settings)
     with contextlib.ExitStack() as stack:
@@ -59,6 +62,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
         )
         rules = AdmissionRules(
             store=settings.store,
+            signing_key=settings.signing_key,
             files=settings.files,
             tracking=settings.tracking,
             limits=settings.limits,

@@ -24,6 +24,7 @@ class AdmissionRules:
 
     Attributes:
         store: The bundle store that they publish to.
+        signing_key: File with the key that signs their bundles; None for none.
         files: Folder that files named by a configuration must lie in.
         tracking: Where the trainings can be followed.
         limits: The most that a job may use, and what it gets when it asks for nothing.
@@ -31,6 +32,7 @@ class AdmissionRules:
     """
 
     store: Path
+    signing_key: Path | None
     files: Path
     tracking: TrackingConfig
     limits: JobResources
@@ -52,7 +54,7 @@ def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
     from trainer_service.config import JobConfig, parse_training_config
 
     values = _parse(config_json)
-    for own in ("store", "tracking"):
+    for own in ("store", "signing_key", "tracking"):
         if own in values:
             raise _refusal(own, "is the service's own; leave it out")
     if values.get("policy", policy) != policy:
@@ -60,6 +62,7 @@ def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
     values |= {
         "policy": policy,
         "store": rules.store,
+        "signing_key": rules.signing_key,
         "tracking": rules.tracking.model_dump(),
     }
     config = parse_training_config(values, JobConfig, folder=rules.files)

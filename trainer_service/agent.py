@@ -11,7 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from tradewind.bundle import BundleStore, PublishedBundle
+from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
 from tradewind.errors import StoppedByRiskError
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.algorithms import find_algorithm
@@ -94,6 +94,7 @@ class TrainerAgent:
             elapsed_s: Seconds that earlier attempts at this training took.
 
         Raises:
+            SettingsError: The signing key cannot be read.
             TrainingError: The environment does not fit the configuration, or the training
                 diverged, or the checkpoint is one of another configuration, or MLflow cannot be
                 used under its URI.
@@ -108,16 +109,18 @@ class TrainerAgent:
             on_progress, config.training_params.total_timesteps, elapsed_s=elapsed_s
         )
         reporter.enter(TrainingPhase.PREPARING)
+        # Read before the training: a key that is none costs nothing yet.
+        key = None if config.signing_key is None else SigningKey.load(config.signing_key)
         with _torch_threads(config.training_params.torch_threads):
             workspace = Workspace.prepare(env, config)
             history = MetricHistory()
-            parameters = config.model_dump(mode="json", exclude={"store", "tracking"})
+            parameters = config.record()
             record = None if checkpointing is None else checkpointing.settings.folder / _RUN_FILE
             with open_trackers(config.tracking, config.policy, parameters, record) as trackers:
                 model = self._fit(workspace, reporter, [history, trackers], checkpointing)
                 draft = make_draft(model, workspace, config, reporter, history.series)
                 reporter.enter(TrainingPhase.PUBLISHING)
-                bundle = BundleStore(config.store).publish(draft)
+                bundle = BundleStore(config.store).publish(draft, signing_key=key)
                 trackers.log_bundle(bundle)
         return bundle
 

@@ -123,6 +123,13 @@ class TrainingConfig(Settings):
     store: Path = Path("bundles")
     """The bundle store to publish to."""
 
+    signing_key: Path | None = None
+    """File with the Ed25519 key that signs the bundle; without, it bears no signature."""
+
+    def record(self) -> dict[str, Any]:
+        """What shaped the training, as JSON: not where it went and was followed."""
+        return self.model_dump(mode="json", exclude={"store", "signing_key", "tracking"})
+
     def files(self) -> dict[str, Path]:
         """The files that the configuration names, by key."""
         return {"risk_config.policy_yaml": self.risk_config.policy_yaml}

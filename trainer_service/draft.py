@@ -166,7 +166,7 @@ def _risk_record(risk: RiskConfig) -> RiskRecord | None:
 def _training_record(
     model: BaseAlgorithm, workspace: Workspace, config: TrainingConfig
 ) -> TrainingRecord:
-    recorded = config.model_dump(mode="json", exclude={"store", "tracking"})
+    recorded = config.record()
     if workspace.trading_env is not None:
         # What the actions mean, and what trading costs: whoever trades the policy needs it.
         recorded["environment"] = workspace.trading_env.config.model_dump(mode="json")

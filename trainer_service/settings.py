@@ -21,6 +21,8 @@ class TrainerServiceSettings(Settings):
     Attributes:
         server: The gRPC server.
         store: The bundle store that every job publishes to.
+        signing_key: File with the Ed25519 key that signs every bundle, as `tradewind bundle keygen`
+            makes it; without, bundles bear no signature.
         jobs: URL of the job store: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/NAME`
             which several services may share.
         files: Folder that files named by a job's configuration must lie in.
@@ -39,6 +41,7 @@ class TrainerServiceSettings(Settings):
         listen="127.0.0.1:50051", metrics_listen="127.0.0.1:9101", threads=64
     )
     store: Path = Path("bundles")
+    signing_key: Path | None = None
     jobs: str = "sqlite:///runs/jobs.sqlite"
     files: Path = Path()
     tracking: TrackingConfig = TrackingConfig()

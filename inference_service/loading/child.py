@@ -146,7 +146,7 @@ def _bound(bounds: LoaderSettings) -> None:
 
 def _load(request: LoadRequest) -> LoadOutcome:
     try:
-        bundle = read_bundle(request.folder, request.limits)
+        bundle = read_bundle(request.folder, request.limits, request.trusted)
         network = open_network(bundle)
         try:
             lowered = lower_and_prove(network, bundle.metadata.obs_space, bundle.golden)

@@ -15,7 +15,7 @@ from inference_service.loading.messages import (
 )
 from inference_service.loading.settings import LoaderSettings
 from inference_service.registry import LoadedVersion
-from tradewind.bundle import BundleLimits
+from tradewind.bundle import BundleLimits, TrustedKeys
 from tradewind.errors import TradewindError, UnavailableError
 from tradewind.policy import BundlePolicy, CompiledNetwork, Network
 
@@ -32,6 +32,7 @@ class BundleLoader:
         requests: Where the loading process takes requests.
         bounds: What loading may take.
         limits: Largest files accepted.
+        trusted: Whose signatures are believed; None when none is looked at.
         slo_us: Objective of one model compute, in microseconds.
         stopping: Ends the wait for the loading process.
     """
@@ -41,12 +42,14 @@ class BundleLoader:
         requests: socket.socket,
         bounds: LoaderSettings,
         limits: BundleLimits,
+        trusted: TrustedKeys | None,
         slo_us: float,
         stopping: threading.Event,
     ) -> None:
         self._requests = requests
         self._bounds = bounds
         self._limits = limits
+        self._trusted = trusted
         self._slo_ns = round(slo_us * 1000.0)
         self._stopping = stopping
 
@@ -76,7 +79,7 @@ class BundleLoader:
         mine, theirs = socket.socketpair()
         with Connection(mine.detach()) as answers:
             with theirs:
-                answers.send(LoadRequest(folder, self._limits, self._bounds))
+                answers.send(LoadRequest(folder, self._limits, self._trusted, self._bounds))
                 socket.send_fds(self._requests, [b"\0"], [theirs.fileno()])
             outcome = self._wait(answers)
         if isinstance(outcome, TradewindError):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_service.loading.settings import LoaderSettings
-from tradewind.bundle import Bundle, BundleLimits
+from tradewind.bundle import Bundle, BundleLimits, TrustedKeys
 from tradewind.errors import TradewindError
 from tradewind.policy import LoweredNetwork
 
@@ -31,11 +31,13 @@ class LoadRequest:
     Attributes:
         folder: `<store>/<policy>/<version>`.
         limits: Largest files accepted.
+        trusted: Whose signatures are believed; None when none is looked at.
         bounds: What loading may take.
     """
 
     folder: Path
     limits: BundleLimits
+    trusted: TrustedKeys | None
     bounds: LoaderSettings
 
 

@@ -14,6 +14,7 @@ from tradewind.bundle.metadata import (
 )
 from tradewind.bundle.names import SERVED_LABEL, BundleVersion, check_policy_name
 from tradewind.bundle.reader import Bundle, BundleLimits, read_bundle
+from tradewind.bundle.signing import SigningKey, TrustedKeys
 from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
 from tradewind.bundle.store import BundleStore, PublishedBundle
 
@@ -34,8 +35,10 @@ __all__ = [
     "GoldenSet",
     "PublishedBundle",
     "RiskRecord",
+    "SigningKey",
     "SloRecord",
     "TrainingRecord",
+    "TrustedKeys",
     "check_labels",
     "check_policy_name",
     "read_bundle",

@@ -13,6 +13,7 @@ from tradewind.bundle.faults import BundleFault
 from tradewind.bundle.golden import GoldenSet
 from tradewind.bundle.metadata import BundleMetadata
 from tradewind.bundle.names import GOLDEN_FILE, METADATA_FILE, POLICY_FILE, SIGNATURE_FILE
+from tradewind.bundle.signing import SIGNATURE_BYTES, TrustedKeys
 from tradewind.errors import (
     BundleError,
     BundleFormatError,
@@ -60,23 +61,26 @@ class Bundle:
     golden: GoldenSet
 
 
-def read_bundle(path: Path | str, limits: BundleLimits | None = None) -> Bundle:
+def read_bundle(
+    path: Path | str, limits: BundleLimits | None = None, trusted: TrustedKeys | None = None
+) -> Bundle:
     """Reads and verifies a bundle, every file once.
 
     Verified are: metadata.json, that the folders bear the bundle's name and version, that the
-    folder holds exactly the files the metadata names, no links, sizes, digests, and that the
-    golden answers fit the spaces. The network is not loaded.
+    folder holds exactly the files the metadata names, no links, sizes, digests, the signature,
+    and that the golden answers fit the spaces. The network is not loaded.
 
     Args:
         path: `<store>/<policy>/<version>`.
         limits: Largest files accepted.
+        trusted: Whose signatures are believed; without, none is looked at.
 
     Raises:
         VersionNotFoundError: There is no such folder.
         BundleFormatError: The metadata or the golden answers are missing, truncated, of an
             unknown format version or contradict themselves.
         BundleIntegrityError: A file is missing, foreign, a link, too large, or its digest is not
-            the recorded one.
+            the recorded one; or the signature is missing or wrong.
         StorageError: The file system failed; the bundle may be good.
     """
     limits = limits or BundleLimits()
@@ -93,7 +97,7 @@ def read_bundle(path: Path | str, limits: BundleLimits | None = None) -> Bundle:
             ) from None
         raise StorageError(f"cannot open {folder}: {problem}") from problem
     try:
-        return _read_open_folder(folder, handle, limits)
+        return _read_open_folder(folder, handle, limits, trusted)
     except OSError as problem:
         raise StorageError(f"cannot read {folder}: {problem}") from problem
     except BundleError as problem:
@@ -106,7 +110,9 @@ def read_bundle(path: Path | str, limits: BundleLimits | None = None) -> Bundle:
         os.close(handle)
 
 
-def _read_open_folder(folder: Path, handle: int, limits: BundleLimits) -> Bundle:
+def _read_open_folder(
+    folder: Path, handle: int, limits: BundleLimits, trusted: TrustedKeys | None
+) -> Bundle:
     names = set(os.listdir(handle))
     if METADATA_FILE not in names:
         raise BundleFormatError(f"{METADATA_FILE} is missing", reason=BundleFault.METADATA_MISSING)
@@ -126,6 +132,12 @@ def _read_open_folder(folder: Path, handle: int, limits: BundleLimits) -> Bundle
             )
         if name in (POLICY_FILE, GOLDEN_FILE):
             kept[name] = data
+    if trusted is not None:
+        signed = SIGNATURE_FILE in names
+        trusted.check(
+            metadata_json,
+            read_regular_file(handle, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None,
+        )
     golden = GoldenSet.from_npz(kept[GOLDEN_FILE])
     golden.check(metadata)
     return Bundle(folder, metadata, metadata_json, kept[POLICY_FILE], golden)

@@ -20,8 +20,14 @@ from tradewind.bundle.labels import (
     labels_to_json,
 )
 from tradewind.bundle.metadata import BundleMetadata
-from tradewind.bundle.names import METADATA_FILE, BundleVersion, check_policy_name
-from tradewind.bundle.reader import read_regular_file
+from tradewind.bundle.names import (
+    METADATA_FILE,
+    SIGNATURE_FILE,
+    BundleVersion,
+    check_policy_name,
+)
+from tradewind.bundle.reader import read_bundle, read_regular_file
+from tradewind.bundle.signing import SigningKey
 from tradewind.errors import InvalidInputError, StorageError, VersionNotFoundError
 
 __all__ = ["BundleStore", "PublishedBundle"]
@@ -51,7 +57,13 @@ class BundleStore:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
-    def publish(self, draft: BundleDraft, *, created_at: datetime | None = None) -> PublishedBundle:
+    def publish(
+        self,
+        draft: BundleDraft,
+        *,
+        created_at: datetime | None = None,
+        signing_key: SigningKey | None = None,
+    ) -> PublishedBundle:
         """Writes a bundle under a version of its own.
 
         The files are written into a folder with a temporary name, which is renamed once
@@ -61,6 +73,7 @@ class BundleStore:
         Args:
             draft: What to publish.
             created_at: Time of publishing; by default now.
+            signing_key: Signs the bundle; without, it bears no signature.
 
         Raises:
             InvalidInputError: A name is not allowed.
@@ -80,7 +93,11 @@ class BundleStore:
                 while True:
                     version = self._next_version(folder, created_at)
                     metadata = draft.metadata(str(version), created_at, contents)
-                    _write_durably(temporary / METADATA_FILE, metadata.to_json())
+                    metadata_json = metadata.to_json()
+                    _write_durably(temporary / METADATA_FILE, metadata_json)
+                    if signing_key is not None:
+                        signature = signing_key.sign(metadata_json)
+                        _write_durably(temporary / SIGNATURE_FILE, signature)
                     target = folder / str(version)
                     if _publish_folder(temporary, target):
                         return PublishedBundle(target, metadata)
@@ -89,6 +106,26 @@ class BundleStore:
                 raise
         except OSError as problem:
             raise StorageError(f"cannot publish to {self.root}: {problem}") from problem
+
+    def sign(self, policy: str, version: str, key: SigningKey) -> None:
+        """Signs a version that is published already, in place of any earlier signature.
+
+        Raises:
+            BundleError: The bundle is not whole.
+            VersionNotFoundError: It is not in the store.
+            StorageError: The store cannot be written.
+        """
+        path = self.path(policy, version)
+        metadata_json = read_bundle(path).metadata_json
+        # Made beside the version: a foreign file within would have it refused.
+        temporary = path.with_name(f"{_TEMPORARY}{version}.sig")
+        try:
+            _write_durably(temporary, key.sign(metadata_json))
+            temporary.chmod(0o444)
+            temporary.replace(path / SIGNATURE_FILE)
+            _sync_folder(path)
+        except OSError as problem:
+            raise StorageError(f"cannot sign {path}: {problem}") from problem
 
     def policies(self) -> tuple[str, ...]:
         """Names of the policies, sorted; whatever is not a policy's folder is passed over.

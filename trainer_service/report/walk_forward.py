@@ -100,9 +100,7 @@ def render_walk_forward(
         rows=_rows(found, strung),
         confidence=f"{100.0 * summary['confidence']:g} %",
         periods=f"{summary['periods_per_year']:,.0f}",
-        config_json=json.dumps(
-            config.model_dump(mode="json", exclude={"store", "tracking"}), indent=2
-        ),
+        config_json=json.dumps(config.record(), indent=2),
     )
 
 

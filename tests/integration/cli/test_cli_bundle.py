@@ -159,3 +159,23 @@ def test_command_line_with_help_answers_without_the_training_libraries() -> None
 
 def test_command_line_with_an_unknown_command_is_refused(run: Run) -> None:
     assert run("trian").code == 2
+
+
+def test_bundle_signed_on_the_command_line_verifies_with_its_key_alone(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store" / bundle.parent.name / bundle.name
+    shutil.copytree(bundle, folder)
+    made = run("bundle", "keygen", tmp_path / "signing.key", "--json")
+    assert made.code == 0
+    assert run("bundle", "keygen", tmp_path / "other.key").code == 0
+    ours, other = tmp_path / "signing.key.pub", tmp_path / "other.key.pub"
+    assert run("bundle", "verify", folder, "--key", ours).code == 1
+    signed = run("bundle", "sign", folder, "--key", tmp_path / "signing.key", "--json")
+    assert signed.document["key_id"] == made.document["key_id"]
+    assert run("bundle", "verify", folder, "--key", ours).code == 0
+    assert run("bundle", "verify", folder, "--key", other, "--key", ours).code == 0
+    refused = run("bundle", "verify", folder, "--key", other)
+    assert refused.code == 1
+    assert "is not the signature of a trusted key" in refused.err
+    assert run("bundle", "keygen", tmp_path / "signing.key").code != 0

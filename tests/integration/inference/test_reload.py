@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tradewind import errors
-from tradewind.bundle import BundleStore
+from tradewind.bundle import BundleStore, SigningKey
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient
 
@@ -230,3 +230,38 @@ def test_pinned_version_from_the_settings_file_serves(
     config.write_text(f"pinned:\n  tiny-dqn: {first}\n")
     client = connect(serve("--config", str(config)))
     assert served_version(client) == first
+
+
+def test_server_that_requires_signatures_serves_signed_versions_alone(
+    tmp_path: Path,
+    store: BundleStore,
+    publish: Publish,
+    serve: Serve,
+    connect: Connect,
+    wait_until: WaitUntil,
+) -> None:
+    key = SigningKey.create(tmp_path / "signing.key")
+    config = tmp_path / "inference.yaml"
+    config.write_text(f"trusted_keys: [{tmp_path}/signing.key.pub]\nrequire_signature: true\n")
+    unsigned = publish()
+    client = connect(serve("--config", str(config)))
+    (refused,) = client.list_policies().quarantined_versions
+    assert (refused.version, refused.reason) == (unsigned, "SIGNATURE_MISSING")
+    assert not client.is_serving()
+
+    store.sign("tiny-dqn", unsigned, key)  # its files changed, so it is tried again
+    wait_until(client.is_serving)
+    assert served_version(client) == unsigned
+    swapped, other = publish(), publish()
+    store.sign("tiny-dqn", other, key)
+    wait_until(lambda: served_version(client) == other)
+    # The signature of one version is none of another's.
+    stolen = store.path("tiny-dqn", other) / "metadata.json.sig"
+    (store.path("tiny-dqn", swapped) / "metadata.json.sig").write_bytes(stolen.read_bytes())
+    wait_until(
+        lambda: (
+            {item.version: item.reason for item in client.list_policies().quarantined_versions}
+            == {swapped: "SIGNATURE_INVALID"}
+        )
+    )
+    assert client.predict(OBSERVATION).version == other

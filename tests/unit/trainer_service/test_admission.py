@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 TRACKING = TrackingConfig(experiment="ours")
 RULES = AdmissionRules(
     store=Path("volume"),
+    signing_key=Path("volume.key"),
     files=ROOT,
     tracking=TRACKING,
     limits=JobResources(timeout_s=3600.0, memory_limit_mb=4096),
@@ -50,6 +51,7 @@ def test_admit_takes_what_is_the_services_own_from_the_service(
     config = admit_values(values, policy="btc_dqn")
 
     assert (config.policy, config.store) == ("btc_dqn", Path("volume"))
+    assert config.signing_key == Path("volume.key")
     assert config.tracking.experiment == "ours"
     assert config.data.symbol == "BTC"
 

@@ -1,0 +1,140 @@
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tradewind.bundle import BundleDraft, BundleStore, SigningKey, TrustedKeys, read_bundle
+from tradewind.errors import BundleIntegrityError, ConflictError, SettingsError
+
+MakeDraft = Callable[..., BundleDraft]
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    SigningKey.create(tmp_path / "signing.key")
+    return tmp_path / "signing.key"
+
+
+def public(key_file: Path) -> Path:
+    return key_file.with_name(f"{key_file.name}.pub")
+
+
+@pytest.fixture
+def trusted(key_file: Path) -> TrustedKeys:
+    return TrustedKeys.load([public(key_file)], required=True)
+
+
+@pytest.fixture
+def signed(tmp_path: Path, make_draft: MakeDraft, key_file: Path) -> Path:
+    """A signed bundle in a store."""
+    store = BundleStore(tmp_path / "store")
+    return store.publish(make_draft(), signing_key=SigningKey.load(key_file)).path
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def refusal(path: Path, trusted: TrustedKeys) -> str:
+    with pytest.raises(BundleIntegrityError) as refused:
+        read_bundle(path, trusted=trusted)
+    return refused.value.reason
+
+
+def test_signed_bundle_with_a_trusted_key_is_read(signed: Path, trusted: TrustedKeys) -> None:
+    assert read_bundle(signed, trusted=trusted).path == signed
+    assert {file.name for file in signed.iterdir()} >= {"metadata.json", "metadata.json.sig"}
+
+
+def test_signature_with_openssl_verifies(signed: Path, key_file: Path) -> None:
+    command = ["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", str(public(key_file))]
+    files = ["-in", f"{signed}/metadata.json", "-sigfile", f"{signed}/metadata.json.sig"]
+    subprocess.run([*command, *files], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_bundle_with_metadata_changed_after_signing_is_refused(
+    signed: Path, trusted: TrustedKeys
+) -> None:
+    values = json.loads((signed / "metadata.json").read_bytes())
+    rewrite(signed / "metadata.json", json.dumps({**values, "algo": "SB3-PPO"}).encode())
+    assert refusal(signed, trusted) == "SIGNATURE_INVALID"
+
+
+def test_bundle_with_the_network_and_its_digest_swapped_after_signing_is_refused(
+    signed: Path, trusted: TrustedKeys, make_draft: MakeDraft, tmp_path: Path
+) -> None:
+    other = BundleStore(tmp_path / "other").publish(make_draft(policy_pt=b"another network")).path
+    for name in ("policy.pt", "metadata.json"):
+        rewrite(signed / name, (other / name).read_bytes())
+    assert read_bundle(signed).policy_pt == b"another network"
+    assert refusal(signed, trusted) == "SIGNATURE_INVALID"
+
+
+@pytest.mark.parametrize("signature", [b"", b"\0" * 63, b"\0" * 64])
+def test_bundle_with_a_signature_that_is_none_is_refused(
+    signed: Path, trusted: TrustedKeys, signature: bytes
+) -> None:
+    rewrite(signed / "metadata.json.sig", signature)
+    assert refusal(signed, trusted) == "SIGNATURE_INVALID"
+
+
+def test_bundle_with_a_signature_too_long_is_refused(signed: Path, trusted: TrustedKeys) -> None:
+    rewrite(signed / "metadata.json.sig", b"\0" * 65)
+    assert refusal(signed, trusted) == "FILE_TOO_LARGE"
+
+
+def test_bundle_with_the_signature_of_a_key_not_trusted_is_refused(
+    signed: Path, tmp_path: Path
+) -> None:
+    other = SigningKey.create(tmp_path / "other.key")
+    trusted = TrustedKeys.load([tmp_path / "other.key.pub"], required=False)
+    with pytest.raises(BundleIntegrityError, match=f"trusted are {other.key_id}"):
+        read_bundle(signed, trusted=trusted)
+
+
+def test_bundle_without_signature_is_refused_only_where_one_is_required(
+    tmp_path: Path, make_draft: MakeDraft, key_file: Path, trusted: TrustedKeys
+) -> None:
+    path = BundleStore(tmp_path / "store").publish(make_draft()).path
+    assert refusal(path, trusted) == "SIGNATURE_MISSING"
+    read_bundle(path, trusted=TrustedKeys.load([public(key_file)], required=False))
+
+
+def test_keys_in_rotation_are_both_believed(signed: Path, key_file: Path, tmp_path: Path) -> None:
+    SigningKey.create(tmp_path / "next.key")
+    files = [tmp_path / "next.key.pub", public(key_file)]
+    read_bundle(signed, trusted=TrustedKeys.load(files, required=True))
+
+
+def test_published_bundle_that_is_signed_afterwards_is_read(
+    tmp_path: Path, make_draft: MakeDraft, key_file: Path, trusted: TrustedKeys
+) -> None:
+    store = BundleStore(tmp_path / "store")
+    published = store.publish(make_draft())
+    store.sign("momentum", published.metadata.version, SigningKey.load(key_file))
+    read_bundle(published.path, trusted=trusted)
+    assert [entry.name for entry in published.path.parent.iterdir()] == [published.path.name]
+
+
+def test_key_that_is_there_already_is_not_overwritten(key_file: Path) -> None:
+    before = key_file.read_bytes()
+    with pytest.raises(ConflictError, match="not overwritten"):
+        SigningKey.create(key_file)
+    assert key_file.read_bytes() == before
+    assert key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_file_that_is_no_key_is_refused_without_quoting_it(tmp_path: Path, key_file: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n")
+    for load in (SigningKey.load, lambda path: TrustedKeys.load([path], required=True)):
+        for path in (secret, tmp_path / "missing"):
+            with pytest.raises(SettingsError) as refused:
+                load(path)
+            assert str(path) in str(refused.value)
+            assert "hunter2" not in str(refused.value)
+    with pytest.raises(SettingsError, match="is not an Ed25519 private key"):
+        SigningKey.load(public(key_file))
