@@ -45,8 +45,13 @@ def read_contract(metadata_json: str) -> TradingContract:
     environment = metadata.training.config.get("environment")
     if not isinstance(environment, dict):
         raise BundleFormatError(f"{name} says nothing of its trading terms")
-    # Bundles from before there were continuous actions do not say which they take.
-    environment = {"actions": "discrete", **environment}
+    if metadata.features.symbols:
+        raise BundleFormatError(
+            f"{name} trades {', '.join(metadata.features.symbols)} from one account; "
+            "here a policy trades one symbol"
+        )
+    # Bundles from before there were continuous actions and several symbols do not say these.
+    environment = {"actions": "discrete", "gross_limit": 1.0, **environment}
     absent = [key for key in TradingTerms.model_fields if key not in environment]
     if absent:
         raise BundleFormatError(f"{name} leaves trading terms out: {', '.join(absent)}")

@@ -37,18 +37,27 @@ def evaluate(
 ) -> None:
     """Runs a bundle's policy over bars, costs included, beside baselines.
 
-    Without --symbol and --bars it trades the sample of BTC. Which bars the policy was trained on,
+    Without --symbol and --bars it trades the sample of BTC, or the samples of the symbols that the
+    policy trades together. Which bars the policy was trained on,
     the bundle says: figures on those are no evidence.
     """
     # torch takes seconds to import: no other command should wait for it
-    from tradewind.market import load_bars, load_sample, split_bars
+    from tradewind.bundle import read_bundle
+    from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
     from tradewind.risk import RiskPolicy
     from trainer_service.judging import evaluate_bundle
 
     if not 0.0 < fraction <= 1.0:
         violation = FieldViolation("--fraction", f"must be above 0 and at most 1: {fraction}")
         raise SettingsError("the command line is refused", [violation])
-    series = load_bars(bars, symbol) if bars is not None else load_sample(symbol or "BTC")
+    features = read_bundle(bundle).metadata.features
+    series: BarSeries
+    if bars is not None:
+        series = load_bars(bars, symbol)
+    elif symbol is None and features is not None and features.symbols:
+        series = BarPanel.align([load_sample(name) for name in features.symbols])
+    else:
+        series = load_sample(symbol or "BTC")
     traded = series if fraction == 1.0 else split_bars(series, fraction)[1]
     figures = evaluate_bundle(bundle, traded, RiskPolicy.from_yaml(risk_policy)).figures
     if as_json:

@@ -145,7 +145,7 @@ class TrainingConfig(Settings):
 
 
 class DataConfig(Settings):
-    """The bars of a job: an embedded sample, or a file of the user."""
+    """The bars of a job: an embedded sample or a file, of one symbol or of several."""
 
     symbol: str | None = None
     """An embedded sample; or, beside `path`, what the file's bars are of."""
@@ -153,12 +153,37 @@ class DataConfig(Settings):
     path: Path | None = None
     """A .csv, .csv.gz or .parquet file of bars."""
 
+    symbols: tuple[str, ...] = ()
+    """Several symbols, traded from one account; embedded samples, or those of `paths`. Bars that
+    one of them lacks are left out."""
+
+    paths: dict[str, Path] = Field(default_factory=dict)
+    """A file for each of `symbols`."""
+
     @model_validator(mode="after")
     def _check_source(self) -> Self:
+        if self.symbols or self.paths:
+            return self._check_symbols()
         if self.path is None and self.symbol not in SAMPLE_SYMBOLS:
             raise ValueError(
                 f"without a path, symbol must be one of {', '.join(SAMPLE_SYMBOLS)}, "
                 f"not {self.symbol!r}"
+            )
+        return self
+
+    def _check_symbols(self) -> Self:
+        if self.symbol is not None or self.path is not None:
+            raise ValueError("symbols and paths take the place of symbol and path")
+        if len(self.symbols) < 2 or len(set(self.symbols)) < len(self.symbols):
+            raise ValueError(f"symbols must be two or more, and different: {list(self.symbols)}")
+        if self.paths and set(self.paths) != set(self.symbols):
+            raise ValueError(
+                f"paths must name a file for each of {list(self.symbols)}, not {list(self.paths)}"
+            )
+        unknown = [name for name in self.symbols if name not in SAMPLE_SYMBOLS]
+        if unknown and not self.paths:
+            raise ValueError(
+                f"without paths, symbols must be of {', '.join(SAMPLE_SYMBOLS)}, not {unknown}"
             )
         return self
 
@@ -181,11 +206,16 @@ class JobConfig(TrainingConfig):
     def files(self) -> dict[str, Path]:
         """The files that the configuration names, by key."""
         named = super().files()
+        named |= {f"data.paths.{symbol}": path for symbol, path in self.data.paths.items()}
         return named if self.data.path is None else {**named, "data.path": self.data.path}
 
     def check_environment(self) -> Iterator[FieldViolation]:
         """Finds what the algorithm cannot do in the environment."""
-        return find_algorithm(self.algorithm).check_environment(
+        if self.data.symbols and self.environment.actions != "continuous":
+            yield FieldViolation(
+                "environment.actions", "several symbols take continuous actions, not discrete ones"
+            )
+        yield from find_algorithm(self.algorithm).check_environment(
             self.algo_params, self.environment.actions, self.features or FeatureSpec()
         )
 

@@ -147,8 +147,13 @@ def _action_space(space: spaces.Space[Any]) -> ActionSpace:
 def _feature_record(workspace: Workspace) -> FeatureRecord | None:
     if workspace.trading_env is None:
         return None
-    spec = workspace.trading_env.feature_spec
-    return FeatureRecord(spec=spec.model_dump(mode="json"), digest=spec.digest)
+    env = workspace.trading_env
+    spec = env.feature_spec
+    return FeatureRecord(
+        spec=spec.model_dump(mode="json"),
+        digest=spec.digest,
+        symbols=env.symbols if len(env.symbols) > 1 else (),
+    )
 
 
 def _risk_record(risk: RiskConfig) -> RiskRecord | None:

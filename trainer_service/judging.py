@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tradewind.bundle import read_bundle
-from tradewind.errors import BundleFormatError
-from tradewind.market import Bars, FeatureSpec
+from tradewind.errors import BundleFormatError, MarketDataError
+from tradewind.market import BarSeries, FeatureSpec, series_of
 from tradewind.policy import TorchScriptNetwork
 from tradewind.risk import RiskPolicy
 from tradewind.settings import parse_settings
@@ -22,8 +22,8 @@ __all__ = ["evaluate_bundle", "train_and_judge"]
 def train_and_judge(
     config: TrainingConfig,
     env: IntradayTradingEnv,
-    past: Bars,
-    future: Bars,
+    past: BarSeries,
+    future: BarSeries,
     reporter: ProgressReporter,
 ) -> Evaluation:
     """Trains on bars and evaluates on those that came after.
@@ -52,7 +52,7 @@ def train_and_judge(
 
 def evaluate_bundle(
     folder: Path,
-    bars: Bars,
+    bars: BarSeries,
     risk_policy: RiskPolicy,
     config: EvaluationConfig | None = None,
     seed: int = 0,
@@ -69,12 +69,19 @@ def evaluate_bundle(
     Raises:
         BundleError: The bundle must not be used, or does not say how its policy trades.
         VersionNotFoundError: There is no such folder.
-        MarketDataError: The bars are too few, or not those its features are for.
+        MarketDataError: The bars are too few, not those its features are for, or of other symbols
+            than a policy for several trades.
     """
     bundle = read_bundle(folder)
     environment = bundle.metadata.training.config.get("environment")
     if bundle.metadata.features is None or not isinstance(environment, dict):
         raise BundleFormatError(f"{folder} does not say how its policy trades bars")
+    symbols = tuple(each.symbol for each in series_of(bars))
+    trained_on = bundle.metadata.features.symbols
+    # A policy for one symbol may be tried on any other one.
+    if (len(symbols) > 1 or trained_on) and symbols != trained_on:
+        wanted = ", ".join(trained_on) or "one symbol"
+        raise MarketDataError(f"{folder} trades {wanted}, not {', '.join(symbols)}")
     spec = parse_settings(bundle.metadata.features.spec, FeatureSpec, source="features")
     settings = parse_settings(environment, EnvironmentConfig, source="environment")
     whole = settings.model_copy(update={"episode_bars": None})

@@ -10,7 +10,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import TrainingError
-from tradewind.market import Bars, load_bars, load_sample, split_bars
+from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.config import JobConfig, TrainingConfig
 from trainer_service.environment import IntradayTradingEnv, VectorizedTradingEnv
@@ -69,12 +69,12 @@ class Workspace:
         return cls(env, _normalize(training_env, config), trading_env, held_out_env)
 
     @property
-    def bars(self) -> Bars | None:
+    def bars(self) -> BarSeries | None:
         """All of the bars; None for an environment that is not made of bars."""
         return None if self.trading_env is None else self.trading_env.bars
 
 
-def held_out_episode(env: IntradayTradingEnv, bars: Bars) -> IntradayTradingEnv:
+def held_out_episode(env: IntradayTradingEnv, bars: BarSeries) -> IntradayTradingEnv:
     """Copies an environment onto held-out bars: one episode over all of them, whatever is lost."""
     whole = {"episode_bars": None, "random_start": False, "min_equity_fraction": 0.0}
     return IntradayTradingEnv(bars, env.config.model_copy(update=whole), env.feature_spec)
@@ -84,10 +84,15 @@ def make_environment(config: JobConfig) -> IntradayTradingEnv:
     """Makes the environment that a job names.
 
     Raises:
-        MarketDataError: The bars cannot be read, or are too few.
+        MarketDataError: The bars cannot be read, are too few, or have none in common.
     """
     data = config.data
-    if data.path is not None:
+    bars: BarSeries
+    if data.paths:
+        bars = BarPanel.align([load_bars(data.paths[name], name) for name in data.symbols])
+    elif data.symbols:
+        bars = BarPanel.align([load_sample(name) for name in data.symbols])
+    elif data.path is not None:
         bars = load_bars(data.path, data.symbol)
     else:
         assert data.symbol is not None

@@ -26,18 +26,20 @@ import gym_anytrading  # noqa: F401 - registers forex-v0
 import gymnasium
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from tradewind.constants import ACTION_HOLD
+from tradewind.market import BarPanel, load_sample
 from tradewind.market.feature_kernels import ObservationArray
 from tradewind.policy import use_one_torch_thread
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import RiskAwareCallback
 from trainer_service.config import JobConfig, parse_training_config
-from trainer_service.environment import VectorizedTradingEnv
+from trainer_service.environment import EnvironmentConfig, VectorizedTradingEnv
 from trainer_service.workspace import Workspace, make_environment
 
 RISK_POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
@@ -186,9 +188,21 @@ def train_null(case: Case) -> float:
 def step_alone(*, risk: bool) -> float:
     """Steps per second of the vectorised environment without any learning."""
     env = VectorizedTradingEnv(n_envs=COPIES, risk=ADVISOR if risk else None)
+    return step_speed(env, np.random.default_rng(0).integers(0, 3, (512, COPIES)))
+
+
+def panel_alone(panel: BarPanel, *, risk: bool) -> float:
+    """The same of several symbols, each with a target of its own."""
+    config = EnvironmentConfig(actions="continuous")
+    env = VectorizedTradingEnv(panel, config, n_envs=COPIES, risk=ADVISOR if risk else None)
+    shape = (512, COPIES, len(panel.symbols))
+    return step_speed(env, np.random.default_rng(0).random(shape, dtype=np.float32))
+
+
+def step_speed(env: VectorizedTradingEnv, actions: NDArray[Any]) -> float:
+    """Steps per second with these actions, over and over."""
     env.seed(0)
     env.reset()
-    actions = np.random.default_rng(0).integers(0, 3, (512, COPIES))
     env.step(actions[0])
     started = time.perf_counter()
     for step in range(4_096):
@@ -239,10 +253,18 @@ def main() -> None:
     # forex-v0 declares infinite bounds, about which Gymnasium warns at every make.
     warnings.filterwarnings("ignore", category=UserWarning, module="gymnasium")
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread")
-    alone = measure({"off": partial(step_alone, risk=False), "on": partial(step_alone, risk=True)})
-    for name in ("off", "on"):
+    panel = BarPanel.align([load_sample(symbol) for symbol in ("BTC", "ETH", "LTC")])
+    alone = measure(
+        {
+            "risk off": partial(step_alone, risk=False),
+            "risk on": partial(step_alone, risk=True),
+            "3 symbols, risk off": partial(panel_alone, panel, risk=False),
+            "3 symbols, risk on": partial(panel_alone, panel, risk=True),
+        }
+    )
+    for name in alone[0]:
         speed = statistics.median(each[name] for each in alone)
-        print(f"VecEnv alone, {COPIES} copies, risk {name}: {speed:,.0f} steps/s")
+        print(f"VecEnv alone, {COPIES} copies, {name}: {speed:,.0f} steps/s")
     for case in CASES:
         compare(case)
 

@@ -40,10 +40,17 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FeatureRecord(Settings):
-    """How the observation is built: the feature pipeline's specification and its digest."""
+    """How the observation is built: the feature pipeline's specification and its digest.
+
+    Attributes:
+        spec: The specification.
+        digest: Its SHA-256.
+        symbols: Several symbols that one observation is of, in order; none for one of any name.
+    """
 
     spec: dict[str, JsonValue]
     digest: Sha256
+    symbols: tuple[str, ...] = ()
 
 
 class RiskRecord(Settings):

@@ -1,9 +1,11 @@
 """Market data: bars, the observation built from them, and the account that trades them."""
 
 from tradewind.market.accounting import Account, PositionState
-from tradewind.market.bars import Bar, Bars, Gap, split_bars
+from tradewind.market.bars import Bar, Bars, Gap
 from tradewind.market.features import FeatureSpec
+from tradewind.market.holdings import Holdings
 from tradewind.market.loading import load_bars
+from tradewind.market.panel import BarPanel, BarSeries, series_of, split_bars
 from tradewind.market.pipeline import FeaturePipeline
 from tradewind.market.sample import SAMPLE_SYMBOLS, load_sample
 from tradewind.market.terms import TradingTerms
@@ -12,13 +14,17 @@ __all__ = [
     "SAMPLE_SYMBOLS",
     "Account",
     "Bar",
+    "BarPanel",
+    "BarSeries",
     "Bars",
     "FeaturePipeline",
     "FeatureSpec",
     "Gap",
+    "Holdings",
     "PositionState",
     "TradingTerms",
     "load_bars",
     "load_sample",
+    "series_of",
     "split_bars",
 ]

@@ -6,7 +6,7 @@ account is worth in training is what the same trades are worth anywhere else, to
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -223,6 +223,13 @@ class Account:
         _require_positive("price", price)
         self.state: FloatArray = np.empty(STATE_SIZE, dtype=np.float64)
         open_account(self.state, cash, price)
+
+    @classmethod
+    def over(cls, state: FloatArray) -> Self:
+        """An account on a state vector that is there, sharing its memory. Shape [STATE_SIZE]."""
+        account = cls.__new__(cls)
+        account.state = state
+        return account
 
     def fill_toward(
         self,

@@ -1,7 +1,6 @@
 """Bars: the open, high, low, close and volume of one symbol over equal intervals of time."""
 
 import hashlib
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,7 +13,7 @@ from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_TIMESTAMP_NS, refusal, series_defects
 
-__all__ = ["Bar", "Bars", "FloatArray", "Gap", "TimestampArray", "format_time", "split_bars"]
+__all__ = ["Bar", "Bars", "FloatArray", "Gap", "TimestampArray", "format_time"]
 
 FloatArray = NDArray[np.float64]
 TimestampArray = NDArray[np.int64]
@@ -209,27 +208,6 @@ class Bars:
         for column in self._columns().values():
             sha256.update(column.astype("<f8").tobytes())
         return sha256.hexdigest()
-
-
-def split_bars(bars: Bars, held_out_fraction: float) -> tuple[Bars, Bars]:
-    """Splits a series in time: what a policy may learn from, and what it is judged on.
-
-    Args:
-        bars: The series.
-        held_out_fraction: Share of the bars, the latest ones, to hold out; between 0 and 1.
-
-    Returns:
-        The bars to train on and the held-out bars after them.
-
-    Raises:
-        MarketDataError: One of the two parts would be empty.
-    """
-    if not 0.0 < held_out_fraction < 1.0:
-        raise MarketDataError(f"held_out_fraction must lie between 0 and 1: {held_out_fraction}")
-    boundary = len(bars) - math.ceil(len(bars) * held_out_fraction)
-    if boundary == 0:
-        raise MarketDataError(f"{len(bars)} bar(s) of {bars.symbol} cannot be split in two")
-    return bars.slice(0, boundary), bars.slice(boundary, len(bars))
 
 
 def format_time(timestamp_ns: int) -> str:

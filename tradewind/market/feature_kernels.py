@@ -15,12 +15,16 @@ from tradewind.compiled import compiled
 from tradewind.market.bars import FloatArray, TimestampArray
 
 __all__ = [
+    "POSITION_SIZE",
     "MarketParameters",
     "ObservationArray",
     "write_market_row",
     "write_market_rows",
     "write_position_row",
 ]
+
+POSITION_SIZE: Final = 3
+"""Components that say a position: exposure, unrealised return, holding time."""
 
 ObservationArray = NDArray[np.float32]
 

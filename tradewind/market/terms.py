@@ -1,13 +1,14 @@
 """The terms a policy trades on: what its actions mean, and what trading costs."""
 
 import operator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import InvalidInputError
+from tradewind.market.bars import FloatArray
 from tradewind.settings import Settings
 
 __all__ = ["TradingTerms"]
@@ -36,9 +37,22 @@ class TradingTerms(Settings):
     position_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     """Size of the largest position, that after BUY or SELL, as a fraction of equity."""
 
+    gross_limit: float = Field(default=1.0, gt=0.0, le=2.0)
+    """Largest sum of the positions' magnitudes as a fraction of equity; targets beyond it are
+    scaled down together."""
+
     rebalance_threshold: float = Field(default=0.01, ge=0.0, le=0.5)
     """Trades of a smaller fraction of equity are left out, unless they close the position: a
     repeated BUY does not pay for rounding the position to size again."""
+
+    @model_validator(mode="after")
+    def _check_gross_limit(self) -> Self:
+        if self.gross_limit < self.position_fraction:
+            raise ValueError(
+                f"gross_limit ({self.gross_limit:g}) must be at least position_fraction "
+                f"({self.position_fraction:g})"
+            )
+        return self
 
     @property
     def lowest_action(self) -> float:
@@ -73,6 +87,34 @@ class TradingTerms(Settings):
             f"action must be {ACTION_SELL} (SELL), {ACTION_HOLD} (HOLD) or {ACTION_BUY} (BUY), "
             f"not {action!r}"
         )
+
+    def targets(self, action: Any, count: int) -> FloatArray:
+        """The positions in several symbols that a continuous action goes to.
+
+        Args:
+            action: A number for each symbol. Shape [count].
+            count: How many symbols.
+
+        Returns:
+            Signed fractions of equity; NaN for HOLD, of one symbol. Shape [count].
+
+        Raises:
+            InvalidInputError: There is no such action.
+        """
+        if count == 1:
+            target = self.target(action)
+            return np.array([np.nan if target is None else target])
+        try:
+            shares = np.asarray(action, dtype=np.float64)
+        except (TypeError, ValueError):
+            shares = np.empty(0)
+        within = shares.shape == (count,) and (shares >= self.lowest_action) & (shares <= 1.0)
+        if not np.all(within):
+            raise InvalidInputError(
+                f"action must be {count} numbers from {self.lowest_action:g} to 1, not {action!r}"
+            )
+        targets: FloatArray = shares * self.position_fraction
+        return targets
 
     def _continuous_target(self, action: Any) -> float:
         try:

@@ -1,6 +1,5 @@
 """One step of many copies of the trading environment as one compiled call."""
 
-from math import isnan
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,10 +12,10 @@ from tradewind.market.accounting import (
     MARK_PRICE,
     QUANTITY,
     STATE_SIZE,
-    open_account,
 )
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
+from tradewind.market.holdings import open_holdings
 from tradewind.risk import BatchBar
 from trainer_service.environment.kernels import (
     Calendar,
@@ -30,10 +29,11 @@ __all__ = ["Copies", "begin_copies", "observe_copies", "step_copies"]
 
 
 class Copies(NamedTuple):
-    """Where n copies of an environment stand.
+    """Where n copies of an environment of s symbols stand.
 
     Attributes:
-        states: State vector of each account. Shape [n, STATE_SIZE].
+        states: State of each account. Shape [n, s, STATE_SIZE].
+        traded: Signed quantities that the last step traded. Shape [n, s].
         at: The present bar. Shape [n].
         start: The bar after which the episode started. Shape [n].
         end: The last bar of the episode. Shape [n].
@@ -42,6 +42,7 @@ class Copies(NamedTuple):
     """
 
     states: FloatArray
+    traded: FloatArray
     at: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
@@ -49,10 +50,11 @@ class Copies(NamedTuple):
     start_of_day_value: FloatArray
 
     @classmethod
-    def zeros(cls, count: int) -> Self:
+    def zeros(cls, count: int, symbol_count: int) -> Self:
         """Room for `count` copies."""
         return cls(
-            states=np.zeros((count, STATE_SIZE)),
+            states=np.zeros((count, symbol_count, STATE_SIZE)),
+            traded=np.zeros((count, symbol_count)),
             at=np.zeros(count, dtype=np.int64),
             start=np.zeros(count, dtype=np.int64),
             end=np.zeros(count, dtype=np.int64),
@@ -83,13 +85,14 @@ def begin_copies(
         observations: Becomes their first observation. Shape [n, observation_size].
     """
     for row in rows:
-        state, index = copies.states[row], copies.start[row]
-        open_account(state, rules.initial_cash, market.close[index])
+        states, index = copies.states[row], copies.start[row]
+        open_holdings(states, rules.initial_cash, market.close[index])
+        copies.traded[row] = 0.0
         copies.at[row] = index
         copies.episode_return[row] = 0.0
         copies.start_of_day_value[row] = rules.initial_cash
-        _write_bar(copies, calendar, row, 0.0, bar)
-        write_observation(state, market, rules, index, observations[row])
+        _write_bar(copies, calendar, row, bar)
+        write_observation(states, market, rules, index, observations[row])
 
 
 @compiled
@@ -121,7 +124,8 @@ def step_copies(
         market: The bars.
         calendar: Times and volumes of the bars.
         rules: Costs, reward and features.
-        targets: Wanted position as a signed fraction of equity; NaN keeps the quantity. Shape [n].
+        targets: Wanted positions as signed fractions of equity; NaN keeps a quantity.
+            Shape [n, s].
         bar: Becomes the accounts' bar.
         observations: Becomes the next observations. Shape [n, observation_size].
         rewards: Shape [n].
@@ -132,16 +136,14 @@ def step_copies(
         How many episodes have ended.
     """
     ended = 0
-    for row in range(targets.size):
-        state, target = copies.states[row], targets[row]
-        keeps = isnan(target)
-        reward, equity, quantity, terminates = step_account(
-            state,
+    for row in range(targets.shape[0]):
+        reward, equity, terminates = step_account(
+            copies.states[row],
             market,
             rules,
             copies.at[row],
-            not keeps,
-            0.0 if keeps else target,
+            targets[row],
+            copies.traded[row],
             observations[row],
         )
         index = copies.at[row] + 1
@@ -149,9 +151,7 @@ def step_copies(
         copies.episode_return[row] += reward
         if calendar.first_of_day[index] == index:
             copies.start_of_day_value[row] = equity
-        _write_bar(
-            copies, calendar, row, state[LAST_TRADE_NOTIONAL] if quantity != 0.0 else 0.0, bar
-        )
+        _write_bar(copies, calendar, row, bar)
         rewards[row] = reward
         terminated[row] = terminates
         dones[row] = terminates or index == copies.end[row]
@@ -160,13 +160,16 @@ def step_copies(
 
 
 @compiled
-def _write_bar(copies: Copies, calendar: Calendar, row: int, traded: float, bar: BatchBar) -> None:
-    state, index = copies.states[row], copies.at[row]
-    bar.portfolio_values[row] = state[EQUITY]
+def _write_bar(copies: Copies, calendar: Calendar, row: int, bar: BatchBar) -> None:
+    states, index = copies.states[row], copies.at[row]
+    bar.portfolio_values[row] = states[0, EQUITY]
     bar.timestamps[row] = calendar.close_seconds[index]
     bar.start_of_day_values[row] = copies.start_of_day_value[row]
     bar.trade_timestamps[row] = calendar.open_seconds[index]
-    bar.trade_notionals[row, 0] = traded
-    bar.quantities[row, 0] = state[QUANTITY]
-    bar.prices[row, 0] = state[MARK_PRICE]
-    bar.average_daily_volumes[row, 0] = calendar.average_daily_volumes[index]
+    for symbol in range(states.shape[0]):
+        state = states[symbol]
+        has_traded = copies.traded[row, symbol] != 0.0
+        bar.trade_notionals[row, symbol] = state[LAST_TRADE_NOTIONAL] if has_traded else 0.0
+        bar.quantities[row, symbol] = state[QUANTITY]
+        bar.prices[row, symbol] = state[MARK_PRICE]
+        bar.average_daily_volumes[row, symbol] = calendar.average_daily_volumes[index, symbol]

@@ -1,4 +1,4 @@
-"""The trading environment for one symbol."""
+"""The trading environment, for one symbol or several."""
 
 from typing import Any, TypeAlias
 
@@ -6,8 +6,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.errors import ConflictError
-from tradewind.market import Account, Bars, FeatureSpec
+from tradewind.errors import ConflictError, InvalidInputError
+from tradewind.market import Account, BarSeries, FeatureSpec, Holdings
+from tradewind.market.accounting import LAST_FILL_PRICE, LAST_TRADE_NOTIONAL, QUANTITY
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
 from tradewind.risk import Position, RiskInputs
@@ -15,14 +16,17 @@ from trainer_service.environment.config import EnvironmentConfig
 from trainer_service.environment.kernels import step_account, write_observation
 from trainer_service.environment.task import TradingTask
 
-__all__ = ["IntradayTradingEnv"]
+__all__ = ["IntradayTradingEnv", "StepResult"]
 
 Action: TypeAlias = np.int64 | NDArray[np.float32]
-"""SELL, HOLD or BUY; or the position to go to. Shape [1]."""
+"""SELL, HOLD or BUY; or the position of each symbol to go to. Shape [symbols]."""
+
+StepResult: TypeAlias = tuple[ObservationArray, float, bool, bool, dict[str, Any]]
+"""Observation, reward, terminated, truncated and info."""
 
 
 class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
-    """Trades one symbol at the closes of its bars.
+    """Trades at the closes of bars: one symbol, or several from one account.
 
     The observation after bar t is built from bars up to t and the position at its close. An action
     trades at the open of bar t + 1, worsened by slippage and paid for with the transaction cost;
@@ -34,7 +38,11 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
     - SELL: go to a short one of that size, or flat where shorting is not allowed.
     - HOLD: keep the quantity.
     - a number from -1 to 1: go to a position of it × `position_fraction` of equity; the lowest is
-      0 where shorting is not allowed.
+      0 where shorting is not allowed. Of several symbols, each has its number; where the positions
+      would add up to more than `gross_limit`, they are scaled down together.
+
+    Several symbols take continuous actions only. Their observation is the market's part of each,
+    then the position in each, in the order of the panel.
 
     An episode is truncated after `episode_bars` steps, and terminates when equity falls to
     `min_equity_fraction` of the initial cash.
@@ -48,34 +56,47 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         bars: The bars.
         config: The settings.
         feature_spec: The specification.
-        account: The account of the running episode; a new one after every reset.
+        symbols: What is traded, in order.
+        holdings: The account of the running episode; a new one after every reset.
 
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
+        InvalidInputError: Discrete actions are to trade several symbols.
     """
 
     def __init__(
         self,
-        bars: Bars | None = None,
+        bars: BarSeries | None = None,
         config: EnvironmentConfig | None = None,
         feature_spec: FeatureSpec | None = None,
     ) -> None:
         self._task = TradingTask(bars, config, feature_spec)
         self.bars, self.config = self._task.bars, self._task.config
-        self.feature_spec = self._task.feature_spec
+        self.feature_spec, self.symbols = self._task.feature_spec, self._task.symbols
         self.action_space = self._task.action_space
         self.observation_space = self._task.observation_space
         # Looked up at every step.
         self._market, self._rules = self._task.market, self._task.rules
         self._calendar = self._task.calendar
-        self._observation_size = self.feature_spec.observation_size
+        self._observation_size = self._task.observation_size
         self._begin(self.feature_spec.lookback - 1)
         self._ended = True
 
     @property
     def symbol(self) -> str:
-        """What is traded."""
+        """What is traded, in one string."""
         return self.bars.symbol
+
+    @property
+    def account(self) -> Account:
+        """The account of the running episode, of an environment of one symbol.
+
+        Raises:
+            ConflictError: There are several; `holdings` has them all.
+        """
+        if len(self.symbols) > 1:
+            raise ConflictError(f"the account holds {self.symbol}: see holdings")
+        return self.holdings.account(0)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -94,54 +115,83 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         start = self._task.choose_start(options, self.np_random)
         self._begin(start)
         observation = np.empty(self._observation_size, dtype=np.float32)
-        write_observation(self.account.state, self._market, self._rules, start, observation)
-        return observation, {"equity": self.account.equity, "quantity": 0.0, "start": start}
+        write_observation(self.holdings.states, self._market, self._rules, start, observation)
+        return observation, self._task.first_info(start)
 
-    def step(
-        self, action: Action | int | float
-    ) -> tuple[ObservationArray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action | int | float) -> StepResult:
         """Decides after the present bar and goes on to the close of the next one.
 
         Returns:
             Observation, reward, terminated, truncated and info: `equity` and `quantity` at the
             close, `quantity_traded`, after a trade `fill_price`, and at the end of the episode
-            `final_risk_inputs`, which a vectorised environment would lose by its reset.
+            `final_risk_inputs`, which a vectorised environment would lose by its reset. Of several
+            symbols `quantities`, `quantities_traded` and `fill_prices` (NaN where nothing was
+            traded), arrays of shape [symbols].
 
         Raises:
             ConflictError: No episode is running.
             InvalidInputError: There is no such action.
         """
+        return self.step_to(self._task.targets(action))
+
+    def step_to(self, targets: FloatArray) -> StepResult:
+        """Does what `step` does, with positions in place of an action.
+
+        Args:
+            targets: Signed fractions of equity, the gross limit still to come; NaN keeps the
+                quantity, which no continuous action does. Shape [symbols].
+
+        Raises:
+            ConflictError: No episode is running.
+            InvalidInputError: The targets have another shape, or one is not within -1 and 1.
+        """
         if self._ended:
             raise ConflictError("no episode is running: call reset() first")
-        target = self.config.target(action)
+        if targets.shape != (len(self.symbols),) or (np.abs(targets) > 1.0).any():
+            raise InvalidInputError(
+                f"targets must be {len(self.symbols)} numbers within -1 and 1, not {targets!r}"
+            )
         observation: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
-        reward, equity, quantity, terminated = step_account(
-            self.account.state,
+        reward, equity, terminated = step_account(
+            self.holdings.states,
             self._market,
             self._rules,
             self._index,
-            target is not None,
-            target or 0.0,
+            targets,
+            self._traded,
             observation,
         )
         self._index += 1
-        step = self._index - self._start
-        self._values[step] = equity
-        info: dict[str, Any] = {
-            "equity": equity,
-            "quantity": self.account.quantity,
-            "quantity_traded": quantity,
-        }
-        if quantity:
-            info["fill_price"] = self.account.last_fill_price
-            self._trade_seconds[self._trade_count] = self._calendar.open_seconds[self._index]
-            self._trade_notionals[self._trade_count] = self.account.last_trade_notional
-            self._trade_count += 1
+        self._values[self._index - self._start] = equity
+        info = self._record_trades(equity)
         truncated = self._index == self._end
         self._ended = terminated or truncated
         if self._ended:
             info["final_risk_inputs"] = self.risk_inputs()
         return observation, reward, terminated, truncated, info
+
+    def _record_trades(self, equity: float) -> dict[str, Any]:
+        """Keeps the trades of a step for the risk calculators, and says what it did."""
+        states, traded = self.holdings.states, self._traded
+        for row in np.flatnonzero(traded):
+            self._trade_seconds[self._trade_count] = self._calendar.open_seconds[self._index]
+            self._trade_notionals[self._trade_count] = states[row, LAST_TRADE_NOTIONAL]
+            self._trade_count += 1
+        if len(self.symbols) > 1:
+            return {
+                "equity": equity,
+                "quantities": self.holdings.quantities,
+                "quantities_traded": traded.copy(),
+                "fill_prices": np.where(traded != 0.0, states[:, LAST_FILL_PRICE], np.nan),
+            }
+        info: dict[str, Any] = {
+            "equity": equity,
+            "quantity": float(states[0, QUANTITY]),
+            "quantity_traded": float(traded[0]),
+        }
+        if traded[0]:
+            info["fill_price"] = float(states[0, LAST_FILL_PRICE])
+        return info
 
     def risk_inputs(self) -> RiskInputs:
         """The running episode as the risk calculators see it, up to the close of the present bar.
@@ -156,7 +206,13 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         step = self._index - self._start
         now = float(self._calendar.close_seconds[self._index])
         day_start = max(int(self._calendar.first_of_day[self._index]) - self._start, 0)
-        average_daily_volume = float(self._calendar.average_daily_volumes[self._index])
+        volumes = self._calendar.average_daily_volumes[self._index].tolist()
+        held = zip(
+            self.symbols,
+            self.holdings.quantities.tolist(),
+            self.holdings.mark_prices.tolist(),
+            strict=True,
+        )
         return RiskInputs(
             portfolio_values=self._values[: step + 1],
             timestamps=self._calendar.close_seconds[self._start : self._index + 1],
@@ -164,12 +220,14 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
             trade_timestamps=self._trade_seconds[: self._trade_count],
             trade_notionals=self._trade_notionals[: self._trade_count],
             capital_base=self.config.initial_cash,
-            positions=(Position(self.symbol, self.account.quantity, self.account.mark_price),),
-            feed_timestamps={self.symbol: now},
+            positions=tuple(Position(*position) for position in held),
+            feed_timestamps=dict.fromkeys(self.symbols, now),
             now=now,
-            average_daily_volumes={self.symbol: average_daily_volume}
-            if average_daily_volume > 0.0
-            else {},
+            average_daily_volumes={
+                symbol: volume
+                for symbol, volume in zip(self.symbols, volumes, strict=True)
+                if volume > 0.0
+            },
         )
 
     def _begin(self, start: int) -> None:
@@ -177,14 +235,16 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         self._start = self._index = start
         self._end = self._task.end_of(start)
         length = self._end - start
-        self.account = Account(self.config.initial_cash, float(self.bars.close[start]))
+        self.holdings = Holdings(self.config.initial_cash, self._market.close[start])
+        self._traded: FloatArray = np.zeros(len(self.symbols))
         # New arrays each time: the views that risk_inputs() gave out belong to their episode.
         self._values: FloatArray = np.empty(length + 1, dtype=np.float64)
-        self._values[0] = self.account.equity
+        self._values[0] = self.holdings.equity
         # A first trade of notional 0 says that there was none so far, which is not unknown.
-        self._trade_seconds: FloatArray = np.empty(length + 1, dtype=np.float64)
+        room = length * len(self.symbols) + 1
+        self._trade_seconds: FloatArray = np.empty(room, dtype=np.float64)
         self._trade_seconds[0] = self._calendar.open_seconds[start]
-        self._trade_notionals: FloatArray = np.empty(length + 1, dtype=np.float64)
+        self._trade_notionals: FloatArray = np.empty(room, dtype=np.float64)
         self._trade_notionals[0] = 0.0
         self._trade_count = 1
         self._ended = False

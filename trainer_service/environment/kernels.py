@@ -7,16 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.compiled import compiled
-from tradewind.market.accounting import (
-    BARS_HELD,
-    EQUITY,
-    close_bar,
-    exposure,
-    fill_toward,
-    unrealized_return,
-)
+from tradewind.market.accounting import BARS_HELD, EQUITY, exposure, unrealized_return
 from tradewind.market.bars import FloatArray
-from tradewind.market.feature_kernels import ObservationArray, write_position_row
+from tradewind.market.feature_kernels import (
+    POSITION_SIZE,
+    ObservationArray,
+    write_position_row,
+)
+from tradewind.market.holdings import close_holdings, fill_holdings
 
 __all__ = [
     "RUIN_RATIO",
@@ -31,12 +29,13 @@ RUIN_RATIO = 1e-4
 
 
 class Market(NamedTuple):
-    """The bars as a step needs them.
+    """The bars of s symbols as a step needs them.
 
     Attributes:
-        open: Open prices. Shape [n].
-        close: Close prices. Shape [n].
-        features: Market part of the observation after each bar. Shape [n, market_size].
+        open: Open prices. Shape [n, s].
+        close: Close prices. Shape [n, s].
+        features: Market part of the observation after each bar, one symbol's after another's.
+            Shape [n, s × market_size].
     """
 
     open: FloatArray
@@ -51,7 +50,7 @@ class Calendar(NamedTuple):
         open_seconds: Start of each bar, seconds since the epoch. Shape [n].
         close_seconds: Close of each bar. Shape [n].
         first_of_day: The first bar that closes on the same UTC day. Shape [n].
-        average_daily_volumes: Of the seven days before; NaN where unknown. Shape [n].
+        average_daily_volumes: Of the seven days before; NaN where unknown. Shape [n, s].
     """
 
     open_seconds: FloatArray
@@ -67,6 +66,7 @@ class TradingRules(NamedTuple):
     transaction_cost: float
     slippage: float
     rebalance_threshold: float
+    gross_limit: float
     smallest_equity: float
     log_reward: bool
     reward_scale: float
@@ -78,12 +78,18 @@ class TradingRules(NamedTuple):
 
 @compiled
 def write_observation(
-    state: FloatArray, market: Market, rules: TradingRules, index: int, out: ObservationArray
+    states: FloatArray, market: Market, rules: TradingRules, index: int, out: ObservationArray
 ) -> None:
-    """Writes the observation after the bar at `index`. Shape of `out` [observation_size]."""
-    market_size = market.features.shape[1]
-    out[:market_size] = market.features[index]
-    if rules.position_features:
+    """Writes the observation after the bar at `index`: the market's part, then the positions'.
+
+    Shapes of `states` [s, STATE_SIZE] and of `out` [observation_size].
+    """
+    at = market.features.shape[1]
+    out[:at] = market.features[index]
+    if not rules.position_features:
+        return
+    for row in range(states.shape[0]):
+        state = states[row]
         write_position_row(
             exposure(state),
             unrealized_return(state),
@@ -91,49 +97,50 @@ def write_observation(
             rules.feature_scale,
             rules.feature_clip,
             rules.holding_cap_bars,
-            out[market_size:],
+            out[at : at + POSITION_SIZE],
         )
+        at += POSITION_SIZE
 
 
 @compiled
 def step_account(
-    state: FloatArray,
+    states: FloatArray,
     market: Market,
     rules: TradingRules,
     index: int,
-    trades: bool,
-    target: float,
+    targets: FloatArray,
+    traded: FloatArray,
     out: ObservationArray,
-) -> tuple[float, float, float, bool]:
+) -> tuple[float, float, bool]:
     """Goes from the close of bar `index` to the close of the next one.
 
     Args:
-        state: State vector of the account, changed in place.
+        states: State of the account, changed in place. Shape [s, STATE_SIZE].
         market: The bars.
         rules: Costs, reward and features.
         index: The bar that the decision was made on; the fill is at the open of the next.
-        trades: Whether to trade toward the target; else the quantity is kept.
-        target: Wanted position as a signed fraction of equity.
+        targets: Wanted positions as signed fractions of equity; NaN keeps a quantity. Shape [s].
+        traded: Becomes the signed quantities traded. Shape [s].
         out: Becomes the observation after the next bar. Shape [observation_size].
 
     Returns:
-        Reward, equity, signed quantity traded, and whether the equity has fallen too low.
+        Reward, equity, and whether the equity has fallen too low.
     """
-    before: float = state[EQUITY]
-    quantity = 0.0
-    if trades:
-        quantity = fill_toward(
-            state,
-            target,
-            market.open[index + 1],
-            rules.transaction_cost,
-            rules.slippage,
-            rules.rebalance_threshold,
-        )
-    close_bar(state, market.close[index + 1])
-    write_observation(state, market, rules, index + 1, out)
-    equity: float = state[EQUITY]
+    before: float = states[0, EQUITY]
+    fill_holdings(
+        states,
+        targets,
+        rules.gross_limit,
+        market.open[index + 1],
+        rules.transaction_cost,
+        rules.slippage,
+        rules.rebalance_threshold,
+        traded,
+    )
+    close_holdings(states, market.close[index + 1])
+    write_observation(states, market, rules, index + 1, out)
+    equity: float = states[0, EQUITY]
     ratio = equity / before
     # More than everything can only be lost short; it counts as losing all but RUIN_RATIO.
     growth = math.log(max(ratio, RUIN_RATIO)) if rules.log_reward else ratio - 1.0
-    return growth * rules.reward_scale, equity, quantity, equity <= rules.smallest_equity
+    return growth * rules.reward_scale, equity, equity <= rules.smallest_equity

@@ -7,7 +7,15 @@ import numpy as np
 from gymnasium import spaces
 
 from tradewind.errors import InvalidInputError, MarketDataError
-from tradewind.market import Bars, FeaturePipeline, FeatureSpec, TradingTerms, load_sample
+from tradewind.market import (
+    BarSeries,
+    FeaturePipeline,
+    FeatureSpec,
+    TradingTerms,
+    load_sample,
+    series_of,
+)
+from tradewind.market.bars import FloatArray
 from tradewind.market.volume import average_daily_volumes
 from trainer_service.environment.config import EnvironmentConfig
 from trainer_service.environment.kernels import Calendar, Market, TradingRules
@@ -19,7 +27,7 @@ _NS_PER_DAY: Final = 86_400 * _NS_PER_SECOND
 
 
 class TradingTask:
-    """One symbol's bars made ready for episodes.
+    """The bars of one symbol or several made ready for episodes.
 
     Args:
         bars: What to trade; by default the embedded sample of BTC.
@@ -29,7 +37,8 @@ class TradingTask:
     Attributes:
         bars: The bars.
         config: The settings.
-        feature_spec: The specification.
+        feature_spec: The specification, which each symbol's part of an observation follows.
+        symbols: What is traded, in order.
         market: Prices and features.
         calendar: Times and volumes.
         rules: The settings as a kernel reads them.
@@ -38,14 +47,25 @@ class TradingTask:
 
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
+        InvalidInputError: Discrete actions are to trade several symbols.
     """
 
     def __init__(
-        self, bars: Bars | None, config: EnvironmentConfig | None, feature_spec: FeatureSpec | None
+        self,
+        bars: BarSeries | None,
+        config: EnvironmentConfig | None,
+        feature_spec: FeatureSpec | None,
     ) -> None:
         self.bars = load_sample() if bars is None else bars
         self.config = config or EnvironmentConfig()
         self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        series = series_of(self.bars)
+        self.symbols = tuple(each.symbol for each in series)
+        if len(series) > 1 and self.config.actions != "continuous":
+            raise InvalidInputError(
+                f"several symbols ({self.symbol}) take continuous actions: "
+                "set actions to continuous"
+            )
         lookback, shortest_episode = self.feature_spec.lookback, self.config.episode_bars or 1
         self._first_start = lookback - 1
         self._last_start = len(self.bars) - 1 - shortest_episode
@@ -56,11 +76,13 @@ class TradingTask:
                 f"{lookback + shortest_episode}"
             )
         self.market = Market(
-            open=self.bars.open,
-            close=self.bars.close,
-            features=FeaturePipeline(self.feature_spec).transform(self.bars),
+            open=np.column_stack([each.open for each in series]),
+            close=np.column_stack([each.close for each in series]),
+            features=np.ascontiguousarray(
+                np.hstack([FeaturePipeline(self.feature_spec).transform(each) for each in series])
+            ),
         )
-        volumes = average_daily_volumes(self.bars)
+        volumes = np.column_stack([average_daily_volumes(each) for each in series])
         self.calendar = Calendar(
             open_seconds=self.bars.timestamps_ns / _NS_PER_SECOND,
             close_seconds=self.bars.close_times_ns / _NS_PER_SECOND,
@@ -68,18 +90,31 @@ class TradingTask:
             average_daily_volumes=np.where(volumes > 0.0, volumes, np.nan),
         )
         self.rules = _trading_rules(self.config, self.feature_spec)
-        self.action_space = _action_space(self.config)
+        self.action_space = _action_space(self.config, len(series))
         self.observation_space = spaces.Box(
             low=-self.feature_spec.clip,
             high=self.feature_spec.clip,
-            shape=(self.feature_spec.observation_size,),
+            shape=(len(series) * self.feature_spec.observation_size,),
             dtype=np.float32,
         )
 
     @property
     def symbol(self) -> str:
-        """What is traded."""
+        """What is traded, in one string."""
         return self.bars.symbol
+
+    @property
+    def observation_size(self) -> int:
+        """How many components an observation has."""
+        return len(self.symbols) * self.feature_spec.observation_size
+
+    def targets(self, action: Any) -> FloatArray:
+        """The positions that an action goes to, as TradingTerms says. Shape [symbols].
+
+        Raises:
+            InvalidInputError: There is no such action.
+        """
+        return self.config.targets(action, len(self.symbols))
 
     @property
     def fingerprint(self) -> tuple[str, str, str]:
@@ -110,15 +145,22 @@ class TradingTask:
             )
         return start
 
+    def first_info(self, start: int) -> dict[str, Any]:
+        """What a reset says of an episode that starts after the bar `start`."""
+        held: dict[str, Any] = {"quantity": 0.0}
+        if len(self.symbols) > 1:
+            held = {"quantities": np.zeros(len(self.symbols))}
+        return {"equity": self.config.initial_cash, **held, "start": start}
+
     def end_of(self, start: int) -> int:
         """The last bar of the episode that starts after the bar `start`."""
         return start + (self.config.episode_bars or len(self.bars) - 1 - start)
 
 
-def _action_space(terms: TradingTerms) -> spaces.Space[Any]:
+def _action_space(terms: TradingTerms, symbol_count: int) -> spaces.Space[Any]:
     if terms.actions == "discrete":
         return spaces.Discrete(3)
-    return spaces.Box(terms.lowest_action, 1.0, (1,), np.float32)
+    return spaces.Box(terms.lowest_action, 1.0, (symbol_count,), np.float32)
 
 
 def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules:
@@ -127,6 +169,7 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
         transaction_cost=config.transaction_cost,
         slippage=config.slippage,
         rebalance_threshold=config.rebalance_threshold,
+        gross_limit=config.gross_limit,
         smallest_equity=config.min_equity_fraction * config.initial_cash,
         log_reward=config.reward == "log_return",
         reward_scale=config.reward_scale,
@@ -137,7 +180,7 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
     )
 
 
-def _first_bar_of_day(bars: Bars) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _first_bar_of_day(bars: BarSeries) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """For each bar, the first bar that closes on the same UTC day. Shape [n]."""
     days = bars.close_times_ns // _NS_PER_DAY
     return np.searchsorted(days, days, side="left")

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import ConflictError, InvalidInputError
-from tradewind.market import Bars, FeatureSpec, TradingTerms
+from tradewind.market import BarSeries, FeatureSpec, TradingTerms
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
 from tradewind.risk import (
@@ -58,12 +58,12 @@ class VectorizedTradingEnv(VecEnv):
 
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
-        InvalidInputError: There are no copies.
+        InvalidInputError: There are no copies, or discrete actions are to trade several symbols.
     """
 
     def __init__(
         self,
-        bars: Bars | None = None,
+        bars: BarSeries | None = None,
         config: EnvironmentConfig | None = None,
         feature_spec: FeatureSpec | None = None,
         *,
@@ -78,9 +78,9 @@ class VectorizedTradingEnv(VecEnv):
         self.step_risk: StepRisk | None = None
         self._tracker: BatchRiskTracker | None = None
         if risk is not None:
-            self._tracker = risk.batch(n_envs, (self.task.symbol,), settings.initial_cash)
-        self._copies = Copies.zeros(n_envs)
-        self._bar = BatchBar.zeros(n_envs, 1)
+            self._tracker = risk.batch(n_envs, self.task.symbols, settings.initial_cash)
+        self._copies = Copies.zeros(n_envs, len(self.task.symbols))
+        self._bar = BatchBar.zeros(n_envs, len(self.task.symbols))
         self._random: list[np.random.Generator | None] = [None] * n_envs
         self._running = False
         self._started_at = time.time()
@@ -223,7 +223,7 @@ class VectorizedTradingEnv(VecEnv):
         """Has nothing to close."""
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of the task, which all copies share: bars, config, feature_spec, symbol.
+        """An attribute of the task, which all copies share: bars, config, feature_spec, symbols.
 
         Raises:
             AttributeError: There is no such attribute.
@@ -267,23 +267,23 @@ class VectorizedTradingEnv(VecEnv):
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def _decode(self, actions: NDArray[Any]) -> FloatArray:
-        """What `TradingTerms.target` gives for each action, NaN for None. Shape [n]."""
+        """What `TradingTask.targets` gives for each action. Shape [n, symbols]."""
         terms, shape = self.task.config, (self.num_envs, *(self.action_space.shape or ()))
         if actions.shape != shape:
             raise InvalidInputError(f"actions must have shape {shape}, not {actions.shape}")
         if terms.actions == "continuous" and actions.dtype.kind == "f":
-            shares = actions.astype(np.float64).reshape(self.num_envs)
+            shares = actions.astype(np.float64)
             if ((shares >= terms.lowest_action) & (shares <= 1.0)).all():
                 return shares * terms.position_fraction
         elif actions.dtype.kind in "iu":
             in_range = (actions >= ACTION_SELL) & (actions <= ACTION_BUY)
             if in_range.all():
-                return self._target_table.take(actions)
-        targets = [terms.target(action) for action in actions]  # refuses the one that is wrong
-        return np.array([np.nan if target is None else target for target in targets])
+                return self._target_table.take(actions)[:, np.newaxis]
+        # Refuses the one that is wrong.
+        return np.array([self.task.targets(action) for action in actions])
 
     def _empty_observations(self) -> ObservationArray:
-        return np.empty((self.num_envs, self.task.feature_spec.observation_size), dtype=np.float32)
+        return np.empty((self.num_envs, self.task.observation_size), dtype=np.float32)
 
     def _begin(
         self,
@@ -301,8 +301,7 @@ class VectorizedTradingEnv(VecEnv):
         # Nothing has changed if one of them was refused.
         for row, start in zip(rows, starts, strict=True):
             copies.start[row], copies.end[row] = start, task.end_of(start)
-            cash = task.config.initial_cash
-            self.reset_infos[row] = {"equity": cash, "quantity": 0.0, "start": start}
+            self.reset_infos[row] = task.first_info(start)
         begin_copies(copies, task.market, task.calendar, task.rules, rows, self._bar, observations)
         if self._tracker is not None:
             self._tracker.begin(rows, self._bar)

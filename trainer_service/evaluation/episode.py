@@ -8,11 +8,21 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from tradewind.market import series_of
 from tradewind.market.bars import FloatArray
 from tradewind.policy import TorchScriptNetwork
 from trainer_service.environment import IntradayTradingEnv
+from trainer_service.environment.intraday import StepResult
 
-__all__ = ["Choose", "Episode", "Observations", "greedy", "play", "record_observations"]
+__all__ = [
+    "Choose",
+    "Episode",
+    "Observations",
+    "greedy",
+    "play",
+    "play_to",
+    "record_observations",
+]
 
 Observations = NDArray[np.float32]
 Choose = Callable[[Observations], Any]
@@ -26,9 +36,10 @@ class Episode:
     Attributes:
         observations: What was seen before each step. Shape [steps, observation].
         timestamps: Closes, seconds since the epoch. Shape [steps + 1].
-        prices: Close prices. Shape [steps + 1].
+        symbols: What was traded.
+        prices: Close prices. Shape [steps + 1, symbols].
         equity: Account values at the closes, costs paid. Shape [steps + 1].
-        exposures: Position values as signed fractions of equity. Shape [steps + 1].
+        exposures: Position values as signed fractions of equity. Shape [steps + 1, symbols].
         trade_count: Fills.
         traded_notional: Sum of their absolute notionals.
         costs: Fees and slippage paid, in the currency of the account.
@@ -36,6 +47,7 @@ class Episode:
 
     observations: Observations
     timestamps: FloatArray
+    symbols: tuple[str, ...]
     prices: FloatArray
     equity: FloatArray
     exposures: FloatArray
@@ -62,27 +74,38 @@ def greedy(network: TorchScriptNetwork) -> Choose:
 
 def play(env: IntradayTradingEnv, choose: Choose) -> Episode:
     """Plays one episode of the trading environment."""
+    return _record(env, lambda observation: env.step(choose(observation)))
+
+
+def play_to(env: IntradayTradingEnv, choose: Callable[[], FloatArray]) -> Episode:
+    """Plays one episode of positions, as `IntradayTradingEnv.step_to` takes them."""
+    return _record(env, lambda _: env.step_to(choose()))
+
+
+def _record(env: IntradayTradingEnv, step: Callable[[Observations], StepResult]) -> Episode:
     observation, info = env.reset()
     seen: list[Observations] = []
-    quantities = [0.0]
+    quantities = [env.holdings.quantities]
     ended = False
     while not ended:
         seen.append(observation)
-        observation, _, terminated, truncated, info_after = env.step(choose(observation))
-        quantities.append(info_after["quantity"])
+        observation, _, terminated, truncated, _ = step(observation)
+        quantities.append(env.holdings.quantities)
         ended = terminated or truncated
     account = env.risk_inputs()
     start: int = info["start"]
-    prices = env.bars.close[start : start + len(quantities)]
+    closes = [each.close[start : start + len(quantities)] for each in series_of(env.bars)]
+    prices = np.column_stack(closes)
     return Episode(
         observations=np.stack(seen),
         timestamps=account.timestamps,
+        symbols=env.symbols,
         prices=prices,
         equity=account.portfolio_values,
-        exposures=np.array(quantities) * prices / account.portfolio_values,
+        exposures=np.array(quantities) * prices / account.portfolio_values[:, np.newaxis],
         trade_count=int(np.count_nonzero(account.trade_notionals)),
         traded_notional=float(np.abs(account.trade_notionals).sum()),
-        costs=env.account.fees_paid + env.account.slippage_paid,
+        costs=env.holdings.costs,
     )
 
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tradewind.constants import ACTION_BUY, ACTION_HOLD
 from tradewind.policy import TorchScriptNetwork
 from tradewind.risk import RiskPolicy
 from trainer_service.environment import IntradayTradingEnv
-from trainer_service.evaluation.episode import Episode, greedy, play
+from trainer_service.evaluation.episode import Episode, greedy, play, play_to
 from trainer_service.evaluation.luck import bootstrap_figures, deflated_sharpe
 from trainer_service.evaluation.performance import measure_performance
 from trainer_service.evaluation.settings import EvaluationConfig
@@ -43,7 +42,8 @@ def evaluate(
 ) -> Evaluation:
     """Runs an exported policy and its baselines over held-out bars, costs included.
 
-    The baselines are buy-and-hold, uniformly random actions (means of eight runs) and always flat.
+    The baselines are buy-and-hold (of several symbols, equal parts of each, never rebalanced),
+    uniformly random actions (means of eight runs) and always flat.
 
     Args:
         env: One episode over the held-out bars.
@@ -61,9 +61,10 @@ def evaluate(
     """
     env.action_space.seed(seed)
     policy = play(env, greedy(network))
-    discrete = _discrete(env)
-    hold = play(discrete, lambda _: ACTION_HOLD if discrete.account.quantity else ACTION_BUY)
-    flat = play(discrete, lambda _: ACTION_HOLD)
+    everything = np.full(len(env.symbols), env.config.position_fraction)
+    nothing = np.full(len(env.symbols), np.nan)
+    hold = play_to(env, lambda: nothing if env.holdings.quantities.any() else everything)
+    flat = play_to(env, lambda: nothing)
     chance = [play(env, lambda _: env.action_space.sample()) for _ in range(_RANDOM_RUNS)]
     figures = measure_performance(policy, risk_policy)
     baselines = {
@@ -78,14 +79,6 @@ def evaluate(
         policy=policy,
         buy_and_hold=hold,
     )
-
-
-def _discrete(env: IntradayTradingEnv) -> IntradayTradingEnv:
-    """The same episode with actions one of which keeps the quantity; no continuous one does."""
-    if env.config.actions == "discrete":
-        return env
-    settings = env.config.model_copy(update={"actions": "discrete"})
-    return IntradayTradingEnv(env.bars, settings, env.feature_spec)
 
 
 def _luck(

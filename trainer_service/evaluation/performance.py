@@ -29,7 +29,8 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
     Returns:
         `return`, `sharpe`, `sortino`, `volatility`, `max_drawdown`, `var_95` and
         `expected_shortfall_95` (per bar), `trades`, `turnover_per_day` (notional traded a day, in
-        units of the initial capital), `exposure` (mean absolute position as a fraction of equity)
+        units of the initial capital), `exposure` (mean absolute
+        positions as a fraction of equity)
         and `costs` (fees and slippage, as a fraction of the initial capital).
     """
     initial = float(episode.equity[0])
@@ -40,7 +41,7 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
     return figures | {
         "trades": float(episode.trade_count),
         "turnover_per_day": episode.traded_notional / initial / days,
-        "exposure": float(np.mean(np.abs(episode.exposures))),
+        "exposure": float(np.mean(np.abs(episode.exposures).sum(axis=1))),
         "costs": episode.costs / initial,
     }
 

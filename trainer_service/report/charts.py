@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.risk import RiskPolicy
-from trainer_service.evaluation import Evaluation
+from trainer_service.evaluation import Episode, Evaluation
 from trainer_service.report.style import (
     BENCHMARK,
     FLAT,
     POLICY,
     SHORT,
+    SYMBOLS,
     Chart,
     axis,
     base_layout,
@@ -100,12 +101,15 @@ def _vertical(at_ms: float) -> dict[str, Any]:
 
 
 def position_chart(evaluation: Evaluation) -> Chart:
-    """The price, coloured by the position held, over the exposure."""
+    """The price, coloured by the position held, over the exposure; several symbols as lines."""
     episode = evaluation.policy
-    chosen = decimate(episode.prices)
-    times, prices = episode.timestamps[chosen], episode.prices[chosen]
+    if len(episode.symbols) > 1:
+        return _positions_chart(episode)
+    price, exposure = episode.prices[:, 0], episode.exposures[:, 0]
+    chosen = decimate(price)
+    times, prices = episode.timestamps[chosen], price[chosen]
     # A bar's colour is what was held into its close.
-    held = np.sign(episode.exposures)[chosen]
+    held = np.sign(exposure)[chosen]
     data = [_line("Flat", times, prices, line={"color": FLAT, "width": 1.25})]
     for name, sign, colour in (("Long", 1.0, POLICY), ("Short", -1.0, SHORT)):
         if (held == sign).any():
@@ -117,7 +121,7 @@ def position_chart(evaluation: Evaluation) -> Chart:
         _line(
             "Exposure",
             episode.timestamps,
-            100.0 * episode.exposures,
+            100.0 * exposure,
             line={"color": POLICY, "width": 1.0, "shape": "hv"},
             fill="tozeroy",
             fillcolor="rgba(0,114,178,0.18)",
@@ -131,6 +135,40 @@ def position_chart(evaluation: Evaluation) -> Chart:
         xaxis=axis("Time (UTC)", type="date", anchor="y2"),
         yaxis=axis("Close (account currency)", domain=[0.36, 1.0], tickformat="~s"),
         yaxis2=axis("Exposure (%)", domain=[0.0, 0.28], rangemode="tozero"),
+    )
+    return {"data": data, "layout": layout}
+
+
+def _positions_chart(episode: Episode) -> Chart:
+    data: list[dict[str, Any]] = []
+    for column, symbol in enumerate(episode.symbols):
+        line = {"color": SYMBOLS[column % len(SYMBOLS)], "width": 1.25}
+        price = episode.prices[:, column]
+        data += [
+            _line(
+                symbol,
+                episode.timestamps,
+                100.0 * (price / price[0] - 1.0),
+                line=line,
+                legendgroup=symbol,
+                hovertemplate="%{y:+.1f} %",
+            ),
+            _line(
+                symbol,
+                episode.timestamps,
+                100.0 * episode.exposures[:, column],
+                line={**line, "shape": "hv"},
+                legendgroup=symbol,
+                showlegend=False,
+                yaxis="y2",
+                hovertemplate="exposure %{y:.1f} %",
+            ),
+        ]
+    layout = base_layout(
+        560,
+        xaxis=axis("Time (UTC)", type="date", anchor="y2"),
+        yaxis=axis("Growth of the price (%)", domain=[0.5, 1.0]),
+        yaxis2=axis("Exposure (%)", domain=[0.0, 0.42], rangemode="tozero"),
     )
     return {"data": data, "layout": layout}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tradewind.bundle import BundleDraft
-from tradewind.market import Bars
+from tradewind.market import BarSeries
 from tradewind.risk import RiskPolicy
 from trainer_service.callbacks import MetricSeries
 from trainer_service.evaluation import BASELINES, Evaluation
@@ -24,7 +24,7 @@ def render_report(
     draft: BundleDraft,
     *,
     evaluation: Evaluation | None,
-    held_out: Bars | None,
+    held_out: BarSeries | None,
     history: Mapping[str, MetricSeries],
     risk_policy: RiskPolicy,
 ) -> bytes:
@@ -59,6 +59,7 @@ def render_report(
         held_out=None if held_out is None else _span(held_out),
         figures=figures,
         tiles=tiles(figures, limits) if figures else [],
+        symbols=() if evaluation is None else evaluation.policy.symbols,
         verdicts=verdicts(figures),
         rows=figure_rows(figures) if figures else [],
         baselines=[name.replace("_", " ").capitalize() for name in BASELINES],
@@ -68,7 +69,7 @@ def render_report(
     )
 
 
-def _span(bars: Bars) -> str:
+def _span(bars: BarSeries) -> str:
     first, last = (day(bars.timestamps_ns[0] / 1e9), day(bars.close_times_ns[-1] / 1e9))
     minutes = bars.interval_ns / 60e9
     return f"{bars.symbol}, {first} to {last}, {len(bars):,} bars of {minutes:g} min"

@@ -17,6 +17,7 @@ __all__ = [
     "LIMIT",
     "POLICY",
     "SHORT",
+    "SYMBOLS",
     "Chart",
     "axis",
     "base_layout",
@@ -35,6 +36,7 @@ BENCHMARK: Final = "#E69F00"
 LIMIT: Final = "#D55E00"
 SHORT: Final = "#CC79A7"
 FLAT: Final = "#9AA5B1"
+SYMBOLS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _GRID: Final = "#E8ECF1"
 _TEXT: Final = "#3E4C59"
 

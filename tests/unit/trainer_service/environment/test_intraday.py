@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import ConflictError, InvalidInputError, MarketDataError
-from tradewind.market import Account, Bars, FeaturePipeline, FeatureSpec, split_bars
+from tradewind.market import Account, Bars, FeaturePipeline, FeatureSpec, series_of, split_bars
 from trainer_service.environment import IntradayTradingEnv
 
 MakeEnv = Callable[..., IntradayTradingEnv]
@@ -50,7 +50,7 @@ def test_episode_walked_by_hand_as_in_production_gives_the_same_bits(
         position_fraction=position_fraction,
         reward=reward,
     )
-    bars, config = env.bars, env.config
+    (bars,), config = series_of(env.bars), env.config
     observation, _ = env.reset(options={"start": start})
 
     # What an orchestrator does: it is fed bar after bar, and books its fills.
@@ -133,7 +133,7 @@ def test_buy_fills_at_the_next_open_with_slippage_and_cost(make_env: MakeEnv) ->
     env = make_env(transaction_cost=0.01, slippage=0.02, episode_bars=10)
     env.reset(options={"start": 500})
     _, reward, _, _, info = env.step(ACTION_BUY)
-    bar = env.bars.bar(501)
+    bar = series_of(env.bars)[0].bar(501)
     assert info["fill_price"] == bar.open * 1.02
     bought = 100_000.0 / (bar.open * 1.02 * 1.01)
     assert info["quantity"] == pytest.approx(bought)
@@ -162,7 +162,7 @@ def test_sell_goes_short_only_where_allowed(
     env.reset(options={"start": 500})
     env.step(ACTION_BUY)
     env.step(ACTION_SELL)
-    bar = env.bars.bar(502)
+    bar = series_of(env.bars)[0].bar(502)
     marked_at_open = env.account.quantity * bar.open
     equity_at_open = env.account.cash + marked_at_open
     assert marked_at_open / equity_at_open == pytest.approx(exposure)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
-from tradewind.market import Bars
+from tradewind.market import Bars, series_of
 from tradewind.risk import Position
 from trainer_service.environment import IntradayTradingEnv
 
@@ -16,11 +16,11 @@ def test_risk_inputs_at_the_start_are_one_value_and_no_trade(make_env: MakeEnv) 
     env.reset(options={"start": 500})
     inputs = env.risk_inputs()
     assert inputs.portfolio_values.tolist() == [100_000.0]
-    assert inputs.timestamps.tolist() == [env.bars.bar(500).timestamp_ns / 1e9 + 1800]
+    assert inputs.timestamps.tolist() == [series_of(env.bars)[0].bar(500).timestamp_ns / 1e9 + 1800]
     assert inputs.start_of_day_value == 100_000.0
     assert inputs.capital_base == 100_000.0
-    assert inputs.positions == (Position("BTC", 0.0, env.bars.bar(500).close),)
-    assert inputs.trade_timestamps.tolist() == [env.bars.bar(500).timestamp_ns / 1e9]
+    assert inputs.positions == (Position("BTC", 0.0, series_of(env.bars)[0].bar(500).close),)
+    assert inputs.trade_timestamps.tolist() == [series_of(env.bars)[0].bar(500).timestamp_ns / 1e9]
     assert inputs.trade_notionals.tolist() == [0.0]
 
 
@@ -28,11 +28,11 @@ def test_risk_inputs_along_an_episode_are_its_history(make_env: MakeEnv) -> None
     env = make_env(allow_short=True)
     env.reset(options={"start": 500})
     rng = np.random.default_rng(11)
-    equities, trades = [100_000.0], [(env.bars.bar(500).timestamp_ns / 1e9, 0.0)]
+    equities, trades = [100_000.0], [(series_of(env.bars)[0].bar(500).timestamp_ns / 1e9, 0.0)]
     for step in range(1, 150):
         info = env.step(int(rng.integers(3)))[4]
         equities.append(info["equity"])
-        bar = env.bars.bar(500 + step)
+        bar = series_of(env.bars)[0].bar(500 + step)
         if info["quantity_traded"]:
             notional = info["quantity_traded"] * info["fill_price"]
             trades.append((bar.timestamp_ns / 1e9, notional))

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD
 from tradewind.errors import ConflictError, InvalidInputError, MarketDataError
-from tradewind.market import Bars, FeatureSpec
+from tradewind.market import BarPanel, Bars, BarSeries, FeatureSpec, load_sample
 from tradewind.risk import RiskAgentV2, RiskInputs, RiskPolicy, StepRisk
 from trainer_service.environment import (
     EnvironmentConfig,
@@ -62,7 +62,14 @@ def bars(btc: Bars) -> Bars:
     return btc.slice(3_000, 3_432)
 
 
-def make_dummy(bars: Bars, config: EnvironmentConfig, spec: FeatureSpec = SPEC) -> DummyVecEnv:
+@pytest.fixture(scope="module")
+def panel() -> BarPanel:
+    """Nine days of three symbols."""
+    samples = [load_sample(symbol) for symbol in ("BTC", "XRP", "ETH")]
+    return BarPanel.align(samples).slice(3_000, 3_432)
+
+
+def make_dummy(bars: BarSeries, config: EnvironmentConfig, spec: FeatureSpec = SPEC) -> DummyVecEnv:
     def make() -> gymnasium.Env[Any, Any]:
         return Monitor(IntradayTradingEnv(bars, config, spec))
 
@@ -104,7 +111,24 @@ def assert_same_risk(agent: RiskAgentV2, risk: StepRisk | None, accounts: list[R
 def test_vectorized_with_random_actions_gives_the_bits_of_its_copies_and_their_risk(
     bars: Bars, values: dict[str, Any], seed: int, steps: int
 ) -> None:
-    config = EnvironmentConfig(**values)
+    assert_same_bits(bars, EnvironmentConfig(**values), seed, steps)
+
+
+@settings(max_examples=50)
+@given(
+    values=configs,
+    gross_limit=st.sampled_from([1.0, 1.7]),
+    seed=st.integers(0, 2**31),
+    steps=st.integers(1, 70),
+)
+def test_vectorized_of_several_symbols_gives_the_bits_of_its_copies_and_their_risk(
+    panel: BarPanel, values: dict[str, Any], gross_limit: float, seed: int, steps: int
+) -> None:
+    config = EnvironmentConfig(**{**values, "actions": "continuous", "gross_limit": gross_limit})
+    assert_same_bits(panel, config, seed, steps)
+
+
+def assert_same_bits(bars: BarSeries, config: EnvironmentConfig, seed: int, steps: int) -> None:
     ours = VectorizedTradingEnv(bars, config, SPEC, n_envs=COUNT, risk=AGENT)
     dummy = make_dummy(bars, config)
     assert (ours.action_space, ours.observation_space) == (
@@ -122,7 +146,8 @@ def test_vectorized_with_random_actions_gives_the_bits_of_its_copies_and_their_r
             assert mine.tobytes() == theirs.tobytes()
         assert_same_infos(found[3], expected[3])
         assert_same_risk(AGENT, ours.step_risk, risk_of(dummy, expected[2], expected[3]))
-        assert ours.reset_infos == dummy.reset_infos
+        for mine, other in zip(ours.reset_infos, dummy.reset_infos, strict=True):
+            np.testing.assert_equal(mine, other)
         assert ours.observations().tobytes() == np.asarray(found[0]).tobytes()
 
 

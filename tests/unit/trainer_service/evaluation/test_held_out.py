@@ -107,7 +107,7 @@ def test_evaluate_counts_trades_exposure_and_costs(evaluation: Evaluation, btc: 
 
     figures, episode = evaluation.figures, evaluation.policy
     assert figures["trades"] == trades > 10
-    np.testing.assert_allclose(episode.exposures, exposures, rtol=1e-12)
+    np.testing.assert_allclose(episode.exposures[:, 0], exposures, rtol=1e-12)
     assert figures["exposure"] == pytest.approx(np.mean(exposures), rel=1e-12)
     days = (len(exposures) - 1) / 48
     assert figures["turnover_per_day"] == pytest.approx(traded / 100_000.0 / days, rel=1e-9)

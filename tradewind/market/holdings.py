@@ -1,0 +1,199 @@
+"""Cash, positions and costs of an account in several symbols, on the kernels of one in one.
+
+Each symbol has a row of the account's state as `tradewind.market.accounting` lays it out. CASH of
+a row is what the symbol has brought in or taken, the first row's also the cash at the start: the
+account's cash is their sum. EQUITY of every row is that of the whole account. An account in one
+symbol is one row, and the same numbers to the last bit.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tradewind.compiled import compiled
+from tradewind.errors import InvalidInputError
+from tradewind.market.accounting import (
+    CASH,
+    EQUITY,
+    FEES_PAID,
+    MARK_PRICE,
+    QUANTITY,
+    SLIPPAGE_PAID,
+    STATE_SIZE,
+    Account,
+    apply_fill,
+    close_bar,
+    open_account,
+)
+from tradewind.market.bars import FloatArray
+
+__all__ = ["Holdings", "close_holdings", "fill_holdings", "open_holdings"]
+
+
+@compiled
+def open_holdings(states: FloatArray, cash: float, prices: FloatArray) -> None:
+    """Empties the state and puts cash into it. Shapes [s, STATE_SIZE], [s] (the first marks)."""
+    for row in range(states.shape[0]):
+        open_account(states[row], cash if row == 0 else 0.0, prices[row])
+        states[row, EQUITY] = cash
+
+
+@compiled
+def close_holdings(states: FloatArray, prices: FloatArray) -> None:
+    """Marks every position at the close of a bar. Shapes [s, STATE_SIZE], [s]."""
+    equity = 0.0
+    for row in range(states.shape[0]):
+        close_bar(states[row], prices[row])
+        equity += states[row, EQUITY]
+    for row in range(states.shape[0]):
+        states[row, EQUITY] = equity
+
+
+@compiled
+def fill_holdings(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    prices: FloatArray,
+    transaction_cost: float,
+    slippage: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+) -> None:
+    """Trades toward target positions at reference prices, such as the next bar's opens.
+
+    Fills and costs are those of `tradewind.market.accounting.fill_toward`. EQUITY is not valid
+    until the next close.
+
+    Args:
+        states: State of the account, changed in place. Shape [s, STATE_SIZE].
+        targets: Wanted positions as signed fractions of the equity that is left after all trades;
+            NaN keeps a quantity. Shape [s].
+        gross_limit: Targets whose magnitudes add up to more are scaled down to it.
+        prices: Reference prices. Shape [s].
+        transaction_cost: Fraction of the traded notional.
+        slippage: Fraction of the price.
+        rebalance_threshold: When all trades together are a smaller fraction of equity, they are
+            left out, unless one closes a position.
+        traded: Becomes the signed quantities traded, 0 for none. Shape [s].
+    """
+    buying = (1.0 + slippage) * (1.0 + transaction_cost) - 1.0
+    selling = 1.0 - (1.0 - slippage) * (1.0 - transaction_cost)
+    equity = _wanted_trades(states, targets, gross_limit, prices, buying, selling, traded)
+    turnover, closes = 0.0, False
+    for row in range(targets.size):
+        turnover += abs(traded[row]) * prices[row]
+        closes |= traded[row] != 0.0 and targets[row] == 0.0
+    if turnover < rebalance_threshold * equity and not closes:
+        traded[:] = 0.0
+        return
+    for row in range(targets.size):
+        quantity, price = traded[row], prices[row]
+        if quantity != 0.0:
+            fill_price = price * (1.0 + slippage if quantity > 0.0 else 1.0 - slippage)
+            fee = abs(quantity) * fill_price * transaction_cost
+            apply_fill(states[row], quantity, fill_price, price, fee)
+
+
+@compiled
+def _wanted_trades(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    prices: FloatArray,
+    buying: float,
+    selling: float,
+    traded: FloatArray,
+) -> float:
+    """What has to be traded to have the targets, of what is left after the costs of it all.
+
+    The equity E that is left solves E = equity − Σ friction · |target · E − value|, piecewise
+    linear in E. Newton's steps find it: the side on which each symbol trades gives E, and E the
+    side. Targets that add up to 1 leave no debt behind so.
+
+    Returns:
+        Equity at the reference prices.
+    """
+    count = targets.size
+    equity, gross = 0.0, 0.0
+    for row in range(count):
+        equity += states[row, CASH] + states[row, QUANTITY] * prices[row]
+        gross += 0.0 if math.isnan(targets[row]) else abs(targets[row])
+    scale = gross_limit / gross if gross > gross_limit else 1.0
+    left, dividend, divisor = equity, equity, 1.0
+    # On which side a single symbol trades does not depend on the costs.
+    for _ in range(1 if count == 1 else count + 1):
+        dividend, divisor = equity, 1.0
+        for row in range(count):
+            target, value = scale * targets[row], states[row, QUANTITY] * prices[row]
+            if target * left > value:
+                dividend += value * buying
+                divisor += target * buying
+            elif not math.isnan(target):
+                dividend -= value * selling
+                divisor -= target * selling
+        if dividend / divisor == left:
+            break
+        left = dividend / divisor
+    for row in range(count):
+        wanted = 0.0  # without equity an account can only go flat
+        if equity > 0.0:
+            wanted = scale * targets[row] * dividend / (prices[row] * divisor)
+        keeps = math.isnan(targets[row])
+        traded[row] = 0.0 if keeps else wanted - states[row, QUANTITY]
+    return equity
+
+
+class Holdings:
+    """An account in one symbol or several.
+
+    Args:
+        cash: Initial cash.
+        prices: Price of each symbol at the start, the first marks.
+
+    Attributes:
+        states: What the kernels of this module work on. Shape [s, STATE_SIZE].
+
+    Raises:
+        InvalidInputError: There are no symbols, or cash or a price is not positive and finite.
+    """
+
+    def __init__(self, cash: float, prices: Sequence[float] | FloatArray) -> None:
+        marks = np.array(prices, dtype=np.float64)
+        if marks.ndim != 1 or not marks.size:
+            raise InvalidInputError(f"prices must be one number a symbol, not {prices!r}")
+        for name, values in (("cash", np.array([cash])), ("prices", marks)):
+            if not (np.isfinite(values) & (values > 0.0)).all():
+                raise InvalidInputError(f"{name} must be positive and finite: {values.tolist()}")
+        self.states: FloatArray = np.empty((marks.size, STATE_SIZE), dtype=np.float64)
+        open_holdings(self.states, cash, marks)
+
+    def account(self, row: int) -> Account:
+        """One symbol's row, as an account that shares the memory."""
+        return Account.over(self.states[row])
+
+    @property
+    def cash(self) -> float:
+        """Cash; negative is debt."""
+        return float(self.states[:, CASH].sum())
+
+    @property
+    def equity(self) -> float:
+        """Cash plus the positions at the mark prices."""
+        return float(self.states[0, EQUITY])
+
+    @property
+    def quantities(self) -> FloatArray:
+        """Signed positions in units of the assets, a copy. Shape [s]."""
+        return self.states[:, QUANTITY].copy()
+
+    @property
+    def mark_prices(self) -> FloatArray:
+        """Prices that the positions are valued at, a copy. Shape [s]."""
+        return self.states[:, MARK_PRICE].copy()
+
+    @property
+    def costs(self) -> float:
+        """Fees and slippage of all fills."""
+        return float(self.states[:, FEES_PAID].sum() + self.states[:, SLIPPAGE_PAID].sum())
