@@ -13,7 +13,7 @@ from tradewind.market import SAMPLE_SYMBOLS, FeatureSpec
 from tradewind.risk import RiskPolicy
 from tradewind.settings import Settings, parse_settings
 from trainer_service.algorithms import find_algorithm
-from trainer_service.environment import EnvironmentConfig
+from trainer_service.environment.config import UNFED_METRICS, EnvironmentConfig
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.multipliers import LagrangianConfig
 from trainer_service.resources import JobResources
@@ -138,6 +138,10 @@ class TrainingConfig(Settings):
         """Finds what the algorithm cannot do in the environment, if that is known already."""
         yield from ()
 
+    def check_risk(self, policy: RiskPolicy) -> Iterator[FieldViolation]:  # noqa: ARG002
+        """Finds what of a risk policy the environment cannot feed, if that is known already."""
+        yield from ()
+
     @field_serializer("algo_params", when_used="json")
     def _record(self, values: dict[str, Any]) -> dict[str, Any]:
         """A class that was given in Python is recorded by its name."""
@@ -219,6 +223,29 @@ class JobConfig(TrainingConfig):
             self.algo_params, self.environment.actions, self.features or FeatureSpec()
         )
 
+    def check_risk(self, policy: RiskPolicy) -> Iterator[FieldViolation]:
+        """Finds limits and constraints on metrics that bars do not feed.
+
+        A reward that is to follow them would never know them.
+        """
+        risk = self.risk_config
+        if not risk.enabled:
+            return
+        for metric in policy.limits:
+            if metric in UNFED_METRICS:
+                yield FieldViolation(
+                    "risk_config.policy_yaml",
+                    f"{risk.policy_yaml} limits {metric}, which needs {UNFED_METRICS[metric]}: "
+                    "no environment of bars has them",
+                )
+        constraints = risk.lagrangian.constraints if risk.lagrangian is not None else {}
+        for metric in constraints:
+            if metric in UNFED_METRICS:
+                yield FieldViolation(
+                    f"risk_config.lagrangian.constraints.{metric}",
+                    f"needs {UNFED_METRICS[metric]}: no environment of bars has them",
+                )
+
 
 ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 
@@ -256,7 +283,11 @@ def parse_training_config(
         )
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
-    _check_constraints(config.risk_config, RiskPolicy.from_yaml(config.risk_config.policy_yaml))
+    policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+    _check_constraints(config.risk_config, policy)
+    violations = list(config.check_risk(policy))
+    if violations:
+        raise SettingsError(f"{_SOURCE} is refused", violations)
     return config
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tradewind.compiled import compiled
+from tradewind.compiled import inlined
 from tradewind.errors import InvalidInputError
 from tradewind.market.accounting import (
     CASH,
@@ -31,7 +31,7 @@ from tradewind.market.bars import FloatArray
 __all__ = ["Holdings", "close_holdings", "fill_holdings", "open_holdings"]
 
 
-@compiled
+@inlined
 def open_holdings(states: FloatArray, cash: float, prices: FloatArray) -> None:
     """Empties the state and puts cash into it. Shapes [s, STATE_SIZE], [s] (the first marks)."""
     for row in range(states.shape[0]):
@@ -39,7 +39,7 @@ def open_holdings(states: FloatArray, cash: float, prices: FloatArray) -> None:
         states[row, EQUITY] = cash
 
 
-@compiled
+@inlined
 def close_holdings(states: FloatArray, prices: FloatArray) -> None:
     """Marks every position at the close of a bar. Shapes [s, STATE_SIZE], [s]."""
     equity = 0.0
@@ -50,7 +50,7 @@ def close_holdings(states: FloatArray, prices: FloatArray) -> None:
         states[row, EQUITY] = equity
 
 
-@compiled
+@inlined
 def fill_holdings(
     states: FloatArray,
     targets: FloatArray,
@@ -96,7 +96,7 @@ def fill_holdings(
             apply_fill(states[row], quantity, fill_price, price, fee)
 
 
-@compiled
+@inlined
 def _wanted_trades(
     states: FloatArray,
     targets: FloatArray,

@@ -1,12 +1,24 @@
 """Settings of the trading environment."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from tradewind.market import TradingTerms
 
-__all__ = ["EnvironmentConfig"]
+__all__ = ["UNFED_METRICS", "EnvironmentConfig"]
+
+UNFED_METRICS: Final = {
+    "kyle_lambda": "order flows",
+    "kyle_lambda_r2": "order flows",
+    "depth_shock": "order books",
+    "latency_drift": "order latencies",
+    "net_delta": "option positions",
+    "net_gamma": "option positions",
+    "net_vega": "option positions",
+    "net_theta": "option positions",
+}
+"""Metrics that no environment of bars can feed, and what they need."""
 
 
 class EnvironmentConfig(TradingTerms):

@@ -1,6 +1,7 @@
 """Whatever a job runs into ends that job with its cause, and nothing else."""
 
 import resource
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,26 @@ def test_job_that_fills_the_disk_fails_and_the_next_one_succeeds(
     assert "cannot write a checkpoint" in ended.error
     after = trainer.wait_for_end(following.job_id)
     assert after.state == pb.TRAINING_JOB_STATE_SUCCEEDED, after.error
+
+
+def test_job_whose_environment_raises_fails_with_the_cause_and_the_service_lives_on(
+    make_trainer: Any, tiny_config: Config, tmp_path: Path
+) -> None:
+    trainer = make_trainer(files="/")
+    start = "timestamp,open,high,low,close,volume\n"
+    rows = [f"{1_500_000_000 + 1800 * row},10,11,9,10,5" for row in range(2_000)]
+    rows[700] = f"{1_500_000_000 + 1800 * 700},10,8,9,10,5"
+    path = tmp_path / "bars.csv"
+    path.write_text(start + "\n".join(rows) + "\n")
+    config = {**tiny_config, "data": {"path": str(path), "symbol": "X"}}
+    job = trainer.client.start_training("raising", config)
+
+    ended = trainer.wait_for_end(job.job_id)
+
+    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+    assert "row 701, high: 8.0 is below the open" in ended.error
+    following = trainer.client.start_training("after-raising", tiny_config)
+    assert trainer.wait_for_end(following.job_id).state == pb.TRAINING_JOB_STATE_SUCCEEDED
 
 
 @pytest.mark.parametrize("memory_limit_mb", [1024, 1536])

@@ -10,20 +10,23 @@ import numpy as np
 import pytest
 import torch
 
+from orchestrator.contract import read_contract
 from tradewind.bundle import BundleStore
 from tradewind.errors import (
+    BundleFormatError,
     ExportError,
     MarketDataError,
     SettingsError,
     StoppedByRiskError,
     TrainingError,
 )
-from tradewind.market import Bars, split_bars
+from tradewind.market import BarPanel, Bars, FeatureSpec, load_sample, split_bars
 from tradewind.policy import TorchScriptPolicy
-from tradewind.risk import RiskAgentV2
+from tradewind.risk import RiskAgentV2, RiskPolicy
 from trainer_service.agent import create_trainer_agent
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.environment.task import TradingTask
+from trainer_service.judging import evaluate_bundle
 from trainer_service.progress import TrainingProgress
 
 MakeValues = Callable[..., dict[str, Any]]
@@ -200,6 +203,61 @@ def test_run_in_an_environment_without_bars_refuses_what_needs_them(
 
     with pytest.raises(TrainingError, match=says):
         create_trainer_agent(values).run(gymnasium.make("CartPole-v1"))
+
+
+def test_run_with_several_symbols_publishes_a_policy_that_is_judged_on_those_alone(
+    training_values: MakeValues, risk_policy: Path
+) -> None:
+    samples = [load_sample(symbol) for symbol in ("BTC", "ETH", "XRP")]
+    panel = BarPanel.align(samples).slice(10_000, 12_000)
+    config = EnvironmentConfig(episode_bars=50, actions="continuous", allow_short=True)
+    risk = {"enabled": True, "policy_yaml": str(risk_policy)}
+    values = training_values("PPO", risk_config=risk, evaluation={"resamples": 100})
+
+    path = create_trainer_agent(values).run(IntradayTradingEnv(panel, config))
+
+    policy = TorchScriptPolicy.load_bundle(path)
+    assert policy.metadata.features is not None
+    assert policy.metadata.features.symbols == ("BTC", "ETH", "XRP")
+    assert policy.metadata.training.data_digest == panel.digest
+    size = policy.metadata.obs_space.shape[0]
+    assert size == 3 * FeatureSpec().observation_size
+    action, _ = policy.predict(np.zeros(size, dtype=np.float32))
+    assert np.shape(action) == (3,)
+    assert b"the position in each symbol" in (path / "report.html").read_bytes()
+
+    held_out = split_bars(panel, 0.2)[1]
+    policy_yaml = RiskPolicy.from_yaml(risk_policy)
+    again = evaluate_bundle(path, held_out, policy_yaml).figures
+    assert again["return"] == policy.metadata.evaluation["return"]
+    assert again["buy_and_hold_trades"] == 3.0
+    for other in (split_bars(samples[0], 0.2)[1], BarPanel(held_out.series[::-1])):
+        with pytest.raises(MarketDataError, match="trades BTC, ETH, XRP, not"):
+            evaluate_bundle(path, other, policy_yaml)
+    with pytest.raises(BundleFormatError, match="trades BTC, ETH, XRP from one account"):
+        read_contract((path / "metadata.json").read_text())
+
+
+class RaisingEnv(gymnasium.Env[Any, Any]):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return np.zeros(3, dtype=np.float32), {}
+
+    def step(self, _action: Any) -> Any:
+        raise ZeroDivisionError("the market is closed")
+
+
+def test_run_in_an_environment_that_raises_ends_with_its_error_and_publishes_nothing(
+    training_values: MakeValues,
+) -> None:
+    values = training_values("PPO", training_params=WITHOUT_BARS)
+
+    with pytest.raises(ZeroDivisionError, match="the market is closed"):
+        create_trainer_agent(values).run(RaisingEnv())
+
+    assert not BundleStore(values["store"]).root.exists()
 
 
 def test_run_with_action_space_the_algorithm_cannot_take_is_refused(

@@ -103,6 +103,17 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "config" / "training").glob("*.ya
         ({"policy": "../escape"}, "policy", "pattern"),
         ({"data": {"symbol": "DOGE"}}, "data", "one of BTC, ETH, LTC, XRP, EOS"),
         ({"data": {}}, "data", "one of BTC"),
+        ({"data": {"symbols": ["BTC"]}}, "data", "two or more, and different: ['BTC']"),
+        ({"data": {"symbols": ["BTC", "BTC"]}}, "data", "two or more, and different"),
+        ({"data": {"symbols": ["BTC", "DOGE"]}}, "data", "not ['DOGE']"),
+        ({"data": {"symbol": "BTC", "symbols": ["BTC", "ETH"]}}, "data", "take the place of"),
+        (
+            {"data": {"symbols": ["BTC", "ETH"], "paths": {"BTC": "btc.csv"}}},
+            "data",
+            "a file for each of ['BTC', 'ETH']",
+        ),
+        ({"data": {"symbols": ["BTC", "ETH"]}}, "environment.actions", "take continuous actions"),
+        ({"environment": {"gross_limit": 0.5}}, "environment", "at least position_fraction"),
         ({"environment": {"leverage": 3}}, "environment.leverage", "not permitted"),
         ({"features": {"rsi_period": 1}}, "features.rsi_period", "greater than or equal to 2"),
     ],
@@ -128,6 +139,38 @@ def test_parse_training_config_with_several_bad_parameters_names_each(
 
     fields = {violation.field for violation in refusal.value.violations}
     assert fields == {"algo_params.gama", "algo_params.tau", "algo_params.batch_size"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "needs"),
+    [("depth_shock", "order books"), ("kyle_lambda", "order flows"), ("net_vega", "option")],
+)
+def test_parse_training_config_with_a_limit_that_bars_do_not_feed_names_it(
+    training_values: MakeValues, tmp_path: Path, metric: str, needs: str
+) -> None:
+    policy = tmp_path / "risk.yaml"
+    policy.write_text(f"limits: {{max_drawdown: {{limit: 0.1}}, {metric}: {{limit: 0.1}}}}\n")
+    values = training_values(
+        "PPO",
+        training_params={"total_timesteps": 256, "n_envs": 2},
+        risk_config={
+            "enabled": True,
+            "policy_yaml": str(policy),
+            "lagrangian": {"constraints": {metric: 0.1, "max_drawdown": 0.1}},
+        },
+    )
+
+    with pytest.raises(SettingsError) as refusal:
+        parse_training_config(values, JobConfig)
+
+    descriptions = {item.field: item.description for item in refusal.value.violations}
+    assert set(descriptions) == {
+        "risk_config.policy_yaml",
+        f"risk_config.lagrangian.constraints.{metric}",
+    }
+    assert f"limits {metric}, which needs {needs}" in descriptions["risk_config.policy_yaml"]
+    values["risk_config"] = {"enabled": False, "policy_yaml": str(policy)}
+    parse_training_config(values, JobConfig)
 
 
 def test_parse_training_config_with_missing_risk_policy_is_refused(
@@ -176,4 +219,4 @@ def test_parse_training_config_with_shipped_example_accepts_it(
     config = parse_training_config(values, JobConfig)
 
     assert config.risk_config.enabled
-    assert config.data.symbol == "BTC"
+    assert config.data.symbol == "BTC" or config.data.symbols == ("BTC", "ETH", "LTC")

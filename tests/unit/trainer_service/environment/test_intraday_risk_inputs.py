@@ -1,12 +1,14 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.market import Bars, series_of
-from tradewind.risk import Position
-from trainer_service.environment import IntradayTradingEnv
+from tradewind.risk import Position, RiskAgentV2
+from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.environment.config import UNFED_METRICS
 
 MakeEnv = Callable[..., IntradayTradingEnv]
 
@@ -131,3 +133,16 @@ def test_last_step_puts_the_risk_inputs_of_the_episode_into_info(make_env: MakeE
     env.reset(seed=5)
     assert final.portfolio_values.tolist()[1:] == [info["equity"] for info in infos]
     assert env.risk_inputs().portfolio_values.size == 1
+
+
+def test_unfed_metrics_are_those_that_no_episode_makes_available(
+    btc: Bars, risk_policy: Path
+) -> None:
+    env = IntradayTradingEnv(btc.slice(0, 3_000), EnvironmentConfig(episode_bars=1_500))
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(1_499):
+        env.step(env.action_space.sample())
+    env.step(ACTION_BUY)
+    report = RiskAgentV2.from_yaml(risk_policy).calculate_only(env.risk_inputs())
+    assert set(report.unavailable) == set(UNFED_METRICS)
