@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults compose-test monitoring-check soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,15 @@ test-fast: $(READY)  ## Runs the tests but the slowest
 
 faults: $(READY)  ## Breaks the services under load in every way, and checks what must hold
 	tools/faults.sh && tools/postgres.sh && $(BIN)/python -m pytest tests/faults
+
+# The wheels come from wherever pip is set up to take them; the images are built from nothing else.
+compose-test: $(READY)  ## Builds the images, brings the compose stack up, uses it and kills its containers
+	tools/container_engine.sh && $(BIN)/python tools/wheels.py build/wheels
+	WHEELS=build/wheels PIP_NO_INDEX=1 docker compose build --quiet
+	$(BIN)/python -m pytest tests/compose
+
+monitoring-check: $(READY)  ## Tests alerts and dashboard with promtool and in a real Prometheus
+	tools/prometheus.sh && $(BIN)/python -m pytest tests/monitoring
 
 SOAK_MINUTES ?= 30
 soak: $(READY)  ## Half an hour of load: memory, descriptors and latency have to stay flat

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from risk_service.audit.database import Database
 from risk_service.audit.trail import AuditTrail
@@ -36,6 +36,7 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
         StorageError: The audit trail cannot be opened.
     """
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     telemetry = Telemetry(registry)
     server = RpcServer("risk_service", settings.server, registry)
     with contextlib.ExitStack() as stack:

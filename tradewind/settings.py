@@ -1,8 +1,10 @@
 """Frozen settings that refuse unknown keys, and YAML files that say which line is wrong."""
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +25,10 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 Location = tuple[int | str, ...]
 
+_REFERENCE: Final = re.compile(
+    r"\$\{(?:file:(?P<path>[^}]+)|(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?)\}"
+)
+
 
 def load_settings(
     path: Path | str,
@@ -32,6 +38,10 @@ def load_settings(
 ) -> SettingsT:
     """Reads a YAML file into a settings object.
 
+    A text may take its value from elsewhere, which is where secrets belong: `${NAME}` is a variable
+    of the environment, `${NAME:-default}` has a default for one that is absent or empty, and
+    `${file:PATH}` is the content of a file without the line end.
+
     Args:
         path: The file.
         model: The settings class.
@@ -39,10 +49,15 @@ def load_settings(
         error: The exception to raise.
 
     Raises:
-        SettingsError: The file cannot be read or parsed, or a key is unknown, missing, repeated,
-            of the wrong type or out of range; every violation names its line.
+        SettingsError: The file cannot be read or parsed, a key is unknown, missing, repeated, of
+            the wrong type or out of range, or a variable or file that it takes its value from is
+            absent; every violation names its line.
     """
     values, lines = read_yaml(path, error)
+    violations: list[FieldViolation] = []
+    values = _expand(values, (), lines, violations)
+    if violations:
+        raise error(f"{path} is refused", violations)
     return parse_settings(
         values, model, source=str(path), lines=lines, overrides=overrides, error=error
     )
@@ -111,6 +126,42 @@ def read_yaml(
     if not isinstance(values, dict):
         raise error(f"{path} must be a mapping of settings, not a {type(values).__name__}")
     return values, lines
+
+
+def _expand(
+    value: Any, at: Location, lines: Mapping[Location, int], violations: list[FieldViolation]
+) -> Any:
+    """Puts in what texts take from the environment and from files."""
+    if isinstance(value, dict):
+        return {
+            key: _expand(item, (*at, str(key)), lines, violations) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_expand(item, (*at, i), lines, violations) for i, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    try:
+        return _REFERENCE.sub(_look_up, value)
+    except LookupError as problem:
+        violations.append(
+            FieldViolation(_field_name(at), _describe(at, str(problem.args[0]), lines))
+        )
+        return value
+
+
+def _look_up(reference: re.Match[str]) -> str:
+    path, name, default = reference["path"], reference["name"], reference["default"]
+    if path is not None:
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise LookupError(f"cannot read {path}: {problem}") from None
+    value = os.environ.get(name)
+    if default is not None:
+        return value or default
+    if value is None:
+        raise LookupError(f"the environment has no variable {name}")
+    return value
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.bundle import SigningKey
@@ -44,6 +44,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
     if settings.signing_key is not None:
         SigningKey.load(settings.signing_key)  # refused now, not when the first job has trained
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     slots = _plan_slots(settings)
     with contextlib.ExitStack() as stack:
         store = JobStore(settings.jobs, lease_s=settings.lease_s)

@@ -8,7 +8,7 @@ from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from trainer_service.jobs import JobStore, Slot, TrainingJob
+from trainer_service.jobs import JobState, JobStore, Slot, TrainingJob
 
 __all__ = ["Telemetry"]
 
@@ -39,6 +39,9 @@ class Telemetry(Collector):
             buckets=_DURATION_BUCKETS_S,
             registry=registry,
         )
+        # A series that begins with its first failure has no increase to be alarmed by.
+        for state in JobState:
+            self._durations.labels(state.value)
         registry.register(self)
 
     def observe_start(self, job: TrainingJob) -> None:

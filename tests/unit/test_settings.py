@@ -79,3 +79,44 @@ def test_parse_settings_with_overrides_leaves_the_mapping_alone() -> None:
     settings = parse_settings(values, Outer, overrides={"inner.size": 5})
     assert settings.inner.size == 5
     assert values == {"name": "a", "inner": {"size": 2}}
+
+
+class Connection(Settings):
+    url: str
+    also: tuple[str, ...] = ()
+
+
+def test_load_settings_with_references_takes_values_from_environment_and_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("s3cret\n")
+    file = tmp_path / "settings.yaml"
+    file.write_text(
+        f"url: postgresql://${{DB_USER}}:${{file:{secret}}}@${{DB_HOST:-localhost}}/x\n"
+        "also: ['${DB_EMPTY:-default}', '$5', '${not a name}']\n"
+    )
+    monkeypatch.setenv("DB_USER", "me")
+    monkeypatch.setenv("DB_EMPTY", "")
+    monkeypatch.delenv("DB_HOST", raising=False)
+
+    settings = load_settings(file, Connection)
+
+    assert settings.url == "postgresql://me:s3cret@localhost/x"
+    assert settings.also == ("default", "$5", "${not a name}")
+
+
+def test_load_settings_with_absent_references_names_each_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DB_USER", raising=False)
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"url: ${{DB_USER}}\nalso:\n  - ${{file:{tmp_path}/absent}}\n")
+
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(file, Connection)
+
+    said = {item.field: item.description for item in refusal.value.violations}
+    assert said["url"] == "the environment has no variable DB_USER (line 1)"
+    assert "absent" in said["also[0]"]
+    assert "(line 3)" in said["also[0]"]

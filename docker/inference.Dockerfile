@@ -1,0 +1,39 @@
+# The inference service. Index and wheels: see docs/deployment.md.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+# Without a CPU index or a wheel of one, torch comes with gigabytes of CUDA.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_NO_INDEX
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+COPY requirements-execution.txt /tmp/requirements.txt
+RUN --mount=type=bind,from=wheels,target=/wheels \
+    pip install --no-cache-dir --no-compile --find-links /wheels --requirement /tmp/requirements.txt
+WORKDIR /app
+COPY tradewind tradewind
+COPY config config
+COPY docker/start.sh docker/start.sh
+COPY inference_service inference_service
+COPY tests/contract/bundle/store_v1 /tmp/bundles
+# Whole seconds: the cache of a kernel is stale when its source file is younger.
+RUN find /app -exec touch --date=@1700000000 {} +
+RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
+    python -c "from pathlib import Path; from tradewind.policy import TorchScriptPolicy as P; [P.load_bundle(b) for b in sorted(Path('/tmp/bundles').glob('*/*'))]"
+
+FROM ${PYTHON_IMAGE}
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
+    && install -d -o tradewind -g tradewind /bundles /run/tradewind
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/kernels /opt/kernels
+COPY --from=build /app /app
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    HOME=/tmp NUMBA_CACHE_DIR=/tmp/kernels
+WORKDIR /app
+USER tradewind
+EXPOSE 50052 9102
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "tradewind.rpc.health", "127.0.0.1:50052"]
+ENTRYPOINT ["/app/docker/start.sh", "python", "-m", "inference_service"]
+CMD ["--config", "config/compose/inference.yaml"]

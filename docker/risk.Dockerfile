@@ -1,0 +1,38 @@
+# The risk service. Index and wheels: see docs/deployment.md.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+# Without a CPU index or a wheel of one, torch comes with gigabytes of CUDA.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_NO_INDEX
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+COPY requirements-risk.txt /tmp/requirements.txt
+RUN --mount=type=bind,from=wheels,target=/wheels \
+    pip install --no-cache-dir --no-compile --find-links /wheels --requirement /tmp/requirements.txt
+WORKDIR /app
+COPY tradewind tradewind
+COPY config config
+COPY docker/start.sh docker/start.sh
+COPY risk_service risk_service
+# Whole seconds: the cache of a kernel is stale when its source file is younger.
+RUN find /app -exec touch --date=@1700000000 {} +
+RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
+    python -c "from tradewind.risk import RiskAgentV2; from tradewind.rpc.risk_scan import scan_request; RiskAgentV2.from_yaml('config/risk_limits.yaml').warm_up(); scan_request(b'')"
+
+FROM ${PYTHON_IMAGE}
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
+    && install -d -o tradewind -g tradewind /var/lib/tradewind
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/kernels /opt/kernels
+COPY --from=build /app /app
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    HOME=/tmp NUMBA_CACHE_DIR=/tmp/kernels
+WORKDIR /app
+USER tradewind
+EXPOSE 50053 9103
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "tradewind.rpc.health", "127.0.0.1:50053"]
+ENTRYPOINT ["/app/docker/start.sh", "python", "-m", "risk_service"]
+CMD ["--config", "config/compose/risk.yaml"]

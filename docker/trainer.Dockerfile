@@ -1,0 +1,42 @@
+# The trainer service. Index and wheels: see docs/deployment.md.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+# Without a CPU index or a wheel of one, torch comes with gigabytes of CUDA.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_NO_INDEX
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+COPY requirements-training.txt /tmp/requirements.txt
+RUN --mount=type=bind,from=wheels,target=/wheels \
+    pip install --no-cache-dir --no-compile --find-links /wheels --requirement /tmp/requirements.txt
+WORKDIR /app
+COPY tradewind tradewind
+COPY config config
+COPY docker/start.sh docker/start.sh
+COPY pyproject.toml README.md ./
+COPY trainer_service trainer_service
+COPY tools/compile_kernels.py tools/compile_kernels.py
+COPY tests/contract/bundle/store_v1 tests/contract/bundle/store_v1
+RUN pip install --no-deps --no-build-isolation --editable .
+# Whole seconds: the cache of a kernel is stale when its source file is younger.
+RUN find /app -exec touch --date=@1700000000 {} +
+RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
+    python -c "import runpy; runpy.run_path('tools/compile_kernels.py', run_name='__main__')"
+
+FROM ${PYTHON_IMAGE}
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
+    && install -d -o tradewind -g tradewind /bundles /var/lib/tradewind
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/kernels /opt/kernels
+COPY --from=build /app /app
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    HOME=/tmp NUMBA_CACHE_DIR=/tmp/kernels
+WORKDIR /app
+USER tradewind
+EXPOSE 50051 9101
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "tradewind.rpc.health", "127.0.0.1:50051"]
+ENTRYPOINT ["/app/docker/start.sh", "python", "-m", "trainer_service"]
+CMD ["--config", "config/compose/trainer.yaml"]
