@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -17,26 +18,23 @@ def is_healthy(address: str, service: str = "", timeout_s: float = 3.0) -> bool:
         service: What is asked for, such as `tradewind.api.risk.v1.RiskService`; empty for all.
         timeout_s: How long the answer may take.
     """
-    with grpc.insecure_channel(address) as channel:
-        try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(service=service), timeout=timeout_s
-            )
-        except grpc.RpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    return _ask(address, service, timeout_s) == health_pb2.HealthCheckResponse.SERVING
 
 
 def is_alive(address: str, timeout_s: float = 3.0) -> bool:
     """Whether a server answers at all, serving or not; takes what `is_healthy` takes."""
+    return _ask(address, "", timeout_s) is not None
+
+
+def _ask(address: str, service: str, timeout_s: float) -> int | None:
     with grpc.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=timeout_s
-            )
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
         except grpc.RpcError:
-            return False
-    return True
+            return None
+    status: int = answer.status
+    return status
 
 
 def main() -> int:
