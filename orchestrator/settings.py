@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from orchestrator.brokers import PaperMarketSettings
 from orchestrator.decision_log import DecisionLogSettings
 from orchestrator.feeds import BarGuardSettings
+from tradewind.rpc.tls import ClientTls
 from tradewind.settings import Settings
 
 __all__ = [
@@ -29,6 +30,8 @@ class ServiceAddresses(Settings):
 
     inference: str = "127.0.0.1:50052"
     risk: str = "127.0.0.1:50053"
+    tls: ClientTls | None = None
+    """Certificates for both; without, they are called in plain text."""
 
 
 class AllocationSettings(Settings):

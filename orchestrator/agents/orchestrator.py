@@ -27,6 +27,7 @@ from orchestrator.risk_history import RiskHistory, history_length
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
+from tradewind.rpc.tls import client_credentials
 
 __all__ = ["OpenBroker", "OpenFeed", "OrchestratorAgent"]
 
@@ -94,8 +95,13 @@ class OrchestratorAgent:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
         services = settings.services
-        inference = await stack.enter_async_context(AsyncInferenceClient(services.inference))
-        risk = await stack.enter_async_context(AsyncRiskClient(services.risk))
+        credentials = None if services.tls is None else client_credentials(services.tls)
+        inference = await stack.enter_async_context(
+            AsyncInferenceClient(services.inference, credentials=credentials)
+        )
+        risk = await stack.enter_async_context(
+            AsyncRiskClient(services.risk, credentials=credentials)
+        )
         await inference.wait_ready(settings.ready_timeout_s)
         await risk.wait_ready(settings.ready_timeout_s)
         policies = [allocation.policy for allocation in self._allocations]

@@ -1,6 +1,7 @@
 """Addresses as settings and flags spell them."""
 
 import contextlib
+import ipaddress
 import socket
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ __all__ = [
     "Listen",
     "MetricsListen",
     "host_and_port",
+    "is_loopback",
     "join_host_and_port",
     "loopback_dial_address",
     "reserve_port",
@@ -32,6 +34,16 @@ def host_and_port(address: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{address!r} is not HOST:PORT with a port of 0 to 65535")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is reached from this machine only; a name other than localhost is not."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def join_host_and_port(host: str, port: int) -> str:

@@ -2,32 +2,42 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tradewind.rpc.tls import ClientTls, client_credentials
+
 __all__ = ["is_alive", "is_healthy"]
 
 
-def is_healthy(address: str, service: str = "", timeout_s: float = 3.0) -> bool:
+def is_healthy(
+    address: str, service: str = "", timeout_s: float = 3.0, tls: ClientTls | None = None
+) -> bool:
     """Whether a server says that it serves.
 
     Args:
         address: `HOST:PORT` or `unix:PATH`.
         service: What is asked for, such as `tradewind.api.risk.v1.RiskService`; empty for all.
         timeout_s: How long the answer may take.
+        tls: Certificates; without, it is asked in plain text.
     """
-    return _ask(address, service, timeout_s) == health_pb2.HealthCheckResponse.SERVING
+    return _ask(address, service, timeout_s, tls) == health_pb2.HealthCheckResponse.SERVING
 
 
-def is_alive(address: str, timeout_s: float = 3.0) -> bool:
+def is_alive(address: str, timeout_s: float = 3.0, tls: ClientTls | None = None) -> bool:
     """Whether a server answers at all, serving or not; takes what `is_healthy` takes."""
-    return _ask(address, "", timeout_s) is not None
+    return _ask(address, "", timeout_s, tls) is not None
 
 
-def _ask(address: str, service: str, timeout_s: float) -> int | None:
-    with grpc.insecure_channel(address) as channel:
+def _ask(address: str, service: str, timeout_s: float, tls: ClientTls | None) -> int | None:
+    if tls is None:
+        opened = grpc.insecure_channel(address)
+    else:
+        opened = grpc.secure_channel(address, client_credentials(tls))
+    with opened as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
@@ -43,10 +53,14 @@ def main() -> int:
     parser.add_argument("address", metavar="HOST:PORT|unix:PATH")
     parser.add_argument("service", nargs="?", default="")
     parser.add_argument("--alive", action="store_true", help="any answer will do")
+    for name in ClientTls.model_fields:
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help="PEM file, for TLS")
     options = parser.parse_args()
+    files = {name: getattr(options, name) for name in ClientTls.model_fields}
+    tls = ClientTls(**files) if any(files.values()) else None
     if options.alive:
-        return 0 if is_alive(options.address) else 1
-    return 0 if is_healthy(options.address, options.service) else 1
+        return 0 if is_alive(options.address, tls=tls) else 1
+    return 0 if is_healthy(options.address, options.service, tls=tls) else 1
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tradewind.errors import SettingsError
 from tradewind.rpc.address import (
@@ -20,10 +21,12 @@ from tradewind.rpc.address import (
     Listen,
     MetricsListen,
     host_and_port,
+    is_loopback,
     loopback_dial_address,
 )
 from tradewind.rpc.interceptor import CallInterceptor
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
+from tradewind.rpc.tls import ServerTls, server_credentials
 from tradewind.settings import Settings
 
 __all__ = ["RpcServer", "ServerSettings", "announce_ready", "on_signals", "serve_metrics"]
@@ -42,6 +45,8 @@ class ServerSettings(Settings):
         max_message_bytes: Largest message taken or sent; a larger one is refused.
         drain_s: Seconds between NOT_SERVING and the refusal of new calls, for load balancers.
         grace_s: Seconds that calls under way get to end before they are cancelled.
+        tls: Certificates; without, connections are in plain text. Unix sockets always are.
+        allow_plaintext: Lets other machines connect in plain text, as in a network of containers.
     """
 
     listen: Listen
@@ -51,6 +56,19 @@ class ServerSettings(Settings):
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     drain_s: float = Field(default=0.2, ge=0.0)
     grace_s: float = Field(default=10.0, ge=0.0)
+    tls: ServerTls | None = None
+    allow_plaintext: bool = False
+
+    @model_validator(mode="after")
+    def _refuse_plaintext_from_afar(self) -> Self:
+        if self.tls is None and not self.allow_plaintext:
+            for listen in self.listen:
+                if not listen.startswith(UNIX) and not is_loopback(host_and_port(listen)[0]):
+                    raise ValueError(
+                        f"listen: {listen} is reached from other machines in plain text: set tls, "
+                        "or allow_plaintext: true where the network is trusted"
+                    )
+        return self
 
 
 class RpcServer:
@@ -178,7 +196,11 @@ class RpcServer:
 
     def _bind(self, listen: str) -> str:
         try:
-            port = self._grpc.add_insecure_port(listen)
+            if self._settings.tls is None or listen.startswith(UNIX):
+                port = self._grpc.add_insecure_port(listen)
+            else:
+                credentials = server_credentials(self._settings.tls)
+                port = self._grpc.add_secure_port(listen, credentials)
         except RuntimeError as problem:
             raise SettingsError(f"cannot listen on {listen}: {problem}") from None
         if listen.startswith(UNIX):

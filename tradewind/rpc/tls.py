@@ -1,0 +1,132 @@
+"""TLS and mutual TLS, with certificates that are replaced while a server runs."""
+
+import logging
+import ssl
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from tradewind.errors import SettingsError
+from tradewind.settings import Settings
+
+__all__ = ["ClientTls", "ServerTls", "client_credentials", "server_credentials"]
+
+_LOG: Final = logging.getLogger(__name__)
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+class ServerTls(Settings):
+    """What a server proves itself by, and whom it believes; PEM files.
+
+    Attributes:
+        certificate: The server's certificate, and those between it and a root.
+        key: Its private key.
+        client_ca: Roots that clients' certificates must come from; a client without one is then
+            refused. Without it, any client may connect.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class ClientTls(Settings):
+    """Whom a client believes, and what it proves itself by; PEM files.
+
+    Attributes:
+        ca: Roots that the server's certificate must come from; those of the system without.
+        certificate: The client's certificate, for servers that want one.
+        key: Its private key.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def client_credentials(tls: ClientTls) -> grpc.ChannelCredentials:
+    """Credentials for the clients of `tradewind.rpc.clients`.
+
+    Raises:
+        SettingsError: A file cannot be read, or of certificate and key one is missing.
+    """
+    if (tls.certificate is None) != (tls.key is None):
+        raise SettingsError("tls needs both certificate and key, or neither")
+    return grpc.ssl_channel_credentials(
+        root_certificates=None if tls.ca is None else _read(tls.ca),
+        private_key=None if tls.key is None else _read(tls.key),
+        certificate_chain=None if tls.certificate is None else _read(tls.certificate),
+    )
+
+
+def server_credentials(tls: ServerTls) -> grpc.ServerCredentials:
+    """Credentials that follow their files: each handshake takes those that lie there.
+
+    Files that cannot be used are refused and logged, and the last good ones stay: replace the key
+    and the certificate in any order. Connections that are open stay open.
+
+    Raises:
+        SettingsError: The files cannot be used now.
+    """
+    certificates = _Certificates(tls)
+    return grpc.dynamic_ssl_server_credentials(
+        certificates.first,
+        certificates.changed,
+        require_client_authentication=tls.client_ca is not None,
+    )
+
+
+class _Certificates:
+    def __init__(self, tls: ServerTls) -> None:
+        self._tls = tls
+        self._seen: _Stamp = self._stamp()
+        self.first = self._load()
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """The new certificates, None while the old ones go on. Called at each handshake."""
+        try:
+            stamp = self._stamp()
+            if stamp == self._seen:
+                return None
+            self._seen = stamp
+            loaded = self._load()
+        except SettingsError as problem:
+            _LOG.warning("the certificates in use stay: %s", problem)
+            return None
+        _LOG.info("took over the certificates of %s", self._tls.certificate)
+        return loaded
+
+    def _files(self) -> list[Path]:
+        tls = self._tls
+        return [tls.certificate, tls.key, *([] if tls.client_ca is None else [tls.client_ca])]
+
+    def _stamp(self) -> _Stamp:
+        try:
+            found = [path.stat() for path in self._files()]
+        except OSError as problem:
+            raise SettingsError(f"cannot read the certificates: {problem}") from None
+        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+
+    def _load(self) -> grpc.ServerCertificateConfiguration:
+        tls = self._tls
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # gRPC would take a key of another certificate, and every handshake would fail.
+            context.load_cert_chain(tls.certificate, tls.key)
+            if tls.client_ca is not None:
+                context.load_verify_locations(tls.client_ca)
+        except (OSError, ssl.SSLError) as problem:
+            named = ", ".join(map(str, self._files()))
+            raise SettingsError(f"cannot use the certificates {named}: {problem}") from None
+        return grpc.ssl_server_certificate_configuration(
+            [(_read(tls.key), _read(tls.certificate))],
+            root_certificates=None if tls.client_ca is None else _read(tls.client_ca),
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise SettingsError(f"cannot read {path}: {problem}") from None
