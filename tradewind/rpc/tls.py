@@ -2,8 +2,9 @@
 
 import logging
 import ssl
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import grpc
 
@@ -72,7 +73,8 @@ def server_credentials(tls: ServerTls) -> grpc.ServerCredentials:
     certificates = _Certificates(tls)
     return grpc.dynamic_ssl_server_credentials(
         certificates.first,
-        certificates.changed,
+        # None means no change, which the stubs do not know.
+        cast("Callable[[], grpc.ServerCertificateConfiguration]", certificates.changed),
         require_client_authentication=tls.client_ca is not None,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -30,7 +31,7 @@ def certs(tmp_path: Path) -> Path:
 
 
 def start(service: str, folder: Path, certs: Path, *, mutual: bool = True) -> ServiceProcess:
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "trainer": {"store": str(folder), "jobs": f"sqlite:///{folder}/jobs.sqlite"},
         "inference": {"store": str(STORE), "workers": 2},
         "risk": {
