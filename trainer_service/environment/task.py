@@ -44,6 +44,7 @@ class TradingTask:
         rules: The settings as a kernel reads them.
         action_space: Space of one action.
         observation_space: Space of one observation.
+        observation_size: How many components it has.
 
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
@@ -90,11 +91,13 @@ class TradingTask:
             average_daily_volumes=np.where(volumes > 0.0, volumes, np.nan),
         )
         self.rules = _trading_rules(self.config, self.feature_spec)
+        # The names that it counts are put together anew each time.
+        self.observation_size = len(series) * self.feature_spec.observation_size
         self.action_space = _action_space(self.config, len(series))
         self.observation_space = spaces.Box(
             low=-self.feature_spec.clip,
             high=self.feature_spec.clip,
-            shape=(len(series) * self.feature_spec.observation_size,),
+            shape=(self.observation_size,),
             dtype=np.float32,
         )
 
@@ -102,11 +105,6 @@ class TradingTask:
     def symbol(self) -> str:
         """What is traded, in one string."""
         return self.bars.symbol
-
-    @property
-    def observation_size(self) -> int:
-        """How many components an observation has."""
-        return len(self.symbols) * self.feature_spec.observation_size
 
     def targets(self, action: Any) -> FloatArray:
         """The positions that an action goes to, as TradingTerms says. Shape [symbols].

@@ -86,6 +86,8 @@ class VectorizedTradingEnv(VecEnv):
         self._started_at = time.time()
         self._target_table = _target_table(settings)
         self._targets: FloatArray | None = None
+        # Spaces and settings are slow to ask, and a step asks them every time.
+        self._action_shape = (n_envs, *(self.action_space.shape or ()))
 
     def reset(self) -> ObservationArray:
         """Starts an episode of every copy, with the seeds and options set before.
@@ -268,17 +270,19 @@ class VectorizedTradingEnv(VecEnv):
 
     def _decode(self, actions: NDArray[Any]) -> FloatArray:
         """What `TradingTask.targets` gives for each action. Shape [n, symbols]."""
-        terms, shape = self.task.config, (self.num_envs, *(self.action_space.shape or ()))
+        terms, shape = self.task.config, self._action_shape
         if actions.shape != shape:
             raise InvalidInputError(f"actions must have shape {shape}, not {actions.shape}")
         if terms.actions == "continuous" and actions.dtype.kind == "f":
             shares = actions.astype(np.float64)
             if ((shares >= terms.lowest_action) & (shares <= 1.0)).all():
                 return shares * terms.position_fraction
-        elif actions.dtype.kind in "iu":
-            in_range = (actions >= ACTION_SELL) & (actions <= ACTION_BUY)
-            if in_range.all():
-                return self._target_table.take(actions)[:, np.newaxis]
+        elif (
+            actions.dtype.kind in "iu"
+            and actions.min() >= ACTION_SELL
+            and actions.max() <= ACTION_BUY
+        ):
+            return self._target_table.take(actions)[:, np.newaxis]
         # Refuses the one that is wrong.
         return np.array([self.task.targets(action) for action in actions])
 
