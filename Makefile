@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults compose-test monitoring-check certs soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults compose-test monitoring-check kubernetes-check certs soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ compose-test: $(READY)  ## Builds the images, brings the compose stack up, uses 
 
 monitoring-check: $(READY)  ## Tests alerts and dashboard with promtool and in a real Prometheus
 	tools/prometheus.sh && $(BIN)/python -m pytest tests/monitoring
+
+kubernetes-check: $(READY)  ## Checks the manifests against the schemas of Kubernetes
+	$(BIN)/python tools/side_environments.py kubernetes && $(BIN)/python -m pytest tests/kubernetes
 
 certs: $(READY)  ## Makes certificates for development in certs/
 	$(BIN)/python tools/certificates.py certs
