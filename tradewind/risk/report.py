@@ -1,13 +1,12 @@
 """What a risk calculation answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["RiskReport"]
 
 
-@dataclass(frozen=True, slots=True)
-class RiskReport:
+class RiskReport(NamedTuple):
     """Metrics of one account at one moment; each is available or says why it is not.
 
     Attributes:

@@ -58,7 +58,7 @@ def agent(request: pytest.FixtureRequest) -> RiskAgentV2:
 
 def bits(report: RiskReport) -> dict[str, Any]:
     """A report in which equal means equal to the last bit."""
-    found = {field.name: getattr(report, field.name) for field in fields(report)}
+    found = report._asdict()
     found["metric_values"] = {name: value.hex() for name, value in report.metric_values.items()}
     return found
 

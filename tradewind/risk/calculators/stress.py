@@ -91,7 +91,7 @@ STRESS: Final = Calculator(
 )
 
 
-def shock_table(settings: StressSettings) -> tuple[dict[str, int], FloatArray]:
+def shock_table(settings: StressSettings) -> tuple[dict[str, float], FloatArray]:
     """Shocks as kernels read them.
 
     Returns:
@@ -99,14 +99,15 @@ def shock_table(settings: StressSettings) -> tuple[dict[str, int], FloatArray]:
     """
     scenarios = [settings.scenarios[name] for name in sorted(settings.scenarios)]
     symbols = sorted({symbol for scenario in scenarios for symbol in scenario.price_shocks})
-    rows = {symbol: OTHER_SYMBOLS + 1 + index for index, symbol in enumerate(symbols)}
-    shocks = np.empty((OTHER_SYMBOLS + 1 + len(symbols), len(scenarios)))
+    others = int(OTHER_SYMBOLS)
+    rows = {symbol: OTHER_SYMBOLS + 1.0 + index for index, symbol in enumerate(symbols)}
+    shocks = np.empty((others + 1 + len(symbols), len(scenarios)))
     for column, scenario in enumerate(scenarios):
         other = scenario.other_price_shock
         shocks[VOLATILITY_SHOCKS, column] = scenario.volatility_shock
-        shocks[OTHER_SYMBOLS:, column] = np.nan if other is None else other
+        shocks[others:, column] = np.nan if other is None else other
         for symbol, shock in scenario.price_shocks.items():
-            shocks[rows[symbol], column] = shock
+            shocks[int(rows[symbol]), column] = shock
     return rows, shocks
 
 

@@ -147,10 +147,10 @@ def simple_return(previous: float, value: float) -> float:
 def are_finite(values: FloatArray) -> bool:
     """Whether every value is finite; compares many at a time."""
     patterns = values.view(np.int64)
-    finite = 0
+    largest = 0
     for index in range(values.size):
-        finite += (patterns[index] & MAGNITUDE) < INFINITY
-    return finite == values.size
+        largest = max(largest, patterns[index] & MAGNITUDE)
+    return largest < INFINITY
 
 
 @compiled
@@ -198,13 +198,13 @@ def fold_flows(account: Record, price_changes: FloatArray, order_flows: FloatArr
 @compiled
 def fold_latencies(account: Record, latencies: FloatArray) -> None:
     """Takes the latencies of more orders."""
-    patterns = latencies.view(np.int64)
-    usable = 0
+    patterns = latencies.view(np.uint64)
+    largest = np.uint64(0)
     for index in range(latencies.size):
-        # The bit patterns of doubles from 0 on are in their order. That of −0 is not among them,
-        # but then they are looked at one by one: the loop here compares many at a time.
-        usable += (patterns[index] >= 0) & (patterns[index] < INFINITY)
-    for index in range(latencies.size if usable < latencies.size else 0):
+        # Without a sign, the bit patterns of doubles from 0 on are in their order and those of all
+        # others above, −0 too: then they are looked at one by one. This loop compares many at once.
+        largest = max(largest, patterns[index])
+    for index in range(latencies.size if largest >= np.uint64(INFINITY) else 0):
         if not 0.0 <= latencies[index] < inf:
             account.bad_latency = account.latency_count + index
             account.bad_latency_kind = NEGATIVE if isfinite(latencies[index]) else NOT_FINITE

@@ -9,7 +9,7 @@ import numpy as np
 from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.remarks import NO_REMARKS
-from tradewind.risk.engine.result import AT, CODE, OTHER, RESULT_EXTRA, RESULT_ROWS, VALUE
+from tradewind.risk.engine.result import AT, CODE, OTHER, RESULT_ROWS, VALUE
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     Snapshot,
@@ -76,9 +76,10 @@ def build_report(
         snapshot: The inputs, to name the symbols in reasons.
     """
     values: list[float] = result[VALUE].tolist()
-    score, mean = values[-RESULT_EXTRA:]
+    mean = values.pop()
+    score = values.pop()
     metric_values = plan.blank_metrics.copy()  # has the room already
-    metric_values.update(zip(plan.metrics, values, strict=False))
+    metric_values.update(zip(plan.metrics, values))  # noqa: B905  as many as each other
     remarks = plan.remarks.describe(result, snapshot) if remark_count else NO_REMARKS
     for metric in remarks.unavailable:
         del metric_values[metric]
