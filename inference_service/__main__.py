@@ -19,7 +19,7 @@ def _serve(settings: InferenceSettings) -> None:
     if settings.workers > 1:
         supervise(settings)
         return
-    with LoaderProcess() as loader:
+    with LoaderProcess(settings.server.logging) as loader:
         # Imported while the loading process imports torch; and a supervisor does without it.
         from inference_service.service import serve
 

@@ -42,7 +42,7 @@ def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
 def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
     """Runs the service inside the block, with a loading process of its own; see worker_server."""
     with (
-        LoaderProcess() as loader,
+        LoaderProcess(settings.server.logging) as loader,
         worker_server(settings, loader.requests, share_port=False) as server,
     ):
         yield server

@@ -16,7 +16,7 @@ from tradewind.bundle import (
 )
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import InvalidInputError
-from tradewind.rpc import ServerSettings
+from tradewind.rpc import ServerSettings, ServiceSettings
 from tradewind.rpc.address import UNIX
 from tradewind.settings import Settings
 
@@ -46,7 +46,7 @@ class PolicySettings(Settings):
             raise ValueError(str(problem)) from None
 
 
-class InferenceSettings(Settings):
+class InferenceSettings(ServiceSettings):
     """Settings of the inference service.
 
     Attributes:

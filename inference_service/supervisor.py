@@ -45,7 +45,7 @@ def supervise(settings: InferenceSettings) -> None:
     on_signals(stopping.set)
     with contextlib.ExitStack() as stack:
         addresses = [stack.enter_context(_reserve(each)) for each in settings.server.listen]
-        loader = stack.enter_context(LoaderProcess())
+        loader = stack.enter_context(LoaderProcess(settings.server.logging))
         workers: list[Worker] = []
         stack.callback(_drain, workers, settings)
         # One by one: those that run already are drained when another one cannot be started.
@@ -191,7 +191,7 @@ def _orders(settings: InferenceSettings, addresses: Sequence[str]) -> list[Worke
             }
         )
         own = settings.model_copy(update={"server": server})
-        orders.append(WorkerOrder(index, own, logging.getLogger().level))
+        orders.append(WorkerOrder(index, own))
     return orders
 
 

@@ -13,9 +13,12 @@ from multiprocessing.connection import Connection
 from inference_service.service import pin_to_core, worker_server
 from inference_service.worker_order import WorkerOrder
 from tradewind.errors import TradewindError
+from tradewind.logs import set_up_logging
 from tradewind.rpc import RpcServer
 
 __all__ = ["main"]
+
+_LOG = logging.getLogger("inference_service.worker")  # it is __main__
 
 
 def main() -> int:
@@ -27,11 +30,7 @@ def main() -> int:
     supervisor: Connection[str, WorkerOrder] = Connection(int(sys.argv[1]))
     load_requests = socket.socket(fileno=int(sys.argv[2]))
     order = supervisor.recv()
-    logging.basicConfig(
-        level=order.log_level,
-        stream=sys.stderr,
-        format=f"%(asctime)s %(levelname)s worker {order.index} %(name)s: %(message)s",
-    )
+    set_up_logging(order.settings.server.logging, "inference_service", worker=order.index)
     if order.settings.pin_cpus:
         pin_to_core(order.index)
     try:
@@ -41,7 +40,7 @@ def main() -> int:
             threading.Thread(target=_stop_with, args=(supervisor, server), daemon=True).start()
             server.wait_for_signal()
     except TradewindError as problem:
-        sys.stderr.write(f"worker {order.index}: {problem}\n")
+        _LOG.critical("%s", problem)
         return 1
     return 0
 

@@ -14,9 +14,7 @@ class WorkerOrder:
     Attributes:
         index: Number of the worker, from 0.
         settings: Those of the service, with the addresses of this worker.
-        log_level: As for logging.
     """
 
     index: int
     settings: InferenceSettings
-    log_level: int

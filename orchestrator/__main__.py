@@ -11,7 +11,10 @@ from pathlib import Path
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import TradewindError
+from tradewind.logs import set_up_logging
 from tradewind.settings import load_settings
+
+_logger = logging.getLogger("orchestrator")
 
 __all__ = ["main"]
 
@@ -19,6 +22,8 @@ _FLAGS = {
     "--account": ("account", "the account's name"),
     "--folder": ("folder", "where journal and books lie"),
     "--log": ("log.folder", "where decisions are logged"),
+    "--log-format": ("logging.format", "how to log to standard error: json or text"),
+    "--log-level": ("logging.level", "what to log: DEBUG, INFO, WARNING or ERROR"),
     "--inference": ("services.inference", "address of the inference service"),
     "--risk": ("services.risk", "address of the risk service"),
 }
@@ -32,25 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m orchestrator", description=main.__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
     for name, (key, text) in _FLAGS.items():
         parser.add_argument(name, dest=key, help=text)
     options = vars(parser.parse_args(arguments))
-    logging.basicConfig(
-        level=options["log_level"],
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
     overrides = {key: options[key] for key, _ in _FLAGS.values() if options[key] is not None}
     try:
         settings = load_settings(options["config"], OrchestratorSettings, overrides)
     except TradewindError as problem:
         sys.stderr.write(f"orchestrator: {problem}\n")
         return 2
+    set_up_logging(settings.logging, "orchestrator", account=settings.account)
     try:
         asyncio.run(_trade(settings))
     except TradewindError as problem:
-        sys.stderr.write(f"orchestrator: {problem}\n")
+        _logger.critical("orchestrator: %s", problem)
         return 1
     return 0
 

@@ -16,6 +16,7 @@ from risk_service.policy_source import PolicySource
 from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
+from tradewind.logs import current_request_id
 from tradewind.risk.engine.reporting import Calculation
 from tradewind.rpc.decision_codec import halt_to_message
 from tradewind.rpc.risk_answer import AnswerWriter
@@ -105,7 +106,7 @@ class RiskServicer:
             message.account,
             codec.read_inputs(request, self._max_series_values),
             codec.read_order(message),
-            message.request_id,
+            message.request_id or current_request_id(),
         )
         return codec.write_evaluation(evaluation)
 

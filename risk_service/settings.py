@@ -4,13 +4,12 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from tradewind.rpc import ServerSettings
-from tradewind.settings import Settings
+from tradewind.rpc import ServerSettings, ServiceSettings
 
 __all__ = ["RiskServiceSettings"]
 
 
-class RiskServiceSettings(Settings):
+class RiskServiceSettings(ServiceSettings):
     """Settings of the risk service.
 
     Attributes:

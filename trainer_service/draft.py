@@ -20,6 +20,7 @@ from tradewind.bundle import (
     TrainingRecord,
 )
 from tradewind.errors import ExportError
+from tradewind.logs import current_request_id
 from tradewind.policy import (
     GOLDEN_TOLERANCE,
     TorchScriptNetwork,
@@ -183,4 +184,5 @@ def _training_record(
         git_revision=git_revision(),
         device=str(model.device),
         config=recorded,
+        request_id=current_request_id() or None,
     )

@@ -5,8 +5,7 @@ from typing import Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from tradewind.rpc import ServerSettings
-from tradewind.settings import Settings
+from tradewind.rpc import ServerSettings, ServiceSettings
 from trainer_service.checkpoints import CheckpointSettings
 from trainer_service.jobs import DeviceSlots
 from trainer_service.resources import JobResources
@@ -15,7 +14,7 @@ from trainer_service.tracking import TrackingConfig
 __all__ = ["TrainerServiceSettings"]
 
 
-class TrainerServiceSettings(Settings):
+class TrainerServiceSettings(ServiceSettings):
     """Settings of the trainer service.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The loading process: `python -m inference_service.loading.child FD CORE,…`.
+"""The loading process: `python -m inference_service.loading.child FD CORE,… LOG`.
 
 It imports torch once and forks for each bundle. What a network does to its fork, be it an endless
 loop, a crash or too much memory, ends that fork alone; and nothing that a load leaves behind in
@@ -9,12 +9,12 @@ execute gets a fork that stays and executes it.
 import contextlib
 import gc
 import io
+import logging
 import os
 import resource
 import signal
 import socket
 import sys
-import traceback
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -33,6 +33,7 @@ from inference_service.loading.messages import (
 from inference_service.loading.settings import LoaderSettings
 from tradewind.bundle import BoxSpace, BundleFault, GoldenSet, read_bundle
 from tradewind.errors import BundleRuntimeError, LoweringError, TradewindError
+from tradewind.logs import LogSettings, set_up_logging
 from tradewind.policy import (
     TorchScriptNetwork,
     lower_and_prove,
@@ -42,6 +43,7 @@ from tradewind.policy import (
 
 __all__ = ["main"]
 
+_LOG = logging.getLogger("inference_service.loading.child")  # it is __main__
 _MIB = 1024 * 1024
 _NICENESS = 5  # calls under way come first, but a load does not starve
 
@@ -50,6 +52,8 @@ def main() -> None:
     """Answers requests until every process that could send one has ended."""
     requests = socket.socket(fileno=int(sys.argv[1]))
     os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
+    log = LogSettings.model_validate_json(sys.argv[3])
+    set_up_logging(log, "inference_service", process="loading")
     use_one_torch_thread()
     _warm_up()
     gc.freeze()  # a collection in a fork would copy the pages of every object there is
@@ -103,7 +107,7 @@ def _answer_and_exit(
             answers.send(outcome)
         code = 0
     except BaseException:  # whatever it is, the fork must not return into the loop of its parent
-        traceback.print_exc()
+        _LOG.exception("a load was ended by a defect")
     finally:
         os._exit(code)
 
@@ -115,7 +119,7 @@ def _execute_and_exit(answers: "Connection[Any, Any]", request: ExecuteRequest) 
             _execute(answers, request)
         code = 0
     except BaseException:  # whatever it is, the fork must not return into the loop of its parent
-        traceback.print_exc()
+        _LOG.exception("an executor was ended by a defect")
     finally:
         os._exit(code)
 

@@ -11,6 +11,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from tradewind.logs import LogSettings
+
 __all__ = ["ONE_THREAD", "LoaderProcess"]
 
 _LOG = logging.getLogger(__name__)
@@ -29,11 +31,15 @@ class LoaderProcess:
     Requests that no process has taken yet wait in the socket for the next one. The child ends with
     the last holder of `requests`, however that ended.
 
+    Args:
+        log: How the child logs.
+
     Attributes:
         requests: Where a BundleLoader asks; a worker process may inherit it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: LogSettings | None = None) -> None:
+        self._log = log or LogSettings()
         # Message by message, and with an end: what several processes write does not mix, and the
         # child sees when none of them is left.
         self.requests, self._taken = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -69,8 +75,9 @@ class LoaderProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         cores = ",".join(map(str, self._cores))
         taken = self._taken.fileno()
+        log = LogSettings(format=self._log.format, level=self._log.level).model_dump_json()
         return subprocess.Popen(
-            [sys.executable, "-m", "inference_service.loading.child", str(taken), cores],
+            [sys.executable, "-m", "inference_service.loading.child", str(taken), cores, log],
             pass_fds=[taken],
             stdin=subprocess.DEVNULL,
             env={**os.environ, **ONE_THREAD},

@@ -26,6 +26,7 @@ from orchestrator.portfolio import Allocation, Portfolio
 from orchestrator.risk_history import RiskHistory, history_length
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
+from tradewind.logs import log_context
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 from tradewind.rpc.tls import client_credentials
 
@@ -86,7 +87,9 @@ class OrchestratorAgent:
                     interval_ns=self._settings.interval_ns,
                     wait_s=self._settings.safety.gather_ms / 1e3,
                 ):
-                    await self._handle(tick)
+                    request_id = f"{self._settings.account}-{self._run_id}-{self._sequence}"
+                    with log_context(request_id=request_id):
+                        await self._handle(tick, request_id)
             self.bus.set_state("STOPPED", "the feed has ended")
         except TradewindError as problem:
             self.bus.set_state("FAILED", str(problem))
@@ -168,7 +171,7 @@ class OrchestratorAgent:
             },
         }
 
-    async def _handle(self, tick: Tick) -> None:
+    async def _handle(self, tick: Tick, request_id: str) -> None:
         """One tick, from its bars to its orders."""
         broker_up, busy = True, frozenset(self._settings.symbols)
         fills: tuple[FillRecord, ...] = ()
@@ -187,7 +190,6 @@ class OrchestratorAgent:
             portfolio=self.portfolio,
             history=self._history,
         )
-        request_id = f"{self._settings.account}-{self._run_id}-{self._sequence}"
         decision = await self._agent.decide(tick, request_id, busy)
         if not broker_up:
             decision.add(Reason.BROKER_UNAVAILABLE)

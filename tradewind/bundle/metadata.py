@@ -76,6 +76,7 @@ class TrainingRecord(Settings):
             asked for; None in bundles of releases that did not record it.
         parent_version: The version the training went on from.
         config: The configuration as given.
+        request_id: The request that started the training; None when none is known.
     """
 
     timesteps: NonNegativeInt
@@ -86,6 +87,7 @@ class TrainingRecord(Settings):
     device: str | None = Field(default=None, pattern=r"^[a-z]+(:[0-9]+)?$")
     parent_version: str | None = Field(default=None, pattern=VERSION_PATTERN)
     config: dict[str, JsonValue] = Field(default_factory=dict)
+    request_id: str | None = Field(default=None, min_length=1, max_length=128)
 
 
 class SloRecord(Settings):

@@ -6,7 +6,7 @@ compiled risk kernels along, which the inference service does without.
 
 from tradewind.rpc.command import Flag, run_service
 from tradewind.rpc.process import ServiceProcess
-from tradewind.rpc.server import RpcServer, ServerSettings
+from tradewind.rpc.server import RpcServer, ServerSettings, ServiceSettings
 from tradewind.rpc.status import error_from_rpc, status_from_error
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "RpcServer",
     "ServerSettings",
     "ServiceProcess",
+    "ServiceSettings",
     "error_from_rpc",
     "run_service",
     "status_from_error",

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from tradewind.errors import TradewindError
-from tradewind.settings import Settings, load_settings, parse_settings
+from tradewind.logs import set_up_logging
+from tradewind.rpc.server import ServiceSettings
+from tradewind.settings import load_settings, parse_settings
 
 __all__ = ["Flag", "run_service"]
 
-SettingsT = TypeVar("SettingsT", bound=Settings)
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ SERVER_FLAGS = (
         repeated=True,
     ),
     Flag("--metrics-listen", "server.metrics_listen", "where to serve Prometheus", "HOST:PORT"),
+    Flag("--log-format", "server.logging.format", "how to log to standard error", "json|text"),
+    Flag("--log-level", "server.logging.level", "what to log", "DEBUG|INFO|WARNING|ERROR"),
 )
 
 
@@ -62,7 +67,7 @@ def run_service(
         description: First line of the help.
         model: The service's settings.
         serve: Serves until it is told to stop.
-        flags: Flags besides `--config`, `--listen` and `--metrics-listen`.
+        flags: Flags besides `--config` and those of the server.
         arguments: The command line; that of the process by default.
 
     Returns:
@@ -71,7 +76,6 @@ def run_service(
     """
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML settings file")
-    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING"])
     for flag in (*SERVER_FLAGS, *flags):
         parser.add_argument(
             flag.name,
@@ -81,11 +85,6 @@ def run_service(
             action="append" if flag.repeated else "store",
         )
     options = vars(parser.parse_args(arguments))
-    logging.basicConfig(
-        level=options["log_level"],
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
     overrides: dict[str, str | list[str]] = {
         flag.key: options[flag.key]
         for flag in (*SERVER_FLAGS, *flags)
@@ -99,9 +98,10 @@ def run_service(
     except TradewindError as problem:
         sys.stderr.write(f"{program}: {problem}\n")
         return 2
+    set_up_logging(settings.server.logging, program)
     try:
         serve(settings)
     except TradewindError as problem:
-        sys.stderr.write(f"{program}: {problem}\n")
+        _LOG.critical("%s: %s", program, problem)
         return 1
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # grpcio's own classes are generic in their stubs only
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -12,11 +11,12 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from tradewind.rpc.call_scope import CallScopes, log_failure
+from tradewind.rpc.request_ids import keep_trailers
 from tradewind.rpc.status import status_from_error
 
 __all__ = ["CallInterceptor"]
 
-_LOG = logging.getLogger(__name__)
 _LATENCY_BUCKETS_S = (
     1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0
 )  # fmt: skip
@@ -25,16 +25,18 @@ Handler = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class CallInterceptor(grpc.ServerInterceptor):
-    """Turns exceptions into statuses and counts calls.
+    """Turns exceptions into statuses, counts calls and logs those that fail.
 
     A handler is wrapped once, at its first call; later calls cost one dictionary look-up. Only
     the handling is timed, not the time a call waited for a thread.
 
     Args:
         registry: Where the metrics are registered.
+        scopes: What calls are wrapped in, so that what they log bears their ids.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, scopes: CallScopes) -> None:
+        self._scopes = scopes
         labels = ("method", "code")
         self._handled = Counter(
             "tradewind_rpc_handled", "Calls answered, by status code", labels, registry=registry
@@ -99,7 +101,7 @@ class CallInterceptor(grpc.ServerInterceptor):
             succeeded()
             return response
 
-        return guarded
+        return self._scopes.call(method, guarded)
 
     def _guard_stream(self, method: str, stream: Handler) -> Handler:
         succeeded = self._handled.labels(method, "OK").inc
@@ -116,7 +118,7 @@ class CallInterceptor(grpc.ServerInterceptor):
                 observe(clock() - started)
             succeeded()
 
-        return guarded
+        return self._scopes.stream(method, guarded)
 
     def _fail(self, method: str, error: Exception, context: grpc.ServicerContext) -> NoReturn:
         if not context.is_active():
@@ -126,6 +128,5 @@ class CallInterceptor(grpc.ServerInterceptor):
         status = status_from_error(error)
         name = code_pb2.Code.Name(status.code)
         self._handled.labels(method, name).inc()
-        if status.code == code_pb2.INTERNAL:
-            _LOG.error("%s failed", method, exc_info=error)
-        context.abort_with_status(rpc_status.to_status(status))
+        log_failure(method, status.code, error)
+        context.abort_with_status(keep_trailers(rpc_status.to_status(status), context))

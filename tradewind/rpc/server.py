@@ -1,7 +1,6 @@
 """How every Tradewind server starts, tells its health, drains and stops."""
 
 import contextlib
-import logging
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import Field, model_validator
 
 from tradewind.errors import SettingsError
+from tradewind.logs import CallLogSettings
 from tradewind.rpc.address import (
     UNIX,
     Listen,
@@ -24,14 +24,20 @@ from tradewind.rpc.address import (
     is_loopback,
     loopback_dial_address,
 )
+from tradewind.rpc.call_scope import CallScopes
 from tradewind.rpc.interceptor import CallInterceptor
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
 from tradewind.rpc.tls import ServerTls, server_credentials
 from tradewind.settings import Settings
 
-__all__ = ["RpcServer", "ServerSettings", "announce_ready", "on_signals", "serve_metrics"]
-
-_LOG = logging.getLogger(__name__)
+__all__ = [
+    "RpcServer",
+    "ServerSettings",
+    "ServiceSettings",
+    "announce_ready",
+    "on_signals",
+    "serve_metrics",
+]
 
 
 class ServerSettings(Settings):
@@ -47,6 +53,7 @@ class ServerSettings(Settings):
         grace_s: Seconds that calls under way get to end before they are cancelled.
         tls: Certificates; without, connections are in plain text. Unix sockets always are.
         allow_plaintext: Lets other machines connect in plain text, as in a network of containers.
+        logging: What is written to standard error.
     """
 
     listen: Listen
@@ -58,6 +65,7 @@ class ServerSettings(Settings):
     grace_s: float = Field(default=10.0, ge=0.0)
     tls: ServerTls | None = None
     allow_plaintext: bool = False
+    logging: CallLogSettings = CallLogSettings()
 
     @model_validator(mode="after")
     def _refuse_plaintext_from_afar(self) -> Self:
@@ -69,6 +77,16 @@ class ServerSettings(Settings):
                         "or allow_plaintext: true where the network is trusted"
                     )
         return self
+
+
+class ServiceSettings(Settings):
+    """What the settings of every service have.
+
+    Attributes:
+        server: The gRPC server.
+    """
+
+    server: ServerSettings
 
 
 class RpcServer:
@@ -107,7 +125,7 @@ class RpcServer:
         )
         self._grpc = grpc.server(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
-            interceptors=[CallInterceptor(registry)],
+            interceptors=[CallInterceptor(registry, CallScopes(settings.logging))],
             maximum_concurrent_rpcs=settings.max_concurrent_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),

@@ -27,11 +27,15 @@ class JobOrder(Settings):
         config: The configuration of the job.
         checkpoints: Where and how often to save the training; the folder is the job's own.
         elapsed_s: Seconds that the job ran before, in other processes.
+        job_id: The job, for the log.
+        request_id: The request that started it, for the log and the bundle; empty for none.
     """
 
     config: dict[str, Any]
     checkpoints: CheckpointSettings
     elapsed_s: float = 0.0
+    job_id: str = ""
+    request_id: str = ""
 
 
 class JobProgress(Settings):

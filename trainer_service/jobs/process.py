@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import contextvars
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from tradewind.errors import TrainingError
+from tradewind.logs import read_record
 from trainer_service.jobs.messages import JobOrder, WorkerEvent, parse_event
 
 __all__ = ["JobProcess", "ProcessEnd"]
@@ -58,7 +60,7 @@ class JobProcess:
 
     The child reads its order from standard input, which stays open: when the service dies, even
     by SIGKILL, the child reads the end of the file and ends. It reports on a pipe that nothing
-    else writes to. What it prints goes to the service's log.
+    else writes to. What it logs and prints goes to the service's log.
 
     Args:
         job_id: The job, for the log.
@@ -94,7 +96,10 @@ class JobProcess:
         finally:
             os.close(write_end)
         self._events = os.fdopen(read_end, "rb")
-        self._reader = threading.Thread(target=self._read_output, name=f"job-{job_id}", daemon=True)
+        in_context = contextvars.copy_context().run  # what the job logs is about the job
+        self._reader = threading.Thread(
+            target=in_context, args=(self._read_output,), name=f"job-{job_id}", daemon=True
+        )
         self._reader.start()
         assert self._popen.stdin is not None
         try:
@@ -142,5 +147,13 @@ class JobProcess:
         assert self._popen.stdout is not None
         for raw in self._popen.stdout:
             line = raw.decode(errors="replace").rstrip()
-            self._output.append(line)
-            _LOG.info("job %s: %s", self._job_id, line)
+            record = read_record(line)
+            if record is None:
+                self._output.append(line)
+                _LOG.info("job %s: %s", self._job_id, line)
+                continue
+            said = f"{record.levelname} {record.name}: {record.getMessage()}"
+            self._output.extend((said, *(record.exc_text or "").splitlines()))
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)

@@ -115,6 +115,8 @@ class JobQueue:
                 request_id=request_id,
             )
         )
+        about = {"fields": {"job": job.job_id}}
+        _LOG.info("job %s: %s, for policy %s", job.job_id, job.state, job.policy, extra=about)
         self._changes.tell()
         return job
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tradewind.errors import StorageError
+from tradewind.logs import log_context
 from tradewind.settings import Settings
 from trainer_service.checkpoints import CheckpointSettings, CheckpointStore
 from trainer_service.jobs.job import JobState, TrainingJob
@@ -122,7 +123,8 @@ class JobRunner:
             try:
                 job = self._store.claim(self._slot.takes)
                 if job is not None:
-                    self._run(job)
+                    with log_context(job=job.job_id, policy=job.policy, request_id=job.request_id):
+                        self._run(job)
                     continue
             except StorageError:
                 _LOG.exception("the next job must wait")
@@ -160,7 +162,13 @@ class JobRunner:
         elapsed_s = job.progress.elapsed_s
         if timeout_s is not None and elapsed_s >= timeout_s:
             return timed_out
-        order = JobOrder(config=config, checkpoints=self._checkpoints(job), elapsed_s=elapsed_s)
+        order = JobOrder(
+            config=config,
+            checkpoints=self._checkpoints(job),
+            elapsed_s=elapsed_s,
+            job_id=job.job_id,
+            request_id=job.request_id or "",
+        )
         _LOG.info("job %s: attempt %d on %s", job.job_id, job.attempts, self._slot.name)
         run = JobRun(JobProcess(job.job_id, order, self._settings.grace_s, self._slot.environment))
         with _timeout(None if timeout_s is None else timeout_s - elapsed_s, run):

@@ -8,11 +8,11 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from types import FrameType
 from typing import BinaryIO, NoReturn
 
 from tradewind.errors import StoppedByRiskError, TradewindError
+from tradewind.logs import LogSettings, log_context, set_up_logging
 from trainer_service.agent import TrainerAgent
 from trainer_service.checkpoints import Checkpointing
 from trainer_service.config import JobConfig, parse_training_config
@@ -31,6 +31,7 @@ from trainer_service.workspace import make_environment
 
 __all__ = ["main"]
 
+_LOG = logging.getLogger("trainer_service.jobs.worker")  # it is __main__
 _GRACE_S = 10.0
 
 
@@ -64,12 +65,14 @@ def main() -> int:
         The exit code: 0 when the bundle is published, 1 when the training failed.
     """
     signal.signal(signal.SIGTERM, _unwind)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # The service takes these lines back into records and writes them as it was told to.
+    set_up_logging(LogSettings(format="json"), "trainer_service")
     events_fd = int(sys.argv[1])
     os.set_inheritable(events_fd, False)
     order = JobOrder.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_service, name="service-watch", daemon=True).start()
-    with os.fdopen(events_fd, "wb") as file:
+    about = log_context(job=order.job_id, request_id=order.request_id)
+    with about, os.fdopen(events_fd, "wb") as file:
         return _train(order, _Events(file))
 
 
@@ -80,6 +83,7 @@ def _train(order: JobOrder, events: _Events) -> int:
         memory_limit_mb = config.resources.memory_limit_mb
         if memory_limit_mb is not None:
             _limit_memory(memory_limit_mb)
+        _LOG.info("training %s for policy %s", config.algorithm, config.policy)
         checkpointing = Checkpointing(order.checkpoints, events.send_checkpoint, events.send_note)
         bundle = TrainerAgent(config).train(
             make_environment(config),
@@ -89,7 +93,7 @@ def _train(order: JobOrder, events: _Events) -> int:
         )
     except Exception as problem:
         if not isinstance(problem, TradewindError):
-            traceback.print_exc()
+            _LOG.exception("the training was ended by %s", type(problem).__name__)
         events.send(
             JobFailed(
                 stopped_by_risk=isinstance(problem, StoppedByRiskError),

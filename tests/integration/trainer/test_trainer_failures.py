@@ -1,5 +1,6 @@
 """Whatever a job runs into ends that job with its cause, and nothing else."""
 
+import json
 import resource
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,33 @@ def test_small_job_within_a_memory_limit_trains_and_evaluates(
     ended = trainer.wait_for_end(job.job_id)
 
     assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
+
+
+def test_job_is_found_by_its_request_id_from_the_call_to_the_bundle(
+    make_trainer: Any, tiny_config: Config, tmp_path: Path
+) -> None:
+    server = {"listen": "127.0.0.1:0", "logging": {"format": "json"}}
+    trainer = make_trainer(server=server, files="/")
+    broken = tmp_path / "bars.parquet"
+    broken.write_bytes(b"PAR1")
+
+    good = trainer.client.start_training("followed", tiny_config, request_id="night-7")
+    ended = trainer.wait_for_end(good.job_id)
+    config = {**tiny_config, "data": {"path": str(broken), "symbol": "X"}}
+    bad = trainer.client.start_training("unread", config, request_id="night-8")
+    assert trainer.wait_for_end(bad.job_id).state == pb.TRAINING_JOB_STATE_FAILED
+
+    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
+    trainer.close()
+    (log,) = tmp_path.glob("trainer-*.log")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for job, request_id in ((good, "night-7"), (bad, "night-8")):
+        about = [line for line in lines if line.get("request_id") == request_id]
+        assert {line["logger"] for line in about} >= {
+            "trainer_service.jobs.queue",
+            "trainer_service.jobs.runner",
+            "trainer_service.jobs.worker",
+        }
+        assert {line["job"] for line in about if "job" in line} == {job.job_id}
+    bundle = trainer.bundles / "followed" / ended.bundle_version / "metadata.json"
+    assert json.loads(bundle.read_text())["training"]["request_id"] == "night-7"

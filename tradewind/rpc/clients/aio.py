@@ -17,6 +17,7 @@ from tradewind.rpc.clients.channel import (
     channel_options,
     channel_target,
 )
+from tradewind.rpc.request_ids import request_metadata
 from tradewind.rpc.status import error_from_rpc
 
 __all__ = ["AsyncClient", "pages", "server_stream", "unary"]
@@ -98,7 +99,9 @@ class AsyncClient:
     async def _call(self, stub: Any, call: Call[R]) -> R:
         timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
         try:
-            answer = await getattr(stub, call.method)(call.request, timeout=timeout_s)
+            answer = await getattr(stub, call.method)(
+                call.request, timeout=timeout_s, metadata=request_metadata(call.request)
+            )
         except grpc.RpcError as error:
             raise error_from_rpc(error) from None
         return call.parse(answer)
@@ -142,7 +145,9 @@ def server_stream(
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
         call = build(*args, **kwargs)
-        answers = getattr(self._stub, call.method)(call.request, timeout=call.timeout_s)
+        answers = getattr(self._stub, call.method)(
+            call.request, timeout=call.timeout_s, metadata=request_metadata(call.request)
+        )
         try:
             async for answer in answers:
                 yield call.parse(answer)

@@ -16,6 +16,7 @@ from tradewind.rpc.clients.channel import (
     channel_options,
     channel_target,
 )
+from tradewind.rpc.request_ids import request_metadata
 from tradewind.rpc.status import error_from_rpc
 
 __all__ = ["Client", "pages", "server_stream", "unary"]
@@ -95,7 +96,9 @@ class Client:
     def _call(self, stub: Any, call: Call[R]) -> R:
         timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
         try:
-            answer = getattr(stub, call.method)(call.request, timeout=timeout_s)
+            answer = getattr(stub, call.method)(
+                call.request, timeout=timeout_s, metadata=request_metadata(call.request)
+            )
         except grpc.RpcError as error:
             raise error_from_rpc(error) from None
         return call.parse(answer)
@@ -132,7 +135,9 @@ def server_stream(build: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         call = build(*args, **kwargs)
-        answers = getattr(self._stub, call.method)(call.request, timeout=call.timeout_s)
+        answers = getattr(self._stub, call.method)(
+            call.request, timeout=call.timeout_s, metadata=request_metadata(call.request)
+        )
         try:
             for answer in answers:
                 yield call.parse(answer)

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 
 from tradewind.errors import TradewindError, UnavailableError
 from tradewind.rpc.clients.call import Call, Exchange, describe, no_answer
+from tradewind.rpc.request_ids import request_metadata
 from tradewind.rpc.status import error_from_rpc
 
 __all__ = ["AsyncStream", "Stream", "async_exchange", "exchange"]
@@ -43,7 +44,9 @@ class Stream:
         self._exchange = exchange
         self._timeout_s = timeout_s
         self._requests: SimpleQueue[Message | None] = SimpleQueue()
-        self._answers = getattr(stub, exchange.method)(iter(self._requests.get, None))
+        self._answers = getattr(stub, exchange.method)(
+            iter(self._requests.get, None), metadata=request_metadata(None)
+        )
         self._turn = threading.Lock()
         self._failure: TradewindError | None = None
         self._watchdog = _Watchdog(exchange.method, timeout_s, self._answers.cancel)
@@ -171,7 +174,7 @@ class AsyncStream:
     def __init__(self, stub: Any, exchange: Exchange, timeout_s: float) -> None:
         self._exchange = exchange
         self._timeout_s = timeout_s
-        self._call = getattr(stub, exchange.method)()
+        self._call = getattr(stub, exchange.method)(metadata=request_metadata(None))
         self._turn = asyncio.Lock()
         self._failure: TradewindError | None = None
 
