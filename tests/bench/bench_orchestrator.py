@@ -1,0 +1,295 @@
+"""Rate and latency of the orchestrator: bars in, orders out, through the real services.
+
+    python -m tests.bench.bench_orchestrator
+
+Held-out bars of the five assets of the sample are replayed by an OrchestratorAgent in this process;
+the inference and the risk service are processes of their own, spoken to over gRPC on loopback.
+Every decision is made durable by the risk service, every order is journalled before it is sent.
+
+- Full speed: stretches of bars one after the other, each with the decision log and without it, in
+  turn and in both orders. A bar-decision is the decision on one bar of one asset.
+- Paced: bars come at a fixed rate, as they do live, only faster.
+
+Bar-to-order is the time from a tick's last bar to the broker's acceptance of its orders.
+"""
+
+import asyncio
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import grpc
+import gymnasium
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+
+from orchestrator.agents import OrchestratorAgent
+from orchestrator.brokers import PaperBroker
+from orchestrator.decision_log import TickRecord
+from orchestrator.events import EventBus
+from orchestrator.feeds import ReplayFeed
+from orchestrator.settings import OrchestratorSettings
+from tradewind.bundle import (
+    BoxSpace,
+    BundleDraft,
+    BundleStore,
+    DiscreteSpace,
+    FeatureRecord,
+    GoldenSet,
+    TrainingRecord,
+)
+from tradewind.market import BarPanel, Bars, FeatureSpec, TradingTerms, load_sample, split_bars
+from tradewind.policy import TorchScriptNetwork, choose_network, measure_latency
+from tradewind.rpc import ServiceProcess
+from tradewind.settings import parse_settings, read_yaml
+from trainer_service.export import build_network, script_policy, serialize
+
+SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
+LAYERS = [64, 64]
+STRETCHES = 5
+TICKS_PER_STRETCH = 1_250  # in all 31,250 bar-decisions each way
+PACED_TICKS = 1_500
+PACED_TICKS_PER_SECOND = 50.0
+RISK_POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
+SPEC = FeatureSpec()
+# SELL goes flat; without fees a policy that was never trained does not ruin the account.
+TERMS = TradingTerms(initial_cash=20_000.0, position_fraction=0.5)
+NO_COSTS = {"fee": 0.0, "half_spread": 0.0, "level_spacing": 0.0}
+
+
+class Market(gymnasium.Env[NDArray[np.float32], np.int64]):
+    """The spaces of the trading environment; the network is never trained here."""
+
+    observation_space = gymnasium.spaces.Box(
+        -SPEC.clip, SPEC.clip, (SPEC.observation_size,), np.float32
+    )
+    action_space = gymnasium.spaces.Discrete(3)
+
+
+class NoLog:
+    """Stands for the decision log in the rounds that go without it."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    async def append(self, _record: TickRecord) -> None: ...
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@dataclass
+class Measured:
+    """What one kind of round came to.
+
+    Attributes:
+        rates: Bar-decisions a second of each round.
+        to_order_us: Bar-to-order of each tick, in microseconds.
+        ordering: Whether the tick sent orders.
+        parts_us: The parts of it by name, in microseconds.
+    """
+
+    name: str
+    rates: list[float] = field(default_factory=list)
+    to_order_us: list[float] = field(default_factory=list)
+    ordering: list[bool] = field(default_factory=list)
+    parts_us: dict[str, list[float]] = field(default_factory=dict)
+    decisions: int = 0
+
+    def add(self, ticks: Sequence[TickRecord], seconds: float) -> None:
+        """Takes in a round; the ticks of its warm-up decide nothing and do not count."""
+        first = next(number for number, tick in enumerate(ticks) if tick.decisions)
+        asked = ticks[first:]
+        doubts = sorted({reason for tick in asked for reason in tick.reasons})
+        if doubts:
+            raise RuntimeError(f"{self.name}: not every tick was decided: {doubts}")
+        count = sum(len(item.symbols) for tick in asked for item in tick.decisions)
+        self.decisions += count
+        self.rates.append(count / seconds)
+        for tick in asked:
+            self.to_order_us.append(tick.timings.bar_to_order_ns / 1e3)
+            self.ordering.append(any(order.sent for order in tick.orders))
+            for name in ("features", "predict", "evaluate", "journal", "submit"):
+                taken = getattr(tick.timings, f"{name}_ns") / 1e3
+                self.parts_us.setdefault(name, []).append(taken)
+
+    def show(self) -> None:
+        """Prints the latencies."""
+        print(f"{self.name}: {self.decisions:,} bar-decisions, microseconds")
+        every, ordering = np.array(self.to_order_us), np.array(self.ordering)
+        rows = {"bar-to-order, ticks with orders": every[ordering], "bar-to-order, all": every}
+        rows |= {f"  of it {name}": np.array(values) for name, values in self.parts_us.items()}
+        for name, values in rows.items():
+            p50, p99, p999 = np.percentile(values, [50.0, 99.0, 99.9])
+            print(f"  {name:32}{len(values):8,}{p50:9.0f}{p99:9.0f}{p999:9.0f}")
+
+
+def make_draft(bars: Bars) -> BundleDraft:
+    """A bundle of an untrained policy for the bars of any symbol."""
+    model = PPO("MlpPolicy", Market(), policy_kwargs={"net_arch": LAYERS}, seed=2, n_steps=64)
+    layers, distribution = build_network(model)
+    policy_pt = serialize(script_policy(layers))
+    network = TorchScriptNetwork(policy_pt)
+    observations = np.random.default_rng(1).normal(size=(64, SPEC.observation_size))
+    observations = observations.astype(np.float32)
+    golden = GoldenSet(
+        observations, network.act(observations)[0], network.distribution(observations)[0]
+    )
+    space = BoxSpace.from_bounds((SPEC.observation_size,), -SPEC.clip, SPEC.clip)
+    return BundleDraft(
+        name="bench",
+        algo="SB3-PPO",
+        policy_pt=policy_pt,
+        golden=golden,
+        obs_space=space,
+        action_space=DiscreteSpace(n=3),
+        distribution=distribution,
+        features=FeatureRecord(spec=SPEC.model_dump(mode="json"), digest=SPEC.digest),
+        training=TrainingRecord(
+            timesteps=0,
+            data_digest=bars.digest,
+            config={"environment": TERMS.model_dump(mode="json")},
+        ),
+        slo=measure_latency(choose_network(network, space, golden)[0], observations),
+    )
+
+
+def write_risk_policy(path: Path) -> None:
+    """The default policy with every rule in shadow: all of its work, and nothing is stopped."""
+    policy, _ = read_yaml(RISK_POLICY)
+    for rule in policy["rules"]:
+        rule["shadow"] = True
+    path.write_text(yaml.safe_dump(policy))
+
+
+class Replay:
+    """Runs rounds, each on an account of its own.
+
+    Args:
+        folder: For the accounts.
+        services: Where the services listen.
+    """
+
+    def __init__(self, folder: Path, services: Mapping[str, str]) -> None:
+        self._folder, self._services = folder, services
+        self._rounds = 0
+
+    def run(
+        self, series: Sequence[Bars], measured: Measured, *, log: bool, speed: float | None = None
+    ) -> None:
+        """Replays bars once and measures from the first tick that is decided to the last."""
+        self._rounds += 1
+        settings = self._settings(f"round-{self._rounds}")
+        bus = EventBus(kept_ticks=len(series[0]))
+        agent = OrchestratorAgent(
+            settings,
+            lambda after_ns: ReplayFeed(series, speed=speed, after_ns=after_ns),
+            lambda: PaperBroker(
+                settings.folder / "broker",
+                cash=sum(item.cash for item in settings.allocations),
+                symbols=settings.symbols,
+                interval_ns=settings.interval_ns,
+                settings=settings.broker.market,
+                max_leverage=settings.broker.max_leverage,
+            ),
+            bus,
+        )
+        with ExitStack() as stack:
+            if not log:
+                where = "orchestrator.agents.orchestrator.DecisionLogWriter"
+                stack.enter_context(mock.patch(where, NoLog))
+            seconds = asyncio.run(self._time(agent, bus))
+        measured.add(bus.snapshot().ticks, seconds)
+
+    async def _time(self, agent: OrchestratorAgent, bus: EventBus) -> float:
+        started = ended = 0.0
+        publish = bus.publish
+
+        def note(tick: TickRecord) -> None:
+            nonlocal started, ended
+            ended = time.perf_counter()
+            started = started or (ended if tick.decisions else 0.0)
+            publish(tick)
+
+        with mock.patch.object(bus, "publish", note):
+            await agent.run()
+        return ended - started
+
+    def _settings(self, account: str) -> OrchestratorSettings:
+        folder = self._folder / account
+        values: dict[str, Any] = {
+            "account": account,
+            "folder": folder,
+            "services": dict(self._services),
+            "allocations": [
+                {"symbol": symbol, "policy": "bench", "cash": TERMS.initial_cash}
+                for symbol in SYMBOLS
+            ],
+            "broker": {"market": NO_COSTS},
+            # A market that runs so fast is late by its own clock when it is late by a millisecond.
+            "guard": {"max_lateness_s": 1e6},
+            "log": {"folder": folder / "log"},
+        }
+        return parse_settings(values, OrchestratorSettings)
+
+
+def measure(replay: Replay, panel: BarPanel) -> None:
+    """Prints the table."""
+    logged, unlogged = Measured("full speed"), Measured("full speed without the log")
+    replay.run(panel.slice(0, 400).series, Measured("warm-up"), log=True)
+    for number in range(STRETCHES):
+        # The bars that warm the features up come before the stretch.
+        start = number * TICKS_PER_STRETCH
+        stretch = panel.slice(start, start + TICKS_PER_STRETCH + SPEC.lookback - 1).series
+        for log in (True, False) if number % 2 else (False, True):
+            replay.run(stretch, logged if log else unlogged, log=log)
+    paced = Measured(f"paced, {PACED_TICKS_PER_SECOND:g} ticks/s of {len(SYMBOLS)} bars")
+    speed = PACED_TICKS_PER_SECOND * panel.interval_ns / 1e9
+    replay.run(panel.slice(0, PACED_TICKS).series, paced, log=True, speed=speed)
+
+    rates = np.array([logged.rates, unlogged.rates])
+    cost = float(np.median(1.0 - rates[0] / rates[1]))
+    spread = ", ".join(f"{rate:,.0f}" for rate in rates[0])
+    print(f"bar-decisions/s: median {np.median(rates[0]):,.0f} of {spread}")
+    print(f"  without the decision log {np.median(rates[1]):,.0f}; it costs {cost:.1%}")
+    print(f"{'':34}{'ticks':>8}{'p50':>9}{'p99':>9}{'p99.9':>9}")
+    logged.show()
+    paced.show()
+
+
+def main() -> None:
+    """Starts the services and measures."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, grpcio {grpc.__version__}")
+    panel = BarPanel.align([split_bars(load_sample(symbol), 0.2)[1] for symbol in SYMBOLS])
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        BundleStore(folder / "store").publish(make_draft(panel.series[0]))
+        write_risk_policy(folder / "risk.yaml")
+        commands = {
+            "inference": ["--store", str(folder / "store")],
+            "risk": [
+                *("--policy", str(folder / "risk.yaml")),
+                *("--database", f"sqlite:///{folder}/audit.sqlite"),
+            ],
+        }
+        addresses = {}
+        for name, arguments in commands.items():
+            listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+            log = folder / f"{name}.log"
+            process = ServiceProcess(f"{name}_service", [*listen, *arguments], log=log)
+            addresses[name] = stack.enter_context(process).address
+        measure(Replay(folder, addresses), panel)
+
+
+if __name__ == "__main__":
+    main()
