@@ -140,8 +140,8 @@ def make_draft(bars: Bars) -> BundleDraft:
     layers, distribution = build_network(model)
     policy_pt = serialize(script_policy(layers))
     network = TorchScriptNetwork(policy_pt)
-    observations = np.random.default_rng(1).normal(size=(64, SPEC.observation_size))
-    observations = observations.astype(np.float32)
+    draws = np.random.default_rng(1).normal(size=(64, SPEC.observation_size))
+    observations = draws.astype(np.float32)
     golden = GoldenSet(
         observations, network.act(observations)[0], network.distribution(observations)[0]
     )
@@ -236,6 +236,8 @@ class Replay:
                 for symbol in SYMBOLS
             ],
             "broker": {"market": NO_COSTS},
+            # A slow tick is to show as what it took, not as one that was given up.
+            "safety": {"budget_ms": 10_000.0},
             # A market that runs so fast is late by its own clock when it is late by a millisecond.
             "guard": {"max_lateness_s": 1e6},
             "log": {"folder": folder / "log"},
