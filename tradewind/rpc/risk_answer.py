@@ -9,6 +9,7 @@ from tradewind.api.risk.v1 import risk_pb2
 from tradewind.risk.engine.reporting import Calculation
 from tradewind.risk.report import RiskReport
 from tradewind.rpc.risk_codec import risk_report_to_message
+from tradewind.rpc.wire import write_head
 
 __all__ = ["AnswerWriter"]
 
@@ -16,7 +17,7 @@ _Key: TypeAlias = tuple[Hashable, ...]
 
 _MOST_SHAPES: Final = 256
 _DOUBLE: Final = 8
-_RESULT: Final = b"\x0a"  # field 1, length-delimited
+_RESULT: Final = risk_pb2.CalculateStreamResponse.RESULT_FIELD_NUMBER
 
 
 class AnswerWriter:
@@ -44,12 +45,7 @@ class AnswerWriter:
     def write_nested(self, calculation: Calculation, *, compute_ns: int, request_id: str) -> bytes:
         """The serialized CalculateStreamResponse, which has the other one in its field 1."""
         answer = self.write(calculation, compute_ns=compute_ns, request_id=request_id)
-        length, head = len(answer), bytearray(_RESULT)
-        while length > 0x7F:
-            head.append(length & 0x7F | 0x80)
-            length >>= 7
-        head.append(length)
-        return bytes(head) + answer
+        return write_head(_RESULT, len(answer)) + answer
 
     def _find(self, calculation: Calculation) -> "_Shape | None":
         codes: _Key = (calculation.plan.digest, calculation.codes())

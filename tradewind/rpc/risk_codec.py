@@ -1,6 +1,6 @@
 """Between the domain's risk types and their messages; every double arrives bit for bit."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal
 
@@ -16,6 +16,7 @@ from tradewind.risk import (
     RiskInputs,
     RiskReport,
 )
+from tradewind.rpc.wire import FIXED64, LENGTH_DELIMITED, write_head
 
 __all__ = [
     "risk_inputs_from_message",
@@ -31,29 +32,48 @@ _KINDS: dict[int, Literal["call", "put"]] = {
 _Pair = tuple[Callable[[Any], float], Callable[[Any], float]]
 _TRADE_FIELDS: _Pair = (attrgetter("timestamp"), attrgetter("notional"))
 _LEVEL_FIELDS: _Pair = (attrgetter("price"), attrgetter("size"))
+_SERIES_NUMBERS: Final = {
+    "portfolio_values": risk_pb2.RiskInputs.PORTFOLIO_VALUES_FIELD_NUMBER,
+    "timestamps": risk_pb2.RiskInputs.TIMESTAMPS_FIELD_NUMBER,
+    "returns": risk_pb2.RiskInputs.RETURNS_FIELD_NUMBER,
+    "price_changes": risk_pb2.RiskInputs.PRICE_CHANGES_FIELD_NUMBER,
+    "order_flows": risk_pb2.RiskInputs.ORDER_FLOWS_FIELD_NUMBER,
+    "order_latencies_us": risk_pb2.RiskInputs.ORDER_LATENCIES_US_FIELD_NUMBER,
+}
+# A trade within a serialized message: tag and length of it, then tag and value of each field.
+_TRADE_ROW: Final = np.dtype(
+    [
+        ("tag", "u1"),
+        ("length", "u1"),
+        ("timestamp_tag", "u1"),
+        ("timestamp", "<f8"),
+        ("notional_tag", "u1"),
+        ("notional", "<f8"),
+    ]
+)
+_EMPTY_TRADE: Final = np.array(
+    (
+        risk_pb2.RiskInputs.TRADES_FIELD_NUMBER << 3 | LENGTH_DELIMITED,
+        _TRADE_ROW.itemsize - 2,
+        risk_pb2.Trade.TIMESTAMP_FIELD_NUMBER << 3 | FIXED64,
+        0.0,
+        risk_pb2.Trade.NOTIONAL_FIELD_NUMBER << 3 | FIXED64,
+        0.0,
+    ),
+    dtype=_TRADE_ROW,
+)
 _KIND_NUMBERS = {name: number for number, name in _KINDS.items()}
 
 
 def risk_inputs_to_message(inputs: RiskInputs) -> risk_pb2.RiskInputs:
     """The message of a snapshot; what is absent stays absent."""
-    return risk_pb2.RiskInputs(
-        portfolio_values=inputs.portfolio_values,
-        timestamps=inputs.timestamps,
+    message = risk_pb2.RiskInputs(
         start_of_day_value=inputs.start_of_day_value,
-        returns=inputs.returns,
-        trades=[
-            risk_pb2.Trade(timestamp=timestamp, notional=notional)
-            for timestamp, notional in zip(
-                inputs.trade_timestamps, inputs.trade_notionals, strict=True
-            )
-        ],
         capital_base=inputs.capital_base,
         positions=[
             risk_pb2.Position(symbol=item.symbol, quantity=item.quantity, price=item.price)
             for item in inputs.positions
         ],
-        price_changes=inputs.price_changes,
-        order_flows=inputs.order_flows,
         order_books={
             symbol: risk_pb2.OrderBook(
                 bids=_levels(book.bid_prices, book.bid_sizes),
@@ -63,10 +83,25 @@ def risk_inputs_to_message(inputs: RiskInputs) -> risk_pb2.RiskInputs:
         },
         feed_timestamps=inputs.feed_timestamps,
         now=inputs.now,
-        order_latencies_us=inputs.order_latencies_us,
         average_daily_volumes=inputs.average_daily_volumes,
         options=[_option_to_message(option) for option in inputs.options],
     )
+    # A message takes an array number by number, each as an object, but bytes as they are.
+    message.MergeFromString(b"".join(_series_parts(inputs)))
+    return message
+
+
+def _series_parts(inputs: RiskInputs) -> Iterator[bytes]:
+    """The series of a snapshot as a serialized message has them."""
+    for name, number in _SERIES_NUMBERS.items():
+        series: FloatArray = getattr(inputs, name)
+        if series.size:
+            yield write_head(number, series.nbytes)
+            yield series.astype("<f8", copy=False).tobytes()
+    if inputs.trade_timestamps.size:
+        rows = np.tile(_EMPTY_TRADE, inputs.trade_timestamps.size)
+        rows["timestamp"], rows["notional"] = inputs.trade_timestamps, inputs.trade_notionals
+        yield rows.tobytes()
 
 
 def risk_inputs_from_message(message: risk_pb2.RiskInputs) -> RiskInputs:
@@ -129,7 +164,7 @@ def _columns(messages: Iterable[Any], fields: _Pair) -> tuple[FloatArray, FloatA
 def _levels(prices: FloatArray, sizes: FloatArray) -> list[risk_pb2.BookLevel]:
     return [
         risk_pb2.BookLevel(price=price, size=size)
-        for price, size in zip(prices, sizes, strict=True)
+        for price, size in zip(prices.tolist(), sizes.tolist(), strict=True)
     ]
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tradewind.compiled import compiled
 
-__all__ = ["ByteArray", "copy_double", "is_ascii", "next_field", "read_record"]
+__all__ = ["ByteArray", "copy_double", "is_ascii", "next_field", "read_record", "write_head"]
 
 ByteArray: TypeAlias = NDArray[np.uint8]
 
@@ -117,3 +117,18 @@ def read_record(
         else:
             return UNUSUAL, UNUSUAL
     return text
+
+
+def write_head(number: int, length: int) -> bytes:
+    """The tag and the length of a length-delimited field.
+
+    Args:
+        number: Of the field, at most 15.
+        length: Of its content, in bytes.
+    """
+    head = bytearray((number << 3 | LENGTH_DELIMITED,))
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head)
