@@ -31,8 +31,10 @@ class Stack:
 
     Args:
         folder: Where their state, settings and logs lie.
-        settings: More settings by service; they replace whole keys of the file.
+        settings: More settings by service; they replace whole keys of the file, but for `server`,
+            whose own keys they replace.
         environment: More variables of their environment.
+        risk_policy: Text of the risk policy.
 
     Attributes:
         folder: Where everything lies.
@@ -48,6 +50,7 @@ class Stack:
         *,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         environment: Mapping[str, str] | None = None,
+        risk_policy: str = RISK_POLICY,
     ) -> None:
         self.folder = folder
         self.store = BundleStore(folder / "store")
@@ -59,7 +62,7 @@ class Stack:
         self._running: dict[str, ServiceProcess] = {}
         self._owned = ExitStack()
         self.risk_policy = folder / "risk_limits.yaml"
-        self.risk_policy.write_text(RISK_POLICY)
+        self.risk_policy.write_text(risk_policy)
         own: dict[str, dict[str, Any]] = {
             "inference_service": {"store": str(self.store.root), "poll_s": 0.1},
             "risk_service": {"policy": str(self.risk_policy), "database": self.database},
@@ -78,11 +81,9 @@ class Stack:
             },
         }
         for name in SERVICES:
-            values = {
-                "server": {"listen": self.addresses[name], "drain_s": 0.0},
-                **own[name],
-                **settings.get(name, {}),
-            }
+            given = settings.get(name, {})
+            server = {"listen": self.addresses[name], "drain_s": 0.0, **given.get("server", {})}
+            values = {**own[name], **given, "server": server}
             self._config(name).write_text(yaml.safe_dump(values))
 
     def start(self, name: str) -> ServiceProcess:
