@@ -34,6 +34,9 @@ class ServiceAddresses(Settings):
     tls: ClientTls | None = None
     """Certificates for both; without, they are called in plain text."""
 
+    token_file: Path | None = None
+    """File of the bearer token that both are shown; in plain text on this machine only."""
+
 
 class AllocationSettings(Settings):
     """A symbol, the policy that trades it, and the cash that the policy begins with."""

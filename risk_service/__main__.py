@@ -56,6 +56,7 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
             evaluator,
             trail,
             telemetry,
+            caller_of=server.caller_of,
             max_series_values=settings.max_series_values,
             max_streams=settings.max_streams,
         )

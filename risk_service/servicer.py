@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from risk_service import codec
+from risk_service.actor import resuming_actor
 from risk_service.audit.trail import AuditTrail
 from risk_service.evaluation import Evaluator
 from risk_service.policy_source import PolicySource
@@ -18,6 +19,7 @@ from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
 from tradewind.logs import current_request_id
 from tradewind.risk.engine.reporting import Calculation
+from tradewind.rpc.access import Identity
 from tradewind.rpc.decision_codec import halt_to_message
 from tradewind.rpc.risk_answer import AnswerWriter
 from tradewind.rpc.risk_wire import RiskRequest, request_decoder
@@ -36,6 +38,7 @@ class RiskServicer:
         evaluator: Makes decisions.
         trail: The decisions made.
         telemetry: What is counted.
+        caller_of: Who makes a call; None where nobody can tell.
         max_series_values: Longest series that a request may carry.
         max_streams: How many streams may be open.
     """
@@ -47,6 +50,7 @@ class RiskServicer:
         trail: AuditTrail,
         telemetry: Telemetry,
         *,
+        caller_of: Callable[[grpc.ServicerContext], Identity | None],
         max_series_values: int,
         max_streams: int,
     ) -> None:
@@ -54,6 +58,7 @@ class RiskServicer:
         self._evaluator = evaluator
         self._trail = trail
         self._telemetry = telemetry
+        self._caller_of = caller_of
         self._max_series_values = max_series_values
         self._free_streams = threading.Semaphore(max_streams)
         self._answers = AnswerWriter()
@@ -117,12 +122,11 @@ class RiskServicer:
         return codec.write_policy(self._policies.current, self._policies.refusal)
 
     def Resume(
-        self, request: risk_pb2.ResumeRequest, _context: grpc.ServicerContext
+        self, request: risk_pb2.ResumeRequest, context: grpc.ServicerContext
     ) -> risk_pb2.ResumeResponse:
         """Clears a halt."""
-        decision = self._evaluator.resume(
-            request.account, request.name, request.role, request.reason
-        )
+        name, role = resuming_actor(self._caller_of(context), request.name, request.role)
+        decision = self._evaluator.resume(request.account, name, role, request.reason)
         return risk_pb2.ResumeResponse(
             halt=halt_to_message(decision.halt), decision_id=decision.decision_id
         )

@@ -11,6 +11,8 @@ TradewindError
  │   ├─ PolicyNotFoundError
  │   ├─ VersionNotFoundError
  │   └─ JobNotFoundError
+ ├─ UnauthenticatedError         a caller that proves to be nobody the server knows
+ ├─ PermissionDeniedError        a known caller without the role that the call takes
  ├─ UnavailableError             cannot answer now, may later: nothing loaded yet, draining
  ├─ OverloadedError              refused at once instead of queued
  ├─ ConflictError                the state does not allow it: already ended, already exists
@@ -48,6 +50,7 @@ __all__ = [
     "NotFoundError",
     "ObservationError",
     "OverloadedError",
+    "PermissionDeniedError",
     "PolicyNotFoundError",
     "RiskInputError",
     "RiskPolicyError",
@@ -57,6 +60,7 @@ __all__ = [
     "StorageError",
     "TradewindError",
     "TrainingError",
+    "UnauthenticatedError",
     "UnavailableError",
     "VersionNotFoundError",
 ]
@@ -168,6 +172,18 @@ class JobNotFoundError(NotFoundError):
     """No training job has that id."""
 
     reason = "JOB_NOT_FOUND"
+
+
+class UnauthenticatedError(TradewindError):
+    """The caller shows no proof of who it is, or one of nobody that the server knows."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(TradewindError):
+    """The caller is known and may not do this."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class UnavailableError(TradewindError):

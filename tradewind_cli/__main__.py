@@ -8,10 +8,12 @@ import typer
 from tradewind.errors import TradewindError
 from tradewind_cli import bundle, jobs
 from tradewind_cli.compare import compare
+from tradewind_cli.connection import connection_options
 from tradewind_cli.evaluate import evaluate, walk_forward
 from tradewind_cli.output import exit_code_of, print_error
 from tradewind_cli.serve import serve
 from tradewind_cli.slo import slo
+from tradewind_cli.token import token
 from tradewind_cli.train import train
 from tradewind_cli.tune import tune
 
@@ -23,8 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="""Risk-aware trading policies, from training to microsecond serving.
 
-    Exit codes: 0 done, 1 failed or missed, 2 refused, 3 not found, 4 unavailable.""",
+    Exit codes: 0 done, 1 failed or missed, 2 refused, 3 not found, 4 unavailable, 5 denied.""",
 )
+app.callback()(connection_options)
 app.command()(train)
 app.command()(evaluate)
 app.command()(walk_forward)
@@ -36,6 +39,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(serve)
 app.command()(slo)
+app.command()(token)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import typer
 from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.rpc.clients import TrainerClient
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
+from tradewind_cli.connection import connect
 from tradewind_cli.output import (
     ExitCode,
     JsonOption,
@@ -32,6 +33,7 @@ _ADDRESS = "127.0.0.1:50051"
 
 @app.command()
 def start(
+    context: typer.Context,
     config: ConfigArgument,
     policy: Annotated[str, typer.Option(help="Name of the policy to publish.")],
     assignments: SetOption = None,
@@ -44,7 +46,7 @@ def start(
 ) -> None:
     """Queues a training; with --watch the exit code says how it ended."""
     values = read_configuration(config, assignments)
-    with TrainerClient(address) as client:
+    with connect(context, TrainerClient, address) as client:
         job = client.start_training(policy, values, request_id=request_id)
         if watch:
             job = follow_job(client.watch(job.job_id), progress_console())
@@ -53,12 +55,13 @@ def start(
 
 @app.command("list")
 def list_jobs(
+    context: typer.Context,
     address: AddressOption = _ADDRESS,
     limit: Annotated[int, typer.Option(min=1, help="The newest this many.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """Lists jobs, newest first."""
-    with TrainerClient(address) as client:
+    with connect(context, TrainerClient, address) as client:
         jobs = list(itertools.islice(client.list_jobs(), limit))
     if as_json:
         print_json({"jobs": [_document(job) for job in jobs]})
@@ -81,26 +84,39 @@ def list_jobs(
 
 
 @app.command()
-def show(job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOption = False) -> None:
+def show(
+    context: typer.Context,
+    job: JobArgument,
+    address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
+) -> None:
     """Shows one job."""
-    with TrainerClient(address) as client:
+    with connect(context, TrainerClient, address) as client:
         _report(client.get_job(job), as_json=as_json, ended=False)
 
 
 @app.command()
-def watch(job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOption = False) -> None:
+def watch(
+    context: typer.Context,
+    job: JobArgument,
+    address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
+) -> None:
     """Follows a job until it ends; the exit code says how."""
-    with TrainerClient(address) as client:
+    with connect(context, TrainerClient, address) as client:
         ended = follow_job(client.watch(job), progress_console())
     _report(ended, as_json=as_json, ended=True)
 
 
 @app.command()
 def cancel(
-    job: JobArgument, address: AddressOption = _ADDRESS, as_json: JsonOption = False
+    context: typer.Context,
+    job: JobArgument,
+    address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
 ) -> None:
     """Cancels a job; answers when it has ended."""
-    with TrainerClient(address) as client:
+    with connect(context, TrainerClient, address) as client:
         _report(client.cancel(job), as_json=as_json, ended=False)
 
 

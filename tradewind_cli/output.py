@@ -15,7 +15,9 @@ from tradewind.errors import (
     InvalidInputError,
     NotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     TradewindError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
@@ -44,6 +46,8 @@ class ExitCode(IntEnum):
     NOT_FOUND = 3
     UNAVAILABLE = 4
     """The service does not answer, or not now."""
+    DENIED = 5
+    """The service does not know the caller, or its role does not go so far."""
 
 
 def exit_code_of(problem: TradewindError) -> ExitCode:
@@ -54,6 +58,8 @@ def exit_code_of(problem: TradewindError) -> ExitCode:
         return ExitCode.NOT_FOUND
     if isinstance(problem, UnavailableError | OverloadedError):
         return ExitCode.UNAVAILABLE
+    if isinstance(problem, UnauthenticatedError | PermissionDeniedError):
+        return ExitCode.DENIED
     return ExitCode.FAILED
 
 

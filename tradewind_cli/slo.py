@@ -7,6 +7,8 @@ import typer
 
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import FieldViolation, NotFoundError, SettingsError
+from tradewind.rpc.clients import InferenceClient
+from tradewind_cli.connection import connect
 from tradewind_cli.output import ExitCode, JsonOption, print_json, print_table
 
 __all__ = ["slo"]
@@ -15,6 +17,7 @@ _PERCENTILES = ("p50", "p99", "p999")
 
 
 def slo(
+    context: typer.Context,
     bundle: Annotated[
         Path | None, typer.Argument(metavar="[BUNDLE]", help="Measure this bundle here.")
     ] = None,
@@ -36,7 +39,10 @@ def slo(
         raise _refusal("BUNDLE", "give either a bundle or --address of a service")
     if percentile not in _PERCENTILES:
         raise _refusal("--percentile", f"must be one of {', '.join(_PERCENTILES)}: {percentile!r}")
-    rows = [_measure(bundle, trials, slo_us)] if bundle is not None else _ask(str(address), policy)
+    if bundle is not None:
+        rows = [_measure(bundle, trials, slo_us)]
+    else:
+        rows = _ask(context, str(address), policy)
     for row in rows:
         row["judged"] = percentile
         row["slo_met"] = row[f"{percentile}_us"] <= row["slo_us"]
@@ -66,10 +72,8 @@ def _measure(bundle: Path, trials: int, slo_us: float) -> dict[str, Any]:
     }
 
 
-def _ask(address: str, policy: str) -> list[dict[str, Any]]:
-    from tradewind.rpc.clients import InferenceClient
-
-    with InferenceClient(address) as client:
+def _ask(context: typer.Context, address: str, policy: str) -> list[dict[str, Any]]:
+    with connect(context, InferenceClient, address) as client:
         reports = [report for report in client.latency_reports(policy) if report.call_count]
     if not reports:
         raise NotFoundError(f"the service at {address} has measured no prediction yet")

@@ -27,6 +27,7 @@ from orchestrator.risk_history import RiskHistory, history_length
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context
+from tradewind.rpc.access.token import read_token
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 from tradewind.rpc.tls import client_credentials
 
@@ -99,11 +100,12 @@ class OrchestratorAgent:
         settings = self._settings
         services = settings.services
         credentials = None if services.tls is None else client_credentials(services.tls)
+        token = None if services.token_file is None else read_token(services.token_file)
         inference = await stack.enter_async_context(
-            AsyncInferenceClient(services.inference, credentials=credentials)
+            AsyncInferenceClient(services.inference, credentials=credentials, token=token)
         )
         risk = await stack.enter_async_context(
-            AsyncRiskClient(services.risk, credentials=credentials)
+            AsyncRiskClient(services.risk, credentials=credentials, token=token)
         )
         await inference.wait_ready(settings.ready_timeout_s)
         await risk.wait_ready(settings.ready_timeout_s)

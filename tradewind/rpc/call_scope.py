@@ -8,13 +8,14 @@ from __future__ import annotations  # grpcio's own classes are generic in their 
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import grpc
 from google.rpc import code_pb2
 
 from tradewind.logs import CallLogSettings, enter_scope, loggable_id
+from tradewind.rpc.handlers import Handler
 from tradewind.rpc.request_ids import REQUEST_ID_KEY, given_request_id
 
 __all__ = ["CallScopes", "log_failure"]
@@ -29,8 +30,6 @@ _NAMES: Final = {
     "account": ("account",),
     "job": ("job_id",),
 }
-
-Handler = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class CallScopes:

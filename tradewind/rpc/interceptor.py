@@ -11,7 +11,9 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from tradewind.rpc.access import AccessControl
 from tradewind.rpc.call_scope import CallScopes, log_failure
+from tradewind.rpc.handlers import Handler, wrap_handler
 from tradewind.rpc.request_ids import keep_trailers
 from tradewind.rpc.status import status_from_error
 
@@ -20,8 +22,6 @@ __all__ = ["CallInterceptor"]
 _LATENCY_BUCKETS_S = (
     1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 10.0
 )  # fmt: skip
-
-Handler = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class CallInterceptor(grpc.ServerInterceptor):
@@ -33,9 +33,15 @@ class CallInterceptor(grpc.ServerInterceptor):
     Args:
         registry: Where the metrics are registered.
         scopes: What calls are wrapped in, so that what they log bears their ids.
+        access: Who may call what; without, everybody may call everything.
     """
 
-    def __init__(self, registry: CollectorRegistry, scopes: CallScopes) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        scopes: CallScopes,
+        access: AccessControl | None = None,
+    ) -> None:
         self._scopes = scopes
         labels = ("method", "code")
         self._handled = Counter(
@@ -48,6 +54,7 @@ class CallInterceptor(grpc.ServerInterceptor):
             registry=registry,
             buckets=_LATENCY_BUCKETS_S,
         )
+        self._access = access
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def intercept_service(
@@ -68,22 +75,13 @@ class CallInterceptor(grpc.ServerInterceptor):
     def _wrap(
         self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        codecs = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary is not None:
-            call = self._guard_call(method, handler.unary_unary)
-            return grpc.unary_unary_rpc_method_handler(call, **codecs)
-        if handler.stream_unary is not None:
-            call = self._guard_call(method, handler.stream_unary)
-            return grpc.stream_unary_rpc_method_handler(call, **codecs)
-        if handler.unary_stream is not None:
-            stream = self._guard_stream(method, handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(stream, **codecs)
-        assert handler.stream_stream is not None
-        stream = self._guard_stream(method, handler.stream_stream)
-        return grpc.stream_stream_rpc_method_handler(stream, **codecs)
+        if self._access is not None:
+            handler = self._access.guard(method, handler)
+        return wrap_handler(
+            handler,
+            lambda call: self._guard_call(method, call),
+            lambda stream: self._guard_stream(method, stream),
+        )
 
     def _guard_call(self, method: str, call: Handler) -> Handler:
         succeeded = self._handled.labels(method, "OK").inc

@@ -8,21 +8,31 @@ import grpc
 
 from tradewind.logs import current_request_id, loggable_id
 
-__all__ = ["REQUEST_ID_KEY", "given_request_id", "keep_trailers", "request_metadata"]
+__all__ = [
+    "REQUEST_ID_KEY",
+    "Metadata",
+    "given_request_id",
+    "keep_trailers",
+    "request_metadata",
+]
 
 REQUEST_ID_KEY = "x-request-id"
 """The key that proxies use, too."""
 
-Metadata = tuple[tuple[str, str], ...]
+Metadata = tuple[tuple[str, str], ...] | None
 
 
-def request_metadata(request: Any) -> Metadata | None:
+def request_metadata(request: Any, own: Metadata) -> Metadata:
     """What a client sends along: the id in the request, else that of what is worked on here.
 
     An id that metadata cannot carry stays in the request alone.
+
+    Args:
+        request: A message; None where there is none yet.
+        own: What the client sends along with every call.
     """
     request_id = loggable_id(getattr(request, "request_id", "")) or current_request_id()
-    return ((REQUEST_ID_KEY, request_id),) if request_id else None
+    return ((REQUEST_ID_KEY, request_id), *(own or ())) if request_id else own
 
 
 def given_request_id(context: grpc.ServicerContext) -> str:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self
 
 import grpc
@@ -16,6 +17,7 @@ from pydantic import Field, model_validator
 
 from tradewind.errors import SettingsError
 from tradewind.logs import CallLogSettings
+from tradewind.rpc.access import AccessControl, Identity
 from tradewind.rpc.address import (
     UNIX,
     Listen,
@@ -52,8 +54,10 @@ class ServerSettings(Settings):
         drain_s: Seconds between NOT_SERVING and the refusal of new calls, for load balancers.
         grace_s: Seconds that calls under way get to end before they are cancelled.
         tls: Certificates; without, connections are in plain text. Unix sockets always are.
-        allow_plaintext: Lets other machines connect in plain text, as in a network of containers.
+        allow_plaintext: Lets other machines connect in plain text, as in a network of containers;
+            not together with access, since nobody could prove who they are.
         logging: What is written to standard error.
+        access: The access policy, which says who may call what; without, everybody may.
     """
 
     listen: Listen
@@ -66,16 +70,20 @@ class ServerSettings(Settings):
     tls: ServerTls | None = None
     allow_plaintext: bool = False
     logging: CallLogSettings = CallLogSettings()
+    access: Path | None = None
 
     @model_validator(mode="after")
     def _refuse_plaintext_from_afar(self) -> Self:
-        if self.tls is None and not self.allow_plaintext:
-            for listen in self.listen:
-                if not listen.startswith(UNIX) and not is_loopback(host_and_port(listen)[0]):
-                    raise ValueError(
-                        f"listen: {listen} is reached from other machines in plain text: set tls, "
-                        "or allow_plaintext: true where the network is trusted"
-                    )
+        for listen in self.listen if self.tls is None else ():
+            if listen.startswith(UNIX) or is_loopback(host_and_port(listen)[0]):
+                continue
+            exposed = f"listen: {listen} is reached from other machines in plain text"
+            if self.access is not None:
+                raise ValueError(f"{exposed}, where no token is safe: access needs tls")
+            if not self.allow_plaintext:
+                raise ValueError(
+                    f"{exposed}: set tls, or allow_plaintext: true where the network is trusted"
+                )
         return self
 
 
@@ -104,6 +112,9 @@ class RpcServer:
     Attributes:
         addresses: Where it listens, as a client on this machine dials it; set while it runs.
         metrics_address: Where it serves Prometheus; empty for nowhere.
+
+    Raises:
+        SettingsError: The access policy is refused.
     """
 
     def __init__(
@@ -119,13 +130,14 @@ class RpcServer:
         self._registry = registry
         self._services: list[str] = []
         self._signalled = threading.Event()
+        self._access = None if settings.access is None else AccessControl(settings.access, registry)
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
             experimental_thread_pool=ThreadPoolExecutor(1, thread_name_prefix="health"),
         )
         self._grpc = grpc.server(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
-            interceptors=[CallInterceptor(registry, CallScopes(settings.logging))],
+            interceptors=[CallInterceptor(registry, CallScopes(settings.logging), self._access)],
             maximum_concurrent_rpcs=settings.max_concurrent_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -153,6 +165,14 @@ class RpcServer:
         register(self._grpc)
         self._services.append(full_name)
         self.set_serving(False)
+
+    def caller_of(self, context: grpc.ServicerContext) -> Identity | None:
+        """Who makes a call; None where there is no access policy that could tell.
+
+        Raises:
+            UnauthenticatedError: Nobody that the access policy knows any more.
+        """
+        return None if self._access is None else self._access.identify(context)
 
     def set_serving(self, serving: bool) -> None:
         """Says whether calls can be answered now; does nothing once the drain has begun."""
@@ -182,6 +202,7 @@ class RpcServer:
         )
         self.addresses = tuple(map(self._bind, self._settings.listen))
         stop_metrics = self._start_metrics()
+        stop_access = self._follow_access()
         self._grpc.start()
         try:
             yield
@@ -189,6 +210,7 @@ class RpcServer:
             self._health.enter_graceful_shutdown()
             threading.Event().wait(self._settings.drain_s)
             self._grpc.stop(self._settings.grace_s).wait()
+            stop_access()
             stop_metrics()
 
     def announce_ready(self) -> None:
@@ -225,6 +247,9 @@ class RpcServer:
             return listen
         host, _ = host_and_port(listen)
         return loopback_dial_address(host, port)
+
+    def _follow_access(self) -> Callable[[], None]:
+        return self._access.follow() if self._access is not None else lambda: None
 
     def _start_metrics(self) -> Callable[[], None]:
         if not self._settings.metrics_listen:

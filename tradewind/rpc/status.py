@@ -18,6 +18,7 @@ from tradewind.errors import (
     NotFoundError,
     ObservationError,
     OverloadedError,
+    PermissionDeniedError,
     PolicyNotFoundError,
     RiskInputError,
     RiskPolicyError,
@@ -26,6 +27,7 @@ from tradewind.errors import (
     StorageError,
     TradewindError,
     TrainingError,
+    UnauthenticatedError,
     UnavailableError,
     VersionNotFoundError,
 )
@@ -43,6 +45,8 @@ _MAX_VALUE_BYTES = 256
 _CODES: dict[type[TradewindError], int] = {
     InvalidInputError: code_pb2.INVALID_ARGUMENT,
     NotFoundError: code_pb2.NOT_FOUND,
+    UnauthenticatedError: code_pb2.UNAUTHENTICATED,
+    PermissionDeniedError: code_pb2.PERMISSION_DENIED,
     UnavailableError: code_pb2.UNAVAILABLE,
     StorageError: code_pb2.UNAVAILABLE,
     OverloadedError: code_pb2.RESOURCE_EXHAUSTED,
@@ -69,6 +73,8 @@ _CLASSES_BY_REASON: dict[str, type[TradewindError]] = {
 _CLASSES_BY_CODE: dict[grpc.StatusCode, type[TradewindError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInputError,
     grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: OverloadedError,
     grpc.StatusCode.FAILED_PRECONDITION: ConflictError,

@@ -1,7 +1,7 @@
 import pytest
 
 from tradewind.errors import InvalidInputError
-from tradewind.rpc.clients.channel import Addresses, channel_target
+from tradewind.rpc.clients.channel import Addresses, call_metadata, channel_target
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,31 @@ def test_channel_target_with_addresses_names_all_of_them(addresses: Addresses, t
 def test_channel_target_with_bad_addresses_is_refused(addresses: Addresses, problem: str) -> None:
     with pytest.raises(InvalidInputError, match=problem):
         channel_target(addresses)
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    ["127.0.0.1:1", "localhost:1", "[::1]:1", "unix:/a", ["127.0.0.1:1", "127.0.0.2:1"]],
+)
+def test_token_in_plain_text_goes_to_this_machine(addresses: Addresses) -> None:
+    assert call_metadata("secret", addresses, plaintext=True) == (
+        ("authorization", "Bearer secret"),
+    )
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        "10.0.0.1:1",
+        "risk:1",
+        "localhost.evil.example:1",
+        "dns:///localhost:1",
+        "ipv4:127.0.0.1:1,10.0.0.1:1",
+        ["127.0.0.1:1", "10.0.0.1:1"],
+        "unix-abstract:a",
+    ],
+)
+def test_token_in_plain_text_goes_to_no_other_machine(addresses: Addresses) -> None:
+    with pytest.raises(InvalidInputError, match="may be another machine"):
+        call_metadata("secret", addresses, plaintext=True)
+    assert call_metadata("secret", addresses, plaintext=False) is not None

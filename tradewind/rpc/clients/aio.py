@@ -14,6 +14,7 @@ from tradewind.rpc.clients.call import Call, Page, Service, describe, health_che
 from tradewind.rpc.clients.channel import (
     READINESS_PAUSE_S,
     Addresses,
+    call_metadata,
     channel_options,
     channel_target,
 )
@@ -36,9 +37,11 @@ class AsyncClient:
             sequence, whose servers then get calls in turn.
         timeout_s: Deadline of a call that is given none, in seconds; by default the service's.
         credentials: For TLS; without any the connection is in plain text.
+        token: Shown to the server with every call. In plain text it goes no further than this
+            machine.
 
     Raises:
-        InvalidInputError: The address is refused.
+        InvalidInputError: The address is refused, or the token: it would leave in plain text.
     """
 
     service: ClassVar[Service]
@@ -49,10 +52,13 @@ class AsyncClient:
         *,
         timeout_s: float | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
     ) -> None:
         self._timeout_s = self.service.timeout_s if timeout_s is None else timeout_s
         self._target = channel_target(address)
-        options = channel_options(self.service)
+        plaintext = credentials is None
+        self._metadata = call_metadata(token, address, plaintext=plaintext)
+        options = channel_options(self.service, proxied=token is None or not plaintext)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(self._target, options)
         else:
@@ -100,7 +106,9 @@ class AsyncClient:
         timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
         try:
             answer = await getattr(stub, call.method)(
-                call.request, timeout=timeout_s, metadata=request_metadata(call.request)
+                call.request,
+                timeout=timeout_s,
+                metadata=request_metadata(call.request, self._metadata),
             )
         except grpc.RpcError as error:
             raise error_from_rpc(error) from None
@@ -146,7 +154,9 @@ def server_stream(
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
         call = build(*args, **kwargs)
         answers = getattr(self._stub, call.method)(
-            call.request, timeout=call.timeout_s, metadata=request_metadata(call.request)
+            call.request,
+            timeout=call.timeout_s,
+            metadata=request_metadata(call.request, self._metadata),
         )
         try:
             async for answer in answers:

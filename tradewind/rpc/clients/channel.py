@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tradewind.errors import FieldViolation, InvalidInputError
-from tradewind.rpc.address import host_and_port
+from tradewind.rpc.access.token import bearer_metadata
+from tradewind.rpc.address import UNIX, host_and_port, is_loopback
 from tradewind.rpc.clients.call import Service
 from tradewind.rpc.keepalive import CLIENT_PING_INTERVAL_MS, CLIENT_PING_TIMEOUT_MS
+from tradewind.rpc.request_ids import Metadata
 
-__all__ = ["READINESS_PAUSE_S", "Addresses", "channel_options", "channel_target"]
+__all__ = [
+    "READINESS_PAUSE_S",
+    "Addresses",
+    "call_metadata",
+    "channel_options",
+    "channel_target",
+]
 
 READINESS_PAUSE_S: Final = 0.05
 """Between two questions whether a server is ready."""
@@ -32,8 +40,7 @@ def channel_target(addresses: Addresses) -> str:
         InvalidInputError: No address, or one of several is not `IP:PORT`, or IPv4 and IPv6 are
             mixed.
     """
-    parts = addresses.split(",") if isinstance(addresses, str) else list(addresses)
-    parts = [part.strip() for part in parts]
+    parts = _parts(addresses)
     if len(parts) == 1 and parts[0]:
         return parts[0]
     scheme, *others = sorted({_scheme(part) for part in parts}) or [""]
@@ -42,8 +49,13 @@ def channel_target(addresses: Addresses) -> str:
     return f"{scheme}:{','.join(part.removeprefix(f'{scheme}:') for part in parts)}"
 
 
-def channel_options(service: Service) -> list[tuple[str, Any]]:
+def channel_options(service: Service, *, proxied: bool = True) -> list[tuple[str, Any]]:
     """The options of a channel to one service.
+
+    Args:
+        service: The service.
+        proxied: Whether a proxy that the environment names may stand between; it sees all that is
+            said in plain text, and gRPC goes through it to loopback, too.
 
     Calls go to the replicas in turn. The service's retried methods are tried again with growing
     pauses, each time on the next replica, while the answer is UNAVAILABLE and the deadline allows;
@@ -72,11 +84,48 @@ def channel_options(service: Service) -> list[tuple[str, Any]]:
         # How large a message may be is the server's decision.
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
+        ("grpc.enable_http_proxy", int(proxied)),
     ]
 
 
+def call_metadata(token: str | None, addresses: Addresses, *, plaintext: bool) -> Metadata:
+    """The metadata of every call of a client that shows a token.
+
+    Raises:
+        InvalidInputError: The token would leave this machine in plain text: only `unix:` paths,
+            loopback IPs and `localhost` are certain not to be another one.
+    """
+    if token is None:
+        return None
+    for address in _parts(addresses) if plaintext else ():
+        if not _stays_here(address):
+            raise InvalidInputError(
+                "the token is not sent",
+                [FieldViolation("token", f"{address} may be another machine, which takes TLS")],
+            )
+    return bearer_metadata(token)
+
+
+def _parts(addresses: Addresses) -> list[str]:
+    parts = addresses.split(",") if isinstance(addresses, str) else list(addresses)
+    return [part.strip() for part in parts]
+
+
+def _stays_here(address: str) -> bool:
+    if address.startswith(UNIX):
+        return True
+    try:
+        return is_loopback(host_and_port(_without_scheme(address))[0])
+    except ValueError:
+        return False
+
+
+def _without_scheme(address: str) -> str:
+    return address.removeprefix("ipv4:").removeprefix("ipv6:")
+
+
 def _scheme(address: str) -> str:
-    address = address.removeprefix("ipv4:").removeprefix("ipv6:")
+    address = _without_scheme(address)
     try:
         host, _ = host_and_port(address)
         return f"ipv{ipaddress.ip_address(host).version}"

@@ -13,6 +13,7 @@ from tradewind.rpc.clients.call import Call, Page, Service, describe, health_che
 from tradewind.rpc.clients.channel import (
     READINESS_PAUSE_S,
     Addresses,
+    call_metadata,
     channel_options,
     channel_target,
 )
@@ -33,9 +34,11 @@ class Client:
             sequence, whose servers then get calls in turn.
         timeout_s: Deadline of a call that is given none, in seconds; by default the service's.
         credentials: For TLS; without any the connection is in plain text.
+        token: Shown to the server with every call. In plain text it goes no further than this
+            machine.
 
     Raises:
-        InvalidInputError: The address is refused.
+        InvalidInputError: The address is refused, or the token: it would leave in plain text.
     """
 
     service: ClassVar[Service]
@@ -46,10 +49,13 @@ class Client:
         *,
         timeout_s: float | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
     ) -> None:
         self._timeout_s = self.service.timeout_s if timeout_s is None else timeout_s
         self._target = channel_target(address)
-        options = channel_options(self.service)
+        plaintext = credentials is None
+        self._metadata = call_metadata(token, address, plaintext=plaintext)
+        options = channel_options(self.service, proxied=token is None or not plaintext)
         if credentials is None:
             self._channel = grpc.insecure_channel(self._target, options)
         else:
@@ -97,7 +103,9 @@ class Client:
         timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
         try:
             answer = getattr(stub, call.method)(
-                call.request, timeout=timeout_s, metadata=request_metadata(call.request)
+                call.request,
+                timeout=timeout_s,
+                metadata=request_metadata(call.request, self._metadata),
             )
         except grpc.RpcError as error:
             raise error_from_rpc(error) from None
@@ -136,7 +144,9 @@ def server_stream(build: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         call = build(*args, **kwargs)
         answers = getattr(self._stub, call.method)(
-            call.request, timeout=call.timeout_s, metadata=request_metadata(call.request)
+            call.request,
+            timeout=call.timeout_s,
+            metadata=request_metadata(call.request, self._metadata),
         )
         try:
             for answer in answers:

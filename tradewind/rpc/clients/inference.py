@@ -29,7 +29,7 @@ class InferenceClient(client.Client):
 
         A stream stays with one server and is never retried.
         """
-        return PredictStream(self._stub, calls.PREDICT_STREAM, self._timeout_s)
+        return PredictStream(self._stub, calls.PREDICT_STREAM, self._timeout_s, self._metadata)
 
 
 class AsyncPredictStream(AsyncStream):
@@ -54,4 +54,4 @@ class AsyncInferenceClient(aio.AsyncClient):
 
         A stream stays with one server and is never retried.
         """
-        return AsyncPredictStream(self._stub, calls.PREDICT_STREAM, self._timeout_s)
+        return AsyncPredictStream(self._stub, calls.PREDICT_STREAM, self._timeout_s, self._metadata)

@@ -26,7 +26,7 @@ class RiskClient(client.Client):
 
     def calculate_stream(self) -> CalculateStream:
         """Opens a stream that takes what is new of an account and gives its metrics."""
-        return CalculateStream(self._stub, calls.CALCULATE_STREAM, self._timeout_s)
+        return CalculateStream(self._stub, calls.CALCULATE_STREAM, self._timeout_s, self._metadata)
 
 
 class AsyncCalculateStream(AsyncStream):
@@ -48,4 +48,6 @@ class AsyncRiskClient(aio.AsyncClient):
 
     def calculate_stream(self) -> AsyncCalculateStream:
         """Opens a stream that takes what is new of an account and gives its metrics."""
-        return AsyncCalculateStream(self._stub, calls.CALCULATE_STREAM, self._timeout_s)
+        return AsyncCalculateStream(
+            self._stub, calls.CALCULATE_STREAM, self._timeout_s, self._metadata
+        )

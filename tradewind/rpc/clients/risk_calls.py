@@ -116,19 +116,20 @@ def evaluate(
 
 
 def resume(
-    account: str, *, name: str, role: str, reason: str, timeout_s: float | None = None
+    account: str, *, reason: str, name: str = "", role: str = "", timeout_s: float | None = None
 ) -> Call[str]:
     """Clears the halt of an account; gives the id of that decision in the audit trail.
 
     Args:
         account: The account.
-        name: Who resumes it.
-        role: In which role.
         reason: Why.
+        name: Who resumes it; a service with an access policy knows, and refuses another name.
+        role: In which role; likewise.
         timeout_s: Deadline in seconds; the client's own by default.
 
     Raises:
         InvalidInputError: Something is missing, or the role may not resume.
+        PermissionDeniedError: The access policy has no such role for the caller, or another name.
         ConflictError: The account is not known or not halted.
         StorageError: It cannot be recorded, so the account stays halted.
         UnavailableError: The server cannot be reached; whether it resumed is not known.

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 
 from tradewind.errors import TradewindError, UnavailableError
 from tradewind.rpc.clients.call import Call, Exchange, describe, no_answer
-from tradewind.rpc.request_ids import request_metadata
+from tradewind.rpc.request_ids import Metadata, request_metadata
 from tradewind.rpc.status import error_from_rpc
 
 __all__ = ["AsyncStream", "Stream", "async_exchange", "exchange"]
@@ -38,14 +38,17 @@ class Stream:
         stub: The generated stub.
         exchange: The stream's method.
         timeout_s: How long an answer may take when the request does not say, in seconds.
+        metadata: That of the call.
     """
 
-    def __init__(self, stub: Any, exchange: Exchange, timeout_s: float) -> None:
+    def __init__(
+        self, stub: Any, exchange: Exchange, timeout_s: float, metadata: Metadata = None
+    ) -> None:
         self._exchange = exchange
         self._timeout_s = timeout_s
         self._requests: SimpleQueue[Message | None] = SimpleQueue()
         self._answers = getattr(stub, exchange.method)(
-            iter(self._requests.get, None), metadata=request_metadata(None)
+            iter(self._requests.get, None), metadata=request_metadata(None, metadata)
         )
         self._turn = threading.Lock()
         self._failure: TradewindError | None = None
@@ -169,12 +172,15 @@ class AsyncStream:
         stub: The generated stub of an asyncio channel.
         exchange: The stream's method.
         timeout_s: How long an answer may take when the request does not say, in seconds.
+        metadata: That of the call.
     """
 
-    def __init__(self, stub: Any, exchange: Exchange, timeout_s: float) -> None:
+    def __init__(
+        self, stub: Any, exchange: Exchange, timeout_s: float, metadata: Metadata = None
+    ) -> None:
         self._exchange = exchange
         self._timeout_s = timeout_s
-        self._call = getattr(stub, exchange.method)(metadata=request_metadata(None))
+        self._call = getattr(stub, exchange.method)(metadata=request_metadata(None, metadata))
         self._turn = asyncio.Lock()
         self._failure: TradewindError | None = None
 

@@ -1,0 +1,20 @@
+"""Who may call what: identities, their roles, and the file that gives one to the other."""
+
+from tradewind.rpc.access.control import AccessControl
+from tradewind.rpc.access.policy import AccessPolicy, AccessSettings, Identity
+from tradewind.rpc.access.roles import METHOD_ROLES, PUBLIC_METHODS, Role
+from tradewind.rpc.access.token import bearer_metadata, make_token, read_token, token_digest
+
+__all__ = [
+    "METHOD_ROLES",
+    "PUBLIC_METHODS",
+    "AccessControl",
+    "AccessPolicy",
+    "AccessSettings",
+    "Identity",
+    "Role",
+    "bearer_metadata",
+    "make_token",
+    "read_token",
+    "token_digest",
+]

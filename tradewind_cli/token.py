@@ -1,0 +1,23 @@
+"""`tradewind token`: a bearer token, for a caller without a certificate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tradewind.rpc.access.token import make_token
+from tradewind_cli.output import JsonOption, print_fields, print_json
+
+__all__ = ["token"]
+
+
+def token(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the token goes.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Makes a bearer token; its digest goes into the access policy."""
+    answer = {"token": str(file), "digest": make_token(file)}
+    if as_json:
+        print_json(answer)
+        return
+    print_fields(answer)
