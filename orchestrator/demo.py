@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.baselines import BuyAndHold, RandomPolicy
-from orchestrator.execution import ExecutionAgent
 from orchestrator.picture import draw_replays
 from orchestrator.replay import ReplayResult, replay
+from orchestrator.served_policy import ServedPolicy
 from orchestrator.summary import latency_table, performance_table, slo_verdict
 from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.errors import TradewindError, TrainingError, UnavailableError
@@ -114,17 +114,17 @@ def run(console: Console, stack: Stack, training: Path, folder: Path) -> None:
         f"served {loaded - trained:.2f} s later"
     )
     held_out = split_bars(load_sample(SYMBOL), config["training_params"]["held_out_fraction"])[1]
-    agent = ExecutionAgent.for_policy(stack.inference, stack.risk, POLICY, job.bundle_version)
-    replays = replay_all(console, agent, held_out)
+    served = ServedPolicy.for_policy(stack.inference, stack.risk, POLICY, job.bundle_version)
+    replays = replay_all(console, served, held_out)
     report = stack.inference.latency_reports(POLICY)[0]
     picture = folder / "replay.png"
     draw_replays(picture, f"{SYMBOL}, held-out bars: policy beside baselines", replays)
     console.print()
-    console.print(latency_table(report, agent.decisions))
+    console.print(latency_table(report, served.decisions))
     console.print(slo_verdict(report))
     console.print()
     console.print(performance_table(replays))
-    scores = [decision.risk.risk_score for decision in agent.decisions]
+    scores = [decision.risk.risk_score for decision in served.decisions]
     known = [score for score in scores if score is not None]
     highest = f"highest {max(known):.2f} of 1" if known else "never known"
     console.print(
@@ -168,21 +168,21 @@ def wait_until_served(inference: InferenceClient, version: str) -> None:
     raise UnavailableError(f"{version} was not loaded within {LOAD_TIMEOUT_S:.0f} s")
 
 
-def replay_all(console: Console, agent: ExecutionAgent, bars: Bars) -> dict[str, ReplayResult]:
+def replay_all(console: Console, served: ServedPolicy, bars: Bars) -> dict[str, ReplayResult]:
     """Replays the policy over gRPC, and the baselines on the same terms."""
     started = time.monotonic()
-    warm_up = agent.warm_up_bars
-    policy = replay(bars, agent.terms, agent, warm_up_bars=warm_up)
+    warm_up = served.warm_up_bars
+    policy = replay(bars, served.terms, served, warm_up_bars=warm_up)
     seconds = time.monotonic() - started
     console.print(
         f"replayed {len(bars):,} held-out bars in {seconds:.0f} s, "
-        f"{len(agent.decisions) / seconds:,.0f} bars/s: each one Predict and one CalculateOnly"
+        f"{len(served.decisions) / seconds:,.0f} bars/s: each one Predict and one CalculateOnly"
     )
-    hold, chance = BuyAndHold(agent.terms), RandomPolicy(agent.terms, RANDOM_SEED)
+    hold, chance = BuyAndHold(served.terms), RandomPolicy(served.terms, RANDOM_SEED)
     return {
         "policy": policy,
-        "buy and hold": replay(bars, agent.terms, hold, warm_up_bars=warm_up),
-        "random": replay(bars, agent.terms, chance, warm_up_bars=warm_up),
+        "buy and hold": replay(bars, served.terms, hold, warm_up_bars=warm_up),
+        "random": replay(bars, served.terms, chance, warm_up_bars=warm_up),
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from rich.table import Table
 
-from orchestrator.execution import Decision
 from orchestrator.replay import ReplayResult
+from orchestrator.served_policy import Decision
 from tradewind.risk.curve import summarize_curve
 from tradewind.rpc.clients import LatencyReport
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from orchestrator import ExecutionAgent, ReplayResult
+from orchestrator import ReplayResult, ServedPolicy
 from orchestrator.demo import (
     POLICY,
     Stack,
@@ -47,7 +47,7 @@ class Trained:
     services: Stack
     version: str
     metadata: dict[str, Any]
-    agent: ExecutionAgent
+    served: ServedPolicy
     replays: dict[str, ReplayResult]
 
 
@@ -64,10 +64,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory, console: Console) -> Itera
         version = train(console, services.trainer, short_training()).bundle_version
         wait_until_served(services.inference, version)
         path = folder / "bundles" / POLICY / version / "metadata.json"
-        agent = ExecutionAgent.for_policy(services.inference, services.risk, POLICY, version)
+        served = ServedPolicy.for_policy(services.inference, services.risk, POLICY, version)
         bars = split_bars(load_sample("BTC"), HELD_OUT_FRACTION)[1]
-        replays = replay_all(console, agent, bars)
-        yield Trained(services, version, json.loads(path.read_text()), agent, replays)
+        replays = replay_all(console, served, bars)
+        yield Trained(services, version, json.loads(path.read_text()), served, replays)
 
 
 def test_replay_over_grpc_repeats_the_held_out_evaluation_of_the_trainer(trained: Trained) -> None:
@@ -79,7 +79,7 @@ def test_replay_over_grpc_repeats_the_held_out_evaluation_of_the_trainer(trained
 
 
 def test_replay_over_grpc_asks_both_services_on_every_bar(trained: Trained) -> None:
-    decisions = trained.agent.decisions
+    decisions = trained.served.decisions
     assert len(decisions) == len(trained.replays["policy"].equity) - 1
     digest = trained.metadata["risk"]["policy_digest"]
     for decision in decisions:
@@ -92,14 +92,14 @@ def test_replay_over_grpc_asks_both_services_on_every_bar(trained: Trained) -> N
     assert 0 < report.p50_us <= report.p99_us <= report.max_us
 
 
-def test_execution_agent_with_another_risk_policy_in_force_refuses(trained: Trained) -> None:
+def test_served_policy_with_another_risk_policy_in_force_refuses(trained: Trained) -> None:
     class OtherPolicy(RiskClient):
         def get_policy(self, *, timeout_s: float | None = None) -> RiskPolicyStatus:
             return RiskPolicyStatus("0" * 64, {}, (), (), "", "")
 
     with OtherPolicy("127.0.0.1:1") as other:
         with pytest.raises(ConflictError, match="was trained under risk policy"):
-            ExecutionAgent.for_policy(trained.services.inference, other, POLICY)
+            ServedPolicy.for_policy(trained.services.inference, other, POLICY)
 
 
 def test_training_with_a_wrong_key_is_refused_by_name(trained: Trained, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""From a closed bar to a decision: features, Predict and the risk metrics."""
+"""A served policy as the strategy of a replay: features, Predict and the risk metrics."""
 
 import time
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tradewind.market import Account, Bar, FeaturePipeline, FeatureSpec, Trading
 from tradewind.risk import RiskReport
 from tradewind.rpc.clients import InferenceClient, Prediction, RiskClient
 
-__all__ = ["Decision", "ExecutionAgent"]
+__all__ = ["Decision", "ServedPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Decision:
     risk_ns: int
 
 
-class ExecutionAgent:
-    """Asks both services at the close of every bar.
+class ServedPolicy:
+    """A Strategy that asks both services at the close of every bar.
 
     The observation is built from the specification that the bundle carries, by the code that built
     it in training.
