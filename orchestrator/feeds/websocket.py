@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from orchestrator.feeds.feed import FeedBar, FeedFault
 from tradewind.market import Bar
+from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE
 
 __all__ = ["WebSocketFeed", "parse_bar"]
 
@@ -58,8 +59,13 @@ def parse_bar(message: str | bytes, arrived_ns: int) -> FeedBar | FeedFault:
     """Reads a message; what is no bar becomes a fault that says why."""
     try:
         values: Any = json.loads(message)
-        bar = Bar(int(values["start_ns"]), *(float(values[name]) for name in _NUMBERS))
-        return FeedBar(str(values["symbol"]), bar, arrived_ns)
-    except (KeyError, TypeError, ValueError, OverflowError) as problem:
+        symbol = str(values["symbol"])
+        symbol.encode()  # JSON can spell half a character, which nothing can store
+        start_ns = int(values["start_ns"])
+        if abs(start_ns) > MAX_TIMESTAMP_NS:
+            raise ValueError(f"start_ns {TIME_RULE}")
+        bar = Bar(start_ns, *(float(values[name]) for name in _NUMBERS))
+        return FeedBar(symbol, bar, arrived_ns)
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as problem:
         shown = repr(message[:_SHOWN_CHARACTERS])
         return FeedFault(f"{shown} is no bar: {type(problem).__name__} {problem}", arrived_ns)
