@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.decision_log import BarRecord, RefusedBarRecord
-from orchestrator.feeds import BarFault, BarFlag, BarGuard, BarGuardSettings, FeedBar, FeedFault
-from orchestrator.feeds.websocket import parse_bar
+from orchestrator.feeds import BarFault, BarFlag, BarGuard, BarGuardSettings, FeedBar
 from tradewind.market import Bar
 
 STEP = 60_000_000_000
@@ -81,8 +80,3 @@ def test_guard_with_a_late_bar_flags_it(guard: BarGuard) -> None:
     accepted = guard.check(late)
     assert isinstance(accepted, BarRecord)
     assert accepted.flags == (BarFlag.LATE,)
-
-
-@pytest.mark.parametrize("message", ["", "[]", '{"symbol": "BTC"}', b"\xff", '{"start_ns": "x"}'])
-def test_websocket_message_that_is_no_bar_becomes_a_fault(message: str | bytes) -> None:
-    assert isinstance(parse_bar(message, 0), FeedFault)

@@ -1,0 +1,202 @@
+"""The WebSocket feed against real servers that drop, stall, talk nonsense or refuse."""
+
+import asyncio
+import http
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from orchestrator.decision_log import RefusedBarRecord
+from orchestrator.feeds import (
+    BarFault,
+    BarFlag,
+    BarGuard,
+    BarGuardSettings,
+    FeedBar,
+    FeedFault,
+    Tick,
+    WebSocketFeed,
+    read_ticks,
+)
+from orchestrator.feeds import websocket as module
+from tradewind.errors import UnavailableError
+from tradewind.market.checks import MAX_TIMESTAMP_NS
+
+STEP = 60_000_000_000
+START = 1_600_000_020_000_000_000
+SYMBOLS = ("BTC", "ETH")
+
+Session = Callable[[ServerConnection], Awaitable[None]]
+"""What the server does with one connection, after its subscription."""
+
+
+def message(symbol: str, index: int, **changes: Any) -> str:
+    prices = {"open": 100.0, "high": 101.0, "low": 99.0, "close": 100.0, "volume": 5.0}
+    return json.dumps({"symbol": symbol, "start_ns": START + index * STEP, **prices, **changes})
+
+
+def says(*messages: str | bytes, code: int | None = 1000) -> Session:
+    """Sends messages and closes with a code; without one the connection just breaks."""
+
+    async def session(connection: ServerConnection) -> None:
+        for text in messages:
+            await connection.send(text)
+        if code is None:
+            await connection.ping()  # what was sent before is with the client when this returns
+            connection.transport.abort()
+        else:
+            await connection.close(code)
+
+    return session
+
+
+class Vendor:
+    """A server that goes through its sessions, one for each connection, and keeps what it heard."""
+
+    def __init__(self, *sessions: Session) -> None:
+        self._sessions = list(sessions)
+        self.heard: list[dict[str, Any]] = []
+
+    async def serve(self, connection: ServerConnection) -> None:
+        self.heard.append(json.loads(await connection.recv()))
+        await self._sessions.pop(0)(connection)
+
+    def read(
+        self, take: Callable[[WebSocketFeed], Awaitable[Any]], **options: Any
+    ) -> list[FeedBar | FeedFault | Tick]:
+        """Serves while a feed is read."""
+
+        async def run() -> Any:
+            async with serve(self.serve, "127.0.0.1", 0, **options) as server:
+                port = next(iter(server.sockets)).getsockname()[1]
+                async with asyncio.timeout(30.0):
+                    return await take(WebSocketFeed(f"ws://127.0.0.1:{port}", SYMBOLS))
+
+        return list(asyncio.run(run()))
+
+
+async def items(feed: WebSocketFeed) -> list[FeedBar | FeedFault]:
+    return [item async for item in feed]
+
+
+async def ticks(feed: WebSocketFeed) -> list[Tick]:
+    guard = BarGuard(BarGuardSettings(max_lateness_s=1e12), SYMBOLS, STEP)
+    reading = read_ticks(feed, guard, SYMBOLS, interval_ns=STEP, wait_s=30.0)
+    return [tick async for tick in reading]
+
+
+def starts(bars: Sequence[Any]) -> list[tuple[str, int]]:
+    return [(bar.symbol, (bar.bar.timestamp_ns - START) // STEP) for bar in bars]
+
+
+def test_feed_with_a_broken_connection_asks_from_the_symbol_that_is_furthest_behind() -> None:
+    far = message("ETH", 0, start_ns=MAX_TIMESTAMP_NS)  # it must not count as what is known
+    vendor = Vendor(
+        says(message("BTC", 0), message("ETH", 0), message("BTC", 1), far, code=None),
+        says(message("BTC", 1), message("ETH", 1), message("BTC", 2), code=1012),
+        says(message("ETH", 2)),
+    )
+    received = vendor.read(items)
+    assert [heard["after_ns"] for heard in vendor.heard] == [None, START, START + STEP]
+    assert all(heard["subscribe"] == list(SYMBOLS) for heard in vendor.heard)
+    order = [("BTC", 0), ("ETH", 0), ("BTC", 1), ("BTC", 1), ("ETH", 1), ("BTC", 2), ("ETH", 2)]
+    assert starts([item for item in received if item != received[3]]) == order
+
+
+GARBAGE: tuple[str | bytes, ...] = (
+    "",
+    "no bar",
+    "[]",
+    '{"symbol": "BTC"}',
+    b"\xff\xfe",
+    "[" * 60_000,
+    message("BTC", 0, start_ns=10**30),
+    message("BTC", 0, open="a lot"),
+    message("\ud800", 0),
+)
+
+
+def test_feed_with_garbage_and_absurd_bars_says_so_and_goes_on() -> None:
+    absurd = (message("BTC", 0, close=float("nan")), message("BTC", 0, high=1.0))
+    vendor = Vendor(says(*GARBAGE, *absurd, *(message(symbol, 0) for symbol in SYMBOLS)))
+    (tick,) = vendor.read(ticks)
+    assert isinstance(tick, Tick)
+    assert [bar.symbol for bar in tick.bars] == list(SYMBOLS)
+    faults = [BarFault.MALFORMED] * len(GARBAGE) + [BarFault.ABSURD] * len(absurd)
+    assert [refused.fault for refused in tick.refused] == faults
+    assert all(isinstance(item, RefusedBarRecord) and item.detail for item in tick.refused)
+    assert "start_ns is not from 1875 to 2064" in tick.refused[6].detail
+
+
+def test_feed_with_a_slow_server_does_not_hold_up_the_tick() -> None:
+    seen = asyncio.Event()
+
+    async def stall(connection: ServerConnection) -> None:
+        await connection.send(message("BTC", 0))
+        await seen.wait()
+        for text in (message("ETH", 0), message("BTC", 1), message("ETH", 1)):
+            await connection.send(text)
+        await connection.close()
+
+    async def take(feed: WebSocketFeed) -> list[Tick]:
+        guard = BarGuard(BarGuardSettings(max_lateness_s=1e12), SYMBOLS, STEP)
+        taken = []
+        async for tick in read_ticks(feed, guard, SYMBOLS, interval_ns=STEP, wait_s=0.05):
+            taken.append(tick)
+            seen.set()
+        return taken
+
+    first, *rest = Vendor(stall).read(take)
+    assert isinstance(first, Tick)
+    assert [bar.symbol for bar in first.bars] == ["BTC"]
+    late = next(bar for tick in rest if isinstance(tick, Tick) for bar in tick.bars)
+    assert (late.symbol, late.start_ns, late.flags) == ("ETH", START, (BarFlag.LATE,))
+
+
+def test_feed_with_a_server_that_brings_nothing_new_waits_ever_longer_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(module, "_LONGEST_PAUSE_S", 0.003)
+    same = message("BTC", 0)
+    vendor = Vendor(
+        says(code=1011),
+        says("x" * 70_000, code=1011),  # too long: the client closes
+        says(same, code=1011),
+        says(same, code=1011),
+        says("garbage", code=1011),
+        says(code=None),
+        says(),
+    )
+    with caplog.at_level(logging.WARNING, module.__name__):
+        vendor.read(items)
+    lost = [record.args for record in caplog.records if record.name == module.__name__]
+    pauses = [args[-1] for args in lost if isinstance(args, tuple)]
+    assert pauses == [0.001, 0.002, 0.0, 0.001, 0.002, 0.003]
+    assert "1009 (message too big)" in caplog.text
+
+
+def test_feed_with_a_server_that_is_not_ready_yet_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("websockets.client.random.random", lambda: 0.0)  # the first pause
+    answers = [http.HTTPStatus.SERVICE_UNAVAILABLE]
+
+    def respond(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(answers.pop(), "") if answers else None
+
+    received = Vendor(says(message("BTC", 0))).read(items, process_request=respond)
+    assert starts(received) == [("BTC", 0)]
+
+
+def test_feed_with_a_server_that_refuses_it_for_good_ends_with_the_reason() -> None:
+    def respond(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(http.HTTPStatus.UNAUTHORIZED, "")
+
+    with pytest.raises(UnavailableError, match=r"feed ws://127\.0\.0\.1.*401"):
+        Vendor().read(items, process_request=respond)
