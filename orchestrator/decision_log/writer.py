@@ -144,8 +144,8 @@ class DecisionLogWriter:
                     segment = None
                 if ended:
                     return
-        except StorageError as problem:
-            self._failure = problem
+        except Exception as problem:  # whatever it was, the next append has to raise it
+            self._failure = _as_storage_error(problem, self._settings.folder)
             if segment is not None:
                 segment.abandon()
 
@@ -163,3 +163,11 @@ class DecisionLogWriter:
             except queue.Empty:
                 return records, False
         return records, True
+
+
+def _as_storage_error(problem: Exception, folder: Path) -> StorageError:
+    if isinstance(problem, StorageError):
+        return problem
+    error = StorageError(f"decision log {folder}: {type(problem).__name__}: {problem}")
+    error.__cause__ = problem
+    return error

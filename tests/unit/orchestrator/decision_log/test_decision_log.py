@@ -17,6 +17,7 @@ from orchestrator.decision_log import (
     DecisionLog,
     DecisionLogSettings,
     DecisionLogWriter,
+    RefusedBarRecord,
     TickRecord,
 )
 from orchestrator.decision_log.schema import to_batch
@@ -180,4 +181,20 @@ def test_writer_with_a_full_disk_refuses_every_further_decision(
                 await asyncio.sleep(0.001)
 
     with pytest.raises(StorageError, match="No space left"):
+        asyncio.run(append())
+
+
+def test_writer_with_a_record_that_cannot_be_stored_refuses_every_further_decision(
+    tmp_path: Path, tick: MakeTick
+) -> None:
+    impossible = tick(0, refused_bars=(RefusedBarRecord("BTC", 10**30, "ABSURD", "no time"),))
+
+    async def append() -> None:
+        with DecisionLogWriter(DecisionLogSettings(folder=tmp_path), FACTS) as writer:
+            await writer.append(impossible)
+            while True:
+                await writer.append(tick(1))
+                await asyncio.sleep(0.001)
+
+    with pytest.raises(StorageError, match="OverflowError"):
         asyncio.run(append())
