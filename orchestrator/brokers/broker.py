@@ -1,12 +1,13 @@
 """What the orchestrator needs of a broker: the interface that a real adapter implements."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
 from orchestrator.decision_log.records import BarRecord, FillRecord
-from tradewind.errors import ConflictError
+from tradewind.errors import ConflictError, InvalidInputError
 
 __all__ = ["Broker", "Holdings", "Order", "OrderState", "OrderStatus"]
 
@@ -48,6 +49,9 @@ class Order:
         reference_price: Price that it was decided on.
         submitted_ns: Market time of the decision, nanoseconds since the epoch.
         valid_until_ns: What is not filled by then is cancelled.
+
+    Raises:
+        InvalidInputError: Quantity or price is not finite.
     """
 
     client_order_id: str
@@ -56,6 +60,10 @@ class Order:
     reference_price: float
     submitted_ns: int
     valid_until_ns: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.quantity) and math.isfinite(self.reference_price)):
+            raise InvalidInputError(f"quantity and price of an order must be finite: {self}")
 
 
 @dataclass(frozen=True, slots=True)
