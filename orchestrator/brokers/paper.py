@@ -66,22 +66,19 @@ class PaperBroker:
 
     async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:
         """Accepts or rejects orders; see Broker."""
-        states, new = [], []
+        states: list[OrderState] = []
+        new: dict[str, OrderState] = {}
         for order in orders:
-            state = await self.order(order.client_order_id)
+            name = order.client_order_id
+            state = new.get(name) or await self.order(name)
             if state is None:
-                state = self._accept(order)
-                new.append(state)
+                state = new[name] = self._accept(order)
             elif state.order != order:
-                raise ConflictError(
-                    f"order {order.client_order_id} is known and another: {state.order}"
-                )
+                raise ConflictError(f"order {name} is known and another: {state.order}")
             states.append(state)
         if new:
-            self._books.record(self._observed_ns, new)
-            self._open |= {
-                state.order.client_order_id: state for state in new if not state.status.is_final
-            }
+            self._books.record(self._observed_ns, new.values())
+            self._open |= {name: state for name, state in new.items() if not state.status.is_final}
         return states
 
     async def cancel(self, client_order_id: str) -> OrderState:
