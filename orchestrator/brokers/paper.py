@@ -153,7 +153,7 @@ class PaperBroker:
                 left = order.quantity - state.filled_quantity
                 active = active_ns(order, self._settings)
                 trade = trade_in_bar(order, left, active, bar, self._interval_ns, self._settings)
-                if trade is not None:
+                if trade is not None and trade.filled_ns < order.valid_until_ns:
                     fills.append(self._book(order, trade, len(self._fills) + len(fills) + 1))
                     state = _after(state, trade)
                     changed.append(state)
