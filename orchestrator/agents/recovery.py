@@ -107,7 +107,8 @@ def book_tick(
 async def reconcile(broker: Broker, entries: Sequence[JournalEntry], portfolio: Portfolio) -> None:
     """Sends what a crash kept from being sent, and compares the account with the broker's books.
 
-    Every order was journalled before it was sent. Those of the last entry may not have reached the
+    A simulated broker is shown the last bars first, so that it judges orders by their prices. Every
+    order was journalled before it was sent. Those of the last entry may not have reached the
     broker; sending them again under their ids makes exactly one order of each. The broker refuses
     what is no longer valid.
 
@@ -115,6 +116,8 @@ async def reconcile(broker: Broker, entries: Sequence[JournalEntry], portfolio: 
         ConflictError: The broker holds something else than its fills add up to.
         UnavailableError: The broker cannot be reached.
     """
+    last_bars = {bar.symbol: bar for entry in entries for bar in entry.bars}
+    await broker.observe(tuple(last_bars.values()))
     if entries and entries[-1].orders:
         orders = [order for order, _ in entries[-1].orders]
         unknown = [order for order in orders if await broker.order(order.client_order_id) is None]

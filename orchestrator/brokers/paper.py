@@ -51,7 +51,8 @@ class PaperBroker:
         self._observed_ns = self._books.observed_ns()
         self._open = {state.order.client_order_id: state for state in self._books.open_orders()}
         self._fills = self._books.fills(0)
-        self._prices: dict[str, float] = {}
+        # Until a bar comes, what is held is worth what was last paid for it.
+        self._prices = {fill.symbol: fill.price for fill in self._fills}
 
     async def observe(self, bars: Sequence[BarRecord]) -> None:
         """Trades the open orders against the bars of a tick."""
@@ -133,7 +134,7 @@ class PaperBroker:
         after = held + order.quantity
         if abs(after) > abs(held):
             values = {
-                symbol: quantity * self._prices.get(symbol, price)
+                symbol: quantity * self._prices[symbol]
                 for symbol, quantity in self._positions.items()
             }
             equity = self._cash + sum(values.values())
