@@ -5,6 +5,7 @@ machine, every other one a crash of the process.
 """
 
 import dataclasses
+import fcntl
 import json
 import os
 import zlib
@@ -49,7 +50,8 @@ class Journal:
         entries: Of earlier runs, oldest first.
 
     Raises:
-        StorageError: It cannot be read or written, or is damaged before its last line.
+        StorageError: It cannot be read or written, is in use by another process, or is damaged
+            before its last line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,8 +59,13 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self.entries, whole = self._read(path.read_bytes())
-            os.ftruncate(self._file, whole)
+            try:
+                self._lock()
+                self.entries, whole = self._read(path.read_bytes())
+                os.ftruncate(self._file, whole)
+            except BaseException:
+                os.close(self._file)
+                raise
         except OSError as problem:
             raise self._error(problem) from problem
 
@@ -91,6 +98,13 @@ class Journal:
     def close(self) -> None:
         """Lets go of the file."""
         os.close(self._file)
+
+    def _lock(self) -> None:
+        # Another orchestrator may be in the middle of a line, which must not be cut off.
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"journal {self._path} is in use by another process") from None
 
     def _read(self, data: bytes) -> tuple[list[JournalEntry], int]:
         entries: list[JournalEntry] = []
