@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.brokers import Order
 from orchestrator.decision_log.records import BarRecord, FillRecord
+from orchestrator.decision_log.segments import sync_folder
 from tradewind.errors import StorageError
 
 __all__ = ["Journal", "JournalEntry"]
@@ -63,6 +64,7 @@ class Journal:
                 self._lock()
                 self.entries, whole = self._read(path.read_bytes())
                 os.ftruncate(self._file, whole)
+                sync_folder(path.parent)
             except BaseException:
                 os.close(self._file)
                 raise

@@ -16,7 +16,15 @@ import pyarrow.parquet as pq
 
 from tradewind.errors import StorageError
 
-__all__ = ["OpenSegment", "read_stream", "recover", "seal", "sealed_paths", "stream_paths"]
+__all__ = [
+    "OpenSegment",
+    "read_stream",
+    "recover",
+    "seal",
+    "sealed_paths",
+    "stream_paths",
+    "sync_folder",
+]
 
 _STREAM: Final = ".arrows"
 _SEALED: Final = ".parquet"
@@ -41,7 +49,7 @@ class OpenSegment:
         with _storage(self.path):
             self._file = self.path.open("xb", buffering=0)
             self._stream = pa.ipc.new_stream(self._file, schema)
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Writes a batch; it survives a crash of the machine when this returns.
@@ -103,7 +111,7 @@ def seal(stream: Path) -> Path:
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(sealed)
-            _sync_folder(stream.parent)
+            sync_folder(stream.parent)
         stream.unlink()
     return sealed
 
@@ -131,7 +139,8 @@ def stream_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{_STREAM}"))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder survive a crash of the machine, as `fsync` does with a file."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
