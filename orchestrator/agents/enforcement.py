@@ -60,17 +60,20 @@ class PreTrade:
     """Checks each order of a tick as the risk service does, by its own code and policy.
 
     Evaluate takes one order a call, and every call counts in the windows of its rules: one call a
-    tick stays one evaluation, and the orders are checked here.
+    tick stays one evaluation, and the orders are checked here. A rule with a window holds at the
+    first order that it would count.
 
     Args:
         policy: The risk policy in force, its digest compared with that of every answer.
+        throttle_fraction: What a rule that demands THROTTLE leaves of an order.
     """
 
-    def __init__(self, policy: RiskPolicy) -> None:
+    def __init__(self, policy: RiskPolicy, throttle_fraction: float) -> None:
         limits = policy.rule_limits()
         self._limits = policy.pre_trade
+        self._throttle_fraction = throttle_fraction
         rules = [
-            rule
+            rule.model_copy(update={"window": None})
             for rule in policy.rules
             if any(
                 threshold.metric.startswith("pre_trade.")
@@ -82,7 +85,9 @@ class PreTrade:
     def check(
         self, intents: Sequence[Intent], inputs: RiskInputs, metrics: Mapping[str, float]
     ) -> list[Intent]:
-        """Marks what must not be sent; each order is judged after those before it.
+        """Marks what must not be sent and makes smaller what is throttled.
+
+        Each order is judged after those before it.
 
         Args:
             intents: The orders; refused ones are passed over.
@@ -104,6 +109,8 @@ class PreTrade:
         readings = Readings({**metrics, **check.values}, check.unavailable, check.not_applicable)
         outcome = self._engine.evaluate(readings, inputs.now, {})
         stops = Action.BLOCK if check.reduces_only else Action.HEDGE
+        if outcome.action is Action.THROTTLE:
+            return dataclasses.replace(intent, quantity=intent.quantity * self._throttle_fraction)
         if outcome.action < stops:
             return intent
         return dataclasses.replace(intent, refusal=Reason.PRE_TRADE_LIMIT)

@@ -112,7 +112,10 @@ class ExecutionAgent:
         self._contracts = {name: guard.policy(name).contract for name in self._policies}
         self._policy_of = {item.symbol: item.policy for item in allocations}
         self._pipelines = {item.symbol: self._new_pipeline(item.symbol) for item in allocations}
-        self._pre_trade = (guard.risk_digest, PreTrade(guard.risk_policy))
+        self._pre_trade = (
+            guard.risk_digest,
+            PreTrade(guard.risk_policy, safety.throttle_fraction),
+        )
 
     def learn(self, bars: Sequence[BarRecord]) -> None:
         """Takes in bars that the guard let through."""
@@ -326,12 +329,13 @@ class ExecutionAgent:
             assert reply.evaluation is not None
             digest, pre_trade = self._pre_trade
             if digest != self._guard.risk_digest:
-                pre_trade = PreTrade(self._guard.risk_policy)
+                pre_trade = PreTrade(self._guard.risk_policy, self._safety.throttle_fraction)
                 self._pre_trade = (self._guard.risk_digest, pre_trade)
             metrics = reply.evaluation.report.metric_values
-            intents = pre_trade.check(intents, self._history.inputs(), metrics)
-            if any(intent.refusal == Reason.PRE_TRADE_LIMIT for intent in intents):
+            checked = pre_trade.check(intents, self._history.inputs(), metrics)
+            if checked != intents:
                 decision.add(Reason.PRE_TRADE_LIMIT)
+            intents = checked
         decision.intents = intents
 
 
