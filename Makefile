@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults compose-test monitoring-check kubernetes-check certs load soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults compose-test monitoring-check kubernetes-check audit certs load soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ monitoring-check: $(READY)  ## Tests alerts and dashboard with promtool and in a
 
 kubernetes-check: $(READY)  ## Checks the manifests against the schemas of Kubernetes
 	$(BIN)/python tools/side_environments.py kubernetes && $(BIN)/python -m pytest tests/kubernetes
+
+audit: $(READY)  ## Looks for secrets in the files, and for trouble in the dependencies
+	$(BIN)/python tools/side_environments.py audit && $(BIN)/python tools/audit.py
 
 certs: $(READY)  ## Makes certificates for development in certs/
 	$(BIN)/python tools/certificates.py certs

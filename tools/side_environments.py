@@ -14,7 +14,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("envoy", "kubernetes", "tritonclient")
+NAMES = ("audit", "envoy", "kubernetes", "tritonclient")
 
 
 def make(name: str) -> None:

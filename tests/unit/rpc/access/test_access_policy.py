@@ -6,7 +6,7 @@ from tradewind.errors import ConflictError, SettingsError, UnauthenticatedError
 from tradewind.rpc.access import AccessPolicy, Role, make_token, read_token, token_digest
 
 ROOT = Path(__file__).parents[4]
-TOKEN = "a-token-of-more-than-enough-characters"  # pragma: allowlist secret
+TOKEN = "a-token-of-more-than-enough-characters"
 POLICY = f"""\
 identities:
   bot:
