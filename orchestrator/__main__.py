@@ -6,8 +6,10 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+from orchestrator.live import LiveView
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import TradewindError
@@ -24,6 +26,7 @@ _FLAGS = {
     "--log": ("log.folder", "where decisions are logged"),
     "--log-format": ("logging.format", "how to log to standard error: json or text"),
     "--log-level": ("logging.level", "what to log: DEBUG, INFO, WARNING or ERROR"),
+    "--live": ("live.listen", "HOST:PORT of the live view"),
     "--inference": ("services.inference", "address of the inference service"),
     "--risk": ("services.risk", "address of the risk service"),
 }
@@ -57,14 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _trade(settings: OrchestratorSettings) -> None:
     agent = build_agent(settings)
-    trading = asyncio.create_task(agent.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, trading.cancel)
-    try:
-        await trading
-    except asyncio.CancelledError:
-        sys.stdout.write("orchestrator stopped by a signal\n")
+    async with AsyncExitStack() as stack:
+        if settings.live is not None:
+            view = LiveView(settings, settings.live, agent.bus)
+            await stack.enter_async_context(view)
+            sys.stdout.write(f"orchestrator {settings.account}: live view on {view.url}\n")
+            sys.stdout.flush()
+        trading = asyncio.create_task(agent.run())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, trading.cancel)
+        try:
+            await trading
+        except asyncio.CancelledError:
+            agent.bus.set_state("STOPPED", "by a signal")
+            sys.stdout.write("orchestrator stopped by a signal\n")
     counters = agent.bus.snapshot().counters
     counted = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
     equity = agent.portfolio.equity

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from orchestrator.brokers import PaperMarketSettings
 from orchestrator.decision_log import DecisionLogSettings
 from orchestrator.feeds import BarGuardSettings
+from orchestrator.live import LiveSettings
 from tradewind.logs import LogSettings
 from tradewind.rpc.tls import ClientTls
 from tradewind.settings import Settings
@@ -125,6 +126,8 @@ class OrchestratorSettings(Settings):
     log: DecisionLogSettings = DecisionLogSettings()
     logging: LogSettings = LogSettings()
     """What is written to standard error."""
+    live: LiveSettings | None = None
+    """The live view; without, there is none."""
 
     ready_timeout_s: float = Field(default=30.0, gt=0.0)
     """How long to wait for the services at the start."""

@@ -1,0 +1,89 @@
+"""What the live view asks the risk service itself, beside the trading."""
+
+import json
+import shlex
+from typing import Final, Self
+
+from orchestrator.settings import ServiceAddresses
+from tradewind.risk.decision import Halt
+from tradewind.rpc.clients import AsyncRiskClient
+from tradewind.rpc.tls import client_credentials
+
+__all__ = ["RiskDesk"]
+
+_TIMEOUT_S: Final = 3.0
+
+
+class RiskDesk:
+    """The halt of an account: why and since when, and its end.
+
+    Args:
+        services: Where the risk service listens.
+        account: The account.
+    """
+
+    def __init__(self, services: ServiceAddresses, account: str) -> None:
+        self._services = services
+        self._account = account
+
+    async def __aenter__(self) -> Self:
+        tls = self._services.tls
+        credentials = None if tls is None else client_credentials(tls)
+        self._risk = AsyncRiskClient(
+            self._services.risk, credentials=credentials, timeout_s=_TIMEOUT_S
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._risk.close()
+
+    async def halt(self) -> Halt | None:
+        """The halt in force, by the audit trail; None when the account is not halted.
+
+        Raises:
+            TradewindError: The risk service cannot say.
+        """
+        async for decision in self._risk.list_decisions(account=self._account, page_size=1):
+            return decision.halt
+        return None
+
+    async def risk_policy(self) -> str:
+        """The canonical form of the risk policy in force.
+
+        Raises:
+            TradewindError: The risk service cannot say.
+        """
+        return (await self._risk.get_policy()).canonical_json
+
+    async def resume(self, name: str, role: str, reason: str) -> str:
+        """Clears the halt; gives the id of that decision in the audit trail.
+
+        Raises:
+            InvalidInputError: Something is missing, or the role may not resume.
+            ConflictError: The account is not halted.
+            TradewindError: It is not known whether it was resumed.
+        """
+        return await self._risk.resume(self._account, name=name, role=role, reason=reason)
+
+    def resume_command(self) -> str:
+        """A command that does the same in a shell, for people; name and reason are theirs."""
+        services = self._services
+        imports, credentials = "", ""
+        if services.tls is not None:
+            files = ", ".join(
+                f"{name}={_quoted(path)}"
+                for name, path in services.tls.model_dump(mode="json", exclude_none=True).items()
+            )
+            imports = "from tradewind.rpc.tls import ClientTls, client_credentials; "
+            credentials = f", credentials=client_credentials(ClientTls({files}))"
+        code = (
+            f"{imports}from tradewind.rpc.clients import RiskClient; "
+            f"RiskClient({_quoted(services.risk)}{credentials}).resume({_quoted(self._account)}, "
+            'name="NAME", role="risk_officer", reason="REASON")'
+        )
+        return f"python -c {shlex.quote(code)}"
+
+
+def _quoted(text: str) -> str:
+    """A text as Python and JSON write it alike: in double quotes, which a shell leaves alone."""
+    return json.dumps(text)

@@ -1,0 +1,74 @@
+"""The orchestrator's own Prometheus metrics, read from its event bus when they are asked for."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from orchestrator.events import EventBus
+from orchestrator.live.hub import Hub
+
+__all__ = ["OrchestratorCollector"]
+
+_TOTALS: Final = ("bars", "fills", "orders", "ticks")
+_STATES: Final = ("STARTING", "TRADING", "HALTED", "STOPPED", "FAILED")
+
+
+class OrchestratorCollector(Collector):
+    """Counts of the bus, and the account at the last tick; what is not known is left out.
+
+    Args:
+        bus: What the orchestrator says.
+        hub: Who looks.
+    """
+
+    def __init__(self, bus: EventBus, hub: Hub) -> None:
+        self._bus = bus
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        snapshot = self._bus.snapshot()
+        for name in _TOTALS:
+            metric = f"tradewind_orchestrator_{name}"
+            yield CounterMetricFamily(
+                metric, f"{name.capitalize()} since the start.", snapshot.counters.get(name, 0)
+            )
+        events = CounterMetricFamily(
+            "tradewind_orchestrator_events",
+            "Reason codes of ticks, faults and flags of bars.",
+            labels=["code"],
+        )
+        for code, count in sorted(snapshot.counters.items()):
+            if code not in _TOTALS:
+                events.add_metric([code], count)
+        yield events
+        state = GaugeMetricFamily(
+            "tradewind_orchestrator_state", "1 for the state it is in.", labels=["state"]
+        )
+        for name in _STATES:
+            state.add_metric([name], float(name == snapshot.state))
+        yield state
+        if snapshot.ticks:
+            last = snapshot.ticks[-1]
+            yield _gauge("equity", "Cash and positions at their marks.", last.equity)
+            yield _gauge("last_decision_timestamp_seconds", "The last tick.", last.decided_ns / 1e9)
+            if last.risk is not None and "current_drawdown" in last.risk.metrics:
+                drawdown = last.risk.metrics["current_drawdown"]
+                yield _gauge("drawdown", "As the risk service calculates it.", drawdown)
+        yield _gauge("live_browsers", "Browsers that look.", self._hub.browser_count)
+        yield CounterMetricFamily(
+            "tradewind_orchestrator_live_missed_ticks",
+            "Ticks that the live view could not take in.",
+            self._hub.missed_ticks,
+        )
+        yield CounterMetricFamily(
+            "tradewind_orchestrator_live_skipped_updates",
+            "Updates that browsers were too slow for.",
+            self._hub.skipped_count,
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tradewind_orchestrator_{name}", text, value)
