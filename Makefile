@@ -20,8 +20,10 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to end
 	$(BIN)/python -m orchestrator.demo
 
-# Installs PostgreSQL where it can; elsewhere the tests that need one are skipped, and say so.
-PYTEST := tools/postgres.sh || export TRADEWIND_SKIP_POSTGRES=1; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Installs PostgreSQL and Chromium where it can; elsewhere the tests that need them are skipped, and
+# say so.
+PYTEST := tools/postgres.sh || export TRADEWIND_SKIP_POSTGRES=1; \
+	tools/chromium.sh || export TRADEWIND_SKIP_CHROMIUM=1; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test: $(READY)  ## Runs every test
 	$(PYTEST)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.chromium import chromium
 from tests.postgres import postgres
 from tradewind.bundle import BundleDraft, read_bundle
 from tradewind.rpc import ServiceProcess
 
-__all__ = ["postgres"]
+__all__ = ["chromium", "postgres"]
 
 StartService = Callable[..., ServiceProcess]
 

@@ -96,10 +96,12 @@ class LiveView:
         """
         host, port = host_and_port(self._live.listen)
         await self._desk.__aenter__()  # first: what it refuses must not leave an open port
-        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S
+        )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, shutdown_timeout=_CLOSE_S).start()
+            await web.TCPSite(self._runner, host, port).start()
         except OSError as problem:
             await self._runner.cleanup()
             await self._desk.__aexit__()
