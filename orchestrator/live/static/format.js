@@ -12,7 +12,7 @@ const shortFormat = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3
 
 const given = (format) => (value) =>
   value === null || value === undefined ? ABSENT : format(value);
-const numeral = (format) => given((value) => format(value).replace("-", "−"));
+const numeral = (format) => given((value) => format(value).replaceAll("-", "−"));
 const signed = (format) => (value) => (value > 0 ? "+" : "") + format(value);
 
 export const money = numeral((value) => moneyFormat.format(value));
