@@ -24,12 +24,10 @@ from orchestrator.feeds import BarGuard, Feed, Tick, read_ticks
 from orchestrator.journal import Journal, JournalEntry
 from orchestrator.portfolio import Allocation, Portfolio
 from orchestrator.risk_history import RiskHistory, history_length
+from orchestrator.services import open_inference, open_risk
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context
-from tradewind.rpc.access.token import read_token
-from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
-from tradewind.rpc.tls import client_credentials
 
 __all__ = ["OpenBroker", "OpenFeed", "OrchestratorAgent"]
 
@@ -98,15 +96,8 @@ class OrchestratorAgent:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        services = settings.services
-        credentials = None if services.tls is None else client_credentials(services.tls)
-        token = None if services.token_file is None else read_token(services.token_file)
-        inference = await stack.enter_async_context(
-            AsyncInferenceClient(services.inference, credentials=credentials, token=token)
-        )
-        risk = await stack.enter_async_context(
-            AsyncRiskClient(services.risk, credentials=credentials, token=token)
-        )
+        inference = await stack.enter_async_context(open_inference(settings.services))
+        risk = await stack.enter_async_context(open_risk(settings.services))
         await inference.wait_ready(settings.ready_timeout_s)
         await risk.wait_ready(settings.ready_timeout_s)
         policies = [allocation.policy for allocation in self._allocations]

@@ -4,10 +4,9 @@ import json
 import shlex
 from typing import Final, Self
 
+from orchestrator.services import open_risk
 from orchestrator.settings import ServiceAddresses
 from tradewind.risk.decision import Halt
-from tradewind.rpc.clients import AsyncRiskClient
-from tradewind.rpc.tls import client_credentials
 
 __all__ = ["RiskDesk"]
 
@@ -27,11 +26,7 @@ class RiskDesk:
         self._account = account
 
     async def __aenter__(self) -> Self:
-        tls = self._services.tls
-        credentials = None if tls is None else client_credentials(tls)
-        self._risk = AsyncRiskClient(
-            self._services.risk, credentials=credentials, timeout_s=_TIMEOUT_S
-        )
+        self._risk = open_risk(self._services, timeout_s=_TIMEOUT_S)
         return self
 
     async def __aexit__(self, *_: object) -> None:

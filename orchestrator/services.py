@@ -1,0 +1,42 @@
+"""Opens the clients of the services as the settings say."""
+
+import grpc
+
+from orchestrator.settings import ServiceAddresses
+from tradewind.rpc.access.token import read_token
+from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
+from tradewind.rpc.tls import client_credentials
+
+__all__ = ["open_inference", "open_risk"]
+
+
+def open_inference(services: ServiceAddresses) -> AsyncInferenceClient:
+    """A client of the inference service.
+
+    Raises:
+        SettingsError: A certificate or the token cannot be read.
+    """
+    credentials, token = _identity(services)
+    return AsyncInferenceClient(services.inference, credentials=credentials, token=token)
+
+
+def open_risk(services: ServiceAddresses, *, timeout_s: float | None = None) -> AsyncRiskClient:
+    """A client of the risk service.
+
+    Args:
+        services: Where it listens, and who calls.
+        timeout_s: Deadline of a call that is given none, in seconds; by default the service's.
+
+    Raises:
+        SettingsError: A certificate or the token cannot be read.
+    """
+    credentials, token = _identity(services)
+    return AsyncRiskClient(services.risk, timeout_s=timeout_s, credentials=credentials, token=token)
+
+
+def _identity(services: ServiceAddresses) -> tuple[grpc.ChannelCredentials | None, str | None]:
+    tls, token_file = services.tls, services.token_file
+    return (
+        None if tls is None else client_credentials(tls),
+        None if token_file is None else read_token(token_file),
+    )
