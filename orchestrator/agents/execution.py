@@ -282,15 +282,12 @@ class ExecutionAgent:
                 Outcome.WARM_UP if Reason.WARM_UP in decision.reasons else (Outcome.HELD)
             )
             return
-        account_trouble = reply.reason is not None or Reason.DEADLINE in decision.reasons
         policy_trouble = [item for item in decision.decisions if item.reason]
         action = Action.BLOCK if reply.evaluation is None else reply.evaluation.action
-        if account_trouble:
-            self._do_safe_thing(self._safety.on_trouble, self._portfolio.symbols, decision)
-        elif action >= Action.HALT:
-            decision.add(Reason(f"RISK_{action.name}"))
-            demanded = "flatten" if action is Action.LIQUIDATE else self._safety.on_halt
-            self._do_safe_thing(demanded, self._portfolio.symbols, decision)
+        safe_actions = self._safe_actions(action, reply, decision)
+        if safe_actions:
+            safe_action = "flatten" if "flatten" in safe_actions else "hold"
+            self._do_safe_thing(safe_action, self._portfolio.symbols, decision)
         else:
             self._enforce(action, reply, decision)
             if policy_trouble:
@@ -302,6 +299,19 @@ class ExecutionAgent:
                     decision.outcome = Outcome.DECIDED
             elif not asked:
                 decision.outcome = Outcome.HELD
+
+    def _safe_actions(self, action: Action, reply: RiskReply, decision: Decision) -> list[str]:
+        """What trouble and the risk service each ask for in place of every order."""
+        late = Reason.DEADLINE in decision.reasons
+        safe_actions: list[str] = []
+        if late or reply.reason is not None:
+            safe_actions.append(self._safety.on_trouble)
+        # What an answer lacks, or the policy it goes by, is no reason to stay in the market.
+        if action >= Action.HALT and not late and reply.reason is not Reason.ANSWER_UNVERIFIED:
+            decision.add(Reason(f"RISK_{action.name}"))
+            on_halt = self._safety.on_halt
+            safe_actions.append("flatten" if action is Action.LIQUIDATE else on_halt)
+        return safe_actions
 
     def _do_safe_thing(self, safe_action: str, symbols: Sequence[str], decision: Decision) -> None:
         """Holds, or closes the positions in some symbols."""
