@@ -38,7 +38,7 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
         yield start
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def released_draft() -> Callable[..., BundleDraft]:
     """A draft of one of the bundles in tests/contract/bundle, with some of its parts changed.
 

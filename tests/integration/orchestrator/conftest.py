@@ -1,7 +1,8 @@
 """A policy on real bars, the two services that an orchestrator asks, and its settings."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,9 @@ class Desk:
         return path
 
 
-@pytest.fixture
-def publish(tmp_path: Path, released_draft: Callable[..., BundleDraft]) -> Callable[..., str]:
-    """Publishes a policy that trades as `SPEC` and `TERMS` say."""
-    store = BundleStore(tmp_path / "store")
+def _publisher(folder: Path, released_draft: Callable[..., BundleDraft]) -> Callable[..., str]:
+    """Publishes a policy that trades as `SPEC` and `TERMS` say, in a store of the folder."""
+    store = BundleStore(folder / "store")
 
     def publish(spec: FeatureSpec = SPEC, terms: TradingTerms = TERMS, **changes: Any) -> str:
         parts: dict[str, Any] = {
@@ -106,25 +106,29 @@ def publish(tmp_path: Path, released_draft: Callable[..., BundleDraft]) -> Calla
     return publish
 
 
-@pytest.fixture
-def desk(
-    tmp_path: Path,
-    publish: Callable[..., str],
-    start_service: Callable[..., ServiceProcess],
-) -> Desk:
-    """Both services, with one version of the policy."""
+@contextmanager
+def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Iterator[Desk]:
+    """Both services, with one version of the policy, in a folder."""
+    publish = _publisher(folder, released_draft)
     publish()
-    risk_policy = tmp_path / "risk.yaml"
+    risk_policy = folder / "risk.yaml"
     risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
     RiskPolicy.from_yaml(risk_policy)
-    return Desk(
-        tmp_path,
-        start_service("inference_service", "--store", str(tmp_path / "store")),
-        start_service(
-            "risk_service",
-            *("--policy", str(risk_policy)),
-            *("--database", f"sqlite:///{tmp_path}/audit.sqlite"),
-        ),
-        publish,
-        risk_policy,
-    )
+    free = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
+    stored = ("--policy", str(risk_policy), "--database", f"sqlite:///{folder}/audit.sqlite")
+    with (
+        ServiceProcess(
+            "inference_service",
+            [*free, "--store", str(folder / "store")],
+            log=folder / "inference_service.log",
+        ) as inference,
+        ServiceProcess("risk_service", [*free, *stored], log=folder / "risk_service.log") as risk,
+    ):
+        yield Desk(folder, inference, risk, publish, risk_policy)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, released_draft: Callable[..., BundleDraft]) -> Iterator[Desk]:
+    """A desk of its own for each test."""
+    with open_desk(tmp_path, released_draft) as desk:
+        yield desk

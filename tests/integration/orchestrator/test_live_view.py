@@ -18,7 +18,8 @@ import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.decision_log import DecisionLog
-from tests.integration.orchestrator.conftest import RISK_POLICY, Desk
+from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, open_desk
+from tradewind.bundle import BundleDraft
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +42,15 @@ class Run:
 
 
 Start = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def desk(
+    tmp_path_factory: pytest.TempPathFactory, released_draft: Callable[..., BundleDraft]
+) -> Iterator[Desk]:
+    """One for the whole module."""
+    with open_desk(tmp_path_factory.mktemp("desk"), released_draft) as desk:
+        yield desk
 
 
 @pytest.fixture
