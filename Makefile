@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults compose-test monitoring-check kubernetes-check audit certs load soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults compose-test monitoring-check kubernetes-check audit certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ certs: $(READY)  ## Makes certificates for development in certs/
 LOAD_SECONDS ?= 60
 load: $(READY)  ## Load on all three services: percentiles of every call, and the SLO verdict
 	$(BIN)/python -m tests.load --seconds $(LOAD_SECONDS)
+
+load-steps: $(READY)  ## Ever more load: finds the knee, and checks that load is shed and latency comes back
+	tools/h2load.sh && $(BIN)/python -m tests.load.steps
 
 SOAK_MINUTES ?= 30
 soak: $(READY)  ## Half an hour of load: memory, descriptors and latency have to stay flat

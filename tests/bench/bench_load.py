@@ -11,8 +11,6 @@ server's metrics count are compared with the calls that were sent.
 import os
 import platform
 import resource
-import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -31,12 +29,12 @@ from stable_baselines3 import DQN
 
 from tests.bench.bench_predict import OBSERVATION_SIZE, SERVICE, Market, make_draft
 from tests.bench.echo import ECHO, echo_process
+from tests.bench.h2load import grpc_command, has_h2load, write_body
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import BundleStore
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient
 
-ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = ((64, 64), (256, 256))
 CALLERS = (1, 16)
 ROUNDS = 5
@@ -64,9 +62,9 @@ class Load:
     """
 
     def __init__(self, address: str, method: str, message: bytes, scratch: Path) -> None:
-        self._url = f"http://{address}{method}"
+        self._address, self._method = address, method
         self._body = scratch / "body"
-        self._body.write_bytes(struct.pack(">BI", 0, len(message)) + message)
+        write_body(self._body, message)
         self._log = scratch / "log"
         self.sent = 0
         self.rounds: list[Round] = []
@@ -74,16 +72,15 @@ class Load:
     def round(self, callers: int, calls: int) -> Round:
         """Calls from a number of callers, each with a connection of its own."""
         self._log.unlink(missing_ok=True)
-        command = ["h2load", f"--requests={calls}", f"--clients={callers}", "--threads=1"]
-        command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-        command += [f"--data={self._body}", f"--log-file={self._log}", self._url]
+        how_many = (f"--requests={calls}", f"--clients={callers}")
+        command = grpc_command(self._address, self._method, self._body, self._log, *how_many)
         started, cpu_before = time.perf_counter(), children_cpu_s()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         own_cores = (children_cpu_s() - cpu_before) / (time.perf_counter() - started)
         self.sent += calls
         started_us, http_status, latencies_us = np.loadtxt(self._log, dtype=np.int64).T
         if len(latencies_us) != calls or (http_status != 200).any():
-            raise RuntimeError(f"h2load: {self._url} answered with HTTP {set(http_status)}")
+            raise RuntimeError(f"h2load: {self._method} answered with HTTP {set(http_status)}")
         elapsed_us = np.max(started_us + latencies_us) - np.min(started_us)
         return Round(latencies_us.astype(np.float64), calls / (elapsed_us * 1e-6), own_cores)
 
@@ -218,14 +215,6 @@ def predictions(server: ServiceProcess, policy: str) -> int:
         for sample in family.samples
         if sample.name == "tradewind_inference_predictions_total"
         and sample.labels["policy"] == policy
-    )
-
-
-def has_h2load() -> bool:
-    """Whether h2load is there, once it has been installed where that is possible."""
-    return (
-        shutil.which("h2load") is not None
-        or not subprocess.run([ROOT / "tools/h2load.sh"]).returncode
     )
 
 

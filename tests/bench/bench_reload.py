@@ -20,8 +20,9 @@ import psutil
 from numpy.typing import NDArray
 from stable_baselines3 import DQN
 
-from tests.bench.bench_load import Load, has_h2load
+from tests.bench.bench_load import Load
 from tests.bench.bench_predict import LAYERS, OBSERVATION_SIZE, SERVICE, Market, make_draft
+from tests.bench.h2load import has_h2load
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.rpc import ServiceProcess

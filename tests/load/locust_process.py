@@ -29,6 +29,8 @@ class LocustProcess:
         rate: Tasks per second of each of them.
         seconds: How long it lasts.
         html: Locust's report; none without.
+        niceness: Of the process. In production the callers have machines of their own: here they
+            should not take the services' cores from them.
 
     Attributes:
         popen: The process.
@@ -44,6 +46,7 @@ class LocustProcess:
         rate: float,
         seconds: float,
         html: Path | None = None,
+        niceness: int = LOWEST_PRIORITY,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         asked = folder / "questions.json"
@@ -62,9 +65,11 @@ class LocustProcess:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "locust", *arguments], stdout=log, stderr=log
             )
-        # In production the callers have machines of their own: here they must not take the
-        # services' cores from them.
-        os.setpriority(os.PRIO_PROCESS, self.popen.pid, LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, self.popen.pid, niceness)
+
+    def stop(self) -> None:
+        """Has it end now and write what it has."""
+        self.popen.terminate()
 
     def wait(self, timeout_s: float) -> Calls:
         """Waits for its end; gives every call.

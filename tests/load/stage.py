@@ -30,6 +30,8 @@ RISK_POLICY = Path("config/risk_limits.yaml")
 TRAINING = Path("config/training/ppo_btc.yaml")
 # Enough for a policy that trades: what it earns is not the question here.
 TIMESTEPS = 4_096
+# The first job makes the trainer service import what trains.
+_PATIENCE_S = 60.0
 _CONNECTIONS = 200
 
 
@@ -66,7 +68,8 @@ class Stage:
         config, _ = read_yaml(TRAINING)
         config["training_params"]["total_timesteps"] = TIMESTEPS
         config["evaluation"] = {"resamples": 100, "report": False}
-        with TrainerClient(self.stack.addresses["trainer_service"]) as trainer:
+        address = self.stack.addresses["trainer_service"]
+        with TrainerClient(address, timeout_s=_PATIENCE_S) as trainer:
             job_id = trainer.start_training(POLICY, config).job_id
             *_, job = trainer.watch(job_id)
         if job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
