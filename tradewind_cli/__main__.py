@@ -11,6 +11,7 @@ from tradewind_cli.compare import compare
 from tradewind_cli.connection import connection_options
 from tradewind_cli.evaluate import evaluate, walk_forward
 from tradewind_cli.output import exit_code_of, print_error
+from tradewind_cli.replay import replay
 from tradewind_cli.serve import serve
 from tradewind_cli.slo import slo
 from tradewind_cli.token import token
@@ -33,6 +34,7 @@ app.command()(evaluate)
 app.command()(walk_forward)
 app.command()(tune)
 app.command()(compare)
+app.command()(replay)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(bundle.app, name="bundle")
 app.command(

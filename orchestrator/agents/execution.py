@@ -1,7 +1,6 @@
 """From a tick to order intents: features, Predict, Evaluate, and the safe thing when in doubt."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from orchestrator.agents.questions import (
     ask_risk,
 )
 from orchestrator.agents.reasons import Reason
+from orchestrator.decision_log.digest import inputs_digest
 from orchestrator.decision_log.records import (
     BarRecord,
     Outcome,
@@ -390,10 +390,7 @@ def _policy_decision(
 
 
 def _digest(bars: Sequence[BarRecord], questions: Sequence[PolicyQuestion]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for bar in bars:
-        values = np.array([bar.open, bar.high, bar.low, bar.close, bar.volume], dtype="<f8")
-        digest.update(f"{bar.symbol} {bar.start_ns} ".encode() + values.tobytes())
-    for question in questions:
-        digest.update(question.observations.astype("<f4", copy=False).tobytes())
-    return digest.hexdigest()
+    return inputs_digest(
+        bars,
+        (question.observations.astype("<f4", copy=False).tobytes() for question in questions),
+    )

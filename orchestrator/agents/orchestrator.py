@@ -155,6 +155,7 @@ class OrchestratorAgent:
             "interval_ns": settings.interval_ns,
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump() for item in settings.allocations],
+            "broker": settings.broker.model_dump(mode="json"),
             "safety": settings.safety.model_dump(),
             "risk_policy": self._contracts.risk_policy.canonical_json(),
             "history_length": history_length(self._contracts.risk_policy),

@@ -1,6 +1,6 @@
 """The decision log: every tick with all that led to its orders, in Arrow and Parquet files."""
 
-from orchestrator.decision_log.reader import DecisionLog
+from orchestrator.decision_log.reader import DecisionLog, LogPart
 from orchestrator.decision_log.records import (
     BarRecord,
     FillRecord,
@@ -24,6 +24,7 @@ __all__ = [
     "DecisionLogSettings",
     "DecisionLogWriter",
     "FillRecord",
+    "LogPart",
     "OrderRecord",
     "Outcome",
     "PolicyDecision",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,24 @@ from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA
 from orchestrator.decision_log.segments import read_stream, sealed_paths, stream_paths
 from tradewind.errors import NotFoundError, StorageError
 
-__all__ = ["DecisionLog"]
+__all__ = ["DecisionLog", "LogPart"]
 
 _VERSION_KEY: Final = b"tradewind.format_version"
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Ticks that were written under the same facts: one run of the orchestrator, or several.
+
+    Attributes:
+        first_row: Row of its first tick.
+        stop_row: Row after its last tick.
+        facts: What the metadata of its segments says, by name.
+    """
+
+    first_row: int
+    stop_row: int
+    facts: Mapping[str, Any]
 
 
 class DecisionLog:
@@ -27,7 +43,7 @@ class DecisionLog:
 
     Attributes:
         ticks: One row for each tick, the columns of TICK_SCHEMA.
-        facts: What the last run's metadata says, by name.
+        parts: Where the facts changed, as they may from run to run; oldest first.
 
     Raises:
         NotFoundError: There is no log.
@@ -36,19 +52,28 @@ class DecisionLog:
 
     def __init__(self, folder: Path | str, columns: list[str] | None = None) -> None:
         folder = Path(folder)
-        tables = [_read_sealed(path, columns) for path in sealed_paths(folder)]
-        for path in stream_paths(folder):
-            stream = None if path.with_suffix(".parquet").exists() else read_stream(path)
-            if stream is not None and stream.num_rows:
-                tables.append(stream if columns is None else stream.select(columns))
+        # Streams first: one that is sealed meanwhile is then among the sealed segments.
+        streams = stream_paths(folder)
+        sealed = sealed_paths(folder)
+        tables = [_read_sealed(path, columns) for path in sealed]
+        for path in streams:
+            if path.with_suffix(".parquet") not in sealed:
+                stream = _read_growing(path, columns)
+                if stream is not None and stream.num_rows:
+                    tables.append(stream)
         if not tables:
             raise NotFoundError(f"there is no decision log in {folder}")
-        self.facts = _facts(folder, tables[-1].schema.metadata or {})
+        self.parts = _parts(folder, tables)
         self.ticks: pa.Table = pa.concat_tables(
             [table.replace_schema_metadata(None) for table in tables]
         )
         if "sequence" in self.ticks.column_names:
             _check_complete(folder, self.ticks["sequence"])
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the last run's metadata says, by name."""
+        return self.parts[-1].facts
 
     def between(self, start_ns: int | None = None, stop_ns: int | None = None) -> pa.Table:
         """The ticks whose bars close in [start_ns, stop_ns), nanoseconds since the epoch."""
@@ -85,6 +110,30 @@ def _read_sealed(path: Path, columns: list[str] | None) -> pa.Table:
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as problem:
         raise StorageError(f"decision log {path}: {problem}") from problem
+
+
+def _read_growing(path: Path, columns: list[str] | None) -> pa.Table | None:
+    try:
+        stream = read_stream(path)
+    except StorageError:
+        sealed = path.with_suffix(".parquet")
+        if not sealed.exists():
+            raise
+        return _read_sealed(sealed, columns)  # it was sealed since the folder was listed
+    return stream if stream is None or columns is None else stream.select(columns)
+
+
+def _parts(folder: Path, tables: list[pa.Table]) -> tuple[LogPart, ...]:
+    parts: list[LogPart] = []
+    row = 0
+    for table in tables:
+        facts = _facts(folder, table.schema.metadata or {})
+        first = row
+        if parts and parts[-1].facts == facts:
+            first = parts.pop().first_row
+        row += table.num_rows
+        parts.append(LogPart(first, row, facts))
+    return tuple(parts)
 
 
 def _facts(folder: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "write_market_row",
     "write_market_rows",
     "write_position_row",
+    "write_position_rows",
 ]
 
 POSITION_SIZE: Final = 3
@@ -221,3 +222,20 @@ def write_position_row(
     out[0] = _clipped(exposure, clip)
     out[1] = _clipped(unrealized_return * scale, clip)
     out[2] = min(bars_held, holding_cap) / holding_cap
+
+
+@compiled
+def write_position_rows(
+    exposures: FloatArray,
+    unrealized_returns: FloatArray,
+    bars_held: FloatArray,
+    scale: float,
+    clip: float,
+    holding_cap: int,
+    out: ObservationArray,
+) -> None:
+    """Writes the position parts of many observations. Shapes [n] and, of `out`, [n, 3]."""
+    for i in range(len(exposures)):
+        write_position_row(
+            exposures[i], unrealized_returns[i], bars_held[i], scale, clip, holding_cap, out[i]
+        )

@@ -88,9 +88,8 @@ class Desk:
         return path
 
 
-def _publisher(folder: Path, released_draft: Callable[..., BundleDraft]) -> Callable[..., str]:
-    """Publishes a policy that trades as `SPEC` and `TERMS` say, in a store of the folder."""
-    store = BundleStore(folder / "store")
+def publisher(store: BundleStore, released_draft: Callable[..., BundleDraft]) -> Callable[..., str]:
+    """What publishes policies that trade as `SPEC` and `TERMS` say, in a store."""
 
     def publish(spec: FeatureSpec = SPEC, terms: TradingTerms = TERMS, **changes: Any) -> str:
         parts: dict[str, Any] = {
@@ -109,7 +108,7 @@ def _publisher(folder: Path, released_draft: Callable[..., BundleDraft]) -> Call
 @contextmanager
 def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Iterator[Desk]:
     """Both services, with one version of the policy, in a folder."""
-    publish = _publisher(folder, released_draft)
+    publish = publisher(BundleStore(folder / "store"), released_draft)
     publish()
     risk_policy = folder / "risk.yaml"
     risk_policy.write_text(yaml.safe_dump(RISK_POLICY))

@@ -1,0 +1,69 @@
+"""Observations of a whole log at once are those that were built bar by bar."""
+
+import numpy as np
+
+from orchestrator.decision_log import BarRecord
+from orchestrator.decision_replay.observations import MarketRows, build_observations
+from orchestrator.decision_replay.ticks import LoggedTick
+from orchestrator.decision_replay.verify import component_names
+from orchestrator.feeds import BarFlag
+from tradewind.market import FeaturePipeline, FeatureSpec, PositionState, load_sample
+
+SPEC = FeatureSpec(
+    return_count=2, volatility_windows=(4,), ema_periods=(2,), ema_depth=2, rsi_period=None,
+    vwap_window=None,
+)  # fmt: skip
+
+
+def test_market_rows_with_gaps_late_bars_and_a_new_warm_up_are_those_of_the_pipeline() -> None:
+    bars = load_sample("BTC").slice(0, 60)
+    interval = bars.interval_ns
+    ticks: list[LoggedTick] = []
+    expected = []
+    pipeline = FeaturePipeline(SPEC)
+    held: list[BarRecord] = []
+    for index in range(60):
+        bar = bars.bar(index)
+        flags = (BarFlag.WARM_UP_AGAIN,) if index in (20, 22) else ()
+        held.append(
+            BarRecord(
+                "BTC", bar.timestamp_ns, bar.open, bar.high, bar.low, bar.close, bar.volume, 0,
+                flags,
+            )
+        )  # fmt: skip
+        if index in (10, 30, 31):  # comes with the bars of the next tick
+            continue
+        for record in held:
+            if record.flags:
+                pipeline = FeaturePipeline(SPEC)
+            at = (record.start_ns, record.open, record.high, record.low, record.close)
+            pipeline.update(type(bar)(*at, record.volume))
+        ticks.append(LoggedTick(len(ticks), bar.timestamp_ns + interval, tuple(held), (), ()))
+        held = []
+        expected.append(
+            pipeline.observation(PositionState(0.25, -0.5, 7)) if pipeline.ready else None
+        )
+    rows = MarketRows(ticks, ["BTC", "ETH"], interval)
+    ready = np.array([row is not None for row in expected])
+    market = rows.at("BTC", SPEC)
+    assert (np.isfinite(market).all(axis=1) == ready).all()
+    count = len(ticks)
+    built = build_observations(
+        [market],
+        {
+            "exposure": [np.full(count, 0.25)],
+            "unrealized_return": [np.full(count, -0.5)],
+            "bars_held": [np.full(count, 7)],
+        },
+        SPEC,
+    )
+    assert built[ready].tobytes() == np.stack([it for it in expected if it is not None]).tobytes()
+    assert np.isnan(rows.at("ETH", SPEC)).all()
+
+
+def test_components_of_several_symbols_are_named_in_their_order() -> None:
+    names = component_names(SPEC, ["BTC", "ETH"])
+    assert len(names) == 2 * SPEC.observation_size
+    assert names[0] == f"BTC {SPEC.component_names[0]}"
+    assert names[SPEC.market_size] == f"ETH {SPEC.component_names[0]}"
+    assert names[-6:-3] == [f"BTC {name}" for name in SPEC.component_names[-3:]]
