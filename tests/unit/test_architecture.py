@@ -60,6 +60,7 @@ def test_library_with_its_imports_reaches_no_service() -> None:
         ("tradewind/risk", ("grpc", "torch", "tradewind.rpc", "time", "datetime")),
         ("tradewind/market", ("grpc", "torch", "pandas")),
         ("tradewind/bundle", ("grpc", "torch")),
+        ("tradewind/reporting", ("grpc", "torch")),
         ("tradewind/policy", ("grpc", "stable_baselines3", "gymnasium")),
         ("orchestrator", ("torch", "stable_baselines3", "gymnasium")),
     ],
@@ -78,7 +79,7 @@ def test_torch_with_the_library_lives_in_policy_only() -> None:
     [
         (
             "import inference_service.service, inference_service.execution_agent",
-            {"stable_baselines3", "gymnasium", "pandas", "matplotlib", "pyarrow"},
+            {"stable_baselines3", "gymnasium", "pandas", "matplotlib", "pyarrow", "jinja2"},
         ),
         ("import inference_service.worker, tradewind.policy", {"torch"}),
         ("import inference_service.__main__, inference_service.supervisor", {"torch", "numba"}),

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from tradewind.reporting.style import Chart, axis, base_layout, decimate, encode, mark
 from trainer_service.callbacks import MetricSeries
-from trainer_service.report.style import Chart, axis, base_layout, decimate, encode, mark
 
 __all__ = ["LearningPanel", "learning_panels"]
 

@@ -6,13 +6,13 @@ from typing import Final
 
 from tradewind.bundle import BundleDraft
 from tradewind.market import BarSeries
+from tradewind.reporting.page import day, render_page
+from tradewind.reporting.style import Chart
 from tradewind.risk import RiskPolicy
 from trainer_service.callbacks import MetricSeries
 from trainer_service.evaluation import BASELINES, Evaluation
 from trainer_service.report.charts import equity_chart, position_chart, return_chart
-from trainer_service.report.html import day, render_page
 from trainer_service.report.learning import learning_panels
-from trainer_service.report.style import Chart
 from trainer_service.report.tables import figure_rows, tiles, verdicts
 
 __all__ = ["REPORT_FILE", "render_report"]
@@ -53,6 +53,7 @@ def render_report(
     figures = draft.evaluation
     limits = {metric: limit.limit for metric, limit in risk_policy.limits.items()}
     return render_page(
+        "trainer_service.report",
         "report.html.j2",
         charts,
         draft=draft,

@@ -4,18 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tradewind.reporting.figures import (
+    Tile,
+    count,
+    fine_percent,
+    limit_tile,
+    percent,
+    ratio,
+    signed_percent,
+    times,
+)
 from trainer_service.evaluation import BASELINES
 
 __all__ = [
     "Cell",
     "Row",
-    "Tile",
     "figure_cell",
     "figure_rows",
-    "fine_percent",
-    "percent",
-    "ratio",
-    "signed_percent",
     "tiles",
     "verdicts",
 ]
@@ -49,54 +54,6 @@ class Row:
     label: str
     help: str
     cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One of the figures at the top.
-
-    Attributes:
-        label: What it is.
-        value: The policy's.
-        note: What it has to be seen beside.
-        breach: It is above the limit that the note gives.
-    """
-
-    label: str
-    value: str
-    note: str
-    breach: bool = False
-
-
-def signed_percent(value: float) -> str:
-    """A change: "+12.3 %"."""
-    sign = "+" if round(value, 3) else ""
-    return f"{100.0 * value:{sign},.1f} %".replace("-", "−")
-
-
-def percent(value: float) -> str:
-    """A share: "12.3 %"."""
-    return f"{100.0 * value:,.1f} %".replace("-", "−")
-
-
-def fine_percent(value: float) -> str:
-    """A small share: "0.78 %"."""
-    return f"{100.0 * value:,.2f} %".replace("-", "−")
-
-
-def ratio(value: float) -> str:
-    """A ratio with its sign: "−0.27"."""
-    return f"{value:.2f}".replace("-", "−")
-
-
-def count(value: float) -> str:
-    """A count, of means as well: "2,308"."""
-    return f"{value:,.0f}"
-
-
-def times(value: float) -> str:
-    """A multiple: "6.60 ×"."""
-    return f"{value:,.2f} ×"
 
 
 _Form = Callable[[float], str]
@@ -149,7 +106,7 @@ def tiles(figures: Mapping[str, float], limits: Mapping[str, float]) -> list[Til
         ("expected_shortfall_95", "ES 95 % per bar", fine_percent),
     ):
         if name in figures:
-            made.append(_limit_tile(label, figures[name], limits.get(name), form))
+            made.append(limit_tile(label, figures[name], limits.get(name), form))
     return made
 
 
@@ -183,13 +140,6 @@ def verdicts(figures: Mapping[str, float]) -> list[str]:
             f"The Sharpe ratio is {against} with probability {percent(probability)}.{enough}"
         )
     return said
-
-
-def _limit_tile(label: str, value: float, limit: float | None, form: _Form) -> Tile:
-    if limit is None:
-        return Tile(label, form(value), "no limit set")
-    breach = value > limit
-    return Tile(label, form(value), f"{'above the ' if breach else ''}limit {form(limit)}", breach)
 
 
 def _interval_tile(figures: Mapping[str, float], name: str, label: str, form: _Form) -> Tile:

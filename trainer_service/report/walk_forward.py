@@ -7,22 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from tradewind.reporting.figures import fine_percent, percent, ratio, signed_percent
+from tradewind.reporting.page import day, render_page
+from tradewind.reporting.style import BENCHMARK, FLAT, POLICY, Chart, axis, base_layout
 from tradewind.risk import RiskPolicy
 from trainer_service.config import TrainingConfig
 from trainer_service.evaluation import BASELINES
 from trainer_service.report.charts import curve_chart
-from trainer_service.report.html import day, render_page
-from trainer_service.report.style import BENCHMARK, FLAT, POLICY, Chart, axis, base_layout
-from trainer_service.report.tables import (
-    Cell,
-    figure_cell,
-    fine_percent,
-    percent,
-    ratio,
-    signed_percent,
-    tiles,
-    verdicts,
-)
+from trainer_service.report.tables import Cell, figure_cell, tiles, verdicts
 from trainer_service.walk_forward import Fold, WalkForward
 
 __all__ = ["render_walk_forward"]
@@ -87,6 +79,7 @@ def render_walk_forward(
         charts["equity"] = curve_chart(times, curves, risk_policy, marks=starts)
     first, last = (found.folds[end].evaluation.policy.timestamps for end in (0, -1))
     return render_page(
+        "trainer_service.report",
         "walk_forward.html.j2",
         charts,
         title=f"{config.algorithm} on {symbol}",

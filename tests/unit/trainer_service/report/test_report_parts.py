@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tradewind.reporting.style import decimate, encode
 from trainer_service.callbacks import MetricSeries
 from trainer_service.report.learning import learning_panels
-from trainer_service.report.style import decimate, encode
 from trainer_service.report.tables import figure_rows, tiles, verdicts
 
 FIGURES = {

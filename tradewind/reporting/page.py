@@ -8,20 +8,21 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from trainer_service.report.style import Chart
+from tradewind.reporting.style import Chart
 
 __all__ = ["day", "render_page"]
 
 
-def render_page(template: str, charts: Mapping[str, Chart], **values: Any) -> bytes:
+def render_page(package: str, template: str, charts: Mapping[str, Chart], **values: Any) -> bytes:
     """Renders a page.
 
     plotly.js is part of the page, compressed; the browser unpacks it (Chrome 80, Firefox 113,
     Safari 16.4 and later). Nothing is loaded from anywhere.
 
     Args:
+        package: Where the template lies, in a folder `templates`.
         template: File name of the template, which extends base.html.j2.
         charts: By the id of the element that each is drawn in.
         values: What else the template needs.
@@ -30,7 +31,7 @@ def render_page(template: str, charts: Mapping[str, Chart], **values: Any) -> by
         UTF-8 HTML; equal arguments give equal bytes.
     """
     environment = Environment(
-        loader=PackageLoader("trainer_service.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("tradewind.reporting")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
