@@ -14,6 +14,7 @@ from tradewind_cli.output import exit_code_of, print_error
 from tradewind_cli.replay import replay
 from tradewind_cli.serve import serve
 from tradewind_cli.slo import slo
+from tradewind_cli.tearsheet import tearsheet
 from tradewind_cli.token import token
 from tradewind_cli.train import train
 from tradewind_cli.tune import tune
@@ -35,6 +36,7 @@ app.command()(walk_forward)
 app.command()(tune)
 app.command()(compare)
 app.command()(replay)
+app.command()(tearsheet)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(bundle.app, name="bundle")
 app.command(

@@ -26,7 +26,7 @@ TINY = {
 }
 SEARCH = {"search": {"algo_params.gamma": {"choices": [0.9, 0.99]}}, "objective": "return"}
 # A service of its own replaces the process; the log of an orchestrator that nobody ran.
-ELSEWHERE = ("serve", "compare", "replay")
+ELSEWHERE = ("serve", "compare", "replay", "tearsheet")
 
 
 @pytest.mark.slow

@@ -168,7 +168,7 @@ def flip(data: bytes) -> bytes:
 
 
 def test_replay_of_a_run_proves_every_column(
-    folder: Path, store: BundleStore, capsys: pytest.CaptureFixture[str]
+    folder: Path, store: BundleStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     proved = verify(DecisionLog(folder), store)
     assert proved.equal, proved.first_difference
@@ -180,6 +180,9 @@ def test_replay_of_a_run_proves_every_column(
     assert len(proved.not_checked) == 1
     assert main(["replay", str(folder), "--store", str(store.root), "--to", "2019-09-29"]) == 0
     assert "EQUAL: " in capsys.readouterr().out
+    page = tmp_path / "pages" / "tearsheet.html"
+    assert main(["tearsheet", str(folder), "--output", str(page)]) == 0
+    assert "tilt/20" in page.read_text()
 
 
 def test_replay_of_changed_copies_finds_each_change(
