@@ -12,7 +12,7 @@ _MIB = 1024 * 1024
 class MemoryBound:
     """Counts the arrays of the loaded versions and makes room for those that must be there.
 
-    A version that is served or labelled is never let go for another one.
+    A version that is served, labelled or routed is never let go for another one.
 
     Args:
         registry: What is loaded.
@@ -28,13 +28,13 @@ class MemoryBound:
         return self._used_bytes() + size <= self._max_bytes
 
     def make_room_for(self, version: LoadedVersion, label: str) -> None:
-        """Lets go of versions that are neither served nor labelled, the oldest first.
+        """Lets go of versions that nothing needs, the oldest first.
 
         The version that bears the label now does not count any more, if it bears no other one.
 
         Args:
             version: What is to be served or labelled.
-            label: What it is to bear; SERVED_LABEL when it is to be served.
+            label: What it is to bear; SERVED_LABEL to be served, empty for what is routed.
 
         Raises:
             BundleRuntimeError: Even then it does not fit; nothing is let go.
@@ -45,14 +45,14 @@ class MemoryBound:
             raise BundleRuntimeError(
                 f"version {version.version} of policy {version.name!r} needs "
                 f"{version.memory_bytes / _MIB:.3g} MB, but max_loaded_mb is "
-                f"{self._max_bytes / _MIB:g}, and versions that are served or labelled take "
+                f"{self._max_bytes / _MIB:g}, and what is served, labelled or routed takes "
                 f"{least / _MIB:.3g} MB",
                 reason=BundleFault.MEMORY_LIMIT,
             )
         self._shrink_to(self._max_bytes - needed)
 
     def shrink(self) -> None:
-        """Lets go of versions that are neither served nor labelled until the bound is kept."""
+        """Lets go of versions that nothing needs until the bound is kept."""
         self._shrink_to(self._max_bytes)
 
     def _shrink_to(self, size: float) -> None:
@@ -68,15 +68,15 @@ class MemoryBound:
             bearer = snapshot.served.get(policy)
         else:
             bearer = snapshot.labelled.get(policy, {}).get(label)
-        if bearer is None or snapshot.labels_of(bearer) != [label]:
+        if bearer is None or snapshot.labels_of(bearer) != [label] or snapshot.is_routed(bearer):
             return 0
         return bearer.memory_bytes
 
     def _surplus(self) -> list[LoadedVersion]:
-        """What nothing names, the oldest first."""
+        """What nothing needs, the oldest first."""
         snapshot = self._registry.snapshot
-        unnamed = [version for version in snapshot.versions() if not snapshot.labels_of(version)]
-        return sorted(unnamed, key=lambda version: version.loaded_at)
+        surplus = [version for version in snapshot.versions() if not snapshot.is_needed(version)]
+        return sorted(surplus, key=lambda version: version.loaded_at)
 
     def _used_bytes(self) -> int:
         return sum(version.memory_bytes for version in self._registry.snapshot.versions())

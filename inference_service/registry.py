@@ -105,12 +105,14 @@ class Snapshot:
         loaded: By policy, then by version: what can answer, oldest first.
         labelled: By policy, then by label: the loaded version behind a name.
         quarantined: By policy and version: what was refused.
+        routed: By policy: the versions that the routing names, loaded or not.
     """
 
     served: Mapping[str, LoadedVersion] = field(default_factory=dict)
     loaded: Mapping[str, Mapping[str, LoadedVersion]] = field(default_factory=dict)
     labelled: Mapping[str, Mapping[str, LoadedVersion]] = field(default_factory=dict)
     quarantined: Mapping[tuple[str, str], QuarantinedVersion] = field(default_factory=dict)
+    routed: Mapping[str, Container[str]] = field(default_factory=dict)
 
     def versions(self) -> Iterator[LoadedVersion]:
         """Every loaded version."""
@@ -125,6 +127,14 @@ class Snapshot:
             if labelled is version
         ]
         return [SERVED_LABEL, *own] if self.served.get(version.name) is version else own
+
+    def is_routed(self, version: LoadedVersion) -> bool:
+        """Whether the routing names a loaded version."""
+        return version.version in self.routed.get(version.name, ())
+
+    def is_needed(self, version: LoadedVersion) -> bool:
+        """Whether a loaded version is served, labelled or routed, and so is never let go."""
+        return self.is_routed(version) or bool(self.labels_of(version))
 
 
 class Registry:
@@ -201,8 +211,14 @@ class Registry:
             self.snapshot, labelled={**self.snapshot.labelled, policy: MappingProxyType(labelled)}
         )
 
+    def set_routed(self, policy: str, versions: Container[str]) -> None:
+        """Replaces the versions of a policy that the routing names; they are not let go."""
+        if self.snapshot.routed.get(policy, frozenset()) != versions:
+            routed = {**self.snapshot.routed, policy: versions}
+            self.snapshot = replace(self.snapshot, routed=routed)
+
     def retain(self, policy: str, wanted: Container[str]) -> list[LoadedVersion]:
-        """Lets go of a policy's versions that are neither wanted nor served nor labelled.
+        """Lets go of a policy's versions that are neither wanted nor needed.
 
         Returns:
             Those let go; calls under way on them end as they would have.
@@ -212,7 +228,7 @@ class Registry:
         surplus = [
             version
             for number, version in versions.items()
-            if number not in wanted and not before.labels_of(version)
+            if number not in wanted and not before.is_needed(version)
         ]
         if surplus:
             kept = {number: v for number, v in versions.items() if v not in surplus}

@@ -5,14 +5,24 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from inference_service.dispatch import Dispatcher
 from inference_service.loading.loader import BundleLoader
 from inference_service.loading.process import LoaderProcess
 from inference_service.memory import MemoryBound
 from inference_service.open_inference import OpenInferenceServicer
-from inference_service.registry import Registry
+from inference_service.registry import LoadedVersion, Registry
+from inference_service.routing import (
+    RollbackStore,
+    Router,
+    RoutingFollower,
+    RoutingSource,
+    RoutingTelemetry,
+    ShadowRunner,
+)
 from inference_service.servicer import InferenceServicer
 from inference_service.settings import InferenceSettings
 from inference_service.telemetry import Telemetry
@@ -70,36 +80,62 @@ def worker_server(
     registry = Registry()
     telemetry = Telemetry(registry, metrics)
     server = RpcServer("inference_service", settings.server, metrics, share_port=share_port)
-    _add_services(server, registry, telemetry, settings.stream_count)
+    store = BundleStore(settings.store)
+    router = Router(registry)
+    shadows = ShadowRunner(settings.shadow_queue, settings.shadow_answers)
+    routing = _routing(settings, store, registry, router, server)
+    RoutingTelemetry(routing, shadows, metrics)
+    dispatcher = Dispatcher(router, telemetry, shadows)
+    _add_services(
+        server,
+        InferenceServicer(registry, dispatcher, routing, shadows, settings.stream_count),
+        OpenInferenceServicer(registry, dispatcher, server.is_serving),
+    )
     stopping = threading.Event()
+    loader = BundleLoader(
+        load_requests,
+        settings.loader,
+        settings.limits,
+        settings.trusted,
+        settings.slo_us,
+        stopping,
+    )
+
+    def load(folder: Path) -> LoadedVersion:
+        version = loader(folder)
+        routing.scan()  # a routing that came with the store is in force before it can answer
+        return version
+
     watcher = StoreWatcher(
-        BundleStore(settings.store),
+        store,
         registry,
-        BundleLoader(
-            load_requests,
-            settings.loader,
-            settings.limits,
-            settings.trusted,
-            settings.slo_us,
-            stopping,
-        ),
+        load,
         settings.rule_of,
         MemoryBound(registry, settings.max_loaded_mb),
         telemetry,
-        on_serving=lambda policy: _set_serving(server, policy),
+        on_serving=lambda _policy: routing.scan(),
+        routed=routing.versions_of,
     )
-    follower = threading.Thread(
-        target=watcher.follow, args=(settings.poll_s, stopping), name="store"
-    )
+    threads = [
+        threading.Thread(target=watcher.follow, args=(settings.poll_s, stopping), name="store"),
+        threading.Thread(target=routing.follow, args=(settings.poll_s, stopping), name="routing"),
+        threading.Thread(target=shadows.follow, args=(stopping,), name="shadows"),
+    ]
+    routing.scan()
     try:
         with server.running():
             watcher.scan_served()
-            follower.start()
+            if router.table is not None:
+                watcher.scan()  # what shares the calls is loaded before the server is ready
+                routing.scan()
+            for thread in threads:
+                thread.start()
             yield server
     finally:
         stopping.set()
-        if follower.is_alive():
-            follower.join()
+        for thread in threads:
+            if thread.is_alive():
+                thread.join()
 
 
 def pin_to_core(index: int) -> None:
@@ -113,15 +149,37 @@ def _set_serving(server: RpcServer, policy: str) -> None:
     server.set_health(f"{POLICY_HEALTH_PREFIX}{policy}", serving=True)
 
 
+def _routing(
+    settings: InferenceSettings,
+    store: BundleStore,
+    registry: Registry,
+    router: Router,
+    server: RpcServer,
+) -> RoutingFollower:
+    rollbacks = RollbackStore(settings.routing_state_folder)
+    source = RoutingSource(
+        settings.routing_file,
+        store,
+        lambda policy: settings.rule_of(policy).labels,
+        rollbacks,
+        is_required=settings.routing is not None,
+    )
+    return RoutingFollower(
+        source,
+        registry,
+        router,
+        rollbacks,
+        on_ready=lambda policy: _set_serving(server, policy),
+    )
+
+
 def _add_services(
-    server: RpcServer, registry: Registry, telemetry: Telemetry, max_streams: int
+    server: RpcServer, servicer: InferenceServicer, open_inference: OpenInferenceServicer
 ) -> None:
-    servicer = InferenceServicer(registry, telemetry, max_streams)
     server.add_service(
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
         lambda to: inference_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, to),
     )
-    open_inference = OpenInferenceServicer(registry, telemetry, server.is_serving)
     server.add_service(
         grpc_predict_v2_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
         lambda to: grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(

@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any, Final
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from inference_service.convert import (
     latency_report,
@@ -13,12 +15,21 @@ from inference_service.convert import (
     read_observation,
     read_observations,
 )
+from inference_service.dispatch import Dispatcher
 from inference_service.registry import LoadedVersion, Registry
-from inference_service.telemetry import Telemetry
+from inference_service.routing import RoutingFollower, ShadowRunner, Variant
+from inference_service.routing.convert import (
+    rollback_message,
+    routing_message,
+    shadow_answer_message,
+)
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
 
 __all__ = ["InferenceServicer"]
+
+_DEFAULT_LIMIT: Final = 100
+_MAX_LIMIT: Final = 1_000
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
@@ -26,13 +37,24 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     Args:
         registry: What is served.
-        telemetry: Where failures are counted.
+        dispatcher: Finds who answers.
+        routing: What is routed.
+        shadows: What shadows answered.
         max_streams: Streams that may be open at once; each holds one of the server's threads.
     """
 
-    def __init__(self, registry: Registry, telemetry: Telemetry, max_streams: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        dispatcher: Dispatcher,
+        routing: RoutingFollower,
+        shadows: ShadowRunner,
+        max_streams: int,
+    ) -> None:
         self._registry = registry
-        self._telemetry = telemetry
+        self._dispatcher = dispatcher
+        self._routing = routing
+        self._shadows = shadows
         self._max_streams = max_streams
         self._free_streams = threading.BoundedSemaphore(max_streams)
 
@@ -47,14 +69,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.PredictBatchResponse:
         """N observations in, N actions out."""
         version: LoadedVersion | None = None
+        variant: Variant | None = None
         try:
-            version = self._registry.resolve(request.policy, request.version, request.label)
+            version, variant = self._dispatcher.resolve(
+                request.policy, request.version, request.label, request.routing_key
+            )
             observations = read_observations(request, version.policy.metadata.obs_space)
             actions, info = version.predict_batch(
                 observations, deterministic=not request.stochastic, seed=request.seed
             )
         except Exception as error:
-            self._telemetry.prediction_failed(version, error)
+            self._dispatcher.failed(version, variant, error)
             raise
         elapsed = info["model_compute_ns"]
         response = inference_pb2.PredictBatchResponse(
@@ -69,6 +94,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             response.discrete.extend(actions.tolist())
         else:
             response.continuous.values.extend(actions.ravel().tolist())
+        if variant is not None:
+            response.variant = variant.name
+            self._book(variant, elapsed, observations, actions, request)
         return response
 
     def PredictStream(
@@ -94,7 +122,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.GetPolicyRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.GetPolicyResponse:
         """One loaded version and its metadata.json."""
-        version = self._registry.resolve(request.policy, request.version, request.label)
+        version = self._dispatcher.describe(request.policy, request.version, request.label)
         return inference_pb2.GetPolicyResponse(
             policy_version=policy_version_message(
                 version, self._registry.snapshot.labels_of(version)
@@ -115,6 +143,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             quarantined_versions=[
                 quarantined_message(version) for version in snapshot.quarantined.values()
             ],
+            routing=routing_message(self._routing.view),
         )
 
     def GetLatencyReport(
@@ -131,16 +160,61 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             reports=[latency_report(version) for version in versions]
         )
 
+    def GetRouting(
+        self, request: inference_pb2.GetRoutingRequest, _context: grpc.ServicerContext
+    ) -> inference_pb2.GetRoutingResponse:
+        """Every variant, or those of one policy, and what was rolled back."""
+        routing = routing_message(self._routing.view, request.policy)
+        return inference_pb2.GetRoutingResponse(routing=routing)
+
+    def RollBackVariant(
+        self, request: inference_pb2.RollBackVariantRequest, _context: grpc.ServicerContext
+    ) -> inference_pb2.RollBackVariantResponse:
+        """Takes a variant out."""
+        rollback = self._routing.roll_back(
+            request.policy, request.variant, name=request.name, reason=request.reason
+        )
+        return inference_pb2.RollBackVariantResponse(rollback=rollback_message(rollback))
+
+    def ReinstateVariant(
+        self, request: inference_pb2.ReinstateVariantRequest, _context: grpc.ServicerContext
+    ) -> inference_pb2.ReinstateVariantResponse:
+        """Lets a variant have its share again."""
+        rollback = self._routing.reinstate(
+            request.policy, request.variant, name=request.name, reason=request.reason
+        )
+        return inference_pb2.ReinstateVariantResponse(rollback=rollback_message(rollback))
+
+    def ListShadowAnswers(
+        self, request: inference_pb2.ListShadowAnswersRequest, _context: grpc.ServicerContext
+    ) -> inference_pb2.ListShadowAnswersResponse:
+        """The latest answers of shadows."""
+        if request.limit < 0:
+            violation = FieldViolation("limit", f"{request.limit} instead of 0 or more")
+            raise InvalidInputError("request is refused", [violation])
+        answers = self._shadows.answers(
+            request.policy,
+            request.shadow,
+            differing_only=request.differing_only,
+            limit=min(request.limit or _DEFAULT_LIMIT, _MAX_LIMIT),
+        )
+        return inference_pb2.ListShadowAnswersResponse(
+            shadow_answers=map(shadow_answer_message, answers)
+        )
+
     def _predict(self, request: inference_pb2.PredictRequest) -> inference_pb2.PredictResponse:
         version: LoadedVersion | None = None
+        variant: Variant | None = None
         try:
-            version = self._registry.resolve(request.policy, request.version, request.label)
+            version, variant = self._dispatcher.resolve(
+                request.policy, request.version, request.label, request.routing_key
+            )
             observation = read_observation(request, version.policy.metadata.obs_space)
             action, elapsed = version.predict(
                 observation, deterministic=not request.stochastic, seed=request.seed
             )
         except Exception as error:
-            self._telemetry.prediction_failed(version, error)
+            self._dispatcher.failed(version, variant, error)
             raise
         response = inference_pb2.PredictResponse(
             policy=version.name,
@@ -154,4 +228,26 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             response.discrete = action
         else:
             response.continuous.values.extend(action.ravel().tolist())
+        if variant is not None:
+            response.variant = variant.name
+            self._book(variant, elapsed, observation[np.newaxis], np.array([action]), request)
         return response
+
+    def _book(
+        self,
+        variant: Variant,
+        model_compute_ns: int,
+        observations: NDArray[np.float32],
+        actions: NDArray[Any],
+        request: inference_pb2.PredictRequest | inference_pb2.PredictBatchRequest,
+    ) -> None:
+        self._dispatcher.answered(
+            variant,
+            model_compute_ns,
+            observations,
+            actions,
+            stochastic=request.stochastic,
+            seed=request.seed,
+            request_id=request.request_id,
+            routing_key=request.routing_key,
+        )

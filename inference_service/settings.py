@@ -64,7 +64,15 @@ class InferenceSettings(ServiceSettings):
             the others answer calls that ask for them.
         policies: More about single policies, by name.
         max_loaded_mb: Most memory of all loaded networks and their golden answers together. Room is
-            made by letting go of versions that are neither served nor labelled, the oldest first.
+            made by letting go of versions that are neither served, labelled nor routed, the oldest
+            first.
+        routing: The routing file, polled like the store; by default routing.yaml in the store,
+            where it may be absent. One that is named here has to be there.
+        routing_state: Folder with what was rolled back, shared by all workers and replicas, and the
+            routing file that was accepted last; by default `.routing` beside the routing file.
+        shadow_queue: Calls that may wait for the answers of shadows, in each worker; more are
+            dropped and counted.
+        shadow_answers: Answers of each shadow that each worker keeps, the latest.
         trusted_keys: Files with the Ed25519 public keys whose signatures are believed. With any, a
             bundle with another signature is refused.
         require_signature: Refuses a bundle without a signature, too.
@@ -85,6 +93,10 @@ class InferenceSettings(ServiceSettings):
     kept_versions: int = Field(default=2, ge=1, le=64)
     policies: dict[str, PolicySettings] = Field(default_factory=dict)
     max_loaded_mb: float = Field(default=1024.0, gt=0.0)
+    routing: Path | None = None
+    routing_state: Path | None = None
+    shadow_queue: int = Field(default=256, ge=1, le=4096)
+    shadow_answers: int = Field(default=1_000, ge=1, le=100_000)
     trusted_keys: tuple[Path, ...] = ()
     require_signature: bool = False
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
@@ -95,6 +107,16 @@ class InferenceSettings(ServiceSettings):
     def stream_count(self) -> int:
         """Streams that a worker allows at once."""
         return self.max_streams or max(1, self.server.threads // 2)
+
+    @property
+    def routing_file(self) -> Path:
+        """Where the routing file is."""
+        return self.routing or self.store / "routing.yaml"
+
+    @property
+    def routing_state_folder(self) -> Path:
+        """Where rollbacks are kept."""
+        return self.routing_state or self.routing_file.parent / ".routing"
 
     @model_validator(mode="after")
     def _check_max_streams(self) -> Self:

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from inference_service.memory import MemoryBound
@@ -33,9 +33,9 @@ class StoreWatcher:
     """Polls the store, which works on any file system, and acts on what it finds.
 
     Of each policy the latest version serves that loads and proves itself, or the pinned one; then
-    come those that bear a label, and those that the policy's rule keeps. A version that fails is
-    quarantined and tried again only when its files change; one without room in memory also when
-    other versions are served or labelled. What serves goes on serving whatever
+    come those that bear a label or are routed, and those that the policy's rule keeps. A version
+    that fails is quarantined and tried again only when its files change; one without room in memory
+    also when other versions are served, labelled or routed. What serves goes on serving whatever
     happens to the store, and a label stays where it is until its new version is loaded. No failure
     ends the polling.
 
@@ -47,6 +47,7 @@ class StoreWatcher:
         memory: Bounds what is loaded.
         telemetry: Where loads and quarantines are counted.
         on_serving: Called with a policy whenever another version of it has begun to serve.
+        routed: Gives the versions of a policy that the routing names.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class StoreWatcher:
         memory: MemoryBound,
         telemetry: Telemetry,
         on_serving: Callable[[str], None],
+        routed: Callable[[str], Collection[str]],
     ) -> None:
         self._store = store
         self._registry = registry
@@ -66,6 +68,7 @@ class StoreWatcher:
         self._memory = memory
         self._telemetry = telemetry
         self._on_serving = on_serving
+        self._routed = routed
         self._troubles: dict[str, str] = {}
         self._sizes: dict[tuple[str, str], int] = {}
         self._kept_at_refusal: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
@@ -86,6 +89,7 @@ class StoreWatcher:
         for policy in self.scan_served():
             if policy in self._registry.snapshot.served:
                 self._guard(f"labels of {policy}", self._scan_labels, policy)
+                self._guard(f"routing of {policy}", self._scan_routed, policy)
                 self._guard(f"{policy} beside what serves", self._scan_beside, policy)
 
     def scan_served(self) -> tuple[str, ...]:
@@ -129,6 +133,16 @@ class StoreWatcher:
             if self._try_to_serve(policy, version):
                 return
 
+    def _scan_routed(self, policy: str) -> None:
+        """Loads the versions that the routing names; before that, none of them is let go."""
+        wanted = self._routed(policy)
+        self._registry.set_routed(policy, wanted)
+        published = self._store.versions(policy) if wanted else ()
+        for version in wanted:
+            if self._find(policy, version) is None and version in published:
+                self._try_to_add(policy, version, needed=True)
+        self._memory.shrink()
+
     def _scan_beside(self, policy: str) -> None:
         """Loads what stands beside the served and the labelled versions; lets go of the rest."""
         served = self._registry.snapshot.served[policy].version
@@ -153,7 +167,7 @@ class StoreWatcher:
             where = f"label {label!r} of {policy}"
             found = self._find(policy, version)
             if found is None and version in published:
-                found = self._try_to_add(policy, version, label)
+                found = self._try_to_add(policy, version, label, needed=True)
             if found is not None:
                 # At once: what bears no label makes room for the next that is to bear one.
                 self._set_labels(policy, {**self._labels(policy), label: version})
@@ -188,16 +202,18 @@ class StoreWatcher:
         _LOG.info("serving %s/%s", policy, version)
         return True
 
-    def _try_to_add(self, policy: str, version: str, label: str = "") -> LoadedVersion | None:
+    def _try_to_add(
+        self, policy: str, version: str, label: str = "", *, needed: bool = False
+    ) -> LoadedVersion | None:
         """Loads a version that is not to be served; None when it is refused or has no room."""
         loaded = self._try_to_load(
             policy,
             version,
-            lambda new: self._memory.make_room_for(new, label) if label else None,
+            lambda new: self._memory.make_room_for(new, label) if needed else None,
         )
         if loaded is None:
             return None
-        if not label and not self._memory.has_room_for(loaded.memory_bytes):
+        if not needed and not self._memory.has_room_for(loaded.memory_bytes):
             self._sizes[policy, version] = loaded.memory_bytes
             return None
         self._registry.add(loaded)
@@ -269,7 +285,7 @@ class StoreWatcher:
         """What no other version can take the memory of."""
         snapshot = self._registry.snapshot
         return frozenset(
-            (each.name, each.version) for each in snapshot.versions() if snapshot.labels_of(each)
+            (each.name, each.version) for each in snapshot.versions() if snapshot.is_needed(each)
         )
 
     def _expected_size(self, policy: str, version: str) -> int:

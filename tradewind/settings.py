@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tradewind.errors import FieldViolation, SettingsError
 
-__all__ = ["Settings", "load_settings", "parse_settings", "read_yaml"]
+__all__ = ["Location", "Settings", "load_settings", "parse_settings", "parse_yaml", "read_yaml"]
 
 
 class Settings(BaseModel):
@@ -113,18 +113,25 @@ def read_yaml(
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"cannot read {path}: {problem}") from None
+    return parse_yaml(text, str(path), error)
+
+
+def parse_yaml(
+    text: str | bytes, source: str, error: type[SettingsError] = SettingsError
+) -> tuple[dict[str, Any], dict[Location, int]]:
+    """As `read_yaml`, of a text that was read already and is called `source` in an error."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         lines: dict[Location, int] = {}
         if root is not None:
-            _index_lines(root, (), lines, str(path), error)
+            _index_lines(root, (), lines, source, error)
         values = yaml.safe_load(text)
     except yaml.YAMLError as problem:
-        raise error(f"{path} is not YAML: {problem}") from None
+        raise error(f"{source} is not YAML: {problem}") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise error(f"{path} must be a mapping of settings, not a {type(values).__name__}")
+        raise error(f"{source} must be a mapping of settings, not a {type(values).__name__}")
     return values, lines
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "model_metadata",
     "read_observations",
     "read_outputs",
+    "read_routing_key",
     "read_sampling",
     "repository_index",
 ]
@@ -69,6 +70,21 @@ def read_observations(request: messages.ModelInferRequest, space: BoxSpace) -> N
     return np.frombuffer(raw[0], _FLOAT32_LE).reshape(shape)
 
 
+def read_routing_key(request: messages.ModelInferRequest) -> str:
+    """The key that chooses a variant; empty for none.
+
+    Raises:
+        InvalidInputError: It is not a text.
+    """
+    if "routing_key" not in request.parameters:
+        return ""
+    parameter = request.parameters["routing_key"]
+    kind = parameter.WhichOneof("parameter_choice")
+    if kind != "string_param":
+        raise _refused("parameters[routing_key]", f"{kind or 'no value'} instead of string_param")
+    return parameter.string_param
+
+
 def read_sampling(request: messages.ModelInferRequest) -> tuple[bool, int]:
     """Whether to sample, and the seed.
 
@@ -84,11 +100,11 @@ def read_sampling(request: messages.ModelInferRequest) -> tuple[bool, int]:
             seed = parameter.uint64_param
         elif name == "seed" and kind == "int64_param":
             seed = parameter.int64_param
-        else:
+        elif name != "routing_key":
             raise _refused(
                 f"parameters[{name:.{_SHOWN_NAME}}]",
-                f"{kind or 'no value'}; known are stochastic (bool_param) and seed "
-                "(uint64_param or int64_param)",
+                f"{kind or 'no value'}; known are stochastic (bool_param), seed (uint64_param or "
+                "int64_param) and routing_key (string_param)",
             )
     return stochastic, seed
 
@@ -120,8 +136,12 @@ def infer_response(
     outputs: Iterable[str],
     actions: NDArray[np.int64] | NDArray[np.float32],
     info: PredictionInfo,
+    variant: str,
 ) -> messages.ModelInferResponse:
-    """The answer with the named outputs, the values in raw_output_contents."""
+    """The answer with the named outputs, the values in raw_output_contents.
+
+    The variant is named where there is one.
+    """
     elapsed = info["model_compute_ns"]
     response = messages.ModelInferResponse(
         model_name=version.name, model_version=version.version, id=request_id
@@ -129,6 +149,8 @@ def infer_response(
     response.parameters["bundle_sha256"].string_param = version.sha256
     response.parameters["model_compute_ns"].int64_param = elapsed
     response.parameters["slo_met"].bool_param = elapsed <= version.batch_latencies.slo_ns
+    if variant:
+        response.parameters["variant"].string_param = variant
     for name in outputs:
         values = actions if name == ACTION else info["distribution"]
         datatype = "INT64" if values.dtype == np.int64 else "FP32"

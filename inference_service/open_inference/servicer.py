@@ -4,17 +4,19 @@ from collections.abc import Callable
 
 import grpc
 
+from inference_service.dispatch import Dispatcher
 from inference_service.open_inference.convert import (
     DISTRIBUTION,
     infer_response,
     model_metadata,
     read_observations,
     read_outputs,
+    read_routing_key,
     read_sampling,
     repository_index,
 )
 from inference_service.registry import LoadedVersion, Registry
-from inference_service.telemetry import Telemetry
+from inference_service.routing import Variant
 from tradewind import __version__
 from tradewind.api.open_inference import grpc_predict_v2_pb2 as messages
 from tradewind.api.open_inference import grpc_predict_v2_pb2_grpc
@@ -28,15 +30,15 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
 
     Args:
         registry: What is served.
-        telemetry: Where failures are counted.
+        dispatcher: Finds who answers.
         is_serving: What the server's health says.
     """
 
     def __init__(
-        self, registry: Registry, telemetry: Telemetry, is_serving: Callable[[], bool]
+        self, registry: Registry, dispatcher: Dispatcher, is_serving: Callable[[], bool]
     ) -> None:
         self._registry = registry
-        self._telemetry = telemetry
+        self._dispatcher = dispatcher
         self._is_serving = is_serving
 
     def ServerLive(
@@ -56,7 +58,7 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
     ) -> messages.ModelReadyResponse:
         """Whether a policy answers; clients ask until it does, so an unknown one is no error."""
         try:
-            self._registry.resolve(request.name, request.version)
+            self._dispatcher.describe(request.name, request.version)
         except (NotFoundError, UnavailableError):
             return messages.ModelReadyResponse(ready=False)
         return messages.ModelReadyResponse(ready=True)
@@ -72,7 +74,7 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
     ) -> messages.ModelMetadataResponse:
         """The tensors of a version, and the loaded versions of its policy."""
         snapshot = self._registry.snapshot
-        version = self._registry.resolve(request.name, request.version)
+        version = self._dispatcher.describe(request.name, request.version)
         return model_metadata(version, snapshot.loaded.get(version.name, ()))
 
     def ModelInfer(
@@ -80,8 +82,12 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
     ) -> messages.ModelInferResponse:
         """N observations in, N actions out."""
         version: LoadedVersion | None = None
+        variant: Variant | None = None
         try:
-            version = self._registry.resolve(request.model_name, request.model_version)
+            routing_key = read_routing_key(request)
+            version, variant = self._dispatcher.resolve(
+                request.model_name, request.model_version, "", routing_key
+            )
             outputs = read_outputs(request)
             stochastic, seed = read_sampling(request)
             observations = read_observations(request, version.policy.metadata.obs_space)
@@ -92,9 +98,21 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
                 with_distribution=DISTRIBUTION in outputs,
             )
         except Exception as error:
-            self._telemetry.prediction_failed(version, error)
+            self._dispatcher.failed(version, variant, error)
             raise
-        return infer_response(version, request.id, outputs, actions, info)
+        if variant is not None:
+            self._dispatcher.answered(
+                variant,
+                info["model_compute_ns"],
+                observations,
+                actions,
+                stochastic=stochastic,
+                seed=seed,
+                request_id=request.id,
+                routing_key=routing_key,
+            )
+        name = variant.name if variant is not None else ""
+        return infer_response(version, request.id, outputs, actions, info, name)
 
     def RepositoryIndex(
         self, request: messages.RepositoryIndexRequest, _context: grpc.ServicerContext

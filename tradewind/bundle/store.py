@@ -28,6 +28,7 @@ from tradewind.bundle.names import (
 )
 from tradewind.bundle.reader import read_bundle, read_regular_file
 from tradewind.bundle.signing import SigningKey
+from tradewind.durable import replace_file, sync_folder
 from tradewind.errors import InvalidInputError, StorageError, VersionNotFoundError
 
 __all__ = ["BundleStore", "PublishedBundle"]
@@ -123,7 +124,7 @@ class BundleStore:
             _write_durably(temporary, key.sign(metadata_json))
             temporary.chmod(0o444)
             temporary.replace(path / SIGNATURE_FILE)
-            _sync_folder(path)
+            sync_folder(path)
         except OSError as problem:
             raise StorageError(f"cannot sign {path}: {problem}") from problem
 
@@ -193,16 +194,7 @@ class BundleStore:
                 )
         folder = self.root / policy
         try:
-            with tempfile.NamedTemporaryFile(
-                prefix=_TEMPORARY, dir=folder, delete=False
-            ) as temporary:
-                temporary.write(labels_to_json(labels))
-                temporary.flush()
-                os.fsync(temporary.fileno())
-            written = Path(temporary.name)
-            written.chmod(0o644)
-            written.replace(folder / LABELS_FILE)
-            _sync_folder(folder)
+            replace_file(folder / LABELS_FILE, labels_to_json(labels), prefix=_TEMPORARY)
         except OSError as problem:
             raise StorageError(f"cannot write to {folder}: {problem}") from problem
 
@@ -218,7 +210,7 @@ class BundleStore:
         folder = self.root / policy
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            _sync_folder(self.root)
+            sync_folder(self.root)
         return folder
 
     def _next_version(self, folder: Path, created_at: datetime) -> BundleVersion:
@@ -246,14 +238,14 @@ def _publish_folder(temporary: Path, target: Path) -> bool:
     for file in temporary.iterdir():
         file.chmod(0o444)
     temporary.chmod(0o755)  # servers may run as another user than the trainer
-    _sync_folder(temporary)
+    sync_folder(temporary)
     try:
         temporary.rename(target)
     except OSError:  # a folder that is not empty is never replaced
         if not target.exists():
             raise
         return False
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     return True
 
 
@@ -263,14 +255,6 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _folders(folder: Path) -> list[str]:

@@ -60,6 +60,7 @@ def make_watcher(
         load: Callable[[Path], LoadedVersion] = load,
         on_serving: Callable[[str], None] = lambda policy: None,
         max_mb: float = 1024.0,
+        routed: Callable[[str], frozenset[str]] = lambda policy: frozenset(),
         **rules: VersionRule,
     ) -> StoreWatcher:
         return StoreWatcher(
@@ -70,6 +71,7 @@ def make_watcher(
             MemoryBound(registry, max_mb),
             telemetry,
             on_serving,
+            routed,
         )
 
     return make

@@ -26,6 +26,13 @@ from tradewind.rpc.clients.risk import (
     RiskClient,
 )
 from tradewind.rpc.clients.risk_results import DecisionRecord, Evaluation, RiskPolicyStatus
+from tradewind.rpc.clients.routing_results import (
+    Rollback,
+    Routing,
+    RoutingVariant,
+    ShadowAnswer,
+    VariantBounds,
+)
 from tradewind.rpc.clients.trainer import AsyncTrainerClient, TrainerClient
 from tradewind.rpc.clients.trainer_calls import ENDED_STATES
 
@@ -50,5 +57,10 @@ __all__ = [
     "QuarantinedVersion",
     "RiskClient",
     "RiskPolicyStatus",
+    "Rollback",
+    "Routing",
+    "RoutingVariant",
+    "ShadowAnswer",
     "TrainerClient",
+    "VariantBounds",
 ]

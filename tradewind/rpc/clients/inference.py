@@ -23,6 +23,10 @@ class InferenceClient(client.Client):
     list_policies = client.unary(calls.list_policies)
     get_policy = client.unary(calls.get_policy)
     latency_reports = client.unary(calls.latency_reports)
+    get_routing = client.unary(calls.get_routing)
+    roll_back_variant = client.unary(calls.roll_back_variant)
+    reinstate_variant = client.unary(calls.reinstate_variant)
+    shadow_answers = client.unary(calls.shadow_answers)
 
     def predict_stream(self) -> PredictStream:
         """Opens a stream of predictions, which costs less for each than a call of its own.
@@ -48,6 +52,10 @@ class AsyncInferenceClient(aio.AsyncClient):
     list_policies = aio.unary(calls.list_policies)
     get_policy = aio.unary(calls.get_policy)
     latency_reports = aio.unary(calls.latency_reports)
+    get_routing = aio.unary(calls.get_routing)
+    roll_back_variant = aio.unary(calls.roll_back_variant)
+    reinstate_variant = aio.unary(calls.reinstate_variant)
+    shadow_answers = aio.unary(calls.shadow_answers)
 
     def predict_stream(self) -> AsyncPredictStream:
         """Opens a stream of predictions, which costs less for each than a call of its own.

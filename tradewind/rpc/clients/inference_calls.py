@@ -18,15 +18,27 @@ from tradewind.rpc.clients.inference_results import (
     read_listing,
     read_prediction,
 )
+from tradewind.rpc.clients.routing_results import (
+    Rollback,
+    Routing,
+    ShadowAnswer,
+    read_rollback,
+    read_routing,
+    read_shadow_answers,
+)
 
 __all__ = [
     "PREDICT_STREAM",
     "SERVICE",
     "get_policy",
+    "get_routing",
     "latency_reports",
     "list_policies",
     "predict",
     "predict_batch",
+    "reinstate_variant",
+    "roll_back_variant",
+    "shadow_answers",
 ]
 
 _FLOAT32_LE = np.dtype("<f4")
@@ -34,7 +46,15 @@ _FLOAT32_LE = np.dtype("<f4")
 SERVICE = Service(
     full_name="tradewind.api.inference.v1.InferenceService",
     stub=inference_pb2_grpc.InferenceServiceStub,
-    retried_methods=("Predict", "PredictBatch", "GetPolicy", "ListPolicies", "GetLatencyReport"),
+    retried_methods=(
+        "Predict",
+        "PredictBatch",
+        "GetPolicy",
+        "ListPolicies",
+        "GetLatencyReport",
+        "GetRouting",
+        "ListShadowAnswers",
+    ),
     timeout_s=5.0,
 )
 
@@ -53,6 +73,7 @@ def predict(
     label: str = "",
     seed: int | None = None,
     request_id: str = "",
+    routing_key: str = "",
     timeout_s: float | None = None,
 ) -> Call[Prediction]:
     """One observation in, one action out.
@@ -64,6 +85,7 @@ def predict(
         label: Instead of a version, a label that one bears, such as `champion`.
         seed: Samples the action reproducibly; the mode of the distribution without.
         request_id: Written to the server's log.
+        routing_key: Where the policy is routed, the same key goes to the same variant.
         timeout_s: Deadline in seconds; the client's own by default.
 
     Raises:
@@ -79,6 +101,7 @@ def predict(
         stochastic=seed is not None,
         seed=seed or 0,
         request_id=request_id,
+        routing_key=routing_key,
     )
     return Call("Predict", request, read_prediction, timeout_s)
 
@@ -91,6 +114,7 @@ def predict_batch(
     label: str = "",
     seed: int | None = None,
     request_id: str = "",
+    routing_key: str = "",
     timeout_s: float | None = None,
 ) -> Call[BatchPrediction]:
     """N observations in, N actions out, in one pass through the network.
@@ -103,6 +127,7 @@ def predict_batch(
         seed: Samples the actions reproducibly, each row with a seed of its own derived from it;
             the mode of the distribution without.
         request_id: Written to the server's log.
+        routing_key: Where the policy is routed, the same key goes to the same variant.
         timeout_s: Deadline in seconds; the client's own by default.
 
     Raises:
@@ -122,6 +147,7 @@ def predict_batch(
         stochastic=seed is not None,
         seed=seed or 0,
         request_id=request_id,
+        routing_key=routing_key,
     )
     return Call(
         "PredictBatch", request, lambda answer: read_batch_prediction(answer, len(rows)), timeout_s
@@ -156,6 +182,71 @@ def latency_reports(
     """
     request = inference_pb2.GetLatencyReportRequest(policy=policy, version=version)
     return Call("GetLatencyReport", request, read_latency_reports, timeout_s)
+
+
+def get_routing(policy: str = "", *, timeout_s: float | None = None) -> Call[Routing]:
+    """What answers calls that name neither a version nor a label; of one policy, or of all."""
+    request = inference_pb2.GetRoutingRequest(policy=policy)
+    return Call("GetRouting", request, lambda answer: read_routing(answer.routing), timeout_s)
+
+
+def roll_back_variant(
+    policy: str, variant: str, *, name: str, reason: str, timeout_s: float | None = None
+) -> Call[Rollback]:
+    """Takes a variant out of the routing, for a named person or program and a reason.
+
+    An earlier rollback stands as it is. Never repeated by itself.
+
+    Raises:
+        NotFoundError: The routing has no such variant.
+        ConflictError: It is the champion, or a shadow.
+        UnavailableError: The server that was asked has taken it out, but cannot keep that.
+    """
+    request = inference_pb2.RollBackVariantRequest(
+        policy=policy, variant=variant, name=name, reason=reason
+    )
+    return Call(
+        "RollBackVariant", request, lambda answer: read_rollback(answer.rollback), timeout_s
+    )
+
+
+def reinstate_variant(
+    policy: str, variant: str, *, name: str, reason: str, timeout_s: float | None = None
+) -> Call[Rollback]:
+    """Lets a variant have its share again, and gives the rollback that was ended.
+
+    Raises:
+        NotFoundError: It is not taken out.
+    """
+    request = inference_pb2.ReinstateVariantRequest(
+        policy=policy, variant=variant, name=name, reason=reason
+    )
+    return Call(
+        "ReinstateVariant", request, lambda answer: read_rollback(answer.rollback), timeout_s
+    )
+
+
+def shadow_answers(
+    policy: str = "",
+    shadow: str = "",
+    *,
+    differing_only: bool = False,
+    limit: int = 100,
+    timeout_s: float | None = None,
+) -> Call[tuple[ShadowAnswer, ...]]:
+    """The latest answers of shadows in the server that is asked, newest first.
+
+    Args:
+        policy: Of one policy; empty for all.
+        shadow: Of one shadow; empty for all.
+        differing_only: Only where it would have answered otherwise.
+        limit: At most so many.
+        timeout_s: Deadline in seconds; the client's own by default.
+    """
+    request = inference_pb2.ListShadowAnswersRequest(
+        policy=policy, shadow=shadow, differing_only=differing_only, limit=limit
+    )
+    return Call("ListShadowAnswers", request, read_shadow_answers, timeout_s)
 
 
 def _float32(values: ArrayLike, field: str) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import BoxSpace, DiscreteSpace
+from tradewind.rpc.clients.routing_results import Routing, read_routing
 
 __all__ = [
     "BatchPrediction",
@@ -133,10 +134,11 @@ class QuarantinedVersion:
 
 @dataclass(frozen=True, slots=True)
 class PolicyListing:
-    """Every version that is loaded, and every version that was refused."""
+    """Every version that is loaded, every version that was refused, and the routing."""
 
     policy_versions: tuple[PolicyVersion, ...]
     quarantined_versions: tuple[QuarantinedVersion, ...]
+    routing: Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ def read_listing(answer: inference_pb2.ListPoliciesResponse) -> PolicyListing:
     return PolicyListing(
         tuple(_policy_version(message) for message in answer.policy_versions),
         tuple(_copy(QuarantinedVersion, message) for message in answer.quarantined_versions),
+        read_routing(answer.routing),
     )
 
 

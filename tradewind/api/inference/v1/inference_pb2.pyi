@@ -36,6 +36,38 @@ SPACE_KIND_DISCRETE: SpaceKind.ValueType  # 1
 SPACE_KIND_BOX: SpaceKind.ValueType  # 2
 Global___SpaceKind: _TypeAlias = SpaceKind  # noqa: Y015
 
+class _VariantState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VariantStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VariantState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VARIANT_STATE_UNSPECIFIED: _VariantState.ValueType  # 0
+    VARIANT_STATE_ACTIVE: _VariantState.ValueType  # 1
+    VARIANT_STATE_NOT_LOADED: _VariantState.ValueType  # 2
+    """Its version or label is not loaded."""
+    VARIANT_STATE_QUARANTINED: _VariantState.ValueType  # 3
+    """Its version was refused."""
+    VARIANT_STATE_OTHER_CONTRACT: _VariantState.ValueType  # 4
+    """It takes other observations, by space or by features, or gives other actions than the champion."""
+    VARIANT_STATE_ROLLED_BACK: _VariantState.ValueType  # 5
+    """It was taken out, and no person has reinstated it."""
+
+class VariantState(_VariantState, metaclass=_VariantStateEnumTypeWrapper):
+    """Whether a variant gives answers now."""
+
+VARIANT_STATE_UNSPECIFIED: VariantState.ValueType  # 0
+VARIANT_STATE_ACTIVE: VariantState.ValueType  # 1
+VARIANT_STATE_NOT_LOADED: VariantState.ValueType  # 2
+"""Its version or label is not loaded."""
+VARIANT_STATE_QUARANTINED: VariantState.ValueType  # 3
+"""Its version was refused."""
+VARIANT_STATE_OTHER_CONTRACT: VariantState.ValueType  # 4
+"""It takes other observations, by space or by features, or gives other actions than the champion."""
+VARIANT_STATE_ROLLED_BACK: VariantState.ValueType  # 5
+"""It was taken out, and no person has reinstated it."""
+Global___VariantState: _TypeAlias = VariantState  # noqa: Y015
+
 @_typing.final
 class FloatVector(_message.Message):
     """Row-major values; the shape comes from the bundle's observation or action space."""
@@ -84,7 +116,9 @@ class PredictRequest(_message.Message):
     request_id: _builtins.str
     """Echoed in the answer and written to logs."""
     routing_key: _builtins.str
-    """Reserved for routing between variants; the same key goes to the same variant."""
+    """The same key goes to the same variant of a routed policy; without one, a call goes to any, by weight.
+    Not looked at where the call names a version or a label.
+    """
     label: _builtins.str
     """Instead of a version, a label that one bears, such as "champion" or "served". Not together with `version`."""
     @_builtins.property
@@ -131,6 +165,7 @@ class PredictResponse(_message.Message):
     bundle_sha256: _builtins.str
     """SHA-256 of the policy.pt that gave the action, lowercase hex."""
     variant: _builtins.str
+    """The variant that answered; empty for a policy that is not routed, or a call that names a version or label."""
     model_compute_ns: _builtins.int
     """Time of the network alone: no parsing, no queueing, no serialisation."""
     slo_met: _builtins.bool
@@ -185,6 +220,7 @@ class PredictBatchRequest(_message.Message):
     """Row i is sampled with a seed derived from `seed` and i."""
     request_id: _builtins.str
     routing_key: _builtins.str
+    """As in PredictRequest; one variant answers the whole batch."""
     label: _builtins.str
     """As in PredictRequest."""
     @_builtins.property
@@ -230,6 +266,7 @@ class PredictBatchResponse(_message.Message):
     version: _builtins.str
     bundle_sha256: _builtins.str
     variant: _builtins.str
+    """As in PredictResponse."""
     model_compute_ns: _builtins.int
     """Time of the one pass over the whole batch."""
     slo_met: _builtins.bool
@@ -506,19 +543,23 @@ class ListPoliciesResponse(_message.Message):
 
     POLICY_VERSIONS_FIELD_NUMBER: _builtins.int
     QUARANTINED_VERSIONS_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy_versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyVersion]: ...
     @_builtins.property
     def quarantined_versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuarantinedVersion]: ...
+    @_builtins.property
+    def routing(self) -> Global___Routing: ...
     def __init__(
         self,
         *,
         policy_versions: _abc.Iterable[Global___PolicyVersion] | None = ...,
         quarantined_versions: _abc.Iterable[Global___QuarantinedVersion] | None = ...,
+        routing: Global___Routing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["routing", b"routing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_versions", b"policy_versions", "quarantined_versions", b"quarantined_versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_versions", b"policy_versions", "quarantined_versions", b"quarantined_versions", "routing", b"routing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -618,3 +659,482 @@ class GetLatencyReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetLatencyReportResponse: _TypeAlias = GetLatencyReportResponse  # noqa: Y015
+
+@_typing.final
+class VariantBounds(_message.Message):
+    """When a challenger is taken out. A bound that is not set is not judged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_CALL_COUNT_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    MODEL_COMPUTE_US_FIELD_NUMBER: _builtins.int
+    ERROR_SHARE_FIELD_NUMBER: _builtins.int
+    MAX_DRAWDOWN_FIELD_NUMBER: _builtins.int
+    EXPECTED_SHORTFALL_95_FIELD_NUMBER: _builtins.int
+    window_call_count: _builtins.int
+    """Calls that the bounds on model compute and errors are judged over."""
+    percentile: _builtins.float
+    """At most a share of 1 - percentile / 100 of these calls may take longer than model_compute_us."""
+    model_compute_us: _builtins.float
+    error_share: _builtins.float
+    """Share of these calls that may fail; bad input is no failure."""
+    max_drawdown: _builtins.float
+    """Judged by whoever keeps the decision log, such as `tradewind routing guard`."""
+    expected_shortfall_95: _builtins.float
+    def __init__(
+        self,
+        *,
+        window_call_count: _builtins.int = ...,
+        percentile: _builtins.float = ...,
+        model_compute_us: _builtins.float | None = ...,
+        error_share: _builtins.float | None = ...,
+        max_drawdown: _builtins.float | None = ...,
+        expected_shortfall_95: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_share", b"_error_share", "_expected_shortfall_95", b"_expected_shortfall_95", "_max_drawdown", b"_max_drawdown", "_model_compute_us", b"_model_compute_us", "error_share", b"error_share", "expected_shortfall_95", b"expected_shortfall_95", "max_drawdown", b"max_drawdown", "model_compute_us", b"model_compute_us"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_share", b"_error_share", "_expected_shortfall_95", b"_expected_shortfall_95", "_max_drawdown", b"_max_drawdown", "_model_compute_us", b"_model_compute_us", "error_share", b"error_share", "expected_shortfall_95", b"expected_shortfall_95", "max_drawdown", b"max_drawdown", "model_compute_us", b"model_compute_us", "percentile", b"percentile", "window_call_count", b"window_call_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_share: _TypeAlias = _typing.Literal["error_share"]  # noqa: Y015
+    _WhichOneofArgType__error_share: _TypeAlias = _typing.Literal["_error_share", b"_error_share"]  # noqa: Y015
+    _WhichOneofReturnType__expected_shortfall_95: _TypeAlias = _typing.Literal["expected_shortfall_95"]  # noqa: Y015
+    _WhichOneofArgType__expected_shortfall_95: _TypeAlias = _typing.Literal["_expected_shortfall_95", b"_expected_shortfall_95"]  # noqa: Y015
+    _WhichOneofReturnType__max_drawdown: _TypeAlias = _typing.Literal["max_drawdown"]  # noqa: Y015
+    _WhichOneofArgType__max_drawdown: _TypeAlias = _typing.Literal["_max_drawdown", b"_max_drawdown"]  # noqa: Y015
+    _WhichOneofReturnType__model_compute_us: _TypeAlias = _typing.Literal["model_compute_us"]  # noqa: Y015
+    _WhichOneofArgType__model_compute_us: _TypeAlias = _typing.Literal["_model_compute_us", b"_model_compute_us"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_share) -> _WhichOneofReturnType__error_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_shortfall_95) -> _WhichOneofReturnType__expected_shortfall_95 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_drawdown) -> _WhichOneofReturnType__max_drawdown | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model_compute_us) -> _WhichOneofReturnType__model_compute_us | None: ...
+
+Global___VariantBounds: _TypeAlias = VariantBounds  # noqa: Y015
+
+@_typing.final
+class Rollback(_message.Message):
+    """Who took a variant out, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_AT_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    variant: _builtins.str
+    cause: _builtins.str
+    """What was found: "MODEL_COMPUTE", "ERROR_SHARE" or "REQUESTED"."""
+    reason: _builtins.str
+    name: _builtins.str
+    """A person or a program; "inference_service" when the server found it itself."""
+    rolled_back_at: _builtins.float
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        name: _builtins.str = ...,
+        rolled_back_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "name", b"name", "policy", b"policy", "reason", b"reason", "rolled_back_at", b"rolled_back_at", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rollback: _TypeAlias = Rollback  # noqa: Y015
+
+@_typing.final
+class Variant(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CHAMPION_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    BOUNDS_FIELD_NUMBER: _builtins.int
+    ANSWER_COUNT_FIELD_NUMBER: _builtins.int
+    FAILURE_COUNT_FIELD_NUMBER: _builtins.int
+    REINSTATED_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    target: _builtins.str
+    """As written in the routing file."""
+    policy: _builtins.str
+    """What the target stands for now; empty when it is not loaded."""
+    version: _builtins.str
+    champion: _builtins.bool
+    shadow: _builtins.bool
+    """Its answers are computed and recorded, never given."""
+    weight: _builtins.float
+    """Share of the calls that the routing file gives it."""
+    share: _builtins.float
+    """Share that it has now: the champion has that of every variant that is not ACTIVE."""
+    state: Global___VariantState.ValueType
+    detail: _builtins.str
+    """Why it is not ACTIVE."""
+    answer_count: _builtins.int
+    """Calls answered and failed by this process; of a shadow, answers recorded and failed."""
+    failure_count: _builtins.int
+    reinstated_at: _builtins.float
+    """Seconds since the epoch; 0 when nobody ever reinstated it."""
+    @_builtins.property
+    def bounds(self) -> Global___VariantBounds: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        target: _builtins.str = ...,
+        policy: _builtins.str = ...,
+        version: _builtins.str = ...,
+        champion: _builtins.bool = ...,
+        shadow: _builtins.bool = ...,
+        weight: _builtins.float = ...,
+        share: _builtins.float = ...,
+        state: Global___VariantState.ValueType = ...,
+        detail: _builtins.str = ...,
+        bounds: Global___VariantBounds | None = ...,
+        answer_count: _builtins.int = ...,
+        failure_count: _builtins.int = ...,
+        reinstated_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_count", b"answer_count", "bounds", b"bounds", "champion", b"champion", "detail", b"detail", "failure_count", b"failure_count", "name", b"name", "policy", b"policy", "reinstated_at", b"reinstated_at", "shadow", b"shadow", "share", b"share", "state", b"state", "target", b"target", "version", b"version", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Variant: _TypeAlias = Variant  # noqa: Y015
+
+@_typing.final
+class PolicyRouting(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variant]: ...
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        variants: _abc.Iterable[Global___Variant] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "variants", b"variants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyRouting: _TypeAlias = PolicyRouting  # noqa: Y015
+
+@_typing.final
+class Routing(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    ROLLBACKS_FIELD_NUMBER: _builtins.int
+    FILE_SHA256_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    STATE_PROBLEM_FIELD_NUMBER: _builtins.int
+    file_sha256: _builtins.str
+    """SHA-256 of the routing file in force; empty when there is none."""
+    refusal: _builtins.str
+    """Why the routing file as it stands is not in force; empty when it is."""
+    state_problem: _builtins.str
+    """Why rollbacks cannot be read or kept now; empty when they can."""
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRouting]: ...
+    @_builtins.property
+    def rollbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rollback]:
+        """Every variant that is taken out, also of policies that are not routed now."""
+
+    def __init__(
+        self,
+        *,
+        policies: _abc.Iterable[Global___PolicyRouting] | None = ...,
+        rollbacks: _abc.Iterable[Global___Rollback] | None = ...,
+        file_sha256: _builtins.str = ...,
+        refusal: _builtins.str = ...,
+        state_problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_sha256", b"file_sha256", "policies", b"policies", "refusal", b"refusal", "rollbacks", b"rollbacks", "state_problem", b"state_problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Routing: _TypeAlias = Routing  # noqa: Y015
+
+@_typing.final
+class GetRoutingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """Empty: every routed policy."""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRoutingRequest: _TypeAlias = GetRoutingRequest  # noqa: Y015
+
+@_typing.final
+class GetRoutingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def routing(self) -> Global___Routing: ...
+    def __init__(
+        self,
+        *,
+        routing: Global___Routing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["routing", b"routing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["routing", b"routing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRoutingResponse: _TypeAlias = GetRoutingResponse  # noqa: Y015
+
+@_typing.final
+class RollBackVariantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    variant: _builtins.str
+    name: _builtins.str
+    """Who asks for it, and why; both are required."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "policy", b"policy", "reason", b"reason", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackVariantRequest: _TypeAlias = RollBackVariantRequest  # noqa: Y015
+
+@_typing.final
+class RollBackVariantResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollback(self) -> Global___Rollback:
+        """The rollback in force; an earlier one stands as it is."""
+
+    def __init__(
+        self,
+        *,
+        rollback: Global___Rollback | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollback", b"rollback"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollback", b"rollback"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackVariantResponse: _TypeAlias = RollBackVariantResponse  # noqa: Y015
+
+@_typing.final
+class ReinstateVariantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    variant: _builtins.str
+    name: _builtins.str
+    """Who asks for it, and why; both are required."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "policy", b"policy", "reason", b"reason", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateVariantRequest: _TypeAlias = ReinstateVariantRequest  # noqa: Y015
+
+@_typing.final
+class ReinstateVariantResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollback(self) -> Global___Rollback:
+        """The rollback that was ended."""
+
+    def __init__(
+        self,
+        *,
+        rollback: Global___Rollback | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollback", b"rollback"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollback", b"rollback"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReinstateVariantResponse: _TypeAlias = ReinstateVariantResponse  # noqa: Y015
+
+@_typing.final
+class ShadowAnswer(_message.Message):
+    """What a shadow would have answered, beside what was answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    SHADOW_VERSION_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ROUTING_KEY_FIELD_NUMBER: _builtins.int
+    ROW_COUNT_FIELD_NUMBER: _builtins.int
+    DIFFERING_ROW_COUNT_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    SHADOW_ACTIONS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    ANSWERED_AT_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    shadow: _builtins.str
+    shadow_version: _builtins.str
+    variant: _builtins.str
+    """The variant and version that answered."""
+    version: _builtins.str
+    request_id: _builtins.str
+    routing_key: _builtins.str
+    row_count: _builtins.int
+    """Rows of the call: 1 for Predict."""
+    differing_row_count: _builtins.int
+    """Rows whose actions differ; of a continuous action, by more than 1e-5."""
+    failure: _builtins.str
+    """Why the shadow gave no answer; empty when it did."""
+    answered_at: _builtins.float
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Actions, row-major, the first 64 values; empty for a shadow that failed."""
+
+    @_builtins.property
+    def shadow_actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        shadow: _builtins.str = ...,
+        shadow_version: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        version: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        routing_key: _builtins.str = ...,
+        row_count: _builtins.int = ...,
+        differing_row_count: _builtins.int = ...,
+        actions: _abc.Iterable[_builtins.float] | None = ...,
+        shadow_actions: _abc.Iterable[_builtins.float] | None = ...,
+        failure: _builtins.str = ...,
+        answered_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "answered_at", b"answered_at", "differing_row_count", b"differing_row_count", "failure", b"failure", "policy", b"policy", "request_id", b"request_id", "routing_key", b"routing_key", "row_count", b"row_count", "shadow", b"shadow", "shadow_actions", b"shadow_actions", "shadow_version", b"shadow_version", "variant", b"variant", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowAnswer: _TypeAlias = ShadowAnswer  # noqa: Y015
+
+@_typing.final
+class ListShadowAnswersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    DIFFERING_ONLY_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """Empty: every policy."""
+    shadow: _builtins.str
+    """Empty: every shadow."""
+    differing_only: _builtins.bool
+    limit: _builtins.int
+    """At most so many, the newest; 0 for 100."""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        shadow: _builtins.str = ...,
+        differing_only: _builtins.bool = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differing_only", b"differing_only", "limit", b"limit", "policy", b"policy", "shadow", b"shadow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListShadowAnswersRequest: _TypeAlias = ListShadowAnswersRequest  # noqa: Y015
+
+@_typing.final
+class ListShadowAnswersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHADOW_ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def shadow_answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowAnswer]: ...
+    def __init__(
+        self,
+        *,
+        shadow_answers: _abc.Iterable[Global___ShadowAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shadow_answers", b"shadow_answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListShadowAnswersResponse: _TypeAlias = ListShadowAnswersResponse  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class InferenceServiceStub:
-    """Answers with the action of a served policy. Stateless: nothing a caller sends changes a later answer.
+    """Answers with the action of a served policy. Nothing that a prediction sends changes a later answer; what
+    a person or the server itself takes out of the routing stays out until a person reinstates it.
     """
 
     def __init__(self, channel):
@@ -65,10 +66,31 @@ class InferenceServiceStub:
                 request_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetLatencyReportRequest.SerializeToString,
                 response_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetLatencyReportResponse.FromString,
                 _registered_method=True)
+        self.GetRouting = channel.unary_unary(
+                '/tradewind.api.inference.v1.InferenceService/GetRouting',
+                request_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetRoutingRequest.SerializeToString,
+                response_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetRoutingResponse.FromString,
+                _registered_method=True)
+        self.RollBackVariant = channel.unary_unary(
+                '/tradewind.api.inference.v1.InferenceService/RollBackVariant',
+                request_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.RollBackVariantRequest.SerializeToString,
+                response_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.RollBackVariantResponse.FromString,
+                _registered_method=True)
+        self.ReinstateVariant = channel.unary_unary(
+                '/tradewind.api.inference.v1.InferenceService/ReinstateVariant',
+                request_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ReinstateVariantRequest.SerializeToString,
+                response_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ReinstateVariantResponse.FromString,
+                _registered_method=True)
+        self.ListShadowAnswers = channel.unary_unary(
+                '/tradewind.api.inference.v1.InferenceService/ListShadowAnswers',
+                request_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListShadowAnswersRequest.SerializeToString,
+                response_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListShadowAnswersResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
-    """Answers with the action of a served policy. Stateless: nothing a caller sends changes a later answer.
+    """Answers with the action of a served policy. Nothing that a prediction sends changes a later answer; what
+    a person or the server itself takes out of the routing stays out until a person reinstates it.
     """
 
     def Predict(self, request, context):
@@ -93,7 +115,8 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicy(self, request, context):
-        """One policy: the served version, its spaces and everything its metadata.json says.
+        """One policy: the served version, or the champion of its routing, its spaces and everything its
+        metadata.json says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +131,34 @@ class InferenceServiceServicer:
 
     def GetLatencyReport(self, request, context):
         """Model-compute latency since the version was loaded, as this process measured it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRouting(self, request, context):
+        """What answers the calls that name neither a version nor a label, as this process sees it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollBackVariant(self, request, context):
+        """Takes a variant out: its share goes to the champion until a person reinstates it, over restarts too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstateVariant(self, request, context):
+        """Lets a variant that was taken out have its share again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListShadowAnswers(self, request, context):
+        """The latest answers of shadows beside those that were given, as this process recorded them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +197,26 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetLatencyReportRequest.FromString,
                     response_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetLatencyReportResponse.SerializeToString,
             ),
+            'GetRouting': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRouting,
+                    request_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetRoutingRequest.FromString,
+                    response_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetRoutingResponse.SerializeToString,
+            ),
+            'RollBackVariant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollBackVariant,
+                    request_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.RollBackVariantRequest.FromString,
+                    response_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.RollBackVariantResponse.SerializeToString,
+            ),
+            'ReinstateVariant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstateVariant,
+                    request_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ReinstateVariantRequest.FromString,
+                    response_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ReinstateVariantResponse.SerializeToString,
+            ),
+            'ListShadowAnswers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShadowAnswers,
+                    request_deserializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListShadowAnswersRequest.FromString,
+                    response_serializer=tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListShadowAnswersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tradewind.api.inference.v1.InferenceService', rpc_method_handlers)
@@ -155,7 +226,8 @@ def add_InferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InferenceService:
-    """Answers with the action of a served policy. Stateless: nothing a caller sends changes a later answer.
+    """Answers with the action of a served policy. Nothing that a prediction sends changes a later answer; what
+    a person or the server itself takes out of the routing stays out until a person reinstates it.
     """
 
     @staticmethod
@@ -310,6 +382,114 @@ class InferenceService:
             '/tradewind.api.inference.v1.InferenceService/GetLatencyReport',
             tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetLatencyReportRequest.SerializeToString,
             tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetLatencyReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRouting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tradewind.api.inference.v1.InferenceService/GetRouting',
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetRoutingRequest.SerializeToString,
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetRoutingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollBackVariant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tradewind.api.inference.v1.InferenceService/RollBackVariant',
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.RollBackVariantRequest.SerializeToString,
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.RollBackVariantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstateVariant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tradewind.api.inference.v1.InferenceService/ReinstateVariant',
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ReinstateVariantRequest.SerializeToString,
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ReinstateVariantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShadowAnswers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tradewind.api.inference.v1.InferenceService/ListShadowAnswers',
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListShadowAnswersRequest.SerializeToString,
+            tradewind_dot_api_dot_inference_dot_v1_dot_inference__pb2.ListShadowAnswersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InferenceServiceStub:
-    """Answers with the action of a served policy. Stateless: nothing a caller sends changes a later answer."""
+    """Answers with the action of a served policy. Nothing that a prediction sends changes a later answer; what
+    a person or the server itself takes out of the routing stays out until a person reinstates it.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,15 +42,27 @@ class InferenceServiceStub:
     PredictStream: _grpc.StreamStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]
     """One response per request, in order. A bad request is answered with an error and ends the stream."""
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetPolicyRequest, _inference_pb2.GetPolicyResponse]
-    """One policy: the served version, its spaces and everything its metadata.json says."""
+    """One policy: the served version, or the champion of its routing, its spaces and everything its
+    metadata.json says.
+    """
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ListPoliciesRequest, _inference_pb2.ListPoliciesResponse]
     """Every policy of the store, with the version that serves and the versions that were refused."""
     GetLatencyReport: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetLatencyReportRequest, _inference_pb2.GetLatencyReportResponse]
     """Model-compute latency since the version was loaded, as this process measured it."""
+    GetRouting: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetRoutingRequest, _inference_pb2.GetRoutingResponse]
+    """What answers the calls that name neither a version nor a label, as this process sees it."""
+    RollBackVariant: _grpc.UnaryUnaryMultiCallable[_inference_pb2.RollBackVariantRequest, _inference_pb2.RollBackVariantResponse]
+    """Takes a variant out: its share goes to the champion until a person reinstates it, over restarts too."""
+    ReinstateVariant: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ReinstateVariantRequest, _inference_pb2.ReinstateVariantResponse]
+    """Lets a variant that was taken out have its share again."""
+    ListShadowAnswers: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ListShadowAnswersRequest, _inference_pb2.ListShadowAnswersResponse]
+    """The latest answers of shadows beside those that were given, as this process recorded them."""
 
 @_typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
-    """Answers with the action of a served policy. Stateless: nothing a caller sends changes a later answer."""
+    """Answers with the action of a served policy. Nothing that a prediction sends changes a later answer; what
+    a person or the server itself takes out of the routing stays out until a person reinstates it.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Predict: _aio.UnaryUnaryMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictResponse]  # type: ignore[assignment]
@@ -58,14 +72,26 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     PredictStream: _aio.StreamStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """One response per request, in order. A bad request is answered with an error and ends the stream."""
     GetPolicy: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetPolicyRequest, _inference_pb2.GetPolicyResponse]  # type: ignore[assignment]
-    """One policy: the served version, its spaces and everything its metadata.json says."""
+    """One policy: the served version, or the champion of its routing, its spaces and everything its
+    metadata.json says.
+    """
     ListPolicies: _aio.UnaryUnaryMultiCallable[_inference_pb2.ListPoliciesRequest, _inference_pb2.ListPoliciesResponse]  # type: ignore[assignment]
     """Every policy of the store, with the version that serves and the versions that were refused."""
     GetLatencyReport: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetLatencyReportRequest, _inference_pb2.GetLatencyReportResponse]  # type: ignore[assignment]
     """Model-compute latency since the version was loaded, as this process measured it."""
+    GetRouting: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetRoutingRequest, _inference_pb2.GetRoutingResponse]  # type: ignore[assignment]
+    """What answers the calls that name neither a version nor a label, as this process sees it."""
+    RollBackVariant: _aio.UnaryUnaryMultiCallable[_inference_pb2.RollBackVariantRequest, _inference_pb2.RollBackVariantResponse]  # type: ignore[assignment]
+    """Takes a variant out: its share goes to the champion until a person reinstates it, over restarts too."""
+    ReinstateVariant: _aio.UnaryUnaryMultiCallable[_inference_pb2.ReinstateVariantRequest, _inference_pb2.ReinstateVariantResponse]  # type: ignore[assignment]
+    """Lets a variant that was taken out have its share again."""
+    ListShadowAnswers: _aio.UnaryUnaryMultiCallable[_inference_pb2.ListShadowAnswersRequest, _inference_pb2.ListShadowAnswersResponse]  # type: ignore[assignment]
+    """The latest answers of shadows beside those that were given, as this process recorded them."""
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers with the action of a served policy. Stateless: nothing a caller sends changes a later answer."""
+    """Answers with the action of a served policy. Nothing that a prediction sends changes a later answer; what
+    a person or the server itself takes out of the routing stays out until a person reinstates it.
+    """
 
     @_abc_1.abstractmethod
     def Predict(
@@ -97,7 +123,9 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.GetPolicyResponse, _abc.Awaitable[_inference_pb2.GetPolicyResponse]]:
-        """One policy: the served version, its spaces and everything its metadata.json says."""
+        """One policy: the served version, or the champion of its routing, its spaces and everything its
+        metadata.json says.
+        """
 
     @_abc_1.abstractmethod
     def ListPolicies(
@@ -114,5 +142,37 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.GetLatencyReportResponse, _abc.Awaitable[_inference_pb2.GetLatencyReportResponse]]:
         """Model-compute latency since the version was loaded, as this process measured it."""
+
+    @_abc_1.abstractmethod
+    def GetRouting(
+        self,
+        request: _inference_pb2.GetRoutingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.GetRoutingResponse, _abc.Awaitable[_inference_pb2.GetRoutingResponse]]:
+        """What answers the calls that name neither a version nor a label, as this process sees it."""
+
+    @_abc_1.abstractmethod
+    def RollBackVariant(
+        self,
+        request: _inference_pb2.RollBackVariantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.RollBackVariantResponse, _abc.Awaitable[_inference_pb2.RollBackVariantResponse]]:
+        """Takes a variant out: its share goes to the champion until a person reinstates it, over restarts too."""
+
+    @_abc_1.abstractmethod
+    def ReinstateVariant(
+        self,
+        request: _inference_pb2.ReinstateVariantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.ReinstateVariantResponse, _abc.Awaitable[_inference_pb2.ReinstateVariantResponse]]:
+        """Lets a variant that was taken out have its share again."""
+
+    @_abc_1.abstractmethod
+    def ListShadowAnswers(
+        self,
+        request: _inference_pb2.ListShadowAnswersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.ListShadowAnswersResponse, _abc.Awaitable[_inference_pb2.ListShadowAnswersResponse]]:
+        """The latest answers of shadows beside those that were given, as this process recorded them."""
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

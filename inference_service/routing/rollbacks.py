@@ -1,0 +1,191 @@
+"""Variants that were taken out: kept on disk, shared by all workers, ended by a person alone."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import ValidationError
+
+from tradewind.durable import replace_file
+from tradewind.errors import NotFoundError, StorageError
+from tradewind.settings import Settings
+
+__all__ = ["Reinstatement", "Rollback", "RollbackState", "RollbackStore"]
+
+_FILE: Final = "rollbacks.json"
+_LOCK: Final = "rollbacks.lock"
+_ACCEPTED: Final = "accepted.yaml"
+_KEPT_REINSTATEMENTS: Final = 1_000
+
+
+class Rollback(Settings):
+    """A variant that was taken out.
+
+    Attributes:
+        cause: MODEL_COMPUTE, ERROR_SHARE or REQUESTED.
+        reason: The same for people, with the figures.
+        name: Who took it out; `inference_service` when the service did.
+        rolled_back_at: Seconds since the epoch.
+    """
+
+    policy: str
+    variant: str
+    cause: str
+    reason: str
+    name: str
+    rolled_back_at: float
+
+
+class Reinstatement(Settings):
+    """A rollback that a person ended: who, why, and when in seconds since the epoch."""
+
+    rollback: Rollback
+    name: str
+    reason: str
+    reinstated_at: float
+
+
+class RollbackState(Settings):
+    """What is taken out now, and the latest that no longer is, oldest first."""
+
+    format_version: Literal[1] = 1
+    rollbacks: tuple[Rollback, ...] = ()
+    reinstatements: tuple[Reinstatement, ...] = ()
+
+    def find(self, policy: str, variant: str) -> Rollback | None:
+        """The rollback of a variant; None when it is not taken out."""
+        for rollback in self.rollbacks:
+            if (rollback.policy, rollback.variant) == (policy, variant):
+                return rollback
+        return None
+
+    def reinstated_at(self, policy: str, variant: str) -> float:
+        """When a variant was last reinstated; 0 when it never was."""
+        times = (
+            item.reinstated_at
+            for item in self.reinstatements
+            if (item.rollback.policy, item.rollback.variant) == (policy, variant)
+        )
+        return max(times, default=0.0)
+
+    def with_rollback(self, rollback: Rollback) -> "RollbackState":
+        """With one more, unless that variant is taken out already: the first cause stands."""
+        if self.find(rollback.policy, rollback.variant) is not None:
+            return self
+        return self.model_copy(update={"rollbacks": (*self.rollbacks, rollback)})
+
+
+class RollbackStore:
+    """The folder with the rollbacks and the routing file that was accepted last.
+
+    Several processes, on several machines, may use it at once: they take turns to write by a lock
+    on a file, and replace what they write as a whole.
+
+    Args:
+        folder: The folder; made by the first write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self) -> RollbackState:
+        """What is taken out; nothing when nothing ever was.
+
+        Raises:
+            StorageError: The file cannot be read, or is not what was written.
+        """
+        path = self.folder / _FILE
+        try:
+            return RollbackState.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return RollbackState()
+        except (OSError, ValidationError) as problem:
+            raise StorageError(f"rollbacks cannot be read from {path}: {problem}") from problem
+
+    def add(self, rollback: Rollback) -> RollbackState:
+        """Takes a variant out.
+
+        Returns:
+            What is taken out then; an earlier rollback of the variant stands as it is.
+
+        Raises:
+            StorageError: It cannot be kept.
+        """
+        with self._writing():
+            state = self.read()
+            changed = state.with_rollback(rollback)
+            if changed is not state:
+                self._write(_FILE, changed.model_dump_json(indent=2).encode())
+            return changed
+
+    def end(
+        self, policy: str, variant: str, *, name: str, reason: str, now: float
+    ) -> tuple[Rollback, RollbackState]:
+        """Ends a rollback.
+
+        Returns:
+            The rollback, and what is taken out then.
+
+        Raises:
+            NotFoundError: The variant is not taken out.
+            StorageError: It cannot be kept.
+        """
+        with self._writing():
+            state = self.read()
+            rollback = state.find(policy, variant)
+            if rollback is None:
+                raise NotFoundError(f"variant {variant!r} of policy {policy!r} is not rolled back")
+            ended = Reinstatement(rollback=rollback, name=name, reason=reason, reinstated_at=now)
+            changed = state.model_copy(
+                update={
+                    "rollbacks": tuple(one for one in state.rollbacks if one is not rollback),
+                    "reinstatements": (*state.reinstatements, ended)[-_KEPT_REINSTATEMENTS:],
+                }
+            )
+            self._write(_FILE, changed.model_dump_json(indent=2).encode())
+            return rollback, changed
+
+    def accepted(self) -> bytes | None:
+        """The routing file that was accepted last; None when there was none.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        path = self.folder / _ACCEPTED
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            raise StorageError(f"cannot read {path}: {problem}") from problem
+
+    def keep_accepted(self, text: bytes) -> None:
+        """Keeps a routing file that is in force, for a start at which the file is not good.
+
+        Raises:
+            StorageError: It cannot be kept.
+        """
+        with self._writing():
+            self._write(_ACCEPTED, text)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as problem:
+            raise StorageError(f"cannot write to {self.folder}: {problem}") from problem
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            replace_file(self.folder / name, data)
+        except OSError as problem:
+            raise StorageError(f"cannot write to {self.folder}: {problem}") from problem
