@@ -18,6 +18,7 @@ __all__ = [
     "FileFeedSettings",
     "OrchestratorSettings",
     "PaperBrokerSettings",
+    "RoutingKey",
     "SafetySettings",
     "SampleFeedSettings",
     "ServiceAddresses",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 SafeAction = Literal["hold", "flatten"]
+RoutingKey = Literal["account", "symbol", "policy"]
 
 
 class ServiceAddresses(Settings):
@@ -128,6 +130,8 @@ class OrchestratorSettings(Settings):
     """What is written to standard error."""
     live: LiveSettings | None = None
     """The live view; without, there is none."""
+    routing_key: RoutingKey = "account"
+    """What stays with one variant of a routed policy: the account, each symbol, or the policy."""
 
     ready_timeout_s: float = Field(default=30.0, gt=0.0)
     """How long to wait for the services at the start."""

@@ -16,6 +16,7 @@ from orchestrator.agents.questions import (
     RiskReply,
     ask_policy,
     ask_risk,
+    route_questions,
 )
 from orchestrator.agents.reasons import Reason
 from orchestrator.decision_log.digest import inputs_digest
@@ -29,7 +30,7 @@ from orchestrator.decision_log.records import (
 from orchestrator.feeds import BarFlag, Tick
 from orchestrator.portfolio import Allocation, Portfolio
 from orchestrator.risk_history import RiskHistory
-from orchestrator.settings import SafetySettings
+from orchestrator.settings import RoutingKey, SafetySettings
 from tradewind.errors import InvalidInputError
 from tradewind.market import Bar, FeaturePipeline, PositionState, TradingTerms
 from tradewind.market.accounting import target_quantity
@@ -85,6 +86,7 @@ class ExecutionAgent:
         history: What the risk service is told.
         safety: What is done in doubt.
         account: The account's name at the risk service.
+        routing_key: What stays with one variant of a routed policy.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class ExecutionAgent:
         history: RiskHistory,
         safety: SafetySettings,
         account: str,
+        routing_key: RoutingKey = "account",
     ) -> None:
         self._inference = inference
         self._risk = risk
@@ -106,6 +109,7 @@ class ExecutionAgent:
         self._history = history
         self._safety = safety
         self._account = account
+        self._routing_key: RoutingKey = routing_key
         self._policies: dict[str, list[str]] = {}
         for allocation in allocations:
             self._policies.setdefault(allocation.policy, []).append(allocation.symbol)
@@ -138,6 +142,7 @@ class ExecutionAgent:
         decision = Decision()
         ready = self._ready_symbols(tick, busy, decision)
         questions, positions = self._questions(ready, request_id)
+        questions = route_questions(questions, self._routing_key, self._account)
         decision.inputs_digest = _digest(tick.bars, questions)
         asked = time.perf_counter_ns()
         reply, answers = await self._ask(tick, questions, request_id)

@@ -128,6 +128,7 @@ class OrchestratorAgent:
             history=self._history,
             safety=settings.safety,
             account=settings.account,
+            routing_key=settings.routing_key,
         )
         await self._recover()
 

@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.reasons import Reason
+from orchestrator.settings import RoutingKey
 from tradewind.bundle import DiscreteSpace
 from tradewind.errors import RpcError, TradewindError
 from tradewind.risk import RiskInputs
@@ -17,17 +18,28 @@ from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, BatchPr
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["PolicyAnswer", "PolicyQuestion", "RiskReply", "ask_policy", "ask_risk"]
+__all__ = [
+    "PolicyAnswer",
+    "PolicyQuestion",
+    "RiskReply",
+    "ask_policy",
+    "ask_risk",
+    "route_questions",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PolicyQuestion:
-    """What one policy is asked at a tick: an observation for each symbol. Shape [n, size]."""
+    """What one policy is asked at a tick: an observation for each symbol. Shape [n, size].
+
+    Where the inference service routes the policy, `routing_key` says which variant answers.
+    """
 
     policy: str
     symbols: tuple[str, ...]
     observations: NDArray[np.float32]
     request_id: str
+    routing_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +62,27 @@ class RiskReply:
     took_ns: int
 
 
+def route_questions(
+    questions: Sequence[PolicyQuestion], by: RoutingKey, account: str
+) -> list[PolicyQuestion]:
+    """Gives each question its routing key; by symbol, each symbol is a question of its own."""
+    if by != "symbol":
+        return [
+            replace(question, routing_key=account if by == "account" else question.policy)
+            for question in questions
+        ]
+    return [
+        replace(
+            question,
+            symbols=(symbol,),
+            observations=question.observations[row : row + 1],
+            routing_key=symbol,
+        )
+        for question in questions
+        for row, symbol in enumerate(question.symbols)
+    ]
+
+
 async def ask_policy(
     client: AsyncInferenceClient, guard: ContractGuard, question: PolicyQuestion, timeout_s: float
 ) -> PolicyAnswer:
@@ -60,6 +93,7 @@ async def ask_policy(
             question.observations,
             policy=question.policy,
             request_id=question.request_id,
+            routing_key=question.routing_key,
             timeout_s=timeout_s,
         )
     except TradewindError as problem:

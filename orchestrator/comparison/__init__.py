@@ -1,5 +1,6 @@
 """Which of two policies earns more, asked as often as one likes while they trade."""
 
+from orchestrator.comparison.bounds import BoundReading, read_bounds
 from orchestrator.comparison.report import (
     Comparison,
     ComparisonSettings,
@@ -12,6 +13,7 @@ from orchestrator.comparison.sequential import ConfidenceSequence, confidence_se
 from orchestrator.comparison.series import VariantSeries, read_account, split_variants
 
 __all__ = [
+    "BoundReading",
     "Comparison",
     "ComparisonSettings",
     "ConfidenceSequence",
@@ -22,5 +24,6 @@ __all__ = [
     "confidence_sequence",
     "measure_variant",
     "read_account",
+    "read_bounds",
     "split_variants",
 ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchestrator.decision_log import DecisionLog
@@ -60,12 +61,16 @@ def read_account(log: DecisionLog, name: str) -> VariantSeries:
     )
 
 
-def split_variants(log: DecisionLog) -> tuple[VariantSeries, ...]:
+def split_variants(log: DecisionLog, policy: str = "") -> tuple[VariantSeries, ...]:
     """The variants that shared an account, each on its symbols.
 
     What a symbol earned in a bar, its fees paid, belongs to the variant whose answer was last used
     for it; the capital of a variant is the share of its symbols in the account. What the variants
     earned adds up to what the account did.
+
+    Args:
+        log: The account's decision log.
+        policy: Only the variants of this policy; of all of them when empty.
 
     Returns:
         In the order of their names: of the routing where it chose, else of the policies.
@@ -77,9 +82,12 @@ def split_variants(log: DecisionLog) -> tuple[VariantSeries, ...]:
     equity = _equity(log)
     sequences = _integers(log.ticks["sequence"])
     decisions = log.flat("decisions")
+    symbols = sorted({symbol for row in decisions["symbols"].to_pylist() for symbol in row})
+    if policy:
+        decisions = decisions.filter(pc.equal(decisions["policy"], policy))
     names = [
-        variant or policy
-        for variant, policy in zip(
+        variant or its_policy
+        for variant, its_policy in zip(
             decisions["variant"].to_pylist(), decisions["policy"].to_pylist(), strict=True
         )
     ]
@@ -87,7 +95,6 @@ def split_variants(log: DecisionLog) -> tuple[VariantSeries, ...]:
     variants = sorted({name for name, kept in zip(names, used, strict=True) if kept})
     if not variants:
         raise _refusal("no answer of a policy was used in it")
-    symbols = sorted({symbol for row in decisions["symbols"].to_pylist() for symbol in row})
     rows = np.searchsorted(sequences, _integers(decisions["sequence"]))
     owners = np.full((len(equity), len(symbols)), -1, dtype=np.int64)
     for row, name, kept, traded in zip(

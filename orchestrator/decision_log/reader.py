@@ -1,11 +1,13 @@
 """Reads the decision log, while it is being written too."""
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -83,6 +85,18 @@ class DecisionLog:
             len(closes) if stop_ns is None else int(pc.sum(pc.less(closes, stop_ns)).as_py() or 0)
         )
         return self.ticks.slice(first, max(last - first, 0))
+
+    def decided_since(self, start_ns: int) -> "DecisionLog":
+        """The same log from the first tick on that was decided at `start_ns` or later.
+
+        Args:
+            start_ns: Machine time, nanoseconds since the epoch.
+        """
+        decided = self.ticks["decided_ns"].cast(pa.int64()).to_numpy()
+        at = np.flatnonzero(decided >= start_ns)
+        later = copy.copy(self)
+        later.ticks = self.ticks.slice(int(at[0]) if len(at) else len(decided))
+        return later
 
     def flat(self, part: str, ticks: pa.Table | None = None) -> pa.Table:
         """One row for each part of the ticks, with the tick's `sequence` and `close_ns`.
