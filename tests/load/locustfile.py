@@ -92,6 +92,12 @@ class Orchestrator(User):
         self._rows = _cycle(len(self.questions.observations), serial)
         self._accounts = _cycle(len(self.questions.accounts), serial)
 
+    def on_start(self) -> None:
+        """Asks everything once, so that nothing is left out of a load that is short."""
+        asks: list[Any] = self.tasks
+        for ask in dict.fromkeys(asks):
+            ask(self)
+
     def wait_time(self) -> float:
         """Keeps to the rate, however long the calls take."""
         return float(self._wait(self))

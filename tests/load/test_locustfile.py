@@ -97,7 +97,7 @@ def test_locustfile_with_right_answers_has_no_failure_and_with_wrong_ones_report
         assert "Orchestrator" in html.read_text()
         return locust, calls
 
-    locust, calls = run(questions, 6.0)
+    locust, calls = run(questions, 4.0)
     assert failures(calls) == []
     assert locust.popen.returncode == 0
     assert set(calls.names.tolist()) == METHODS
@@ -105,7 +105,7 @@ def test_locustfile_with_right_answers_has_no_failure_and_with_wrong_ones_report
     unary_and_streamed = len(calls.named("Predict", "PredictStream"))
     assert sum(report.call_count for report in measured) == unary_and_streamed
 
-    locust, calls = run(plant_wrong_answers(questions), 3.0)
+    locust, calls = run(plant_wrong_answers(questions), 2.0)
     assert locust.popen.returncode == 1
     wrong = calls.with_outcome(WRONG)
     assert {"Predict", "PredictBatch", "PredictStream", "CalculateOnly", "Evaluate"} <= set(
@@ -114,4 +114,4 @@ def test_locustfile_with_right_answers_has_no_failure_and_with_wrong_ones_report
     predictions = calls.named("Predict")
     assert 0 < len(predictions.with_outcome(OK)) < len(predictions), "half of them are right"
     assert len(calls.named("CalculateOnly").with_outcome(OK)) == 0
-    assert set(calls.named("GetTrainingJob").outcomes.tolist()) <= {"NOT_FOUND"}
+    assert set(calls.named("GetTrainingJob").outcomes.tolist()) == {"NOT_FOUND"}
