@@ -1,9 +1,15 @@
-"""Two variants of a policy trade one account, are compared, and one is taken out for its risk."""
+"""Two variants of a policy trade one account, are compared, and one is taken out for its risk.
+
+Then the commands of docs/routing.md, in their order.
+"""
 
 import asyncio
 import json
+import re
+import shlex
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,6 +22,8 @@ from tests.integration.orchestrator.conftest import SYMBOLS, Desk
 from tradewind.rpc.clients import InferenceClient
 from tradewind_cli.__main__ import main
 
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "routing.md"
+COMMANDS = re.findall(r"^    tradewind (routing .*)$", PAGE.read_text(), re.M)
 POLICY = "tiny-dqn"
 BOUNDS = {"max_drawdown": 1e-6, "expected_shortfall_95": 0.9}
 
@@ -89,5 +97,10 @@ def test_variants_by_symbol_are_logged_compared_and_held_to_their_risk_bounds(
         assert main(["routing", "reinstate", POLICY, "bold", *who, *address]) == 0
         assert main(["routing", "guard", *arguments[:1], *address]) == 0
         assert "it has not traded yet" in capsys.readouterr().out
-        assert main(["routing", "show", *address]) == 0
-        assert main(["routing", "shadows", *address]) == 0
+
+        assert len(COMMANDS) == 5
+        for command in COMMANDS:
+            for shown, here in (("demo", POLICY), ("runs/orchestrator/log", arguments[0])):
+                command = command.replace(shown, here)
+            assert main([*shlex.split(command), *address]) == 0, command
+        assert client.get_routing().rollbacks == ()

@@ -1,10 +1,12 @@
 import re
+from pathlib import Path
 
 import pytest
 
 from inference_service.routing.file import RoutingFile, Target, parse_routing
 from tradewind.errors import InvalidInputError, SettingsError
 
+ROOT = Path(__file__).resolve().parents[4]
 GOOD = """\
 policies:
   btc:
@@ -34,6 +36,13 @@ def test_good_file_with_percent_gives_shares_and_targets() -> None:
         Target("btc", version="2026-11-22.1"),
         Target("eth", label="served"),
     ]
+
+
+def test_files_that_are_shown_as_examples_are_good() -> None:
+    page = (ROOT / "docs" / "routing.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    for text in (shown, (ROOT / "config" / "routing.yaml").read_text()):
+        assert read(text).has_bounds
 
 
 @pytest.mark.parametrize(
