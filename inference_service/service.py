@@ -88,7 +88,9 @@ def worker_server(
     dispatcher = Dispatcher(router, telemetry, shadows)
     _add_services(
         server,
-        InferenceServicer(registry, dispatcher, routing, shadows, settings.stream_count),
+        InferenceServicer(
+            registry, dispatcher, routing, shadows, settings.stream_count, server.caller_of
+        ),
         OpenInferenceServicer(registry, dispatcher, server.is_serving),
     )
     stopping = threading.Event()

@@ -1,7 +1,7 @@
 """Transport of the inference service: messages in, predictions, messages out."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import grpc
@@ -25,6 +25,7 @@ from inference_service.routing.convert import (
 )
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
+from tradewind.rpc.access import Identity, proven_name
 
 __all__ = ["InferenceServicer"]
 
@@ -41,6 +42,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         routing: What is routed.
         shadows: What shadows answered.
         max_streams: Streams that may be open at once; each holds one of the server's threads.
+        caller_of: Who makes a call; None where nobody can tell.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         routing: RoutingFollower,
         shadows: ShadowRunner,
         max_streams: int,
+        caller_of: Callable[[grpc.ServicerContext], Identity | None],
     ) -> None:
         self._registry = registry
         self._dispatcher = dispatcher
+        self._caller_of = caller_of
         self._routing = routing
         self._shadows = shadows
         self._max_streams = max_streams
@@ -168,20 +172,22 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         return inference_pb2.GetRoutingResponse(routing=routing)
 
     def RollBackVariant(
-        self, request: inference_pb2.RollBackVariantRequest, _context: grpc.ServicerContext
+        self, request: inference_pb2.RollBackVariantRequest, context: grpc.ServicerContext
     ) -> inference_pb2.RollBackVariantResponse:
         """Takes a variant out."""
+        name = proven_name(self._caller_of(context), request.name)
         rollback = self._routing.roll_back(
-            request.policy, request.variant, name=request.name, reason=request.reason
+            request.policy, request.variant, name=name, reason=request.reason
         )
         return inference_pb2.RollBackVariantResponse(rollback=rollback_message(rollback))
 
     def ReinstateVariant(
-        self, request: inference_pb2.ReinstateVariantRequest, _context: grpc.ServicerContext
+        self, request: inference_pb2.ReinstateVariantRequest, context: grpc.ServicerContext
     ) -> inference_pb2.ReinstateVariantResponse:
         """Lets a variant have its share again."""
+        name = proven_name(self._caller_of(context), request.name)
         rollback = self._routing.reinstate(
-            request.policy, request.variant, name=request.name, reason=request.reason
+            request.policy, request.variant, name=name, reason=request.reason
         )
         return inference_pb2.ReinstateVariantResponse(rollback=rollback_message(rollback))
 

@@ -1,7 +1,6 @@
 """In whose name a halt is cleared."""
 
-from tradewind.errors import PermissionDeniedError
-from tradewind.rpc.access import Identity
+from tradewind.rpc.access import Identity, proven, proven_name
 
 __all__ = ["resuming_actor"]
 
@@ -22,10 +21,4 @@ def resuming_actor(caller: Identity | None, name: str, role: str) -> tuple[str, 
     """
     if caller is None:
         return name, role
-    for field, claimed, own in (("name", name, caller.name), ("role", role, caller.resumes_as)):
-        if claimed.strip() and claimed != own:
-            raise PermissionDeniedError(
-                f"{caller.name} may not resume under another {field}",
-                metadata={"identity": caller.name, "field": field, "claimed": claimed, "own": own},
-            )
-    return caller.name, caller.resumes_as
+    return proven_name(caller, name), proven(caller, "role", role, caller.resumes_as)

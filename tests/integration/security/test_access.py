@@ -265,7 +265,7 @@ def test_resume_with_an_identity_is_recorded_in_its_name_and_in_no_other(stack: 
     with stack.risk("bot") as bot, stack.risk("alice") as alice:
         assert bot.evaluate(CRASHED, account=account).halt is not None
         for name, role in (("bot", ""), ("", "head_of_desk"), ("Alice", "risk_officer")):
-            with pytest.raises(PermissionDeniedError, match="may not resume under another") as no:
+            with pytest.raises(PermissionDeniedError, match="may not act under another") as no:
                 alice.resume(account, reason="data error", name=name, role=role)
             assert no.value.metadata["identity"] == "alice"
         alice.resume(account, reason="data error")

@@ -1,5 +1,6 @@
 """Who may call what: identities, their roles, and the file that gives one to the other."""
 
+from tradewind.rpc.access.claims import proven, proven_name
 from tradewind.rpc.access.control import AccessControl
 from tradewind.rpc.access.policy import AccessPolicy, AccessSettings, Identity
 from tradewind.rpc.access.roles import METHOD_ROLES, PUBLIC_METHODS, Role
@@ -15,6 +16,8 @@ __all__ = [
     "Role",
     "bearer_metadata",
     "make_token",
+    "proven",
+    "proven_name",
     "read_token",
     "token_digest",
 ]

@@ -21,13 +21,13 @@ class Role(StrEnum):
     """Have decisions made about accounts, which may halt them."""
 
     RESUME = "resume"
-    """Clear a halt, and read the audit trail."""
+    """Clear a halt or the rollback of a variant, and read the audit trail."""
 
     TRAIN = "train"
     """Start, follow and cancel trainings."""
 
     ADMIN = "admin"
-    """Read everything: jobs, decisions, reports, and the interfaces by reflection."""
+    """Read everything: jobs, decisions, reports, interfaces by reflection; take a variant out."""
 
 
 _INFERENCE: Final = "/tradewind.api.inference.v1.InferenceService"
@@ -50,6 +50,11 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         f"{_INFERENCE}/GetPolicy": _LOOK_AT_POLICIES,
         f"{_INFERENCE}/ListPolicies": _LOOK_AT_POLICIES,
         f"{_INFERENCE}/GetLatencyReport": _LOOK_AT_POLICIES,
+        f"{_INFERENCE}/GetRouting": _LOOK_AT_POLICIES,
+        f"{_INFERENCE}/ListShadowAnswers": _LOOK_AT_POLICIES,
+        # The safe direction: who watches an account's risk may do it, and it has to be undone.
+        f"{_INFERENCE}/RollBackVariant": frozenset({Role.EVALUATE, Role.ADMIN}),
+        f"{_INFERENCE}/ReinstateVariant": frozenset({Role.RESUME}),
         f"{_OPEN_INFERENCE}/ModelInfer": _PREDICT,
         f"{_OPEN_INFERENCE}/ModelReady": _LOOK_AT_POLICIES,
         f"{_OPEN_INFERENCE}/ModelMetadata": _LOOK_AT_POLICIES,
