@@ -13,19 +13,16 @@ from tradewind.reporting.charts import (
     distribution_chart,
     growth_chart,
     line,
-    trace,
+    position_traces,
 )
 from tradewind.reporting.style import (
     BENCHMARK,
-    FLAT,
     LIMIT,
     POLICY,
-    SHORT,
     SYMBOLS,
     Chart,
     axis,
     base_layout,
-    decimate,
     encode,
     mark,
 )
@@ -73,30 +70,7 @@ def position_chart(sheet: Sheet, trades: SymbolTrades) -> Chart:
     """A symbol's price, coloured by the position held, over its share of the equity."""
     known = np.isfinite(trades.prices)
     seconds, prices = sheet.seconds[known], trades.prices[known]
-    exposure = trades.exposures[known]
-    chosen = decimate(prices)
-    times, shown = seconds[chosen], prices[chosen]
-    held = np.sign(exposure)[chosen]
-    data = [trace("Flat", times, shown, line={"color": FLAT, "width": 1.25})]
-    for name, sign, colour in (("Long", 1.0, POLICY), ("Short", -1.0, SHORT)):
-        if (held == sign).any():
-            part = np.where(held == sign, shown, np.nan)
-            data.append(trace(name, times, part, line={"color": colour, "width": 2.0}))
-    for one in data:
-        one["hovertemplate"] = "%{y:,.6~g}"
-    data.append(
-        line(
-            "Exposure",
-            seconds,
-            100.0 * exposure,
-            line={"color": POLICY, "width": 1.0, "shape": "hv"},
-            fill="tozeroy",
-            fillcolor="rgba(0,114,178,0.18)",
-            yaxis="y2",
-            showlegend=False,
-            hovertemplate="exposure %{y:.1f} %",
-        )
-    )
+    data = position_traces(seconds, prices, trades.exposures[known])
     layout = base_layout(
         320,
         margin={"l": 64, "r": 16, "t": 24, "b": 36},

@@ -11,6 +11,7 @@ from tradewind.reporting.style import (
     BENCHMARK,
     FLAT,
     POLICY,
+    SHORT,
     Chart,
     axis,
     base_layout,
@@ -20,7 +21,15 @@ from tradewind.reporting.style import (
     milliseconds,
 )
 
-__all__ = ["Curve", "distribution_chart", "growth_chart", "line", "trace", "vertical"]
+__all__ = [
+    "Curve",
+    "distribution_chart",
+    "growth_chart",
+    "line",
+    "position_traces",
+    "trace",
+    "vertical",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -161,6 +170,42 @@ def vertical(at_ms: float) -> dict[str, Any]:
         "y1": 1,
         "line": {"color": FLAT, "width": 1, "dash": "dot"},
     }
+
+
+def position_traces(
+    timestamps: FloatArray,
+    prices: FloatArray,
+    exposures: FloatArray,
+) -> list[dict[str, Any]]:
+    """A price coloured by the position held into each close, and the exposure on a second axis.
+
+    Args:
+        timestamps: Seconds since the epoch. Shape [n].
+        prices: Shape [n].
+        exposures: Signed fractions of equity. Shape [n].
+    """
+    chosen = decimate(prices)
+    times, shown = timestamps[chosen], prices[chosen]
+    held = np.sign(exposures)[chosen]
+    traces = [trace("Flat", times, shown, line={"color": FLAT, "width": 1.25})]
+    for name, sign, colour in (("Long", 1.0, POLICY), ("Short", -1.0, SHORT)):
+        if (held == sign).any():
+            part = np.where(held == sign, shown, np.nan)
+            traces.append(trace(name, times, part, line={"color": colour, "width": 2.0}))
+    for drawn in traces:
+        drawn["hovertemplate"] = "%{y:,.6~g}"
+    exposure = line(
+        "Exposure",
+        timestamps,
+        100.0 * exposures,
+        line={"color": POLICY, "width": 1.0, "shape": "hv"},
+        fill="tozeroy",
+        fillcolor="rgba(0,114,178,0.18)",
+        yaxis="y2",
+        showlegend=False,
+        hovertemplate="exposure %{y:.1f} %",
+    )
+    return [*traces, exposure]
 
 
 def line(name: str, timestamps: FloatArray, values: FloatArray, **style: Any) -> dict[str, Any]:

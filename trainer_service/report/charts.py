@@ -11,19 +11,16 @@ from tradewind.reporting.charts import (
     distribution_chart,
     growth_chart,
     line,
-    trace,
+    position_traces,
     vertical,
 )
 from tradewind.reporting.style import (
     BENCHMARK,
-    FLAT,
     POLICY,
-    SHORT,
     SYMBOLS,
     Chart,
     axis,
     base_layout,
-    decimate,
 )
 from tradewind.risk import RiskPolicy
 from trainer_service.evaluation import Episode, Evaluation
@@ -65,30 +62,7 @@ def position_chart(evaluation: Evaluation) -> Chart:
     if len(episode.symbols) > 1:
         return _positions_chart(episode)
     price, exposure = episode.prices[:, 0], episode.exposures[:, 0]
-    chosen = decimate(price)
-    times, prices = episode.timestamps[chosen], price[chosen]
-    # A bar's colour is what was held into its close.
-    held = np.sign(exposure)[chosen]
-    data = [line("Flat", times, prices, line={"color": FLAT, "width": 1.25})]
-    for name, sign, colour in (("Long", 1.0, POLICY), ("Short", -1.0, SHORT)):
-        if (held == sign).any():
-            part = np.where(held == sign, prices, np.nan)
-            data.append(trace(name, times, part, line={"color": colour, "width": 2.0}))
-    for drawn in data:
-        drawn["hovertemplate"] = "%{y:,.6~g}"
-    data.append(
-        line(
-            "Exposure",
-            episode.timestamps,
-            100.0 * exposure,
-            line={"color": POLICY, "width": 1.0, "shape": "hv"},
-            fill="tozeroy",
-            fillcolor="rgba(0,114,178,0.18)",
-            yaxis="y2",
-            showlegend=False,
-            hovertemplate="exposure %{y:.1f} %",
-        )
-    )
+    data = position_traces(episode.timestamps, price, exposure)
     layout = base_layout(
         520,
         xaxis=axis("Time (UTC)", type="date", anchor="y2"),
