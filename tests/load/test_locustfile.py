@@ -103,7 +103,8 @@ def test_locustfile_with_right_answers_has_no_failure_and_with_wrong_ones_report
     assert set(calls.names.tolist()) == METHODS
     measured = stage.latency_reports(questions.policy)
     unary_and_streamed = len(calls.named("Predict", "PredictStream"))
-    assert sum(report.call_count for report in measured) == unary_and_streamed
+    # Each of the four users may have been stopped while it waited for an answer.
+    assert 0 <= sum(report.call_count for report in measured) - unary_and_streamed <= 4
 
     locust, calls = run(plant_wrong_answers(questions), 2.0)
     assert locust.popen.returncode == 1

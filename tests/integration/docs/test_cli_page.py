@@ -25,8 +25,9 @@ TINY = {
     "data": {"symbol": "BTC"},
 }
 SEARCH = {"search": {"algo_params.gamma": {"choices": [0.9, 0.99]}}, "objective": "return"}
-# A service of its own replaces the process; the log of an orchestrator that nobody ran.
-ELSEWHERE = ("serve", "compare", "replay", "tearsheet")
+# A service of its own replaces the process; the log of an orchestrator that nobody ran; no routing
+# file. Other tests run them.
+ELSEWHERE = ("serve", "compare", "replay", "tearsheet", "routing")
 
 
 @pytest.mark.slow

@@ -10,14 +10,18 @@ from typing import Any
 import yaml
 
 from orchestrator.decision_log import DecisionLog
-from tests.integration.orchestrator.conftest import RISK_POLICY, Desk
+from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, publisher
+from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import RiskClient
 
 
 def test_tick_is_found_by_its_request_id_in_both_services_and_the_audit(
-    tmp_path: Path, publish: Callable[..., str], start_service: Callable[..., ServiceProcess]
+    tmp_path: Path,
+    released_draft: Callable[..., BundleDraft],
+    start_service: Callable[..., ServiceProcess],
 ) -> None:
+    publish = publisher(BundleStore(tmp_path / "store"), released_draft)
     publish()
     risk_policy = tmp_path / "risk.yaml"
     risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
