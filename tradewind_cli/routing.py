@@ -11,6 +11,7 @@ import typer
 
 from tradewind.errors import FieldViolation, SettingsError, TradewindError
 from tradewind.rpc.clients import InferenceClient, Rollback, Routing
+from tradewind_cli.connection import connect
 from tradewind_cli.output import (
     ExitCode,
     JsonOption,
@@ -42,10 +43,13 @@ _GUARD = "tradewind routing guard"
 
 @app.command()
 def show(
-    policy: PolicyOption = "", address: AddressOption = _ADDRESS, as_json: JsonOption = False
+    context: typer.Context,
+    policy: PolicyOption = "",
+    address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
 ) -> None:
     """Shows every variant, its share and its state; the exit code is 1 when a file is refused."""
-    with InferenceClient(address) as client:
+    with connect(context, InferenceClient, address) as client:
         routing = client.get_routing(policy)
     if as_json:
         print_json(dataclasses.asdict(routing))
@@ -57,6 +61,7 @@ def show(
 
 @app.command()
 def rollback(
+    context: typer.Context,
     policy: PolicyArgument,
     variant: VariantArgument,
     name: NameOption,
@@ -65,7 +70,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Takes a variant out: the champion has its share until a person reinstates it."""
-    with InferenceClient(address) as client:
+    with connect(context, InferenceClient, address) as client:
         _print_rollback(
             client.roll_back_variant(policy, variant, name=name, reason=reason), as_json
         )
@@ -73,6 +78,7 @@ def rollback(
 
 @app.command()
 def reinstate(
+    context: typer.Context,
     policy: PolicyArgument,
     variant: VariantArgument,
     name: NameOption,
@@ -81,7 +87,7 @@ def reinstate(
     as_json: JsonOption = False,
 ) -> None:
     """Lets a variant have its share again, and shows the rollback that was ended."""
-    with InferenceClient(address) as client:
+    with connect(context, InferenceClient, address) as client:
         _print_rollback(
             client.reinstate_variant(policy, variant, name=name, reason=reason), as_json
         )
@@ -89,6 +95,7 @@ def reinstate(
 
 @app.command()
 def shadows(
+    context: typer.Context,
     policy: PolicyOption = "",
     shadow: Annotated[str, typer.Option(help="Only this shadow.")] = "",
     differing: Annotated[bool, typer.Option(help="Only where it differs.")] = False,
@@ -97,7 +104,7 @@ def shadows(
     as_json: JsonOption = False,
 ) -> None:
     """Lists what shadows would have answered, newest first."""
-    with InferenceClient(address) as client:
+    with connect(context, InferenceClient, address) as client:
         answers = client.shadow_answers(policy, shadow, differing_only=differing, limit=limit)
     if as_json:
         print_json({"shadow_answers": [dataclasses.asdict(answer) for answer in answers]})
@@ -122,6 +129,7 @@ def shadows(
 
 @app.command()
 def guard(
+    context: typer.Context,
     log: Annotated[
         Path, typer.Argument(metavar="LOG", help="Decision log of the account that they trade in.")
     ],
@@ -138,7 +146,7 @@ def guard(
     if every is not None and as_json:
         violation = FieldViolation("--json", "prints one document, --every looks for ever")
         raise SettingsError("the command line is refused", [violation])
-    with InferenceClient(address) as client:
+    with connect(context, InferenceClient, address) as client:
         while every is not None:
             try:
                 _print_readings(_enforce(client, log))
