@@ -1,6 +1,7 @@
 """TensorBoard event files: `tensorboard --logdir runs/tensorboard`."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ class TensorBoardTracker:
     def rewind(self, step: int) -> None:
         """Makes TensorBoard drop what was written after this step."""
         self._writer.close()
+        # TensorBoard reads files in the order of their names: whole seconds, then a count of which
+        # the 10th comes before the 9th.
+        time.sleep(1.001 - time.time() % 1)
         self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:

@@ -144,7 +144,8 @@ def test_health_follows_set_serving_and_the_drain(server: RpcServer) -> None:
             server.set_serving(True)
             assert next(states).status == health_pb2.HealthCheckResponse.SERVING
         with TrainerClient(server.address) as client:
-            assert client.is_serving()
+            # The watch counts as a call until the server sees that its client is gone.
+            client.wait_ready(10)
             server.set_serving(False)
             assert not client.is_serving()
 

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
+from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
 from tradewind.market import Bars
 from trainer_service.agent import create_trainer_agent
@@ -102,8 +103,10 @@ def test_interrupted_training_is_followed_in_the_run_it_began_with_each_step_onc
 
 
 def test_training_interrupted_before_its_first_checkpoint_starts_its_curves_over(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The names of event files end in a count, which passes from 9 to 10 here.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(9))
     config = TrackingConfig(tensorboard=tmp_path / "tb")
     record = tmp_path / "checkpoints" / "run.json"
     for attempt in (1.0, 2.0):
