@@ -3,54 +3,75 @@
 import hashlib
 from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 
-__all__ = ["compiled", "compiled_under_lock", "inlined"]
+__all__ = ["compiled", "inlined"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
+@overload
+def compiled(function: Function) -> Function: ...
+
+
+@overload
+def compiled(
+    *, holds_lock: bool = ..., allocates: bool = ...
+) -> Callable[[Function], Function]: ...
+
+
+def compiled(
+    function: Function | None = None, *, holds_lock: bool = False, allocates: bool = False
+) -> Function | Callable[[Function], Function]:
     """Compiles a kernel to machine code at its first call and caches the code on disk.
 
     Strict IEEE arithmetic: no fast-math, so sums keep their order and the same kernel gives the
-    same bits whoever calls it. Division by zero follows IEEE instead of raising. The interpreter
-    lock is released while the kernel runs. The cache lies beside the source file, or in
-    NUMBA_CACHE_DIR where that folder cannot be written.
+    same bits whoever calls it. Division by zero follows IEEE instead of raising. The cache lies
+    beside the source file, or in NUMBA_CACHE_DIR where that folder cannot be written.
+
+    Args:
+        function: The kernel.
+        holds_lock: The interpreter lock is kept while the kernel runs. For a kernel of
+            microseconds in a process of busy threads: getting the lock back would take longer
+            than the kernel itself.
+        allocates: The kernel may make and return arrays. Without, it works in place, on the
+            arrays that it is given (numba refuses to compile it otherwise), and no references
+            are counted, which is an atomic operation at every slice and every call.
     """
-    return _compile(function, release_lock=True)
-
-
-def compiled_under_lock(function: Function) -> Function:
-    """Compiles as `compiled` does, but the kernel holds the interpreter lock while it runs.
-
-    For a kernel of microseconds in a process of busy threads: getting the lock back would take
-    longer than the kernel itself.
-    """
-    return _compile(function, release_lock=False)
+    if function is None:
+        return lambda kernel: _compile(kernel, holds_lock=holds_lock, allocates=allocates)
+    return _compile(function, holds_lock=holds_lock, allocates=allocates)
 
 
 def inlined(function: Function) -> Function:
-    """Compiles as `compiled` does, but into each kernel that calls it.
+    """Compiles as `compiled` does, but into each kernel that calls it; may return arrays.
 
-    For what takes or gives many arrays: the references of each of them are counted at every call,
-    with atomic operations, which can take longer than the work itself.
+    For what takes or gives many arrays, each of several words that a call would have to pass.
     """
-    return _compile(function, release_lock=True, inline="always")
+    return _compile(function, inline="always")
 
 
 def _compile(
-    function: Function, *, release_lock: bool, inline: Literal["never", "always"] = "never"
+    function: Function,
+    *,
+    holds_lock: bool = False,
+    allocates: bool = False,
+    inline: Literal["never", "always"] = "never",
 ) -> Function:
-    dispatcher: Any = numba.njit(
-        nogil=release_lock, error_model="numpy", fastmath=False, inline=inline
-    )(function)
-    dispatcher._cache = _KernelCache(function)  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = {
+        "nogil": not holds_lock,
+        "error_model": "numpy",
+        "fastmath": False,
+        "inline": inline,
+        "_nrt": allocates,  # numba's memory management, which counts the references
+    }
+    dispatcher: Any = numba.njit(**options)(function)
+    dispatcher._cache = _KernelCache(dispatcher)
     return cast("Function", dispatcher)
 
 
@@ -61,25 +82,31 @@ class _KernelCache(FunctionCache):
     compiled into it too, from whatever file they come.
     """
 
+    def __init__(self, kernel: Any) -> None:
+        super().__init__(kernel.py_func)  # type: ignore[no-untyped-call]
+        self._kernel = kernel
+
     def _index_key(self, signature: object, codegen: object) -> tuple[object, ...]:
         digest = hashlib.sha256()
-        _feed(self._py_func, digest.update, set())
+        _feed(self._kernel, digest.update, set())
         key: tuple[object, ...] = super()._index_key(signature, codegen)  # type: ignore[no-untyped-call]
         return (*key, digest.hexdigest())
 
 
-def _feed(function: FunctionType, update: Callable[[bytes], None], seen: set[CodeType]) -> None:
-    """Feeds the code of a kernel, of the kernels it calls and its constants to a digest."""
+def _feed(kernel: Any, update: Callable[[bytes], None], seen: set[CodeType]) -> None:
+    """Feeds how a kernel is compiled, its code, the kernels it calls and constants to a digest."""
+    function: FunctionType = kernel.py_func
     code = function.__code__
     if code in seen:
         return
     seen.add(code)
+    update(repr(sorted(kernel.targetoptions.items())).encode())
     constants = [value for value in code.co_consts if not isinstance(value, CodeType)]
     update(code.co_code + repr((code.co_names, constants)).encode())
     for name in code.co_names:
         value = function.__globals__.get(name)
         if isinstance(value, Dispatcher):
-            _feed(value.py_func, update, seen)
+            _feed(value, update, seen)
         elif _is_constant(value):
             update(f"{name}={value!r}".encode())
 

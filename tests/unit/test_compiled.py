@@ -4,7 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from tradewind.compiled import compiled
 
 CALLER = """\
 from callee import inner
@@ -58,3 +63,28 @@ def test_kernel_with_a_change_in_another_file_is_compiled_anew(
     (folder / "callee.py").write_text(CALLEE.replace(old, new))
     assert run(folder) == (value, 0)
     assert run(folder) == (value, 1)
+
+
+def test_kernel_that_works_in_place_and_makes_an_array_is_refused() -> None:
+    @compiled
+    def double(values: NDArray[np.float64]) -> float:
+        copied = np.empty(values.size)
+        copied[0] = 2.0 * values[0]
+        return float(copied[0])
+
+    with pytest.raises(numba.TypingError):
+        double(np.ones(1))
+
+
+def test_kernel_that_allocates_returns_its_array() -> None:
+    @compiled(allocates=True)
+    def double(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values * 2.0
+
+    assert double(np.ones(2)).tolist() == [2.0, 2.0]
+
+
+def test_kernel_compiled_in_another_way_is_compiled_anew(folder: Path) -> None:
+    assert run(folder) == (7.0, 0)
+    (folder / "callee.py").write_text(CALLEE.replace("@compiled", "@compiled(allocates=True)"))
+    assert run(folder) == (7.0, 0)

@@ -73,7 +73,7 @@ def price_defects(open_price: float, high: float, low: float, close: float, volu
     return defects
 
 
-@compiled
+@compiled(allocates=True)
 def _defect_flags(
     open_price: Column, high: Column, low: Column, close: Column, volume: Column
 ) -> NDArray[np.uint8]:

@@ -118,7 +118,7 @@ def _volume_weighted_price(
     return turnover / total_volume if total_volume > 0.0 else total_price / len(close)
 
 
-@compiled
+@compiled(allocates=True)
 def write_market_row(
     timestamp_ns: int,
     high: FloatArray,
@@ -171,7 +171,7 @@ def write_market_row(
         out[column + 1] = math.cos(angle)
 
 
-@compiled
+@compiled(allocates=True)
 def write_market_rows(
     timestamps_ns: TimestampArray,
     high: FloatArray,

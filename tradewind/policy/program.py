@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled, compiled_under_lock
+from tradewind.compiled import compiled
 
 __all__ = ["Program", "run_program", "run_program_unlocked"]
 
@@ -303,7 +303,24 @@ def _execute(
         _combine(opcode, target, source, memory[operand : operand + instruction[6]])
 
 
-@compiled_under_lock
+@compiled
+def _execute_all(
+    instructions: NDArray[np.int64],
+    parameters: Floats,
+    moments: NDArray[np.float64],
+    memory: Floats,
+    observations: Floats,
+    outputs: Floats,
+    output_start: int,
+) -> None:
+    for row in range(len(observations)):
+        _load(memory[: observations.shape[1]], observations[row])
+        for step in range(len(instructions)):
+            _execute(instructions[step], parameters, moments, memory)
+        _load(outputs[row], memory[output_start:])
+
+
+@compiled(holds_lock=True, allocates=True)
 def run_program(packed: NDArray[np.int64], observations: Floats, outputs: Floats) -> None:
     """Executes a program and holds the interpreter lock meanwhile.
 
@@ -317,16 +334,11 @@ def run_program(packed: NDArray[np.int64], observations: Floats, outputs: Floats
     instructions = packed[_HEADER_SIZE:moments_start].reshape(packed[0], INSTRUCTION_SIZE)
     moments = packed[moments_start:parameters_start].view(np.float64)
     parameters = packed[parameters_start:].view(np.float32)
-    output_start = packed[3]
     memory = np.empty(packed[2], np.float32)
-    for row in range(len(observations)):
-        _load(memory[: observations.shape[1]], observations[row])
-        for step in range(len(instructions)):
-            _execute(instructions[step], parameters, moments, memory)
-        _load(outputs[row], memory[output_start:])
+    _execute_all(instructions, parameters, moments, memory, observations, outputs, packed[3])
 
 
-@compiled
+@compiled(allocates=True)
 def run_program_unlocked(packed: NDArray[np.int64], observations: Floats, outputs: Floats) -> None:
     """Executes a program with the interpreter lock released; see run_program."""
     run_program(packed, observations, outputs)

@@ -17,6 +17,7 @@ from tradewind.risk.engine.snapshot import (
     pack_snapshot,
     set_shock_rows,
 )
+from tradewind.risk.engine.state import NEEDS_WORKSPACE
 from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.reasons import Snapshot
@@ -121,7 +122,12 @@ class RiskAgentV2:
         plan = self._plan
         set_shock_rows(arrays.snapshot, names, plan.shock_rows)
         result = plan.new_result()
-        remark_count = calculate_arrays(plan.config, plan.limits, plan.shocks, *arrays, result)
+        remark_count = NEEDS_WORKSPACE
+        while remark_count == NEEDS_WORKSPACE:
+            room = plan.account, plan.workspace, result
+            remark_count = calculate_arrays(plan.config, plan.limits, plan.shocks, *arrays, *room)
+            if remark_count == NEEDS_WORKSPACE:
+                plan.grow_workspace()
         if remark_count == CONTRADICTION:
             raise_contradiction(result, snapshot())
         named = (header[POSITION_COUNT:].tobytes(), *names)
@@ -145,8 +151,13 @@ class RiskAgentV2:
             inputs.order_latencies_us,
             inputs.trade_timestamps,
             inputs.trade_notionals,
+            plan.account,
+            plan.workspace,
             result,
         )
+        if remark_count == NEEDS_WORKSPACE:
+            plan.grow_workspace()
+            return self._run(inputs)
         if remark_count == CONTRADICTION:
             raise_contradiction(result, inputs)
         return result, remark_count

@@ -127,6 +127,7 @@ class BatchRiskTracker:
         )
         self._problem = new_problem()
         self._storage = new_storage(plan, count)
+        self._workspace = np.empty(plan.workspace_size)
         self._snapshots = _snapshots(plan, count, symbols, capital_base)
 
     @property
@@ -154,6 +155,7 @@ class BatchRiskTracker:
             bar.portfolio_values,
             bar.timestamps,
             bar.trade_timestamps,
+            self._workspace,
         )
 
     def update(self, bar: BatchBar) -> StepRisk:
@@ -179,6 +181,7 @@ class BatchRiskTracker:
                 *bar,
                 values,
                 judged,
+                self._workspace,
                 self._problem,
             )
             if status == NEEDS_ROOM:

@@ -9,6 +9,7 @@ from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import Calculation, new_problem, raise_contradiction
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols, names_of
+from tradewind.risk.engine.state import NEEDS_WORKSPACE
 from tradewind.risk.engine.storage import grow_trades, new_storage
 from tradewind.risk.engine.tracking import NEEDS_ROOM, update_row
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
@@ -109,11 +110,15 @@ class RiskTracker:
                 new.order_latencies_us,
                 new.trade_timestamps,
                 new.trade_notionals,
+                self._plan.workspace,
                 self._problem,
             )
-            if remark_count != NEEDS_ROOM:
+            if remark_count == NEEDS_ROOM:
+                self._storage = grow_trades(self._storage)
+            elif remark_count == NEEDS_WORKSPACE:
+                self._plan.grow_workspace()
+            else:
                 return remark_count
-            self._storage = grow_trades(self._storage)
 
 
 def _changes_holdings(new: RiskInputs) -> bool:

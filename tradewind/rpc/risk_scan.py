@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled, compiled_under_lock
+from tradewind.compiled import compiled
 from tradewind.risk import FloatArray
 from tradewind.risk.engine.snapshot import (
     BOOK,
@@ -96,7 +96,7 @@ LONGEST_NAME: Final = 256
 """The names of one kind are compared one by one, and the interpreter waits: few and short ones."""
 
 
-@compiled_under_lock
+@compiled(holds_lock=True, allocates=True)
 def scan_request(data: bytes) -> tuple[FloatArray, IntArray]:
     """Reads the inputs out of a request that has them in field 1.
 
@@ -138,7 +138,7 @@ def _find_inputs(request: ByteArray) -> tuple[int, int, int]:
     return found
 
 
-@compiled
+@compiled(allocates=True)
 def _count(data: ByteArray, start: int, stop: int, counts: IntArray) -> bool:
     """Counts what there is of each kind; says whether that can be read here."""
     at = start
@@ -201,7 +201,7 @@ def _count_levels(data: ByteArray, start: int, stop: int) -> tuple[int, int]:
     return bids, asks
 
 
-@compiled
+@compiled(allocates=True)
 def _starts(counts: IntArray) -> tuple[IntArray, int]:
     """Where each kind begins in the block, and the size of the block."""
     starts = np.zeros(KINDS, np.int64)
@@ -228,7 +228,7 @@ def _write_header(counts: IntArray, block: FloatArray) -> None:
     block[BOOK_COUNT] = counts[BOOKS]
 
 
-@compiled
+@compiled(allocates=True)
 def _fill(
     data: ByteArray,
     start: int,
@@ -291,7 +291,7 @@ def _width(kind: int) -> int:
     return BOOK_WIDTH if kind == BOOKS else 1
 
 
-@compiled
+@compiled(allocates=True)
 def _read_named(
     data: ByteArray, start: int, stop: int, kind: int, block: FloatArray, to: int
 ) -> tuple[int, int]:
@@ -316,7 +316,7 @@ def _read_named(
     return name, end
 
 
-@compiled
+@compiled(allocates=True)
 def _read_book(
     data: ByteArray, start: int, stop: int, block: FloatArray, to: int, levels: int
 ) -> tuple[int, int]:
@@ -341,7 +341,7 @@ def _read_book(
     return name, name_end
 
 
-@compiled
+@compiled(allocates=True)
 def _link(
     data: ByteArray, counts: IntArray, starts: IntArray, block: FloatArray, names: IntArray
 ) -> bool:

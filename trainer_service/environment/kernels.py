@@ -85,7 +85,8 @@ def write_observation(
     Shapes of `states` [s, STATE_SIZE] and of `out` [observation_size].
     """
     at = market.features.shape[1]
-    out[:at] = market.features[index]
+    for column in range(at):
+        out[column] = market.features[index, column]
     if not rules.position_features:
         return
     for row in range(states.shape[0]):

@@ -9,9 +9,8 @@ year; by the formulas in black_scholes. Positions in the underlying itself are n
 not count.
 """
 
+from math import isnan
 from typing import Final
-
-import numpy as np
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
@@ -49,13 +48,16 @@ GREEKS: Final = Calculator(
 
 
 @compiled
-def calculate_greeks(config: Record, options: FloatArray, out: FloatArray) -> None:
-    """Writes the metrics of METRICS."""
+def calculate_greeks(
+    config: Record, options: FloatArray, workspace: FloatArray, out: FloatArray
+) -> None:
+    """Writes the metrics of METRICS. Shape of the workspace [at least 4 × options]."""
     first = config.greeks
     if lacks_options(options, out, first, 4):
         return
     count = options.shape[0]
-    net = np.zeros((count, 4))
+    net = workspace[: 4 * count]
+    net[:] = 0.0
     for option in range(count):
         row = options[option]
         if row[OPTION_QUANTITY_AT] == 0.0:
@@ -71,6 +73,12 @@ def calculate_greeks(config: Record, options: FloatArray, out: FloatArray) -> No
         )
         units = row[OPTION_QUANTITY_AT] * row[MULTIPLIER]
         for greek in range(4):
-            net[int(row[UNDERLYING]), greek] += units * greeks[greek]
+            net[4 * int(row[UNDERLYING]) + greek] += units * greeks[greek]
     for greek in range(4):
-        put(out, first + greek, np.max(np.abs(net[:, greek])))
+        most = 0.0
+        for underlying in range(count):
+            size = abs(net[4 * underlying + greek])
+            # What is not a number stays.
+            if size > most or isnan(size):
+                most = size
+        put(out, first + greek, most)

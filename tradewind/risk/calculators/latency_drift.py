@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
-from tradewind.risk.calculators.order_statistics import largest, tail_size, upper_quantile
+from tradewind.risk.calculators.order_statistics import find_largest, tail_size, upper_quantile
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.inputs import FloatArray
@@ -52,15 +52,20 @@ LATENCY_DRIFT: Final = Calculator(
 
 
 @compiled
-def tail_latency(latencies: FloatArray) -> float:
-    """Their 99.9 % quantile."""
-    tail = largest(latencies, tail_size(latencies.size, QUANTILE), -inf)
+def tail_latency(latencies: FloatArray, workspace: FloatArray) -> float:
+    """Their 99.9 % quantile. Shape of the workspace [at least that of the latencies]."""
+    tail = workspace[: tail_size(latencies.size, QUANTILE)]
+    find_largest(tail, latencies, -inf)
     return upper_quantile(tail, latencies.size, QUANTILE)
 
 
 @compiled
 def calculate_latency_drift(
-    config: Record, account: Record, latencies: FloatArray, out: FloatArray
+    config: Record,
+    account: Record,
+    latencies: FloatArray,
+    workspace: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Writes the metrics of METRICS."""
     first = config.latency_drift
@@ -75,8 +80,9 @@ def calculate_latency_drift(
         code = account.bad_latency_kind * FIELD_SPAN + ORDER_LATENCIES
         refuse(out, first, 1, code, account.bad_latency, 0)
     else:
-        baseline = tail_latency(latencies[-orders:-recent])
+        baseline = tail_latency(latencies[-orders:-recent], workspace)
         if baseline > 0.0:
-            put(out, first, tail_latency(latencies[-recent:]) / baseline - 1.0)
+            latest = tail_latency(latencies[-recent:], workspace)
+            put(out, first, latest / baseline - 1.0)
         else:
             refuse(out, first, 1, BASELINE_NOT_POSITIVE * FIELD_SPAN + ORDER_LATENCIES, -1, 0)

@@ -3,13 +3,11 @@
 from math import floor, inf
 from typing import Final
 
-import numpy as np
-
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.sums import absolute_total
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["largest", "largest_losses", "tail_size", "upper_quantile"]
+__all__ = ["find_largest", "find_largest_losses", "tail_size", "upper_quantile"]
 
 CONFIDENCES: Final = (0.95, 0.99, 0.999)
 MIN_RETURNS: Final = (20, 100, 1_000)
@@ -24,20 +22,19 @@ def tail_size(count: int, confidence: float) -> int:
 
 
 @compiled
-def largest(values: FloatArray, size: int, guess: float) -> FloatArray:
-    """The `size` largest elements in descending order.
+def find_largest(tail: FloatArray, values: FloatArray, guess: float) -> None:
+    """Fills the tail with the largest elements in descending order.
 
     Args:
-        values: Shape [at least size].
-        size: How many.
+        tail: Shape [at least 1].
+        values: Shape [at least that of the tail].
         guess: A number that so many elements are likely to be above of; a bad one costs time.
     """
-    tail = np.full(size, -inf)
+    tail[:] = -inf
     _keep_largest(tail, values, guess)
-    if tail[size - 1] == -inf:
+    if tail[tail.size - 1] == -inf:
         tail[:] = -inf
         _keep_largest(tail, values, -inf)
-    return tail
 
 
 @compiled
@@ -74,22 +71,30 @@ def _insert(tail: FloatArray, values: FloatArray, smallest: float) -> float:
 
 
 @compiled
-def largest_losses(returns: FloatArray, window: int) -> FloatArray:
+def find_largest_losses(returns: FloatArray, window: int, workspace: FloatArray) -> int:
     """The losses of the trailing window that any confidence looks at, in descending order.
 
-    Empty if no return is in the window.
+    Args:
+        returns: The window's, or more.
+        window: Returns looked back over.
+        workspace: Begins with those losses afterwards. Shape [at least 2 × window].
+
+    Returns:
+        How many these are; 0 if no return is in the window.
     """
     count = min(window, returns.size)
     if count == 0:
-        return np.empty(0)
-    losses = np.empty(count)
+        return 0
+    size = tail_size(count, CONFIDENCES[0])
+    losses = workspace[size : size + count]
     latest = returns[returns.size - count :]
     for index in range(count):
         # 0 − r, not −r: returns of 0.0 and −0.0 are the same loss to the last bit.
         losses[index] = 0.0 - latest[index]
     # About a tenth of a normal or Laplace distribution is above, and the tail is half of that.
     guess = 1.6 * absolute_total(losses) / count
-    return largest(losses, tail_size(count, CONFIDENCES[0]), guess)
+    find_largest(workspace[:size], losses, guess)
+    return size
 
 
 @compiled

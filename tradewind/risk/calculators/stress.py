@@ -190,14 +190,18 @@ def calculate_stress(
     positions: FloatArray,
     options: FloatArray,
     shocks: FloatArray,
+    workspace: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Writes stress_loss, then the loss of each scenario."""
+    """Writes stress_loss, then the loss of each scenario.
+
+    Shape of the workspace [at least options].
+    """
     first = config.stress
     scenarios = shocks.shape[1]
     if _lacks_holdings(header, positions, options, out, first, 1 + scenarios):
         return
-    option_values = np.zeros(options.shape[0])
+    option_values = workspace[: options.shape[0]]
     for option in range(option_values.size):
         if options[option, OPTION_QUANTITY_AT] != 0.0:
             option_values[option] = option_value(options[option], 0.0, 0.0)

@@ -62,6 +62,9 @@ ACCOUNT: Final = np.dtype(
         # A tracker's: the latest `latest_time()` of its updates, and whether it has a result.
         ("latest_time", "f8"),
         ("is_calculated", "i8"),
+        # A tracker's: engine.losses.
+        ("sorted_losses", "i8"),
+        ("losses_sorted_until", "i8"),
     ],
     align=True,
 )
@@ -94,6 +97,8 @@ def reset_account(account: Record) -> None:
     account.last_trade_timestamp = -inf
     account.latest_time = -inf
     account.is_calculated = 0
+    account.sorted_losses = 0
+    account.losses_sorted_until = 0
 
 
 @compiled
@@ -175,6 +180,8 @@ def fold_given_returns(account: Record, returns: FloatArray) -> None:
         account.returns_given = 1
         account.return_count = 0
         account.bad_return = NONE
+        account.sorted_losses = 0
+        account.losses_sorted_until = 0
     for index in range(returns.size):
         if not isfinite(returns[index]):
             account.bad_return = account.return_count + index

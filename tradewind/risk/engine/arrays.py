@@ -5,10 +5,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from tradewind.compiled import compiled, compiled_under_lock
+from tradewind.compiled import compiled
 from tradewind.risk.calculators.depth_shock import find_book_violation
 from tradewind.risk.engine.account import (
-    ACCOUNT,
     Record,
     find_bar_time_violation,
     find_trade_time_violation,
@@ -23,7 +22,7 @@ from tradewind.risk.engine.account import (
 )
 from tradewind.risk.engine.kernel import calculate
 from tradewind.risk.engine.result import AT, CODE, OTHER
-from tradewind.risk.engine.state import Series, Touched, open_state
+from tradewind.risk.engine.state import NEEDS_WORKSPACE, Series, Touched, open_state, workspace_of
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
 
@@ -54,7 +53,7 @@ class AccountArrays(NamedTuple):
         return {name: getattr(self, name) for name in self._fields[1:]}
 
 
-@compiled_under_lock
+@compiled(holds_lock=True)
 def calculate_arrays(
     config: Record,
     limits: FloatArray,
@@ -68,6 +67,8 @@ def calculate_arrays(
     order_latencies_us: FloatArray,
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
+    account: Record,
+    workspace: FloatArray,
     out: FloatArray,
 ) -> int:
     """Runs the enabled calculators on whole arrays, oldest element first.
@@ -85,19 +86,26 @@ def calculate_arrays(
         order_latencies_us: Shape [q].
         trade_timestamps: Shape [k].
         trade_notionals: Shape [k].
+        account: Filled with the folds. Shape [1].
+        workspace: As plan.workspace_size says, or larger.
         out: Filled with the result. Shape [4, metrics + 2].
 
     Returns:
-        How many metrics are unavailable or have a note; or CONTRADICTION: column 0 of the
-        result says which.
+        How many metrics are unavailable or have a note; CONTRADICTION: column 0 of the
+        result says which; or NEEDS_WORKSPACE.
     """
-    account = np.empty(1, ACCOUNT)
+    if workspace_of(config[0], snapshot) > workspace.size:
+        return NEEDS_WORKSPACE
     reset_account(account[0])
-    drawdowns = np.empty(min(values.size, config[0].drawdowns_window))
+    kept = min(values.size, config[0].drawdowns_window)
+    drawdowns = workspace[:kept]
     fold_values(account[0], values, drawdowns)
     window = returns
     if returns.size == 0:
-        window = derive_returns(values, config[0].returns_window)
+        count = max(min(values.size - 1, config[0].returns_window), 0)
+        window = workspace[kept : kept + count]
+        derive_returns(values, window)
+        kept += count
     series = Series(
         timestamps,
         drawdowns,
@@ -107,8 +115,9 @@ def calculate_arrays(
         order_latencies_us,
         trade_timestamps,
         trade_notionals,
+        workspace[:0],
     )
-    state = open_state(account, series, snapshot, shocks)
+    state = open_state(account, series, snapshot, shocks, workspace[kept:])
     code, at = find_time_violation(timestamps, -inf, trade_timestamps, -inf)
     if code != 0:
         return contradict(out, code, at, -1)
@@ -121,15 +130,13 @@ def calculate_arrays(
 
 
 @compiled
-def derive_returns(values: FloatArray, window: int) -> FloatArray:
-    """The latest simple returns per bar, at most `window` of them."""
-    count = max(min(values.size - 1, window), 0)
-    returns = np.empty(count)
+def derive_returns(values: FloatArray, returns: FloatArray) -> None:
+    """Fills an array with the latest simple returns per bar."""
+    count = returns.size
     later = values[values.size - count :]
     earlier = values[max(values.size - count - 1, 0) :]
     for index in range(count):
         returns[index] = simple_return(earlier[index], later[index])
-    return returns
 
 
 @compiled

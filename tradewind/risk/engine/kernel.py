@@ -14,7 +14,7 @@ from tradewind.risk.calculators.greeks import calculate_greeks
 from tradewind.risk.calculators.kyle_lambda import calculate_kyle_lambda
 from tradewind.risk.calculators.latency_drift import calculate_latency_drift
 from tradewind.risk.calculators.leverage import calculate_leverage
-from tradewind.risk.calculators.order_statistics import largest_losses
+from tradewind.risk.calculators.order_statistics import find_largest_losses
 from tradewind.risk.calculators.stress import calculate_stress
 from tradewind.risk.calculators.turnover import calculate_turnover
 from tradewind.risk.calculators.ulcer_index import calculate_ulcer_index
@@ -51,21 +51,31 @@ def calculate(
         timestamps, drawdowns = series.timestamps, series.drawdowns
         _calculate_from_values(config, account, header, timestamps, drawdowns, out)
     if touched.returns:
-        _calculate_from_returns(config, account, series.returns, out)
+        losses, workspace = series.sorted_losses, state.workspace
+        _calculate_from_returns(config, account, series.returns, losses, workspace, out)
     if config.turnover >= 0:
         trade_timestamps, notionals = series.trade_timestamps, series.trade_notionals
         calculate_turnover(config, account, header, trade_timestamps, notionals, out)
     if config.kyle_lambda >= 0 and touched.flows:
         calculate_kyle_lambda(config, account, series.price_changes, series.order_flows, out)
     if config.latency_drift >= 0 and touched.latencies:
-        calculate_latency_drift(config, account, series.order_latencies_us, out)
+        latencies = series.order_latencies_us
+        calculate_latency_drift(config, account, latencies, state.workspace, out)
     if config.feed_staleness >= 0:
         calculate_feed_staleness(config, header, state.feeds, out)
     if touched.holdings:
         _calculate_from_positions(config, header, state.positions, out)
         if config.depth_shock >= 0:
             calculate_depth_shock(config, state.positions, state.books, state.levels, out)
-        _calculate_from_options(config, header, state.positions, state.options, state.shocks, out)
+        _calculate_from_options(
+            config,
+            header,
+            state.positions,
+            state.options,
+            state.shocks,
+            state.workspace,
+            out,
+        )
     return _score(limits, out)
 
 
@@ -88,18 +98,26 @@ def _calculate_from_values(
 
 @compiled
 def _calculate_from_returns(
-    config: Record, account: Record, returns: FloatArray, out: FloatArray
+    config: Record,
+    account: Record,
+    returns: FloatArray,
+    sorted_losses: FloatArray,
+    workspace: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Value at risk and expected shortfall share their tail when they share their window."""
     if config.volatility >= 0:
         calculate_volatility(config, account, returns, out)
+    window = config.losses_window
+    tail = sorted_losses
+    if sorted_losses.size == 0 and window > 0:
+        tail = workspace[: find_largest_losses(returns, window, workspace)]
     if config.var >= 0:
-        window = config.var_window_bars
-        tail = largest_losses(returns, window)
         calculate_var(config, account, returns, tail, out)
     if config.expected_shortfall >= 0:
-        if config.var < 0 or config.expected_shortfall_window_bars != window:
-            tail = largest_losses(returns, config.expected_shortfall_window_bars)
+        if config.expected_shortfall_window_bars != window:
+            window = config.expected_shortfall_window_bars
+            tail = workspace[: find_largest_losses(returns, window, workspace)]
         calculate_expected_shortfall(config, account, tail, out)
 
 
@@ -122,12 +140,13 @@ def _calculate_from_options(
     positions: FloatArray,
     options: FloatArray,
     shocks: FloatArray,
+    workspace: FloatArray,
     out: FloatArray,
 ) -> None:
     if config.stress >= 0:
-        calculate_stress(config, header, positions, options, shocks, out)
+        calculate_stress(config, header, positions, options, shocks, workspace, out)
     if config.greeks >= 0:
-        calculate_greeks(config, options, out)
+        calculate_greeks(config, options, workspace, out)
 
 
 @compiled

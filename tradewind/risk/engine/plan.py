@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.calculators.stress import shock_table
+from tradewind.risk.engine.account import ACCOUNT
 from tradewind.risk.engine.remarks import RemarkBook
 from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS, VALUE
 from tradewind.risk.engine.snapshot import pack_snapshot
@@ -26,12 +27,14 @@ SERIES: Final = (
 )
 """Series with a bounded window, in the order of state.Series."""
 DISABLED: Final = -1
+ROOM_FOR_OPTIONS: Final = 256
 _KINDS: Final = {int: "i8", float: "f8"}
 
 
 def _config_fields() -> list[tuple[str, str]]:
     """One field for each window, each calculator (its first metric) and each of its settings."""
-    fields = [(f"{series}_{what}", "i8") for series in SERIES for what in ("window", "offset")]
+    fields = [("losses_window", "i8"), ("workspace_size", "i8")]
+    fields += [(f"{series}_{what}", "i8") for series in SERIES for what in ("window", "offset")]
     for calculator in CALCULATORS:
         fields.append((calculator.name, "i8"))
         for name, info in calculator.settings.model_fields.items():
@@ -62,6 +65,9 @@ class Plan:
         shock_rows: Row of the shocks for each symbol that a stress scenario names.
         shocks: Stress shocks. Shape [rows, scenarios].
         limits: Limit of each metric (NaN: none), and its weight. Shape [2, metrics].
+        workspace_size: Numbers of the workspace of kernels on an account with few options.
+        workspace: Of kernels that hold the interpreter lock while they run.
+        account: Likewise: the folds of whole arrays. Shape [1].
     """
 
     def __init__(self, policy: RiskPolicy) -> None:
@@ -76,6 +82,9 @@ class Plan:
             if metric in policy.limits:
                 limit = policy.limits[metric]
                 self.limits[:, column] = limit.limit, limit.weight
+        self.workspace_size = int(self.config["workspace_size"][0]) + ROOM_FOR_OPTIONS
+        self.workspace = np.empty(self.workspace_size)
+        self.account: np.ndarray[Any, Any] = np.empty(1, dtype=ACCOUNT)
         self.remarks = RemarkBook(self.metrics, frozenset(policy.limits))
         self._new_result = np.zeros((RESULT_ROWS, len(self.metrics) + RESULT_EXTRA))
         self._new_result[VALUE] = np.nan
@@ -84,6 +93,10 @@ class Plan:
     def new_result(self) -> FloatArray:
         """A result in which no metric has been calculated. Shape [4, metrics + 2]."""
         return self._new_result.copy()
+
+    def grow_workspace(self) -> None:
+        """Makes room for twice as much, after a kernel has answered NEEDS_WORKSPACE."""
+        self.workspace = np.empty(2 * self.workspace.size)
 
     def pack(self, snapshot: Snapshot) -> FloatArray:
         """Packs the part of the inputs that is not a series.
@@ -110,6 +123,13 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
             field = f"{calculator.name}_{name}"
             if _kind(info) and name != "enabled":
                 config[field] = _number(getattr(settings, name), info)
+    if config["expected_shortfall"] >= 0:
+        config["losses_window"] = config["expected_shortfall_window_bars"]
+    if config["var"] >= 0:
+        config["losses_window"] = config["var_window_bars"]
+    # Drawdowns and returns of whole arrays; then losses and their tail, or a tail of latencies.
+    put_down = max(2 * config["returns_window"], config["order_latencies_us_window"])
+    config["workspace_size"] = config["drawdowns_window"] + config["returns_window"] + put_down
     offset = 0
     for series in SERIES:
         config[f"{series}_offset"] = offset

@@ -1,8 +1,6 @@
 """All that the kernels may look at: one account at one moment."""
 
-from typing import NamedTuple
-
-from numpy.lib.stride_tricks import as_strided
+from typing import Final, NamedTuple
 
 from tradewind.compiled import compiled, inlined
 from tradewind.risk.engine.account import Record
@@ -18,11 +16,19 @@ from tradewind.risk.engine.snapshot import (
 )
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["Series", "State", "Touched", "open_state"]
+__all__ = ["NEEDS_WORKSPACE", "Series", "State", "Touched", "open_state", "workspace_of"]
+
+NEEDS_WORKSPACE: Final = -3
+"""Nothing was changed: the workspace is too small for so many options."""
 
 
 class Series(NamedTuple):
-    """Trailing windows of the series, the newest element last."""
+    """Trailing windows of the series, the newest element last.
+
+    Attributes:
+        sorted_losses: −r of the last `losses_window` returns, largest first; empty unless it was
+            kept in order.
+    """
 
     timestamps: FloatArray
     drawdowns: FloatArray
@@ -32,12 +38,14 @@ class Series(NamedTuple):
     order_latencies_us: FloatArray
     trade_timestamps: FloatArray
     trade_notionals: FloatArray
+    sorted_losses: FloatArray
 
 
 class State(NamedTuple):
     """One account at one moment; the rows are those of engine.snapshot.
 
-    The account is an array of one record: a kernel cannot return a record inside a tuple.
+    The account is an array of one record: a kernel cannot return a record inside a tuple. The
+    workspace is memory for what a calculator has to put down (plan.workspace_size).
     """
 
     account: Record
@@ -49,6 +57,7 @@ class State(NamedTuple):
     books: FloatArray
     levels: FloatArray
     shocks: FloatArray
+    workspace: FloatArray
 
 
 class Touched(NamedTuple):
@@ -61,8 +70,20 @@ class Touched(NamedTuple):
     holdings: bool
 
 
+@compiled
+def workspace_of(config: Record, header: FloatArray) -> int:
+    """Numbers of the workspace that an account needs: four an option beside what series need."""
+    return int(config.workspace_size) + 4 * int(header[OPTION_COUNT])
+
+
 @inlined
-def open_state(account: Record, series: Series, snapshot: FloatArray, shocks: FloatArray) -> State:
+def open_state(
+    account: Record,
+    series: Series,
+    snapshot: FloatArray,
+    shocks: FloatArray,
+    workspace: FloatArray,
+) -> State:
     """Finds the rows of a packed snapshot."""
     position_count = int(snapshot[POSITION_COUNT])
     option_count = int(snapshot[OPTION_COUNT])
@@ -76,17 +97,11 @@ def open_state(account: Record, series: Series, snapshot: FloatArray, shocks: Fl
         account,
         series,
         snapshot[:HEADER_SIZE],
-        _rows(snapshot[positions:options], position_count, POSITION_WIDTH),
-        _rows(snapshot[options:feeds], option_count, OPTION_WIDTH),
+        snapshot[positions:options].reshape(position_count, POSITION_WIDTH),
+        snapshot[options:feeds].reshape(option_count, OPTION_WIDTH),
         snapshot[feeds:books],
-        _rows(snapshot[books:end], book_count, BOOK_WIDTH),
+        snapshot[books:end].reshape(book_count, BOOK_WIDTH),
         snapshot[end:],
         shocks,
+        workspace,
     )
-
-
-@compiled
-def _rows(numbers: FloatArray, count: int, width: int) -> FloatArray:
-    """Rows of numbers that follow each other; a reshape takes longer than some calculators."""
-    size = numbers.itemsize
-    return as_strided(numbers, (count, width), (width * size, size))

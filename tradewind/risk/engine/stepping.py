@@ -44,10 +44,12 @@ def begin_rows(
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
     results: FloatArray,
+    losses: FloatArray,
     rows: IntArray,
     new_values: FloatArray,
     new_timestamps: FloatArray,
     new_trade_timestamps: FloatArray,
+    workspace: FloatArray,
 ) -> None:
     """Forgets some accounts and takes the first bar of new ones; calculates nothing.
 
@@ -55,19 +57,22 @@ def begin_rows(
 
     Args:
         config: Settings. Shape [1].
-        accounts: Field of Storage, as the arrays up to results.
+        accounts: Field of Storage, as the arrays up to losses.
         ends: Field of Storage.
         windows: Field of Storage.
         trade_timestamps: Field of Storage.
         trade_notionals: Field of Storage.
         results: Field of Storage.
+        losses: Field of Storage.
         rows: Which accounts. Shape [k].
         new_values: Account values. Shape [n].
         new_timestamps: Shape [n].
         new_trade_timestamps: Shape [n].
+        workspace: As plan.workspace_size says.
     """
-    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
-    nothing = np.zeros(1)
+    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results, losses)
+    nothing = workspace[:1]
+    nothing[0] = 0.0
     for row in rows:
         reset_row(accounts, ends, row)
         _append_bar(config[0], storage, row, new_values, new_timestamps)
@@ -85,6 +90,7 @@ def update_rows(
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
     results: FloatArray,
+    losses: FloatArray,
     snapshots: FloatArray,
     new_values: FloatArray,
     new_timestamps: FloatArray,
@@ -96,6 +102,7 @@ def update_rows(
     average_daily_volumes: FloatArray,
     values_out: FloatArray,
     judged_out: NDArray[np.bool_],
+    workspace: FloatArray,
     problem: FloatArray,
 ) -> int:
     """Takes one bar of every account and calculates all metrics anew.
@@ -104,12 +111,13 @@ def update_rows(
         config: Settings. Shape [1].
         limits: Limits and weights. Shape [2, metrics].
         shocks: Stress shocks. Shape [rows, scenarios].
-        accounts: Field of Storage, as the arrays up to results.
+        accounts: Field of Storage, as the arrays up to losses.
         ends: Field of Storage.
         windows: Field of Storage.
         trade_timestamps: Field of Storage.
         trade_notionals: Field of Storage.
         results: Field of Storage.
+        losses: Field of Storage.
         snapshots: A packed snapshot an account, with as many feeds as positions. Shape [n, size].
         new_values: Field of BatchBar, as the arrays up to average_daily_volumes. Shape [n].
         new_timestamps: Shape [n].
@@ -121,15 +129,18 @@ def update_rows(
         average_daily_volumes: Shape [n, symbols].
         values_out: Filled with the metrics, risk_score and penalty. Shape [n, metrics + 2].
         judged_out: Filled with whether the score is known and every limit checked. Shape [n].
+        workspace: As plan.workspace_size says.
         problem: Filled as column 0 of a result, `at` is the row, if there is a contradiction.
 
     Returns:
         0; CONTRADICTION or NEEDS_ROOM, and then nothing was taken.
     """
-    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
+    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results, losses)
     count = quantities.shape[0]
     for row in range(count):
-        trades = int(np.count_nonzero(new_trade_notionals[row]))
+        trades = 0
+        for symbol in range(quantities.shape[1]):
+            trades += new_trade_notionals[row, symbol] != 0.0
         code, _ = find_new_time_violation(
             accounts[row],
             new_timestamps[row],
@@ -147,8 +158,9 @@ def update_rows(
         _write_positions(snapshot, quantities[row], prices[row], average_daily_volumes[row])
         _append_trades_of_bar(storage, row, new_trade_timestamps, new_trade_notionals)
         _append_bar(config[0], storage, row, new_values, new_timestamps)
-        calculate_row(config[0], limits, shocks, storage, row, snapshot, touched)
-        values_out[row] = results[row, VALUE]
+        calculate_row(config[0], limits, shocks, storage, row, snapshot, touched, workspace)
+        for column in range(values_out.shape[1]):
+            values_out[row, column] = results[row, VALUE, column]
         judged_out[row] = _is_judged(limits, results[row])
     return 0
 

@@ -27,6 +27,7 @@ from tradewind.risk.engine.account import (
     reset_account,
     simple_return,
 )
+from tradewind.risk.engine.losses import keep_losses_sorted
 from tradewind.risk.engine.plan import SERIES, Plan
 from tradewind.risk.engine.state import Series
 from tradewind.risk.inputs import FloatArray
@@ -40,6 +41,7 @@ __all__ = [
     "grow_trades",
     "new_storage",
     "reset_row",
+    "sort_losses",
 ]
 
 IntArray: TypeAlias = NDArray[np.int64]
@@ -69,6 +71,7 @@ class Storage(NamedTuple):
         trade_timestamps: Shape [rows, capacity].
         trade_notionals: Shape [rows, capacity].
         results: The last result of each account. Shape [rows, 4, metrics + 2].
+        losses: Sorted losses (engine.losses). Shape [rows, losses_window].
     """
 
     accounts: Record
@@ -77,6 +80,7 @@ class Storage(NamedTuple):
     trade_timestamps: FloatArray
     trade_notionals: FloatArray
     results: FloatArray
+    losses: FloatArray
 
 
 class Increment(NamedTuple):
@@ -108,6 +112,7 @@ def new_storage(plan: Plan, rows: int) -> Storage:
         trade_timestamps=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
         trade_notionals=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
         results=np.repeat(plan.new_result()[np.newaxis], rows, axis=0),
+        losses=np.zeros((rows, int(plan.config["losses_window"][0]))),
     )
     for row in range(rows):
         reset_row(accounts, storage.ends, row)
@@ -188,41 +193,49 @@ def has_room_for_trades(storage: Storage, row: int, count: int) -> bool:
     return end - dropped + count <= capacity
 
 
-@inlined
+@compiled
+def _make_room(windows: FloatArray, offset: int, window: int, end: int) -> int:
+    """Makes room for one more element of the buffer at an offset; returns where it goes."""
+    if end < 2 * window:
+        return end
+    for index in range(offset, offset + window):
+        windows[index] = windows[index + window]
+    return window
+
+
+@compiled
 def _extend(windows: FloatArray, offset: int, window: int, end: int, values: FloatArray) -> int:
     """Appends to the buffer at an offset; returns its new end."""
     if window == 0:
         return end
     for index in range(values.size):
-        if end == 2 * window:
-            windows[offset : offset + window] = windows[offset + window : offset + 2 * window]
-            end = window
+        end = _make_room(windows, offset, window, end)
         windows[offset + end] = values[index]
         end += 1
     return end
 
 
-@inlined
+@compiled
 def append_values(
     config: Record, account: Record, ends: IntArray, windows: FloatArray, values: FloatArray
 ) -> None:
     """Takes the account values of more bars, and derives returns unless they are given."""
-    previous = account.last_value
-    is_first = account.value_count == 0
-    derived = np.empty(values.size)
-    fold_values(account, values, derived)
-    offset, window = config.drawdowns_offset, config.drawdowns_window
-    ends[DRAWDOWNS_END] = _extend(windows, offset, window, ends[DRAWDOWNS_END], derived)
-    if account.returns_given != 0:
-        return
     for index in range(values.size):
-        derived[index] = simple_return(previous, values[index])
-        previous = values[index]
-    if is_first:
-        derived = derived[1:]
-    offset, window = config.returns_offset, config.returns_window
-    ends[RETURNS_END] = _extend(windows, offset, window, ends[RETURNS_END], derived)
-    account.return_count += derived.size
+        previous, is_first = account.last_value, account.value_count == 0
+        offset, window = config.drawdowns_offset, config.drawdowns_window
+        kept = min(window, 1)
+        end = _make_room(windows, offset, window, ends[DRAWDOWNS_END])
+        drawdown = windows[offset + end : offset + end + kept]
+        fold_values(account, values[index : index + 1], drawdown)
+        ends[DRAWDOWNS_END] = end + kept
+        if account.returns_given != 0 or is_first:
+            continue
+        offset, window = config.returns_offset, config.returns_window
+        end = _make_room(windows, offset, window, ends[RETURNS_END])
+        if window > 0:
+            windows[offset + end] = simple_return(previous, values[index])
+        ends[RETURNS_END] = end + min(window, 1)
+        account.return_count += 1
 
 
 @compiled
@@ -237,7 +250,7 @@ def append_given_returns(
     ends[RETURNS_END] = _extend(windows, offset, window, ends[RETURNS_END], returns)
 
 
-@inlined
+@compiled
 def append_timestamps(
     config: Record, account: Record, ends: IntArray, windows: FloatArray, timestamps: FloatArray
 ) -> None:
@@ -265,7 +278,7 @@ def append_orders(
     )
 
 
-@inlined
+@compiled
 def append_trades(
     storage: Storage, row: int, timestamps: FloatArray, notionals: FloatArray
 ) -> None:
@@ -312,4 +325,13 @@ def trailing_series(config: Record, storage: Storage, row: int) -> Series:
         ),
         storage.trade_timestamps[row, :trades],
         storage.trade_notionals[row, :trades],
+        storage.losses[row, : max(storage.accounts[row].sorted_losses, 0)],
     )
+
+
+@compiled
+def sort_losses(config: Record, storage: Storage, row: int) -> None:
+    """Brings the sorted losses of one account up to date with its returns."""
+    offset, end = config.returns_offset, storage.ends[row, RETURNS_END]
+    returns = storage.windows[row, offset : offset + end]
+    keep_losses_sorted(storage.accounts[row], returns, storage.losses[row])

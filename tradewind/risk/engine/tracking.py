@@ -3,19 +3,20 @@
 from math import isfinite
 from typing import Final
 
-from tradewind.compiled import compiled, compiled_under_lock, inlined
+from tradewind.compiled import compiled, inlined
 from tradewind.risk.calculators.depth_shock import find_book_violation
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict, find_time_violation
 from tradewind.risk.engine.kernel import calculate
-from tradewind.risk.engine.state import Touched, open_state
+from tradewind.risk.engine.state import NEEDS_WORKSPACE, Touched, open_state, workspace_of
 from tradewind.risk.engine.storage import (
     Increment,
     IntArray,
     Storage,
     append,
     has_room_for_trades,
+    sort_losses,
     trailing_series,
 )
 from tradewind.risk.inputs import FloatArray
@@ -33,7 +34,7 @@ NEEDS_ROOM: Final = -2
 """Nothing was changed: the trades need more room first."""
 
 
-@compiled_under_lock
+@compiled(holds_lock=True)
 def update_row(
     config: Record,
     limits: FloatArray,
@@ -44,6 +45,7 @@ def update_row(
     trade_timestamps: FloatArray,
     trade_notionals: FloatArray,
     results: FloatArray,
+    losses: FloatArray,
     row: int,
     snapshot: FloatArray,
     new_holdings: bool,
@@ -55,6 +57,7 @@ def update_row(
     new_order_latencies_us: FloatArray,
     new_trade_timestamps: FloatArray,
     new_trade_notionals: FloatArray,
+    workspace: FloatArray,
     problem: FloatArray,
 ) -> int:
     """Takes what is new about one account and brings its result up to date.
@@ -64,9 +67,9 @@ def update_row(
 
     Returns:
         How many metrics are unavailable or have a note; CONTRADICTION (`problem` says which, as
-        column 0 of a result) or NEEDS_ROOM, and then nothing was taken.
+        column 0 of a result), NEEDS_ROOM or NEEDS_WORKSPACE, and then nothing was taken.
     """
-    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results)
+    storage = Storage(accounts, ends, windows, trade_timestamps, trade_notionals, results, losses)
     new = Increment(
         new_holdings,
         new_values,
@@ -80,14 +83,15 @@ def update_row(
     )
     code, at, other = _find_increment_violation(accounts[row], snapshot, new)
     if code == 0 and new_holdings:
-        state = open_state(
-            accounts[row : row + 1], trailing_series(config[0], storage, row), snapshot, shocks
-        )
+        series = trailing_series(config[0], storage, row)
+        state = open_state(accounts[row : row + 1], series, snapshot, shocks, workspace)
         code, at, other = find_book_violation(state.books, state.levels)
     if code != 0:
         return contradict(problem, code, at, other)
     if not has_room_for_trades(storage, row, new_trade_timestamps.size):
         return NEEDS_ROOM
+    if workspace_of(config[0], snapshot) > workspace.size:
+        return NEEDS_WORKSPACE
     append(config[0], storage, row, new)
     touched = Touched(
         new_values.size > 0,
@@ -96,7 +100,7 @@ def update_row(
         new_order_latencies_us.size > 0,
         new_holdings,
     )
-    return calculate_row(config[0], limits, shocks, storage, row, snapshot, touched)
+    return calculate_row(config[0], limits, shocks, storage, row, snapshot, touched, workspace)
 
 
 @inlined
@@ -108,6 +112,7 @@ def calculate_row(
     row: int,
     snapshot: FloatArray,
     touched: Touched,
+    workspace: FloatArray,
 ) -> int:
     """Brings the result of one account up to date with its present state."""
     account = storage.accounts[row]
@@ -117,8 +122,9 @@ def calculate_row(
     if account.is_calculated == 0:
         touched = Touched(True, True, True, True, True)
         account.is_calculated = 1
+    sort_losses(config, storage, row)
     series = trailing_series(config, storage, row)
-    state = open_state(storage.accounts[row : row + 1], series, snapshot, shocks)
+    state = open_state(storage.accounts[row : row + 1], series, snapshot, shocks, workspace)
     return calculate(config, limits, state, touched, storage.results[row])
 
 

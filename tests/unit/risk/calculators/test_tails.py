@@ -11,7 +11,7 @@ from scipy import stats
 from skfolio.measures import cvar, value_at_risk
 
 from tradewind.risk import FloatArray, RiskAgentV2, RiskPolicy, RiskReport
-from tradewind.risk.calculators.order_statistics import largest
+from tradewind.risk.calculators.order_statistics import find_largest
 from tradewind.risk.calculators.var import is_in_cornish_fisher_domain
 
 Agent = Callable[..., RiskAgentV2]
@@ -193,9 +193,10 @@ def test_signed_zeros_with_any_order_give_the_same_loss() -> None:
     share=st.floats(0.01, 1.0),
     guess=st.floats(),
 )
-def test_largest_with_any_values_and_guess_is_the_end_of_the_sorted_ones(
+def test_find_largest_with_any_values_and_guess_fills_in_the_end_of_the_sorted_ones(
     values: list[float], share: float, guess: float
 ) -> None:
     size = max(1, int(len(values) * share))
-    found = largest(np.array(values), size, guess)
+    found = np.empty(size)
+    find_largest(found, np.array(values), guess)
     assert found.tolist() == sorted(values, reverse=True)[:size]
