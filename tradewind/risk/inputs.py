@@ -1,7 +1,7 @@
 """What the risk calculators look at: one immutable snapshot of an account."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,10 +18,6 @@ Item = TypeVar("Item")
 
 _FLOAT64 = np.dtype(np.float64)
 _EMPTY: FloatArray = np.empty(0, dtype=np.float64)
-
-
-def _empty() -> FloatArray:
-    return _EMPTY
 
 
 def _refuse(name: str, description: str) -> RiskInputError:
@@ -100,7 +96,7 @@ class OptionPosition:
             raise _refuse("options.kind", f"must be 'call' or 'put', not {self.kind!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, init=False)
 class RiskInputs:
     """Snapshot of an account; what is absent makes the metrics that need it unavailable.
 
@@ -123,28 +119,66 @@ class RiskInputs:
         options: Present option holdings.
     """
 
-    portfolio_values: FloatArray = field(default_factory=_empty)
-    timestamps: FloatArray = field(default_factory=_empty)
-    start_of_day_value: float | None = None
-    returns: FloatArray = field(default_factory=_empty)
-    trade_timestamps: FloatArray = field(default_factory=_empty)
-    trade_notionals: FloatArray = field(default_factory=_empty)
-    capital_base: float | None = None
-    positions: tuple[Position, ...] = ()
-    price_changes: FloatArray = field(default_factory=_empty)
-    order_flows: FloatArray = field(default_factory=_empty)
-    order_books: Mapping[str, OrderBook] = field(default_factory=dict)
-    feed_timestamps: Mapping[str, float] = field(default_factory=dict)
-    now: float | None = None
-    order_latencies_us: FloatArray = field(default_factory=_empty)
-    average_daily_volumes: Mapping[str, float] = field(default_factory=dict)
-    options: tuple[OptionPosition, ...] = ()
+    portfolio_values: FloatArray
+    timestamps: FloatArray
+    start_of_day_value: float | None
+    returns: FloatArray
+    trade_timestamps: FloatArray
+    trade_notionals: FloatArray
+    capital_base: float | None
+    positions: tuple[Position, ...]
+    price_changes: FloatArray
+    order_flows: FloatArray
+    order_books: Mapping[str, OrderBook]
+    feed_timestamps: Mapping[str, float]
+    now: float | None
+    order_latencies_us: FloatArray
+    average_daily_volumes: Mapping[str, float]
+    options: tuple[OptionPosition, ...]
 
-    def __post_init__(self) -> None:
+    # Made for every bar, and neither slots nor the __init__ of a frozen dataclass are as fast.
+    def __init__(
+        self,
+        portfolio_values: FloatArray = _EMPTY,
+        timestamps: FloatArray = _EMPTY,
+        start_of_day_value: float | None = None,
+        returns: FloatArray = _EMPTY,
+        trade_timestamps: FloatArray = _EMPTY,
+        trade_notionals: FloatArray = _EMPTY,
+        capital_base: float | None = None,
+        positions: tuple[Position, ...] = (),
+        price_changes: FloatArray = _EMPTY,
+        order_flows: FloatArray = _EMPTY,
+        order_books: Mapping[str, OrderBook] | None = None,
+        feed_timestamps: Mapping[str, float] | None = None,
+        now: float | None = None,
+        order_latencies_us: FloatArray = _EMPTY,
+        average_daily_volumes: Mapping[str, float] | None = None,
+        options: tuple[OptionPosition, ...] = (),
+    ) -> None:
+        values = vars(self)
+        values.update(
+            portfolio_values=portfolio_values,
+            timestamps=timestamps,
+            start_of_day_value=start_of_day_value,
+            returns=returns,
+            trade_timestamps=trade_timestamps,
+            trade_notionals=trade_notionals,
+            capital_base=capital_base,
+            positions=positions,
+            price_changes=price_changes,
+            order_flows=order_flows,
+            order_books={} if order_books is None else order_books,
+            feed_timestamps={} if feed_timestamps is None else feed_timestamps,
+            now=now,
+            order_latencies_us=order_latencies_us,
+            average_daily_volumes={} if average_daily_volumes is None else average_daily_volumes,
+            options=options,
+        )
         for name in _SERIES:
-            array = getattr(self, name)
+            array = values[name]
             if array is not _EMPTY and not _is_series(array):
-                object.__setattr__(self, name, _as_series(name, array))
+                values[name] = _as_series(name, array)
         if self.timestamps.size != self.portfolio_values.size and self.timestamps.size:
             raise self._mismatch("timestamps", "portfolio_values")
         if self.trade_notionals.size != self.trade_timestamps.size:
@@ -183,16 +217,7 @@ class RiskInputs:
 
 
 _BOOK_SERIES = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
-_SERIES = (
-    "portfolio_values",
-    "timestamps",
-    "returns",
-    "trade_timestamps",
-    "trade_notionals",
-    "price_changes",
-    "order_flows",
-    "order_latencies_us",
-)
+_SERIES = tuple(item.name for item in fields(RiskInputs) if item.type is FloatArray)
 
 
 def _check_names(values: Mapping[str, Any], cls: type[Any], prefix: str) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 from tradewind.errors import FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
-from tradewind.risk.engine.reporting import Calculation, new_problem, raise_contradiction
+from tradewind.risk.engine.reporting import (
+    Calculation,
+    build_report,
+    new_problem,
+    raise_contradiction,
+)
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols, names_of
 from tradewind.risk.engine.state import NEEDS_WORKSPACE
 from tradewind.risk.engine.storage import grow_trades, new_storage
@@ -66,10 +71,19 @@ class RiskTracker:
             RiskInputError: The increment contradicts itself or what came before; nothing of it
                 was taken.
         """
-        return self.calculate(increment).report()
+        holdings, remark_count = self._take(increment)
+        return build_report(self._plan, self._storage.results[0], remark_count, holdings)
 
     def calculate(self, increment: RiskInputs | Mapping[str, Any]) -> Calculation:
         """Does what `update` does and leaves the words for later, before the next update."""
+        holdings, remark_count = self._take(increment)
+        result = self._storage.results[0]
+        return Calculation(
+            self._plan, result, remark_count, lambda: holdings, lambda: names_of(holdings)
+        )
+
+    def _take(self, increment: RiskInputs | Mapping[str, Any]) -> tuple[_Holdings, int]:
+        """The holdings after it, and how many metrics are unavailable or have a note."""
         if not isinstance(increment, RiskInputs):
             increment = RiskInputs.from_mapping(increment)
         now = increment.now
@@ -87,10 +101,7 @@ class RiskTracker:
         if remark_count == CONTRADICTION:
             raise_contradiction(self._problem, holdings)
         self._holdings, self._packed = holdings, packed
-        result = self._storage.results[0]
-        return Calculation(
-            self._plan, result, remark_count, lambda: holdings, lambda: names_of(holdings)
-        )
+        return holdings, remark_count
 
     def _run(self, new: RiskInputs, packed: FloatArray, changes: bool) -> int:
         while True:
