@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -290,9 +291,16 @@ def serve_metrics(listen: str, registry: CollectorRegistry) -> tuple[str, Callab
     except OSError as problem:
         raise SettingsError(f"cannot serve metrics on {listen}: {problem}") from None
 
+    address = loopback_dial_address(host, server.server_port)
+
     def stop() -> None:
-        server.shutdown()
+        # The server's loop sees its end when a connection comes, or else only every half second.
+        ending = threading.Thread(target=server.shutdown, name="metrics-shutdown")
+        ending.start()
+        with contextlib.suppress(OSError):
+            socket.create_connection(host_and_port(address), timeout=1.0).close()
+        ending.join()
         server.server_close()
         thread.join()
 
-    return loopback_dial_address(host, server.server_port), stop
+    return address, stop
