@@ -113,11 +113,11 @@ class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
 class Servers:
     """One server of all three services."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float = 0.3) -> None:
         self.inference = Inference()  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
         self.risk = Risk()  # type: ignore[abstract]
         self.trainer = Trainer()  # type: ignore[abstract]
-        settings = ServerSettings(listen="127.0.0.1:0", drain_s=0, grace_s=0.3)
+        settings = ServerSettings(listen="127.0.0.1:0", drain_s=0, grace_s=grace_s)
         self.rpc = RpcServer("test", settings, CollectorRegistry())
         adders: list[tuple[str, Any]] = [
             (
@@ -204,7 +204,8 @@ def test_stream_with_a_server_that_drains_raises_ours(inference: Any, servers: S
             stream.predict([0.0])
 
 
-def test_call_under_way_while_the_server_drains_is_answered(servers: Servers) -> None:
+def test_call_under_way_while_the_server_drains_is_answered() -> None:
+    servers = Servers(grace_s=20)
     with InferenceClient(servers.rpc.address, timeout_s=20) as client:
         answers: list[object] = []
         caller = threading.Thread(target=lambda: answers.append(client.predict([0.0]).action))
