@@ -32,7 +32,7 @@ from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb
 from tradewind.bundle import BundleStore
 from tradewind.rpc import RpcServer
 
-__all__ = ["POLICY_HEALTH_PREFIX", "inference_server", "pin_to_core", "serve", "worker_server"]
+__all__ = ["POLICY_HEALTH_PREFIX", "pin_to_core", "serve", "worker_server"]
 
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
 """Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
@@ -46,16 +46,6 @@ def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
         server.stop_on_signals()
         server.announce_ready()
         server.wait_for_signal()
-
-
-@contextlib.contextmanager
-def inference_server(settings: InferenceSettings) -> Iterator[RpcServer]:
-    """Runs the service inside the block, with a loading process of its own; see worker_server."""
-    with (
-        LoaderProcess(settings.server.logging) as loader,
-        worker_server(settings, loader.requests, share_port=False) as server,
-    ):
-        yield server
 
 
 @contextlib.contextmanager

@@ -1,17 +1,30 @@
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from inference_service.loading.process import LoaderProcess
+from inference_service.service import worker_server
+from inference_service.settings import InferenceSettings
 from tradewind.api.inference.v1 import inference_pb2_grpc
 from tradewind.bundle import BundleDraft, BundleStore
-from tradewind.rpc import ServiceProcess
+from tradewind.rpc import RpcServer, ServerSettings, ServiceProcess
 from tradewind.rpc.clients import InferenceClient
 
 PATIENCE_S = 60.0
+
+ServeHere = Callable[..., RpcServer]
+
+
+@pytest.fixture(scope="session")
+def loader() -> Iterator[LoaderProcess]:
+    """One for all the servers in this process, as the workers of a service share theirs."""
+    with LoaderProcess() as loader:
+        yield loader
 
 
 @pytest.fixture
@@ -39,12 +52,38 @@ def serve(
     )
 
 
+@pytest.fixture(scope="module")
+def serve_here_for_all(loader: LoaderProcess) -> Iterator[ServeHere]:
+    """Serves a store in this process until the tests of the module have ended."""
+    with ExitStack() as stack:
+        yield lambda store, **settings: stack.enter_context(_server(loader, store, **settings))
+
+
 @pytest.fixture
-def connect() -> Iterator[Callable[[ServiceProcess], InferenceClient]]:
+def serve_here(loader: LoaderProcess, store: BundleStore) -> Iterator[ServeHere]:
+    """Serves the store of the test in this process, with settings that differ as given."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(_server(loader, store, **settings))
+
+
+def _server(
+    loader: LoaderProcess, store: BundleStore, **settings: Any
+) -> AbstractContextManager[RpcServer]:
+    values = {
+        "store": store.root,
+        "poll_s": 0.02,
+        "server": ServerSettings(listen="127.0.0.1:0", drain_s=0.0),
+        **settings,
+    }
+    return worker_server(InferenceSettings(**values), loader.requests, share_port=False)
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[ServiceProcess | RpcServer], InferenceClient]]:
     """Typed clients, closed when the test ends."""
     clients: list[InferenceClient] = []
 
-    def connect(server: ServiceProcess) -> InferenceClient:
+    def connect(server: ServiceProcess | RpcServer) -> InferenceClient:
         clients.append(InferenceClient(server.address, timeout_s=20.0))
         return clients[-1]
 

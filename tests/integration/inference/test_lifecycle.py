@@ -5,6 +5,7 @@ import queue
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import grpc
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from inference_service.service import POLICY_HEALTH_PREFIX, inference_server
-from inference_service.settings import InferenceSettings
+from inference_service.service import POLICY_HEALTH_PREFIX
+from tests.integration.inference.conftest import ServeHere
 from tradewind import errors
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.bundle import BundleStore
@@ -38,16 +39,10 @@ MALFORMED = (
 
 
 @pytest.fixture
-def server(store: BundleStore, publish: Publish) -> Iterator[RpcServer]:
+def server(publish: Publish, serve_here: ServeHere) -> RpcServer:
     publish()
-    settings = InferenceSettings(
-        store=store.root,
-        poll_s=0.02,
-        max_streams=MAX_STREAMS,
-        server=ServerSettings(listen="127.0.0.1:0", threads=4, max_concurrent_calls=5, drain_s=0.0),
-    )
-    with inference_server(settings) as server:
-        yield server
+    limits = ServerSettings(listen="127.0.0.1:0", threads=4, max_concurrent_calls=8, drain_s=0.0)
+    return serve_here(max_streams=MAX_STREAMS, server=limits)
 
 
 @pytest.fixture
@@ -152,18 +147,16 @@ def test_hostile_clients_keep_no_one_else_from_an_answer(
 def check_streams(server: RpcServer, client: InferenceClient, wait_until: WaitUntil) -> None:
     """Streams that fall silent hold all that streams may; those that vanish give it back."""
 
-    def has_room() -> bool:
-        with contextlib.closing(SilentStream(server)) as probe:
-            return probe.answered()
+    def opens(stack: ExitStack) -> bool:
+        return stack.enter_context(contextlib.closing(SilentStream(server))).answered()
 
-    for _ in range(2):
+    for _ in range(3):
         with ExitStack() as stack:
             for _ in range(MAX_STREAMS):
-                assert stack.enter_context(contextlib.closing(SilentStream(server))).answered()
-            assert not has_room()
+                # Those of the round before hold their places until the server sees that they left.
+                wait_until(partial(opens, stack))
+            assert not opens(stack)
             assert client.predict(OBSERVATION).policy == "tiny-dqn"
-        wait_until(has_room)
-        wait_until(lambda: all(has_room() for _ in range(4)))
 
 
 def check_overload(server: RpcServer, client: InferenceClient, wait_until: WaitUntil) -> None:

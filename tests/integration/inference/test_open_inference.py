@@ -2,7 +2,6 @@
 
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,13 +12,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from numpy.typing import NDArray
 
 import tradewind
-from inference_service.service import inference_server
-from inference_service.settings import InferenceSettings
+from tests.integration.inference.conftest import ServeHere
 from tradewind import errors
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2 as messages
 from tradewind.api.open_inference import grpc_predict_v2_pb2_grpc
-from tradewind.bundle import BundleStore, GoldenSet, read_bundle
+from tradewind.bundle import BundleDraft, BundleStore, GoldenSet, read_bundle
 from tradewind.rpc import RpcServer, ServerSettings, error_from_rpc
 
 SERVICE = "inference.GRPCInferenceService"
@@ -52,16 +50,21 @@ class Served:
         return error_from_rpc(refused.value)
 
 
-@pytest.fixture
-def served(tmp_path: Path, store: BundleStore, publish: Callable[..., str]) -> Iterator[Served]:
-    versions = {name: publish(name) for name in ("tiny-dqn", "tiny-sac")}
-    (store.path("tiny-dqn", publish()) / "policy.pt").write_bytes(b"swapped")
-    settings = InferenceSettings(
-        store=store.root,
-        poll_s=60.0,
-        server=ServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", drain_s=0.0),
-    )
-    with inference_server(settings) as server, grpc.insecure_channel(server.address) as channel:
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory,
+    released_draft: Callable[..., BundleDraft],
+    serve_here_for_all: ServeHere,
+) -> Iterator[Served]:
+    store = BundleStore(tmp_path_factory.mktemp("store"))
+    versions = {
+        name: store.publish(released_draft(name)).metadata.version
+        for name in ("tiny-dqn", "tiny-sac")
+    }
+    (store.publish(released_draft("tiny-dqn")).path / "policy.pt").write_bytes(b"swapped")
+    listen = ServerSettings(listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", drain_s=0.0)
+    server = serve_here_for_all(store, poll_s=60.0, server=listen)
+    with grpc.insecure_channel(server.address) as channel:
         yield Served(server, channel, store, versions)
 
 
@@ -125,12 +128,9 @@ def test_model_infer_with_a_seed_samples_what_predict_batch_samples(served: Serv
     assert not np.allclose(expected, served.golden["tiny-sac"].actions.ravel(), atol=1e-3)
 
 
-def test_model_infer_with_an_answer_is_counted_as_a_batch(served: Served) -> None:
-    observations = served.golden["tiny-dqn"].observations
-    for _ in range(3):
-        served.infer(raw_request("tiny-dqn", observations))
-    address = f"http://{served.server.metrics_address}/metrics"
-    with urllib.request.urlopen(address) as page:
+def batches(served: Served) -> float:
+    """How many batches of one policy were counted."""
+    with urllib.request.urlopen(f"http://{served.server.metrics_address}/metrics") as page:
         lines = page.read().decode().splitlines()
     (counted,) = [
         line
@@ -139,7 +139,16 @@ def test_model_infer_with_an_answer_is_counted_as_a_batch(served: Served) -> Non
         and 'call="batch"' in line
         and 'policy="tiny-dqn"' in line
     ]
-    assert counted.endswith(" 3.0")
+    return float(counted.rsplit(" ", 1)[1])
+
+
+def test_model_infer_with_an_answer_is_counted_as_a_batch(served: Served) -> None:
+    observations = served.golden["tiny-dqn"].observations
+    served.infer(raw_request("tiny-dqn", observations))
+    before = batches(served)
+    for _ in range(3):
+        served.infer(raw_request("tiny-dqn", observations))
+    assert batches(served) == before + 3.0
 
 
 def test_descriptions_with_loaded_and_refused_versions_tell_them_apart(served: Served) -> None:
@@ -192,12 +201,11 @@ def test_health_and_reflection_with_the_service_list_it(served: Served) -> None:
 
 
 def test_server_ready_with_an_empty_store_is_not_ready_and_a_call_unavailable(
-    tmp_path: Path,
+    serve_here: ServeHere,
 ) -> None:
-    settings = InferenceSettings(
-        store=tmp_path, server=ServerSettings(listen="127.0.0.1:0", drain_s=0.0)
-    )
-    with inference_server(settings) as server, grpc.insecure_channel(server.address) as channel:
+    server = serve_here()
+    assert not server.is_serving()
+    with grpc.insecure_channel(server.address) as channel:
         stub = grpc_predict_v2_pb2_grpc.GRPCInferenceServiceStub(channel)
         assert stub.ServerLive(messages.ServerLiveRequest()).live
         assert not stub.ServerReady(messages.ServerReadyRequest()).ready
@@ -205,7 +213,6 @@ def test_server_ready_with_an_empty_store_is_not_ready_and_a_call_unavailable(
         with pytest.raises(grpc.RpcError) as refused:
             stub.ModelInfer(messages.ModelInferRequest(model_name="tiny-dqn"))
         assert isinstance(error_from_rpc(refused.value), errors.UnavailableError)
-    assert not server.is_serving()
 
 
 def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Served) -> None:

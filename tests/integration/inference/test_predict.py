@@ -1,6 +1,6 @@
 """Every RPC of a real server process, with good and with bad requests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 import numpy as np
@@ -8,38 +8,46 @@ import pytest
 
 from tradewind import errors
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from tradewind.bundle import BundleMetadata, BundleStore, GoldenSet, read_bundle
+from tradewind.bundle import (
+    BundleDraft,
+    BundleMetadata,
+    BundleStore,
+    GoldenSet,
+    read_bundle,
+)
 from tradewind.rpc import ServiceProcess, error_from_rpc
 from tradewind.rpc.clients import InferenceClient
-
-Publish = Callable[..., str]
-Serve = Callable[..., ServiceProcess]
-Connect = Callable[[ServiceProcess], InferenceClient]
-OpenStub = Callable[[ServiceProcess], inference_pb2_grpc.InferenceServiceStub]
 
 
 class Served:
     """A server with one discrete and one continuous policy."""
 
-    def __init__(
-        self, store: BundleStore, publish: Publish, serve: Serve, connect: Connect, stub: OpenStub
-    ) -> None:
-        self.versions = {name: publish(name) for name in ("tiny-dqn", "tiny-sac")}
+    def __init__(self, channel: grpc.Channel, client: InferenceClient, store: BundleStore) -> None:
+        self.client = client
+        self.stub = inference_pb2_grpc.InferenceServiceStub(channel)
+        self.versions = {name: store.versions(name)[0] for name in ("tiny-dqn", "tiny-sac")}
         self.golden: dict[str, GoldenSet] = {}
         self.metadata: dict[str, BundleMetadata] = {}
         for name, version in self.versions.items():
             bundle = read_bundle(store.path(name, version))
             self.golden[name], self.metadata[name] = bundle.golden, bundle.metadata
-        self.process = serve()
-        self.client = connect(self.process)
-        self.stub = stub(self.process)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(
-    store: BundleStore, publish: Publish, serve: Serve, connect: Connect, open_stub: OpenStub
-) -> Served:
-    return Served(store, publish, serve, connect, open_stub)
+    tmp_path_factory: pytest.TempPathFactory, released_draft: Callable[..., BundleDraft]
+) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    store = BundleStore(folder / "store")
+    for name in ("tiny-dqn", "tiny-sac"):
+        store.publish(released_draft(name))
+    flags = ["--listen", "127.0.0.1:0", "--metrics-listen", "", "--store", str(store.root)]
+    with (
+        ServiceProcess("inference_service", flags, log=folder / "log") as process,
+        grpc.insecure_channel(process.address) as channel,
+        InferenceClient(process.address, timeout_s=20.0) as client,
+    ):
+        yield Served(channel, client, store)
 
 
 def test_server_answers_every_call(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""Hot loading, refusal, readiness and drain of a real server process, under calls."""
+"""Hot loading, refusal, readiness and drain of a real server, under calls."""
 
 import json
 import shutil
@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.integration.inference.conftest import ServeHere
 from tradewind import errors
 from tradewind.bundle import BundleStore, SigningKey
-from tradewind.rpc import ServiceProcess
+from tradewind.rpc import RpcServer, ServiceProcess
 from tradewind.rpc.clients import InferenceClient
 
 Publish = Callable[..., str]
 Serve = Callable[..., ServiceProcess]
-Connect = Callable[[ServiceProcess], InferenceClient]
+Connect = Callable[[ServiceProcess | RpcServer], InferenceClient]
 WaitUntil = Callable[[Callable[[], bool]], None]
 
 RELOADS = 5
@@ -164,10 +165,13 @@ def test_damaged_bundles_are_refused_with_their_cause_while_the_good_one_serves(
 
 
 def test_server_on_a_missing_store_becomes_ready_when_a_policy_is_published(
-    store: BundleStore, publish: Publish, serve: Serve, connect: Connect, wait_until: WaitUntil
+    store: BundleStore,
+    publish: Publish,
+    serve_here: ServeHere,
+    connect: Connect,
+    wait_until: WaitUntil,
 ) -> None:
-    server = serve()
-    client = connect(server)
+    client = connect(serve_here())
     assert not store.root.exists()
     assert not client.is_serving()
     with pytest.raises(errors.UnavailableError, match="no policy is served yet"):
@@ -178,14 +182,18 @@ def test_server_on_a_missing_store_becomes_ready_when_a_policy_is_published(
 
 
 def test_store_that_vanishes_costs_no_call_and_is_followed_when_it_returns(
-    store: BundleStore, publish: Publish, serve: Serve, connect: Connect, wait_until: WaitUntil
+    store: BundleStore,
+    publish: Publish,
+    serve_here: ServeHere,
+    connect: Connect,
+    wait_until: WaitUntil,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = publish()
-    server = serve()
-    client = connect(server)
+    client = connect(serve_here())
     away = store.root.with_name("away")
     store.root.rename(away)
-    wait_until(lambda: "cannot list" in server.log_tail())
+    wait_until(lambda: "cannot list" in caplog.text)
     assert client.predict(OBSERVATION).version == first
     away.rename(store.root)
     second = publish()
@@ -236,15 +244,14 @@ def test_server_that_requires_signatures_serves_signed_versions_alone(
     tmp_path: Path,
     store: BundleStore,
     publish: Publish,
-    serve: Serve,
+    serve_here: ServeHere,
     connect: Connect,
     wait_until: WaitUntil,
 ) -> None:
     key = SigningKey.create(tmp_path / "signing.key")
-    config = tmp_path / "inference.yaml"
-    config.write_text(f"trusted_keys: [{tmp_path}/signing.key.pub]\nrequire_signature: true\n")
     unsigned = publish()
-    client = connect(serve("--config", str(config)))
+    trusted = (tmp_path / "signing.key.pub",)
+    client = connect(serve_here(trusted_keys=trusted, require_signature=True))
     (refused,) = client.list_policies().quarantined_versions
     assert (refused.version, refused.reason) == (unsigned, "SIGNATURE_MISSING")
     assert not client.is_serving()
