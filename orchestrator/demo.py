@@ -44,6 +44,21 @@ class Stack:
     risk: RiskClient
 
 
+@dataclass(frozen=True, slots=True)
+class DemoRun:
+    """What the demo did.
+
+    Attributes:
+        version: Of the policy that it trained.
+        served: The policy as it was asked on each bar of its replay.
+        replays: Of the policy and of the baselines, by name.
+    """
+
+    version: str
+    served: ServedPolicy
+    replays: dict[str, ReplayResult]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo from the root of the repository.
 
@@ -57,8 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     folder = options.output / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     try:
+        config, _ = read_yaml(options.training)
         with contextlib.ExitStack() as stack:
-            run(console, start_services(console, folder, stack), options.training, folder)
+            run(console, start_services(console, folder, stack), config, folder)
     except TradewindError as problem:
         console.print(f"[bold red]demo failed:[/] {problem}", soft_wrap=True)
         console.print(f"logs: {folder / 'logs'}")
@@ -96,14 +112,19 @@ def start_services(console: Console, folder: Path, stack: contextlib.ExitStack) 
     )
 
 
-def run(console: Console, stack: Stack, training: Path, folder: Path) -> None:
+def run(console: Console, stack: Stack, config: dict[str, Any], folder: Path) -> DemoRun:
     """Trains, waits for the hot load, replays and prints the summary.
+
+    Args:
+        console: What is printed to.
+        stack: The services.
+        config: Of the training; its bars are those of SYMBOL whatever it says.
+        folder: Where the picture goes, and where the services keep theirs.
 
     Raises:
         TradewindError: A step failed; the message says which and why.
     """
-    config, _ = read_yaml(training)
-    config["data"] = {"symbol": SYMBOL}
+    config = {**config, "data": {"symbol": SYMBOL}}
     started = time.monotonic()
     job = train(console, stack.trainer, config)
     trained = time.monotonic()
@@ -132,6 +153,7 @@ def run(console: Console, stack: Stack, training: Path, folder: Path) -> None:
     )
     console.print(f"\nbundle    {folder / 'bundles' / POLICY / job.bundle_version}")
     console.print(f"picture   {picture}\nlogs      {folder / 'logs'}", soft_wrap=True)
+    return DemoRun(job.bundle_version, served, replays)
 
 
 def train(

@@ -12,19 +12,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from orchestrator import ReplayResult, ServedPolicy
-from orchestrator.demo import (
-    POLICY,
-    Stack,
-    main,
-    replay_all,
-    start_services,
-    train,
-    wait_until_served,
-)
+from orchestrator import ServedPolicy
+from orchestrator.demo import POLICY, DemoRun, Stack, main, run, start_services, train
+from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.errors import ConflictError, SettingsError, TrainingError
-from tradewind.market import load_sample, split_bars
-from tradewind.rpc.clients import RiskClient, RiskPolicyStatus
+from tradewind.rpc.clients import RiskClient, RiskPolicyStatus, TrainerClient
 
 pytestmark = pytest.mark.slow
 
@@ -36,103 +28,103 @@ HELD_OUT_FRACTION = 0.02
 def short_training() -> dict[str, Any]:
     config = yaml.safe_load((ROOT / "config/training/ppo_btc.yaml").read_text())
     config["training_params"] |= {
-        "total_timesteps": 4_096,
+        "total_timesteps": 2_048,
         "held_out_fraction": HELD_OUT_FRACTION,
     }
     return dict(config)
 
 
 @dataclass(frozen=True)
-class Trained:
+class Shown:
+    """A run of the demo, whose services still answer."""
+
     services: Stack
-    version: str
+    run: DemoRun
     metadata: dict[str, Any]
-    served: ServedPolicy
-    replays: dict[str, ReplayResult]
+    folder: Path
+    text: str
 
 
 @pytest.fixture(scope="module")
-def console() -> Console:
-    return Console(file=io.StringIO())
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, console: Console) -> Iterator[Trained]:
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     folder = tmp_path_factory.mktemp("demo")
+    console = Console(file=io.StringIO(), width=120)
     with contextlib.ExitStack() as stack:
         services = start_services(console, folder, stack)
-        version = train(console, services.trainer, short_training()).bundle_version
-        wait_until_served(services.inference, version)
-        path = folder / "bundles" / POLICY / version / "metadata.json"
-        served = ServedPolicy.for_policy(services.inference, services.risk, POLICY, version)
-        bars = split_bars(load_sample("BTC"), HELD_OUT_FRACTION)[1]
-        replays = replay_all(console, served, bars)
-        yield Trained(services, version, json.loads(path.read_text()), served, replays)
+        done = run(console, services, short_training(), folder)
+        path = folder / "bundles" / POLICY / done.version / "metadata.json"
+        assert isinstance(console.file, io.StringIO)
+        text = console.file.getvalue()
+        yield Shown(services, done, json.loads(path.read_text()), folder, text)
 
 
-def test_replay_over_grpc_repeats_the_held_out_evaluation_of_the_trainer(trained: Trained) -> None:
-    evaluation = trained.metadata["evaluation"]
-    policy = trained.replays["policy"]
+def test_replay_over_grpc_repeats_the_held_out_evaluation_of_the_trainer(shown: Shown) -> None:
+    evaluation = shown.metadata["evaluation"]
+    policy = shown.run.replays["policy"]
     assert policy.total_return == evaluation["return"]
     assert policy.trade_count == evaluation["trades"]
-    assert trained.replays["buy and hold"].total_return == evaluation["buy_and_hold_return"]
+    assert shown.run.replays["buy and hold"].total_return == evaluation["buy_and_hold_return"]
 
 
-def test_replay_over_grpc_asks_both_services_on_every_bar(trained: Trained) -> None:
-    decisions = trained.served.decisions
-    assert len(decisions) == len(trained.replays["policy"].equity) - 1
-    digest = trained.metadata["risk"]["policy_digest"]
+def test_replay_over_grpc_asks_both_services_on_every_bar(shown: Shown) -> None:
+    decisions = shown.run.served.decisions
+    assert len(decisions) == len(shown.run.replays["policy"].equity) - 1
+    digest = shown.metadata["risk"]["policy_digest"]
     for decision in decisions:
-        assert decision.prediction.version == trained.version
-        assert decision.prediction.bundle_sha256 == trained.metadata["sha256"]
+        assert decision.prediction.version == shown.run.version
+        assert decision.prediction.bundle_sha256 == shown.metadata["sha256"]
         assert decision.risk.policy_digest == digest
         assert decision.risk.metric_values["max_drawdown"] >= 0.0
-    report = trained.services.inference.latency_reports(POLICY)[0]
+    report = shown.services.inference.latency_reports(POLICY)[0]
     assert report.call_count == len(decisions)
     assert 0 < report.p50_us <= report.p99_us <= report.max_us
 
 
-def test_served_policy_with_another_risk_policy_in_force_refuses(trained: Trained) -> None:
+def test_served_policy_with_another_risk_policy_in_force_refuses(shown: Shown) -> None:
     class OtherPolicy(RiskClient):
         def get_policy(self, *, timeout_s: float | None = None) -> RiskPolicyStatus:
             return RiskPolicyStatus("0" * 64, {}, (), (), "", "")
 
     with OtherPolicy("127.0.0.1:1") as other:
         with pytest.raises(ConflictError, match="was trained under risk policy"):
-            ServedPolicy.for_policy(trained.services.inference, other, POLICY)
+            ServedPolicy.for_policy(shown.services.inference, other, POLICY)
 
 
-def test_training_with_a_wrong_key_is_refused_by_name(trained: Trained, console: Console) -> None:
+def test_run_prints_its_summary_and_draws_its_picture(shown: Shown) -> None:
+    for expected in ("model compute", "SLO of 100 µs at p99", "buy and hold", "picture"):
+        assert expected in shown.text
+    assert (shown.folder / "replay.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_with_a_wrong_key_is_refused_by_name(shown: Shown) -> None:
     config = short_training()
     config["algo_params"]["learning_rat"] = 1e-3
     with pytest.raises(SettingsError, match="learning_rat"):
-        train(console, trained.services.trainer, config)
+        train(Console(file=io.StringIO()), shown.services.trainer, config)
 
 
-def test_training_that_stays_too_risky_ends_without_a_bundle(
-    trained: Trained, console: Console
-) -> None:
-    config = short_training()
-    config["risk_config"] |= {"early_stop_threshold": 0.001, "early_stop_patience": 500}
-    with pytest.raises(TrainingError, match="STOPPED_BY_RISK"):
-        train(console, trained.services.trainer, config)
+def test_training_that_stays_too_risky_ends_without_a_bundle() -> None:
+    job = trainer_pb2.TrainingJob(
+        job_id="1",
+        state=trainer_pb2.TRAINING_JOB_STATE_STOPPED_BY_RISK,
+        error="the mean risk score stayed above 0.001",
+    )
+
+    class TooRisky(TrainerClient):
+        def start_training(self, *_: Any, **__: Any) -> trainer_pb2.TrainingJob:
+            return job
+
+        def watch(self, *_: Any, **__: Any) -> Iterator[trainer_pb2.TrainingJob]:
+            yield job
+
+    with TooRisky("127.0.0.1:1") as trainer:
+        with pytest.raises(TrainingError, match="STOPPED_BY_RISK: the mean risk score"):
+            train(Console(file=io.StringIO()), trainer, short_training())
 
 
-def test_main_with_a_missing_configuration_says_so(
+def test_main_with_a_missing_configuration_says_so_before_it_starts_anything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--training", str(tmp_path / "none.yaml"), "--output", str(tmp_path)]) == 1
     assert "cannot read" in capsys.readouterr().out
-
-
-def test_main_with_a_short_training_ends_with_the_summary(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    training = tmp_path / "short.yaml"
-    training.write_text(yaml.safe_dump(short_training()))
-    assert main(["--training", str(training), "--output", str(tmp_path / "out")]) == 0
-    text = capsys.readouterr().out
-    for expected in ("model compute", "SLO of 100 µs at p99", "buy and hold", "picture"):
-        assert expected in text
-    (picture,) = (tmp_path / "out").glob("*/replay.png")
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == []
