@@ -15,6 +15,7 @@ from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
 from tradewind.settings import load_settings
+from tradewind.tracing import tracing
 
 _logger = logging.getLogger("orchestrator")
 
@@ -26,6 +27,7 @@ _FLAGS = {
     "--log": ("log.folder", "where decisions are logged"),
     "--log-format": ("logging.format", "how to log to standard error: json or text"),
     "--log-level": ("logging.level", "what to log: DEBUG, INFO, WARNING or ERROR"),
+    "--trace-to": ("tracing.endpoint", "http://HOST:PORT of a collector of traces (OTLP)"),
     "--live": ("live.listen", "HOST:PORT of the live view"),
     "--inference": ("services.inference", "address of the inference service"),
     "--risk": ("services.risk", "address of the risk service"),
@@ -59,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _trade(settings: OrchestratorSettings) -> None:
-    agent = build_agent(settings)
     async with AsyncExitStack() as stack:
+        tracer = stack.enter_context(tracing(settings.tracing, "orchestrator"))
+        agent = build_agent(settings, tracer=tracer)
         if settings.live is not None:
             view = LiveView(settings, settings.live, agent.bus)
             await stack.enter_async_context(view)

@@ -10,11 +10,14 @@ from orchestrator.settings import (
     SampleFeedSettings,
 )
 from tradewind.market import Bars, load_bars, load_sample, split_bars
+from tradewind.tracing import Tracer
 
 __all__ = ["build_agent", "load_series"]
 
 
-def build_agent(settings: OrchestratorSettings, bus: EventBus | None = None) -> OrchestratorAgent:
+def build_agent(
+    settings: OrchestratorSettings, bus: EventBus | None = None, tracer: Tracer | None = None
+) -> OrchestratorAgent:
     """The agent with the feed and the broker of its settings."""
 
     def open_feed(after_ns: int | None) -> Feed:
@@ -34,7 +37,7 @@ def build_agent(settings: OrchestratorSettings, bus: EventBus | None = None) -> 
             max_leverage=settings.broker.max_leverage,
         )
 
-    return OrchestratorAgent(settings, open_feed, open_broker, bus)
+    return OrchestratorAgent(settings, open_feed, open_broker, bus, tracer)
 
 
 def load_series(settings: OrchestratorSettings) -> list[Bars]:

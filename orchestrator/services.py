@@ -6,32 +6,46 @@ from orchestrator.settings import ServiceAddresses
 from tradewind.rpc.access.token import read_token
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 from tradewind.rpc.tls import client_credentials
+from tradewind.tracing import Tracer
 
 __all__ = ["open_inference", "open_risk"]
 
 
-def open_inference(services: ServiceAddresses) -> AsyncInferenceClient:
+def open_inference(
+    services: ServiceAddresses, *, tracer: Tracer | None = None
+) -> AsyncInferenceClient:
     """A client of the inference service.
+
+    Args:
+        services: Where it listens, and who calls.
+        tracer: Gives every call a span; none by default.
 
     Raises:
         SettingsError: A certificate or the token cannot be read.
     """
     credentials, token = _identity(services)
-    return AsyncInferenceClient(services.inference, credentials=credentials, token=token)
+    return AsyncInferenceClient(
+        services.inference, credentials=credentials, token=token, tracer=tracer
+    )
 
 
-def open_risk(services: ServiceAddresses, *, timeout_s: float | None = None) -> AsyncRiskClient:
+def open_risk(
+    services: ServiceAddresses, *, timeout_s: float | None = None, tracer: Tracer | None = None
+) -> AsyncRiskClient:
     """A client of the risk service.
 
     Args:
         services: Where it listens, and who calls.
         timeout_s: Deadline of a call that is given none, in seconds; by default the service's.
+        tracer: Gives every call a span; none by default.
 
     Raises:
         SettingsError: A certificate or the token cannot be read.
     """
     credentials, token = _identity(services)
-    return AsyncRiskClient(services.risk, timeout_s=timeout_s, credentials=credentials, token=token)
+    return AsyncRiskClient(
+        services.risk, timeout_s=timeout_s, credentials=credentials, token=token, tracer=tracer
+    )
 
 
 def _identity(services: ServiceAddresses) -> tuple[grpc.ChannelCredentials | None, str | None]:

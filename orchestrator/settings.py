@@ -12,6 +12,7 @@ from orchestrator.live import LiveSettings
 from tradewind.logs import LogSettings
 from tradewind.rpc.tls import ClientTls
 from tradewind.settings import Settings
+from tradewind.tracing import TracingSettings
 
 __all__ = [
     "AllocationSettings",
@@ -128,6 +129,10 @@ class OrchestratorSettings(Settings):
     log: DecisionLogSettings = DecisionLogSettings()
     logging: LogSettings = LogSettings()
     """What is written to standard error."""
+
+    tracing: TracingSettings | None = None
+    """Where spans of ticks and calls go; without, there are none."""
+
     live: LiveSettings | None = None
     """The live view; without, there is none."""
     routing_key: RoutingKey = "account"

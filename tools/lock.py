@@ -21,9 +21,9 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {
-    "requirements-execution.txt": ("inference",),
-    "requirements-risk.txt": ("risk",),
-    "requirements-training.txt": ("trainer",),
+    "requirements-execution.txt": ("inference", "tracing"),
+    "requirements-risk.txt": ("risk", "tracing"),
+    "requirements-training.txt": ("trainer", "tracing"),
     "requirements-dev.txt": ("dev",),
 }
 

@@ -57,6 +57,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
                 checkpoints=settings.checkpoints,
                 grace_s=settings.grace_s,
                 max_attempts=settings.max_attempts,
+                tracing=settings.server.tracing,
             ),
             on_start=telemetry.observe_start,
             on_end=telemetry.observe_end,
@@ -69,8 +70,8 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
             limits=settings.limits,
             devices=frozenset(device for slot in slots for device in slot.takes),
         )
-        servicer = TrainerServicer(store, queue, rules)
         server = RpcServer("trainer_service", settings.server, registry)
+        servicer = TrainerServicer(store, queue, rules, server.traceparent)
         server.add_service(
             trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"].full_name,
             lambda grpc_server: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(

@@ -1,6 +1,6 @@
 """Transport of the trainer service: messages in, domain calls, messages out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 
@@ -24,12 +24,20 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         store: The jobs.
         queue: Runs them.
         rules: What jobs may have.
+        traceparent: Names the span of the call that is answered.
     """
 
-    def __init__(self, store: JobStore, queue: JobQueue, rules: AdmissionRules) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        queue: JobQueue,
+        rules: AdmissionRules,
+        traceparent: Callable[[], str],
+    ) -> None:
         self._store = store
         self._queue = queue
         self._rules = rules
+        self._traceparent = traceparent
 
     def StartTraining(
         self, request: trainer_pb2.StartTrainingRequest, _context: grpc.ServicerContext
@@ -38,7 +46,12 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         if len(request.request_id) > _MAX_REQUEST_ID:
             raise _refusal("request_id", f"must not be longer than {_MAX_REQUEST_ID} characters")
         config = admit(request.policy, request.config_json, self._rules)
-        job = self._queue.add(request.policy, config.model_dump_json(), request.request_id or None)
+        job = self._queue.add(
+            request.policy,
+            config.model_dump_json(),
+            request.request_id or None,
+            self._traceparent(),
+        )
         return trainer_pb2.StartTrainingResponse(job=job_to_message(job))
 
     def GetTrainingJob(

@@ -28,6 +28,7 @@ from orchestrator.services import open_inference, open_risk
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context
+from tradewind.tracing import Tracer, in_span
 
 __all__ = ["OpenBroker", "OpenFeed", "OrchestratorAgent"]
 
@@ -49,6 +50,7 @@ class OrchestratorAgent:
         open_feed: Opens the feed.
         open_broker: Opens the broker.
         bus: Who watches.
+        tracer: Gives every tick and every call a span; none by default.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class OrchestratorAgent:
         open_feed: OpenFeed,
         open_broker: OpenBroker,
         bus: EventBus | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._open_feed = open_feed
         self._open_broker = open_broker
         self.bus = bus or EventBus()
+        self._tracer = tracer
         self._run_id = uuid.uuid4().hex[:12]
         allocations = [Allocation(**dict(item)) for item in settings.allocations]
         self._allocations = allocations
@@ -87,7 +91,11 @@ class OrchestratorAgent:
                     wait_s=self._settings.safety.gather_ms / 1e3,
                 ):
                     request_id = f"{self._settings.account}-{self._run_id}-{self._sequence}"
-                    with log_context(request_id=request_id):
+                    about = {
+                        "tradewind.request_id": request_id,
+                        "tradewind.account": self._settings.account,
+                    }
+                    with log_context(request_id=request_id), in_span(self._tracer, "tick", about):
                         await self._handle(tick, request_id)
             self.bus.set_state("STOPPED", "the feed has ended")
         except TradewindError as problem:
@@ -96,8 +104,9 @@ class OrchestratorAgent:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        inference = await stack.enter_async_context(open_inference(settings.services))
-        risk = await stack.enter_async_context(open_risk(settings.services))
+        services, tracer = settings.services, self._tracer
+        inference = await stack.enter_async_context(open_inference(services, tracer=tracer))
+        risk = await stack.enter_async_context(open_risk(services, tracer=tracer))
         await inference.wait_ready(settings.ready_timeout_s)
         await risk.wait_ready(settings.ready_timeout_s)
         policies = [allocation.policy for allocation in self._allocations]

@@ -6,6 +6,7 @@ a thing opens a `log_context`; whatever is logged inside bears its fields.
 
 from tradewind.logs.context import (
     LogScope,
+    current_fields,
     current_request_id,
     enter_scope,
     log_context,
@@ -19,6 +20,7 @@ __all__ = [
     "CallLogSettings",
     "LogScope",
     "LogSettings",
+    "current_fields",
     "current_request_id",
     "enter_scope",
     "log_context",

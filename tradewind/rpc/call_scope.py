@@ -15,8 +15,10 @@ import grpc
 from google.rpc import code_pb2
 
 from tradewind.logs import CallLogSettings, enter_scope, loggable_id
+from tradewind.rpc.call_spans import ServerSpans
 from tradewind.rpc.handlers import Handler
 from tradewind.rpc.request_ids import REQUEST_ID_KEY, given_request_id
+from tradewind.tracing import Tracer
 
 __all__ = ["CallScopes", "log_failure"]
 
@@ -37,9 +39,11 @@ class CallScopes:
 
     Args:
         settings: What is logged.
+        tracer: Gives every call a span; None for none.
     """
 
-    def __init__(self, settings: CallLogSettings) -> None:
+    def __init__(self, settings: CallLogSettings, tracer: Tracer | None = None) -> None:
+        self._spans = None if tracer is None else ServerSpans(tracer)
         slow_ms = settings.slow_call_ms
         self._slow_s = float("inf") if slow_ms is None else slow_ms / 1e3
         self._logs_all = settings.calls == "all"
@@ -59,7 +63,8 @@ class CallScopes:
                 _log_success(method, slow=elapsed_s > slow_s)
             return response
 
-        return scoped
+        spans = self._spans
+        return scoped if spans is None or _is_probe(method) else spans.call(method, scoped)
 
     def stream(self, method: str, stream: Handler) -> Handler:
         """Wraps the handler of a method with a stream of answers; a stream is never slow."""
@@ -74,12 +79,12 @@ class CallScopes:
             if logs:
                 _log_success(method, slow=False)
 
-        return scoped
+        spans = self._spans
+        return scoped if spans is None or _is_probe(method) else spans.stream(method, scoped)
 
     def _logged_s(self, method: str) -> float:
         """From how many seconds on a call of a method is logged though it succeeded."""
-        # Probes ask for health every few seconds.
-        return -1.0 if self._logs_all and not method.startswith("/grpc.") else self._slow_s
+        return -1.0 if self._logs_all and not _is_probe(method) else self._slow_s
 
 
 class _CallScope:
@@ -118,6 +123,11 @@ class _Remembered:
     def __next__(self) -> Any:
         self.last = request = self._next()
         return request
+
+
+def _is_probe(method: str) -> bool:
+    """Whether it is gRPC's own: probes ask for health every few seconds."""
+    return method.startswith("/grpc.")
 
 
 def _message(request: Any) -> Any:

@@ -49,6 +49,7 @@ SERVER_FLAGS = (
     Flag("--metrics-listen", "server.metrics_listen", "where to serve Prometheus", "HOST:PORT"),
     Flag("--log-format", "server.logging.format", "how to log to standard error", "json|text"),
     Flag("--log-level", "server.logging.level", "what to log", "DEBUG|INFO|WARNING|ERROR"),
+    Flag("--trace-to", "server.tracing.endpoint", "collector of traces (OTLP)", "http://HOST:PORT"),
 )
 
 

@@ -32,6 +32,7 @@ from tradewind.rpc.interceptor import CallInterceptor
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
 from tradewind.rpc.tls import ServerTls, server_credentials
 from tradewind.settings import Settings
+from tradewind.tracing import TracingSettings, open_tracer
 
 __all__ = [
     "RpcServer",
@@ -59,6 +60,7 @@ class ServerSettings(Settings):
             not together with access, since nobody could prove who they are.
         logging: What is written to standard error.
         access: The access policy, which says who may call what; without, everybody may.
+        tracing: Where spans of the calls go; without, there are none.
     """
 
     listen: Listen
@@ -72,6 +74,7 @@ class ServerSettings(Settings):
     allow_plaintext: bool = False
     logging: CallLogSettings = CallLogSettings()
     access: Path | None = None
+    tracing: TracingSettings | None = None
 
     @model_validator(mode="after")
     def _refuse_plaintext_from_afar(self) -> Self:
@@ -115,7 +118,7 @@ class RpcServer:
         metrics_address: Where it serves Prometheus; empty for nowhere.
 
     Raises:
-        SettingsError: The access policy is refused.
+        SettingsError: The access policy is refused, or the certificates for tracing are.
     """
 
     def __init__(
@@ -132,13 +135,15 @@ class RpcServer:
         self._services: list[str] = []
         self._signalled = threading.Event()
         self._access = None if settings.access is None else AccessControl(settings.access, registry)
+        self._tracer = open_tracer(settings.tracing, name)
+        scopes = CallScopes(settings.logging, self._tracer)
         self._health = health.HealthServicer(
             experimental_non_blocking=True,
             experimental_thread_pool=ThreadPoolExecutor(1, thread_name_prefix="health"),
         )
         self._grpc = grpc.server(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
-            interceptors=[CallInterceptor(registry, CallScopes(settings.logging), self._access)],
+            interceptors=[CallInterceptor(registry, scopes, self._access)],
             maximum_concurrent_rpcs=settings.max_concurrent_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -174,6 +179,10 @@ class RpcServer:
             UnauthenticatedError: Nobody that the access policy knows any more.
         """
         return None if self._access is None else self._access.identify(context)
+
+    def traceparent(self) -> str:
+        """The span of the call that is answered here, as W3C Trace Context writes it; or empty."""
+        return "" if self._tracer is None else self._tracer.traceparent()
 
     def set_serving(self, serving: bool) -> None:
         """Says whether calls can be answered now; does nothing once the drain has begun."""
@@ -213,6 +222,8 @@ class RpcServer:
             self._grpc.stop(self._settings.grace_s).wait()
             stop_access()
             stop_metrics()
+            if self._tracer is not None:
+                self._tracer.close()
 
     def announce_ready(self) -> None:
         """Prints the line that says where the server listens."""

@@ -32,7 +32,7 @@ from tradewind.errors import (
     VersionNotFoundError,
 )
 
-__all__ = ["error_from_rpc", "status_from_error"]
+__all__ = ["code_of", "error_from_rpc", "status_from_error"]
 
 # A status travels in trailers, of which a client takes 8 KiB by default; with more it reports
 # RESOURCE_EXHAUSTED instead. The message is there twice, once with three bytes for some of its own.
@@ -138,6 +138,13 @@ def error_from_rpc(error: grpc.RpcError) -> TradewindError:
             message = message.removesuffix(f": {_listed(violations)}")
         return kind(message, violations, metadata=dict(info.metadata))
     return kind(message, metadata=dict(info.metadata))
+
+
+def code_of(error: TradewindError) -> str:
+    """Name of the status that an exception of `error_from_rpc` stands for."""
+    if isinstance(error, RpcError):
+        return error.metadata.get("code", "UNKNOWN")
+    return str(code_pb2.Code.Name(status_from_error(error).code))
 
 
 def _listed(violations: Sequence[FieldViolation]) -> str:

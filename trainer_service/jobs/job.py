@@ -40,6 +40,7 @@ class TrainingJob:
         started_at: Seconds since the epoch, of the first start; 0 before that.
         ended_at: Seconds since the epoch; 0 before that.
         request_id: The request that started it; None when it had no id.
+        traceparent: The span of that request, as W3C Trace Context writes it; empty for none.
         cancel_requested: Somebody asked to cancel it.
         attempts: Starts since its latest checkpoint was written.
         resumes: How often it was started again.
@@ -61,6 +62,7 @@ class TrainingJob:
     started_at: float = 0.0
     ended_at: float = 0.0
     request_id: str | None = None
+    traceparent: str = ""
     cancel_requested: bool = False
     attempts: int = 0
     resumes: int = 0

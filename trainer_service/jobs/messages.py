@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from tradewind.settings import Settings
+from tradewind.tracing import TracingSettings
 from trainer_service.checkpoints import CheckpointSettings
 from trainer_service.progress import TrainingProgress
 
@@ -29,6 +30,8 @@ class JobOrder(Settings):
         elapsed_s: Seconds that the job ran before, in other processes.
         job_id: The job, for the log.
         request_id: The request that started it, for the log and the bundle; empty for none.
+        traceparent: The span of that request; empty for none.
+        tracing: Where spans go; None for no spans.
     """
 
     config: dict[str, Any]
@@ -36,6 +39,8 @@ class JobOrder(Settings):
     elapsed_s: float = 0.0
     job_id: str = ""
     request_id: str = ""
+    traceparent: str = ""
+    tracing: TracingSettings | None = None
 
 
 class JobProgress(Settings):

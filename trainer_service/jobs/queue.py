@@ -91,13 +91,16 @@ class JobQueue:
         self._keeper.join()
         self._changes.tell()
 
-    def add(self, policy: str, config_json: str, request_id: str | None) -> TrainingJob:
+    def add(
+        self, policy: str, config_json: str, request_id: str | None, traceparent: str = ""
+    ) -> TrainingJob:
         """Queues a job, or gives the one that the same request made before.
 
         Args:
             policy: Name of the policy to publish.
             config_json: The accepted configuration.
             request_id: Makes the call repeatable; None for a job of its own.
+            traceparent: The span that the job's belongs to; empty for none.
 
         Raises:
             ConflictError: The same request id was used for another policy or configuration.
@@ -113,6 +116,7 @@ class JobQueue:
                 device=json.loads(config_json)["training_params"]["device"],
                 created_at=time.time(),
                 request_id=request_id,
+                traceparent=traceparent,
             )
         )
         about = {"fields": {"job": job.job_id}}

@@ -13,7 +13,7 @@ __all__ = ["job_from_row", "job_values", "progress_values"]
 _PLAIN = (
     *("job_id", "request_id", "policy", "config_json", "device", "bundle_version"),
     *("bundle_sha256", "error", "created_at", "started_at", "ended_at", "cancel_requested"),
-    *("attempts", "resumes", "checkpoint_timesteps"),
+    *("attempts", "resumes", "checkpoint_timesteps", "traceparent"),
 )
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from tradewind.errors import StorageError
 from tradewind.logs import log_context
 from tradewind.settings import Settings
+from tradewind.tracing import TracingSettings
 from trainer_service.checkpoints import CheckpointSettings, CheckpointStore
 from trainer_service.jobs.job import JobState, TrainingJob
 from trainer_service.jobs.messages import (
@@ -46,11 +47,13 @@ class RunnerSettings(Settings):
         checkpoints: Where trainings are saved, a folder for each job, and how often.
         grace_s: Seconds that a job gets to end after SIGTERM, before SIGKILL.
         max_attempts: Starts without a new checkpoint after which a job has failed.
+        tracing: Where spans go; None for no spans.
     """
 
     checkpoints: CheckpointSettings
     grace_s: float
     max_attempts: int
+    tracing: TracingSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,8 @@ class JobRunner:
             elapsed_s=elapsed_s,
             job_id=job.job_id,
             request_id=job.request_id or "",
+            traceparent=job.traceparent,
+            tracing=self._settings.tracing,
         )
         _LOG.info("job %s: attempt %d on %s", job.job_id, job.attempts, self._slot.name)
         run = JobRun(JobProcess(job.job_id, order, self._settings.grace_s, self._slot.environment))

@@ -38,5 +38,7 @@ JOBS = sa.Table(
     sa.Column("resumes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("checkpoint_timesteps", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("notes", sa.JSON, nullable=False, server_default="[]"),
+    # The span of the request that started the job, which its process goes on from.
+    sa.Column("traceparent", sa.String(64), nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )

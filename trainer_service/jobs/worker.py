@@ -13,6 +13,7 @@ from typing import BinaryIO, NoReturn
 
 from tradewind.errors import StoppedByRiskError, TradewindError
 from tradewind.logs import LogSettings, log_context, set_up_logging
+from tradewind.tracing import Tracer, in_span, tracing
 from trainer_service.agent import TrainerAgent
 from trainer_service.checkpoints import Checkpointing
 from trainer_service.config import JobConfig, parse_training_config
@@ -26,6 +27,7 @@ from trainer_service.jobs.messages import (
     JobSucceeded,
     WorkerEvent,
 )
+from trainer_service.jobs.phase_spans import in_phase_spans
 from trainer_service.progress import TrainingPhase, TrainingProgress
 from trainer_service.workspace import make_environment
 
@@ -72,11 +74,15 @@ def main() -> int:
     order = JobOrder.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_service, name="service-watch", daemon=True).start()
     about = log_context(job=order.job_id, request_id=order.request_id)
-    with about, os.fdopen(events_fd, "wb") as file:
-        return _train(order, _Events(file))
+    with (
+        about,
+        os.fdopen(events_fd, "wb") as file,
+        tracing(order.tracing, "trainer_service") as tracer,
+    ):
+        return _train(order, _Events(file), tracer)
 
 
-def _train(order: JobOrder, events: _Events) -> int:
+def _train(order: JobOrder, events: _Events, tracer: Tracer | None) -> int:
     memory_limit_mb: int | None = None
     try:
         config = parse_training_config(order.config, JobConfig)
@@ -85,12 +91,18 @@ def _train(order: JobOrder, events: _Events) -> int:
             _limit_memory(memory_limit_mb)
         _LOG.info("training %s for policy %s", config.algorithm, config.policy)
         checkpointing = Checkpointing(order.checkpoints, events.send_checkpoint, events.send_note)
-        bundle = TrainerAgent(config).train(
-            make_environment(config),
-            events.send_progress,
-            checkpointing,
-            elapsed_s=order.elapsed_s,
-        )
+        about = {
+            "tradewind.job": order.job_id,
+            "tradewind.request_id": order.request_id,
+            "tradewind.policy": config.policy,
+        }
+        with (
+            in_span(tracer, "training job", about, order.traceparent),
+            in_phase_spans(tracer, events.send_progress) as listener,
+        ):
+            bundle = TrainerAgent(config).train(
+                make_environment(config), listener, checkpointing, elapsed_s=order.elapsed_s
+            )
     except Exception as problem:
         if not isinstance(problem, TradewindError):
             _LOG.exception("the training was ended by %s", type(problem).__name__)

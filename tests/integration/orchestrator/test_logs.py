@@ -1,4 +1,4 @@
-"""One tick, followed by its request id through the logs and the records of all that it passed."""
+"""One tick, followed through the logs, the records and the trace of all that it passed."""
 
 import json
 import subprocess
@@ -9,17 +9,25 @@ from typing import Any
 
 import yaml
 
+from examples.print_traces import Collector
 from orchestrator.decision_log import DecisionLog
+from tests.collector import collector, lines_of
 from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, publisher
 from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import RiskClient
 
+__all__ = ["collector"]
 
-def test_tick_is_found_by_its_request_id_in_both_services_and_the_audit(
+INFERENCE = "tradewind.api.inference.v1.InferenceService"
+RISK = "tradewind.api.risk.v1.RiskService"
+
+
+def test_tick_is_found_by_its_request_id_in_both_services_the_audit_and_its_trace(
     tmp_path: Path,
     released_draft: Callable[..., BundleDraft],
     start_service: Callable[..., ServiceProcess],
+    collector: Collector,
 ) -> None:
     publish = publisher(BundleStore(tmp_path / "store"), released_draft)
     publish()
@@ -28,17 +36,17 @@ def test_tick_is_found_by_its_request_id_in_both_services_and_the_audit(
     config = tmp_path / "server.yaml"
     values = {"server": {"listen": "127.0.0.1:0", "logging": {"format": "json", "calls": "all"}}}
     config.write_text(yaml.safe_dump(values))
-    inference = start_service(
-        "inference_service", "--config", str(config), "--store", str(tmp_path / "store")
-    )
+    traced = ("--trace-to", collector.endpoint)
+    common = (*traced, "--config", str(config))
+    inference = start_service("inference_service", *common, "--store", str(tmp_path / "store"))
     risk = start_service(
         "risk_service",
-        *("--config", str(config), "--policy", str(risk_policy)),
+        *(*common, "--policy", str(risk_policy)),
         *("--database", f"sqlite:///{tmp_path}/audit.sqlite"),
     )
     desk = Desk(tmp_path, inference, risk, publish, risk_policy)
     settings = desk.settings(feed__held_out_fraction=0.001)
-    command = [sys.executable, "-m", "orchestrator", "--log-format", "json", "--config"]
+    command = [sys.executable, "-m", "orchestrator", *traced, "--log-format", "json", "--config"]
     file = desk.config(feed__held_out_fraction=0.001)
 
     done = subprocess.run([*command, str(file)], capture_output=True, text=True)
@@ -55,6 +63,21 @@ def test_tick_is_found_by_its_request_id_in_both_services_and_the_audit(
     assert (evaluated["account"], evaluated["code"]) == ("default", "OK")
     with RiskClient(risk.address) as client:
         assert request_id in {row.request_id for row in client.list_decisions()}
+    for service in (inference, risk):
+        service.stop()  # which sends the spans that are left
+    spans = collector.spans()
+    mine = [span for span in spans if span.attributes.get("tradewind.request_id") == request_id]
+    (trace_id,) = {span.trace_id for span in mine}
+    assert len(mine) == 5
+    assert sorted(lines_of(spans, trace_id)) == sorted(
+        [
+            "orchestrator: tick",
+            f"  orchestrator: {INFERENCE}/PredictBatch OK",
+            f"    inference_service: {INFERENCE}/PredictBatch OK",
+            f"  orchestrator: {RISK}/Evaluate OK",
+            f"    risk_service: {RISK}/Evaluate OK",
+        ]
+    )
 
 
 def about(log: Path, request_id: str) -> list[dict[str, Any]]:

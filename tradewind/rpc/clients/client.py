@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from tradewind.errors import TradewindError
+from tradewind.rpc.call_spans import ClientSpans
 from tradewind.rpc.clients.call import Call, Page, Service, describe, health_check, not_ready
 from tradewind.rpc.clients.channel import (
     READINESS_PAUSE_S,
@@ -17,8 +18,9 @@ from tradewind.rpc.clients.channel import (
     channel_options,
     channel_target,
 )
-from tradewind.rpc.request_ids import request_metadata
-from tradewind.rpc.status import error_from_rpc
+from tradewind.rpc.request_ids import Metadata, request_metadata
+from tradewind.rpc.status import code_of, error_from_rpc
+from tradewind.tracing import Tracer
 
 __all__ = ["Client", "pages", "server_stream", "unary"]
 
@@ -36,6 +38,7 @@ class Client:
         credentials: For TLS; without any the connection is in plain text.
         token: Shown to the server with every call. In plain text it goes no further than this
             machine.
+        tracer: Gives every call a span; none by default.
 
     Raises:
         InvalidInputError: The address is refused, or the token: it would leave in plain text.
@@ -50,9 +53,11 @@ class Client:
         timeout_s: float | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._timeout_s = self.service.timeout_s if timeout_s is None else timeout_s
         self._target = channel_target(address)
+        self._spans = ClientSpans(tracer, self.service.full_name, self._target)
         plaintext = credentials is None
         self._metadata = call_metadata(token, address, plaintext=plaintext)
         options = channel_options(self.service, proxied=token is None or not plaintext)
@@ -67,7 +72,7 @@ class Client:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         check = health_check(self.service, timeout_s)
         try:
-            return self._call(health_pb2_grpc.HealthStub(self._channel), check)
+            return self._send(health_pb2_grpc.HealthStub(self._channel), check, self._metadata)
         except TradewindError:
             return False
 
@@ -99,14 +104,15 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(self, stub: Any, call: Call[R]) -> R:
+    def _call(self, call: Call[R]) -> R:
+        own = request_metadata(call.request, self._metadata)
+        with self._spans.call(call.method, own) as metadata:
+            return self._send(self._stub, call, metadata)
+
+    def _send(self, stub: Any, call: Call[R], metadata: Metadata) -> R:
         timeout_s = self._timeout_s if call.timeout_s is None else call.timeout_s
         try:
-            answer = getattr(stub, call.method)(
-                call.request,
-                timeout=timeout_s,
-                metadata=request_metadata(call.request, self._metadata),
-            )
+            answer = getattr(stub, call.method)(call.request, timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from None
         return call.parse(answer)
@@ -116,7 +122,7 @@ def unary(build: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P], R]:
     """The method of a client that makes a call with one answer."""
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._call(self._stub, build(*args, **kwargs))
+        return self._call(build(*args, **kwargs))
 
     describe(method, build)
     return method
@@ -128,7 +134,7 @@ def pages(build: Callable[P, Call[Page[R]]]) -> Callable[Concatenate[Client, P],
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         call: Any = build(*args, **kwargs)
         while True:
-            page: Page[R] = self._call(self._stub, call)
+            page: Page[R] = self._call(call)
             yield from page.items
             if not page.next_page_token:
                 return
@@ -143,18 +149,22 @@ def server_stream(build: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P
 
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         call = build(*args, **kwargs)
+        span, code = self._spans.start(call.method), "CANCELLED"
+        metadata = span.metadata(request_metadata(call.request, self._metadata))
         answers = getattr(self._stub, call.method)(
-            call.request,
-            timeout=call.timeout_s,
-            metadata=request_metadata(call.request, self._metadata),
+            call.request, timeout=call.timeout_s, metadata=metadata
         )
         try:
             for answer in answers:
                 yield call.parse(answer)
+            code = "OK"
         except grpc.RpcError as error:
-            raise error_from_rpc(error) from None
+            problem = error_from_rpc(error)
+            code = code_of(problem)
+            raise problem from None
         finally:
             answers.cancel()  # a caller that has seen enough; nothing when the stream has ended
+            span.end(code)
 
     describe(method, build)
     return method

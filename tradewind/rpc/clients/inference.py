@@ -33,7 +33,10 @@ class InferenceClient(client.Client):
 
         A stream stays with one server and is never retried.
         """
-        return PredictStream(self._stub, calls.PREDICT_STREAM, self._timeout_s, self._metadata)
+        span = self._spans.start(calls.PREDICT_STREAM.method)
+        return PredictStream(
+            self._stub, calls.PREDICT_STREAM, self._timeout_s, self._metadata, span
+        )
 
 
 class AsyncPredictStream(AsyncStream):
@@ -62,4 +65,7 @@ class AsyncInferenceClient(aio.AsyncClient):
 
         A stream stays with one server and is never retried.
         """
-        return AsyncPredictStream(self._stub, calls.PREDICT_STREAM, self._timeout_s, self._metadata)
+        span = self._spans.start(calls.PREDICT_STREAM.method)
+        return AsyncPredictStream(
+            self._stub, calls.PREDICT_STREAM, self._timeout_s, self._metadata, span
+        )

@@ -26,7 +26,10 @@ class RiskClient(client.Client):
 
     def calculate_stream(self) -> CalculateStream:
         """Opens a stream that takes what is new of an account and gives its metrics."""
-        return CalculateStream(self._stub, calls.CALCULATE_STREAM, self._timeout_s, self._metadata)
+        span = self._spans.start(calls.CALCULATE_STREAM.method)
+        return CalculateStream(
+            self._stub, calls.CALCULATE_STREAM, self._timeout_s, self._metadata, span
+        )
 
 
 class AsyncCalculateStream(AsyncStream):
@@ -48,6 +51,7 @@ class AsyncRiskClient(aio.AsyncClient):
 
     def calculate_stream(self) -> AsyncCalculateStream:
         """Opens a stream that takes what is new of an account and gives its metrics."""
+        span = self._spans.start(calls.CALCULATE_STREAM.method)
         return AsyncCalculateStream(
-            self._stub, calls.CALCULATE_STREAM, self._timeout_s, self._metadata
+            self._stub, calls.CALCULATE_STREAM, self._timeout_s, self._metadata, span
         )

@@ -18,9 +18,10 @@ import grpc
 from google.protobuf.message import Message
 
 from tradewind.errors import TradewindError, UnavailableError
+from tradewind.rpc.call_spans import NO_CALL_SPAN, ClientCallSpan
 from tradewind.rpc.clients.call import Call, Exchange, describe, no_answer
 from tradewind.rpc.request_ids import Metadata, request_metadata
-from tradewind.rpc.status import error_from_rpc
+from tradewind.rpc.status import code_of, error_from_rpc
 
 __all__ = ["AsyncStream", "Stream", "async_exchange", "exchange"]
 
@@ -39,16 +40,24 @@ class Stream:
         exchange: The stream's method.
         timeout_s: How long an answer may take when the request does not say, in seconds.
         metadata: That of the call.
+        span: That of the call.
     """
 
     def __init__(
-        self, stub: Any, exchange: Exchange, timeout_s: float, metadata: Metadata = None
+        self,
+        stub: Any,
+        exchange: Exchange,
+        timeout_s: float,
+        metadata: Metadata = None,
+        span: ClientCallSpan = NO_CALL_SPAN,
     ) -> None:
         self._exchange = exchange
         self._timeout_s = timeout_s
         self._requests: SimpleQueue[Message | None] = SimpleQueue()
+        self._span = span
         self._answers = getattr(stub, exchange.method)(
-            iter(self._requests.get, None), metadata=request_metadata(None, metadata)
+            iter(self._requests.get, None),
+            metadata=span.metadata(request_metadata(None, metadata)),
         )
         self._turn = threading.Lock()
         self._failure: TradewindError | None = None
@@ -66,7 +75,7 @@ class Stream:
                 except grpc.RpcError:
                     pass  # every request has been answered: how the stream ends changes nothing
                 finally:
-                    self._end()
+                    self._end("OK")
 
     def __enter__(self) -> Self:
         return self
@@ -104,12 +113,13 @@ class Stream:
     def _fail(self, failure: TradewindError) -> TradewindError:
         self._failure = failure
         self._requests.put(None)
-        self._end()
+        self._end(code_of(failure))
         return failure
 
-    def _end(self) -> None:
+    def _end(self, code: str) -> None:
         self._answers.cancel()
         self._watchdog.stop()
+        self._span.end(code)
 
 
 class _Watchdog:
@@ -173,14 +183,23 @@ class AsyncStream:
         exchange: The stream's method.
         timeout_s: How long an answer may take when the request does not say, in seconds.
         metadata: That of the call.
+        span: That of the call.
     """
 
     def __init__(
-        self, stub: Any, exchange: Exchange, timeout_s: float, metadata: Metadata = None
+        self,
+        stub: Any,
+        exchange: Exchange,
+        timeout_s: float,
+        metadata: Metadata = None,
+        span: ClientCallSpan = NO_CALL_SPAN,
     ) -> None:
         self._exchange = exchange
         self._timeout_s = timeout_s
-        self._call = getattr(stub, exchange.method)(metadata=request_metadata(None, metadata))
+        self._span = span
+        self._call = getattr(stub, exchange.method)(
+            metadata=span.metadata(request_metadata(None, metadata))
+        )
         self._turn = asyncio.Lock()
         self._failure: TradewindError | None = None
 
@@ -197,6 +216,7 @@ class AsyncStream:
                     pass  # every request has been answered: how the stream ends changes nothing
                 finally:
                     self._call.cancel()
+                    self._span.end("OK")
 
     async def __aenter__(self) -> Self:
         return self
@@ -237,6 +257,7 @@ class AsyncStream:
     def _fail(self, failure: TradewindError) -> TradewindError:
         self._failure = failure
         self._call.cancel()
+        self._span.end(code_of(failure))
         return failure
 
 

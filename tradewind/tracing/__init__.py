@@ -1,0 +1,9 @@
+"""OpenTelemetry traces: off unless settings say where the collector is.
+
+Nothing of OpenTelemetry is imported before a tracer is opened.
+"""
+
+from tradewind.tracing.settings import TracingSettings
+from tradewind.tracing.tracer import Span, SpanKind, Tracer, in_span, open_tracer, tracing
+
+__all__ = ["Span", "SpanKind", "Tracer", "TracingSettings", "in_span", "open_tracer", "tracing"]
