@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import yaml
 
+from tests.faults.namespaces import Link
 from tradewind.bundle import BundleStore
 from tradewind.rpc import ServiceProcess
 
@@ -35,6 +36,7 @@ class Stack:
             whose own keys they replace.
         environment: More variables of their environment.
         risk_policy: Text of the risk policy.
+        links: The network namespace of each service; without, all of them are on loopback.
 
     Attributes:
         folder: Where everything lies.
@@ -51,13 +53,18 @@ class Stack:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         environment: Mapping[str, str] | None = None,
         risk_policy: str = RISK_POLICY,
+        links: Mapping[str, Link] | None = None,
     ) -> None:
         self.folder = folder
         self.store = BundleStore(folder / "store")
         settings = settings or {}
         own_database = f"sqlite:///{folder}/risk/audit.sqlite"
         self.database = settings.get("risk_service", {}).get("database", own_database)
-        self.addresses = {name: f"127.0.0.1:{_free_port()}" for name in SERVICES}
+        self._links = links or {}
+        hosts = {name: link.host for name, link in self._links.items()}
+        self.addresses = {
+            name: f"{hosts.get(name, '127.0.0.1')}:{_free_port()}" for name in SERVICES
+        }
         self._environment = {**os.environ, **(environment or {})}
         self._running: dict[str, ServiceProcess] = {}
         self._owned = ExitStack()
@@ -82,7 +89,12 @@ class Stack:
         }
         for name in SERVICES:
             given = settings.get(name, {})
-            server = {"listen": self.addresses[name], "drain_s": 0.0, **given.get("server", {})}
+            server = {
+                "listen": self.addresses[name],
+                "allow_plaintext": name in self._links,
+                "drain_s": 0.0,
+                **given.get("server", {}),
+            }
             values = {**own[name], **given, "server": server}
             self._config(name).write_text(yaml.safe_dump(values))
 
@@ -93,6 +105,7 @@ class Stack:
             ["--config", str(self._config(name))],
             log=self.folder / f"{name}.log",
             environment=self._environment,
+            launcher=self._links[name].launcher if name in self._links else (),
         )
         self._running[name] = self._owned.enter_context(process)
         return process

@@ -24,6 +24,7 @@ class ServiceProcess:
         arguments: Its command line.
         log: File that its standard error is appended to.
         environment: Its environment; that of this process by default.
+        launcher: Command that ends by executing the one it is given, such as `ip netns exec NAME`.
         timeout_s: How long the ready line may take.
 
     Attributes:
@@ -43,13 +44,14 @@ class ServiceProcess:
         *,
         log: Path,
         environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
         timeout_s: float = 120.0,
     ) -> None:
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as errors:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [*launcher, sys.executable, "-m", module, *arguments],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=None if environment is None else dict(environment),
