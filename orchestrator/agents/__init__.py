@@ -1,7 +1,8 @@
 """The agents that trade: one decides a tick, the other runs the account."""
 
 from orchestrator.agents.contract_guard import ContractGuard, VerifiedPolicy
-from orchestrator.agents.execution import Decision, ExecutionAgent
+from orchestrator.agents.decision import Decision
+from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.orchestrator import OpenBroker, OpenFeed, OrchestratorAgent
 from orchestrator.agents.reasons import Reason
 

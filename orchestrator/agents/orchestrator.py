@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from orchestrator.agents.contract_guard import ContractGuard
+from orchestrator.agents.decision import Decision
 from orchestrator.agents.enforcement import Intent
-from orchestrator.agents.execution import Decision, ExecutionAgent
+from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.recovery import book_tick, last_logged, reconcile, restore
 from orchestrator.brokers import Broker, Order, OrderStatus

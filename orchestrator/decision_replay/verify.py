@@ -1,6 +1,5 @@
 """Re-runs a period of a decision log against what decided, and compares it bit by bit."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from orchestrator.decision_replay.decisions import DecisionGroup, group_decision
 from orchestrator.decision_replay.fills import trade_again
 from orchestrator.decision_replay.findings import ColumnFinding, Difference, Findings, same_value
 from orchestrator.decision_replay.observations import MarketRows, build_observations
+from orchestrator.decision_replay.risk_check import RiskCheck
 from orchestrator.decision_replay.ticks import LoggedTick, integers, read_ticks
 from tradewind.bundle import BundleStore
 from tradewind.errors import InvalidInputError
 from tradewind.market import FeatureSpec
-from tradewind.risk import RiskAgentV2, RiskInputs
 from tradewind.risk.policy import RiskPolicy
 from tradewind.settings import parse_settings
 
@@ -181,14 +180,14 @@ class _Run:
         return outcomes.count(Outcome.RECOVERED)
 
     def compare_account(self, risk_policies: Sequence[RiskPolicy]) -> None:
-        risk = _RiskCheck(self, risk_policies)
+        risk = RiskCheck(self.log, self.table, self.rows.start, self.findings, risk_policies)
         for facts, first, stop in self._spans():
             trail = AccountTrail.empty(self.symbols, stop)
             wanted = np.zeros(stop, dtype=np.bool_)
             wanted[first:stop] = risk.asked[first - self.rows.start : stop - self.rows.start]
             book_account(self.ticks[:stop], facts, trail, risk.compare, wanted)
             self.trail.take(trail, first, stop)
-        risk.finish()
+        self.not_checked += risk.not_checked()
         period = slice(self.rows.start, self.rows.stop)
         for name in ("cash", "equity", "fees_paid", "start_of_day_equity"):
             replayed = getattr(self.trail, name)[period]
@@ -362,43 +361,3 @@ class _Run:
                 pairs.append((logged, inputs_digest(self.ticks[row].bars, seen.get(row, ()))))
         closes = [int(self.closes[row - self.rows.start]) for row in rows]
         self.findings.compare_objects("inputs_digest", pairs, sequences=rows, closes_ns=closes)
-
-
-class _RiskCheck:
-    """Compares the metrics of each tick with what RiskAgentV2 gives for the account's history."""
-
-    def __init__(self, run: _Run, risk_policies: Sequence[RiskPolicy]) -> None:
-        self._run = run
-        facts = [json.loads(part.facts["risk_policy"]) for part in run.log.parts]
-        known = [*map(RiskPolicy.parse, facts), *risk_policies]
-        self._agents = {policy.digest(): RiskAgentV2(policy) for policy in known}
-        risk = run.table["risk"].combine_chunks()
-        self.asked: NDArray[np.bool_] = np.asarray(risk.is_valid())
-        self._answers = risk.to_pylist()
-        self._unknown: dict[str, int] = {}
-
-    def compare(self, row: int, inputs: RiskInputs) -> None:
-        at = row - self._run.rows.start
-        logged = self._answers[at]
-        agent = self._agents.get(logged["policy_digest"])
-        if agent is None:
-            digest = logged["policy_digest"]
-            self._unknown[digest] = self._unknown.get(digest, 0) + 1
-            return
-        report = agent.calculate_only(inputs)
-        close_ns = int(self._run.closes[at])
-        findings = self._run.findings
-        findings.compare_maps("risk", row, close_ns, dict(logged["metrics"]), report.metric_values)
-        for column, ours, theirs in (
-            ("risk.risk_score", logged["risk_score"], report.risk_score),
-            ("risk.unavailable", dict(logged["unavailable"]), dict(report.unavailable)),
-        ):
-            first = None if ours == theirs else Difference(row, close_ns, "", ours, theirs)
-            findings.add(column, 1, int(first is not None), first)
-
-    def finish(self) -> None:
-        self._run.not_checked.extend(
-            f"risk metrics of {count:,} ticks under the risk policy {digest[:12]}…, which is not "
-            "in the log's facts: give its file with --risk-policy"
-            for digest, count in self._unknown.items()
-        )
