@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tradewind.market import Account, FeaturePipeline, load_sample
+from tradewind.market import Account, FeaturePipeline, Holdings, TradingTerms, load_sample
 from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskPolicy
 from tradewind.rpc.risk_scan import scan_request
@@ -43,6 +43,10 @@ def main() -> None:
     account.fill_toward(0.0, 1.0, transaction_cost=0.0, slippage=0.0, rebalance_threshold=0.0)
     account.close_bar(1.0)
     pipeline.observation(account.position)
+    holdings = Holdings(1.0, [1.0])
+    holdings.apply_fill(0, 1.0, 1.0, reference_price=1.0, fee=0.0)
+    holdings.plan_trades(np.zeros(1), TradingTerms())
+    holdings.close_bars({0: 1.0})
     for bundle in sorted(BUNDLES.glob("*/*")):
         TorchScriptPolicy.load_bundle(bundle)
     print(f"kernels compiled and cached in {time.monotonic() - started:.0f} s")

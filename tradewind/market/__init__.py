@@ -5,7 +5,8 @@ from tradewind.market.bars import Bar, Bars, Gap
 from tradewind.market.features import FeatureSpec
 from tradewind.market.holdings import Holdings
 from tradewind.market.loading import load_bars
-from tradewind.market.panel import BarPanel, BarSeries, series_of, split_bars
+from tradewind.market.panel import BarAligner, BarPanel, BarSeries, series_of, split_bars
+from tradewind.market.panel_pipeline import PanelPipeline
 from tradewind.market.pipeline import FeaturePipeline
 from tradewind.market.sample import SAMPLE_SYMBOLS, load_sample
 from tradewind.market.terms import TradingTerms
@@ -14,6 +15,7 @@ __all__ = [
     "SAMPLE_SYMBOLS",
     "Account",
     "Bar",
+    "BarAligner",
     "BarPanel",
     "BarSeries",
     "Bars",
@@ -21,6 +23,7 @@ __all__ = [
     "FeatureSpec",
     "Gap",
     "Holdings",
+    "PanelPipeline",
     "PositionState",
     "TradingTerms",
     "load_bars",

@@ -7,7 +7,7 @@ symbol is one row, and the same numbers to the last bit.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,8 +27,16 @@ from tradewind.market.accounting import (
     open_account,
 )
 from tradewind.market.bars import FloatArray
+from tradewind.market.terms import TradingTerms
 
-__all__ = ["Holdings", "close_holdings", "fill_holdings", "open_holdings"]
+__all__ = [
+    "Holdings",
+    "close_holdings",
+    "fill_holdings",
+    "open_holdings",
+    "plan_trades",
+    "value_holdings",
+]
 
 
 @inlined
@@ -42,10 +50,17 @@ def open_holdings(states: FloatArray, cash: float, prices: FloatArray) -> None:
 @inlined
 def close_holdings(states: FloatArray, prices: FloatArray) -> None:
     """Marks every position at the close of a bar. Shapes [s, STATE_SIZE], [s]."""
-    equity = 0.0
     for row in range(states.shape[0]):
         close_bar(states[row], prices[row])
-        equity += states[row, EQUITY]
+    value_holdings(states)
+
+
+@inlined
+def value_holdings(states: FloatArray) -> None:
+    """Says what the account is worth at the marks. Shape [s, STATE_SIZE]."""
+    equity = 0.0
+    for row in range(states.shape[0]):
+        equity += states[row, CASH] + states[row, QUANTITY] * states[row, MARK_PRICE]
     for row in range(states.shape[0]):
         states[row, EQUITY] = equity
 
@@ -63,11 +78,52 @@ def fill_holdings(
 ) -> None:
     """Trades toward target positions at reference prices, such as the next bar's opens.
 
-    Fills and costs are those of `tradewind.market.accounting.fill_toward`. EQUITY is not valid
-    until the next close.
+    What is traded is what `plan_trades` says; fills and costs are those of
+    `tradewind.market.accounting.fill_toward`. EQUITY is not valid until the next close.
 
     Args:
         states: State of the account, changed in place. Shape [s, STATE_SIZE].
+        targets: As of `plan_trades`, like all that follow.
+        gross_limit: Of the targets.
+        prices: Reference prices.
+        transaction_cost: Fraction of the traded notional.
+        slippage: Fraction of the price.
+        rebalance_threshold: Of all trades together.
+        traded: Becomes the signed quantities traded.
+    """
+    plan_trades(
+        states,
+        targets,
+        gross_limit,
+        prices,
+        transaction_cost,
+        slippage,
+        rebalance_threshold,
+        traded,
+    )
+    for row in range(targets.size):
+        quantity, price = traded[row], prices[row]
+        if quantity != 0.0:
+            fill_price = price * (1.0 + slippage if quantity > 0.0 else 1.0 - slippage)
+            fee = abs(quantity) * fill_price * transaction_cost
+            apply_fill(states[row], quantity, fill_price, price, fee)
+
+
+@inlined
+def plan_trades(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    prices: FloatArray,
+    transaction_cost: float,
+    slippage: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+) -> None:
+    """Says what has to be traded to go to target positions at reference prices.
+
+    Args:
+        states: State of the account. Shape [s, STATE_SIZE].
         targets: Wanted positions as signed fractions of the equity that is left after all trades;
             NaN keeps a quantity. Shape [s].
         gross_limit: Targets whose magnitudes add up to more are scaled down to it.
@@ -76,7 +132,7 @@ def fill_holdings(
         slippage: Fraction of the price.
         rebalance_threshold: When all trades together are a smaller fraction of equity, they are
             left out, unless one closes a position.
-        traded: Becomes the signed quantities traded, 0 for none. Shape [s].
+        traded: Becomes the signed quantities to trade, 0 for none. Shape [s].
     """
     buying = (1.0 + slippage) * (1.0 + transaction_cost) - 1.0
     selling = 1.0 - (1.0 - slippage) * (1.0 - transaction_cost)
@@ -87,13 +143,6 @@ def fill_holdings(
         closes |= traded[row] != 0.0 and targets[row] == 0.0
     if turnover < rebalance_threshold * equity and not closes:
         traded[:] = 0.0
-        return
-    for row in range(targets.size):
-        quantity, price = traded[row], prices[row]
-        if quantity != 0.0:
-            fill_price = price * (1.0 + slippage if quantity > 0.0 else 1.0 - slippage)
-            fee = abs(quantity) * fill_price * transaction_cost
-            apply_fill(states[row], quantity, fill_price, price, fee)
 
 
 @inlined
@@ -173,10 +222,68 @@ class Holdings:
         """One symbol's row, as an account that shares the memory."""
         return Account.over(self.states[row])
 
+    def apply_fill(
+        self, row: int, quantity: float, fill_price: float, *, reference_price: float, fee: float
+    ) -> None:
+        """Books a fill that a broker reports, of one symbol.
+
+        Raises:
+            InvalidInputError: As `Account.apply_fill` says.
+        """
+        self.account(row).apply_fill(quantity, fill_price, reference_price=reference_price, fee=fee)
+        value_holdings(self.states)
+
+    def close_bars(self, prices: Mapping[int, float]) -> None:
+        """Marks the positions that have a bar at its close; the others stay as they are.
+
+        Args:
+            prices: Closes by row.
+
+        Raises:
+            InvalidInputError: A price is not positive and finite.
+        """
+        for row, price in prices.items():
+            self.account(row).close_bar(price)
+        value_holdings(self.states)
+
+    def plan_trades(self, targets: FloatArray, terms: TradingTerms) -> FloatArray:
+        """What has to be traded to go to target positions at the mark prices.
+
+        Args:
+            targets: Signed fractions of equity, the gross limit still to come; NaN keeps a
+                quantity. Shape [s].
+            terms: Costs, gross limit and the smallest trade.
+
+        Returns:
+            Signed quantities, 0 for none. Shape [s].
+
+        Raises:
+            InvalidInputError: The targets have another shape.
+        """
+        if targets.shape != (len(self.states),):
+            raise InvalidInputError(f"targets must be {len(self.states)} numbers, not {targets!r}")
+        traded: FloatArray = np.empty(len(self.states), dtype=np.float64)
+        plan_trades(
+            self.states,
+            targets,
+            terms.gross_limit,
+            self.mark_prices,
+            terms.transaction_cost,
+            terms.slippage,
+            terms.rebalance_threshold,
+            traded,
+        )
+        return traded
+
     @property
     def cash(self) -> float:
         """Cash; negative is debt."""
         return float(self.states[:, CASH].sum())
+
+    @property
+    def fees_paid(self) -> float:
+        """Transaction costs of all fills."""
+        return float(self.states[:, FEES_PAID].sum())
 
     @property
     def equity(self) -> float:
@@ -196,4 +303,4 @@ class Holdings:
     @property
     def costs(self) -> float:
         """Fees and slippage of all fills."""
-        return float(self.states[:, FEES_PAID].sum() + self.states[:, SLIPPAGE_PAID].sum())
+        return self.fees_paid + float(self.states[:, SLIPPAGE_PAID].sum())

@@ -10,9 +10,9 @@ from typing import Self, TypeAlias, TypeVar
 import numpy as np
 
 from tradewind.errors import MarketDataError
-from tradewind.market.bars import Bars, TimestampArray, format_time
+from tradewind.market.bars import Bar, Bars, TimestampArray, format_time
 
-__all__ = ["BarPanel", "BarSeries", "series_of", "split_bars"]
+__all__ = ["BarAligner", "BarPanel", "BarSeries", "series_of", "split_bars"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +106,43 @@ class BarPanel:
         """SHA-256 over the digests of the series, in order."""
         lines = ["tradewind.panel.v1", *(bars.digest for bars in self.series)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+class BarAligner:
+    """What `BarPanel.align` keeps, bar by bar: only a bar that every symbol has counts.
+
+    Args:
+        symbols: Whose bars, each once, in the order of the panel.
+
+    Raises:
+        MarketDataError: A symbol stands there twice.
+    """
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self._symbols = tuple(symbols)
+        _refuse_repetitions(self._symbols)
+        self._waiting: dict[int, dict[str, Bar]] = {}
+
+    def add(self, symbol: str, bar: Bar) -> tuple[Bar, ...] | None:
+        """Takes in the next bar of one symbol.
+
+        Returns:
+            The bars of all symbols that start with it, in their order, when it is the last of
+            them; each symbol's bars come in the order of their times.
+        """
+        if len(self._symbols) == 1:
+            return (bar,)
+        bars = self._waiting.setdefault(bar.timestamp_ns, {})
+        bars[symbol] = bar
+        if len(bars) < len(self._symbols):
+            return None
+        # An older bar that still waits is one that another symbol has passed over.
+        self._waiting = {at: it for at, it in self._waiting.items() if at > bar.timestamp_ns}
+        return tuple(bars[each] for each in self._symbols)
+
+    def forget_before(self, start_ns: int) -> None:
+        """Waits no longer for what starts before this time."""
+        self._waiting = {at: it for at, it in self._waiting.items() if at >= start_ns}
 
 
 BarSeries: TypeAlias = Bars | BarPanel

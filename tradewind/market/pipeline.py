@@ -87,8 +87,22 @@ class FeaturePipeline:
         """Takes in the next closed bar; a gap before it is allowed.
 
         Raises:
-            MarketDataError: The bar is impossible, or starts before the last one has closed
-                (out of order, repeated, or of another length). The pipeline is unchanged.
+            MarketDataError: As `check` says; the pipeline is unchanged.
+        """
+        self.check(bar)
+        place = self._bar_count % self._lookback
+        column = (bar.high, bar.low, bar.close, bar.volume)
+        self._ring[:, place] = column
+        self._ring[:, place + self._lookback] = column
+        self._bar_count += 1
+        self._last_timestamp_ns = bar.timestamp_ns
+
+    def check(self, bar: Bar) -> None:
+        """Looks whether a bar may be taken in.
+
+        Raises:
+            MarketDataError: It is impossible, or starts before the last one has closed (out of
+                order, repeated, or of another length).
         """
         violations = bar_violations(
             float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume)
@@ -106,12 +120,6 @@ class FeaturePipeline:
             )
         if violations:
             raise MarketDataError(f"bar of {bar.timestamp_ns} ns is refused", violations)
-        place = self._bar_count % self._lookback
-        column = (bar.high, bar.low, bar.close, bar.volume)
-        self._ring[:, place] = column
-        self._ring[:, place + self._lookback] = column
-        self._bar_count += 1
-        self._last_timestamp_ns = bar.timestamp_ns
 
     @property
     def ready(self) -> bool:
@@ -131,25 +139,38 @@ class FeaturePipeline:
             UnavailableError: There are fewer than `lookback` bars so far.
             ObservationError: The position is not a number.
         """
+        row: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
+        self.write_market(row[: self._market_size])
+        if self.spec.position:
+            self.write_position(position, row[self._market_size :])
+        return row
+
+    def write_market(self, out: ObservationArray) -> None:
+        """Writes the market part of the observation after the last bar. Shape [market_size].
+
+        Raises:
+            UnavailableError: There are fewer than `lookback` bars so far.
+        """
         if self._last_timestamp_ns is None or not self.ready:
             raise UnavailableError(f"only {self._bar_count} of {self._lookback} bars seen so far")
         start = self._bar_count % self._lookback
         high, low, close, volume = self._window[:, start : start + self._lookback]
-        row: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
-        market = row[: self._market_size]
-        write_market_row(
-            self._last_timestamp_ns, high, low, close, volume, self._parameters, market
+        write_market_row(self._last_timestamp_ns, high, low, close, volume, self._parameters, out)
+
+    def write_position(self, position: PositionState, out: ObservationArray) -> None:
+        """Writes the position part of an observation. Shape [POSITION_SIZE].
+
+        Raises:
+            ObservationError: The position is not a number.
+        """
+        if math.isnan(position.exposure) or math.isnan(position.unrealized_return):
+            raise ObservationError(f"the position is not a number: {position}")
+        write_position_row(
+            position.exposure,
+            position.unrealized_return,
+            float(position.bars_held),
+            self.spec.scale,
+            self.spec.clip,
+            self.spec.holding_cap_bars,
+            out,
         )
-        if self.spec.position:
-            if math.isnan(position.exposure) or math.isnan(position.unrealized_return):
-                raise ObservationError(f"the position is not a number: {position}")
-            write_position_row(
-                position.exposure,
-                position.unrealized_return,
-                float(position.bars_held),
-                self.spec.scale,
-                self.spec.clip,
-                self.spec.holding_cap_bars,
-                row[self._market_size :],
-            )
-        return row

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradewind.errors import InvalidInputError
-from tradewind.market import Account, Holdings
+from tradewind.market import Account, Holdings, TradingTerms
 from tradewind.market.accounting import QUANTITY
 from tradewind.market.bars import FloatArray
 from tradewind.market.holdings import close_holdings, fill_holdings
@@ -145,3 +145,58 @@ def test_holdings_account_of_a_symbol_shares_the_memory() -> None:
     assert second.quantity == holdings.quantities[1]
     assert second.mark_price == holdings.mark_prices[1] == 20.0
     assert holdings.costs == pytest.approx(0.001 * (holdings.quantities @ [10.0, 20.0]))
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.lists(weights | st.just(math.nan), min_size=3, max_size=3),
+            st.lists(st.floats(0.9, 1.1), min_size=3, max_size=3),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    threshold=st.sampled_from([0.0, 0.05]),
+    gross_limit=st.sampled_from([0.5, 1.0, 1.5]),
+)
+def test_holdings_that_a_broker_fills_at_the_marks_are_those_of_the_kernels(
+    steps: list[tuple[list[float], list[float]]], threshold: float, gross_limit: float
+) -> None:
+    terms = TradingTerms(
+        actions="continuous", allow_short=True, position_fraction=0.5, gross_limit=gross_limit,
+        transaction_cost=0.001, slippage=0.0002, rebalance_threshold=threshold,
+    )  # fmt: skip
+    at = [10.0, 2_000.0, 0.3]
+    one, other = Holdings(1e5, at), Holdings(1e5, at)
+    for targets, moves in steps:
+        traded = one.plan_trades(np.array(targets), terms)
+        expected = fill(
+            other, targets, at, cost=0.001, slippage=0.0002, threshold=threshold,
+            gross_limit=gross_limit,
+        )  # fmt: skip
+        assert traded.tobytes() == expected.tobytes()
+        for row in (2, 0, 1):  # in whatever order a broker reports them
+            if quantity := float(traded[row]):
+                price = at[row] * (1.0 + math.copysign(0.0002, quantity))
+                fee = abs(quantity) * price * 0.001
+                one.apply_fill(row, quantity, price, reference_price=at[row], fee=fee)
+        value = sum(one.quantities * np.array(at)) + one.cash
+        assert one.equity == pytest.approx(value, rel=1e-12)  # also between fill and close
+        at = [price * move for price, move in zip(at, moves, strict=True)]
+        one.close_bars(dict(enumerate(at)))
+        close_holdings(other.states, np.array(at))
+        assert one.states.tobytes() == other.states.tobytes()
+    assert one.fees_paid == other.fees_paid
+
+
+def test_holdings_of_which_one_has_a_bar_keep_the_marks_and_ages_of_the_others() -> None:
+    holdings = Holdings(1e5, [10.0, 20.0])
+    fill(holdings, [0.5, 0.25], [10.0, 20.0])
+    holdings.close_bars({0: 11.0, 1: 20.0})
+    holdings.close_bars({0: 12.0})
+    first, second = holdings.account(0).position, holdings.account(1).position
+    assert (first.bars_held, second.bars_held) == (2, 1)
+    assert holdings.mark_prices.tolist() == [12.0, 20.0]
+    assert holdings.equity == 1e5 + 0.5e5 * 0.2 == holdings.account(1).equity
+    with pytest.raises(InvalidInputError, match="targets must be 2 numbers"):
+        holdings.plan_trades(np.zeros(3), TradingTerms())
