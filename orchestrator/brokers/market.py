@@ -98,6 +98,7 @@ def trade_in_bar(
         return None
     # All of it is exactly what was left, whatever the rounding of the sum.
     quantity = left if taken >= wanted else side * taken
-    price = cost / taken
+    # One level is paid as it is, without the rounding of a product and its quotient.
+    price = cost / taken if level else mid * (1.0 + side * settings.half_spread)
     fee = abs(quantity) * price * settings.fee
     return Trade(quantity, price, mid, fee, bar.start_ns + since_open_ns)

@@ -158,6 +158,21 @@ def test_order_pays_spread_impact_of_each_level_and_fee(desk: MakeDesk, side: fl
     assert held.cash == pytest.approx(CASH - side * 15.0 * paid - fill.fee, rel=1e-12)
 
 
+@given(quantity=st.floats(1e-6, 10.0), price=st.floats(1e-3, 1e5), half_spread=st.floats(0.0, 0.1))
+def test_order_within_one_level_pays_the_price_of_that_level_to_the_last_bit(
+    quantity: float, price: float, half_spread: float
+) -> None:
+    market = PaperMarketSettings(**{**PLAIN.model_dump(), "half_spread": half_spread})
+    for side in (1.0, -1.0):
+        wanted = order("a", side * quantity)
+        trade = trade_in_bar(wanted, wanted.quantity, 0, bar(1, price=price), STEP, market)
+        assert trade is not None
+        assert (trade.quantity, trade.price) == (
+            wanted.quantity,
+            price * (1.0 + side * half_spread),
+        )
+
+
 def test_order_meets_the_mid_of_the_time_when_it_is_in_the_market(desk: MakeDesk) -> None:
     one = desk(latency_ms=20_000.0)
     orders = [order(f"a{number}", 0.1) for number in range(8)]
