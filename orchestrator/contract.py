@@ -19,13 +19,26 @@ class TradingContract:
 
     Attributes:
         features: How the observation is built.
+        symbols: Several symbols that one observation and one action are of, in order; none for
+            one of any name.
         terms: What the actions mean and what trading costs.
         risk_policy_digest: The risk policy that shaped the reward; None without one.
     """
 
     features: FeatureSpec
+    symbols: tuple[str, ...]
     terms: TradingTerms
     risk_policy_digest: str | None
+
+    @property
+    def symbol_count(self) -> int:
+        """How many symbols one observation is of."""
+        return len(self.symbols) or 1
+
+    @property
+    def observation_size(self) -> int:
+        """How many components an observation has."""
+        return self.symbol_count * self.features.observation_size
 
 
 def read_contract(metadata_json: str) -> TradingContract:
@@ -45,11 +58,6 @@ def read_contract(metadata_json: str) -> TradingContract:
     environment = metadata.training.config.get("environment")
     if not isinstance(environment, dict):
         raise BundleFormatError(f"{name} says nothing of its trading terms")
-    if metadata.features.symbols:
-        raise BundleFormatError(
-            f"{name} trades {', '.join(metadata.features.symbols)} from one account; "
-            "here a policy trades one symbol"
-        )
     # Bundles from before there were continuous actions and several symbols do not say these.
     environment = {"actions": "discrete", "gross_limit": 1.0, **environment}
     absent = [key for key in TradingTerms.model_fields if key not in environment]
@@ -61,18 +69,26 @@ def read_contract(metadata_json: str) -> TradingContract:
         terms = parse_settings(known, TradingTerms, source="trading terms")
     except SettingsError as problem:
         raise BundleFormatError(f"{name}: {problem}") from None
-    if metadata.action_space != _action_space(terms):
+    symbols = metadata.features.symbols
+    if len(set(symbols)) != len(symbols):
+        raise BundleFormatError(f"{name} names a symbol twice: {', '.join(symbols)}")
+    risk_policy_digest = metadata.risk.policy_digest if metadata.risk else None
+    contract = TradingContract(features, symbols, terms, risk_policy_digest)
+    if len(symbols) > 1 and terms.actions == "discrete":
+        raise BundleFormatError(f"{name} trades {', '.join(symbols)} by discrete actions")
+    if metadata.action_space != _action_space(contract):
         raise BundleFormatError(
-            f"{name} does not act as its trading terms say ({terms.actions} actions)"
+            f"{name} does not act as its trading terms say ({terms.actions} actions"
+            + (f" in {', '.join(symbols)})" if symbols else ")")
         )
     if features.digest != metadata.features.digest or metadata.obs_space.shape != (
-        features.observation_size,
+        contract.observation_size,
     ):
         raise BundleFormatError(f"{name} was trained on other features than its specification's")
-    return TradingContract(features, terms, metadata.risk.policy_digest if metadata.risk else None)
+    return contract
 
 
-def _action_space(terms: TradingTerms) -> ActionSpace:
-    if terms.actions == "discrete":
+def _action_space(contract: TradingContract) -> ActionSpace:
+    if contract.terms.actions == "discrete":
         return DiscreteSpace(n=_ACTION_COUNT)
-    return BoxSpace.from_bounds((1,), terms.lowest_action, 1.0)
+    return BoxSpace.from_bounds((contract.symbol_count,), contract.terms.lowest_action, 1.0)

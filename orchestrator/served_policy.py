@@ -6,7 +6,7 @@ from typing import Self
 
 from orchestrator.contract import read_contract
 from orchestrator.ledger import Ledger
-from tradewind.errors import ConflictError
+from tradewind.errors import BundleFormatError, ConflictError
 from tradewind.market import Account, Bar, FeaturePipeline, FeatureSpec, TradingTerms
 from tradewind.risk import RiskReport
 from tradewind.rpc.clients import InferenceClient, Prediction, RiskClient
@@ -77,12 +77,17 @@ class ServedPolicy:
 
         Raises:
             NotFoundError: Unknown policy or version.
-            BundleFormatError: The bundle does not say how to trade the policy, or says it in a way
-                that is not understood here.
+            BundleFormatError: The bundle does not say how to trade the policy, says it in a way
+                that is not understood here, or trades several symbols.
             ConflictError: The policy was trained under another risk policy than the one in force.
         """
         served = inference.get_policy(policy, version)
         contract = read_contract(served.metadata_json)
+        if contract.symbols:
+            raise BundleFormatError(
+                f"{policy} trades {', '.join(contract.symbols)} from one account; "
+                "a replay trades one symbol of any name"
+            )
         trained_under, in_force = contract.risk_policy_digest, risk.get_policy().policy_digest
         if trained_under is not None and trained_under != in_force:
             raise ConflictError(

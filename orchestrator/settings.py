@@ -1,7 +1,7 @@
 """Settings of the orchestrator: config/orchestrator.yaml."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,11 +43,26 @@ class ServiceAddresses(Settings):
 
 
 class AllocationSettings(Settings):
-    """A symbol, the policy that trades it, and the cash that the policy begins with."""
+    """What a policy trades, and the cash that it begins with.
 
-    symbol: str = Field(min_length=1)
+    `symbol: BTC` says the same as `symbols: [BTC]`.
+    """
+
+    symbols: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    """Several are traded from one account by a policy that was trained on them, in its order."""
+
     policy: str = Field(min_length=1)
     cash: float = Field(default=20_000.0, gt=0.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_one_symbol(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "symbol" not in values:
+            return values
+        if "symbols" in values:
+            raise ValueError("either symbol or symbols, not both")
+        others = {name: value for name, value in values.items() if name != "symbol"}
+        return {**others, "symbols": [values["symbol"]]}
 
 
 class SampleFeedSettings(Settings):
@@ -150,7 +165,7 @@ class OrchestratorSettings(Settings):
     @property
     def symbols(self) -> tuple[str, ...]:
         """What is traded."""
-        return tuple(allocation.symbol for allocation in self.allocations)
+        return tuple(symbol for allocation in self.allocations for symbol in allocation.symbols)
 
     @property
     def interval_ns(self) -> int:

@@ -214,7 +214,7 @@ def _other_document(found: "Counterfactual") -> dict[str, object]:
             "first": [dataclasses.asdict(item) for item in actions.first],
         },
         "logged_account": dataclasses.asdict(found.logged),
-        "counterfactual_account": None if found.other is None else dataclasses.asdict(found.other),
+        "counterfactual_account": dataclasses.asdict(found.other),
         "counterfactual_fills": found.fills,
         "notes": list(found.notes),
         "elapsed_s": found.elapsed_s,
@@ -253,9 +253,9 @@ def _print_other(found: "Counterfactual") -> None:
                 for item in actions.first
             ),
         )
-    accounts = [found.logged, *([] if found.other is None else [found.other])]
+    accounts = (found.logged, found.other)
     print_table(
-        ("", ">logged", *([] if found.other is None else [">counterfactual"])),
+        ("", ">logged", ">counterfactual"),
         [
             ("return", *(f"{one.total_return:+.2%}" for one in accounts)),
             ("max drawdown", *(f"{one.max_drawdown:.2%}" for one in accounts)),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.contract import TradingContract, read_contract
+from orchestrator.portfolio import Allocation
 from tradewind.bundle import BoxSpace, BundleMetadata, DiscreteSpace
 from tradewind.errors import BundleFormatError, ConflictError
 from tradewind.risk.policy import RiskPolicy
@@ -36,12 +37,12 @@ class ContractGuard:
     """Lets only such versions and risk policies be traded on as were compared.
 
     The first version of a policy decides how it is traded; a later one must have the same feature
-    specification, trading terms and action space, or it is refused until the next start.
+    specification, symbols, trading terms and action space, or it is refused until the next start.
 
     Args:
         inference: Serves the policies.
         risk: Enforces the risk policy.
-        policies: The policies that are traded.
+        allocations: Which policies are traded, and in what.
         interval_ns: Length of a bar here.
     """
 
@@ -49,12 +50,14 @@ class ContractGuard:
         self,
         inference: AsyncInferenceClient,
         risk: AsyncRiskClient,
-        policies: Iterable[str],
+        allocations: Iterable[Allocation],
         interval_ns: int,
     ) -> None:
         self._inference = inference
         self._risk = risk
-        self._policies = tuple(dict.fromkeys(policies))
+        self._traded: dict[str, list[tuple[str, ...]]] = {}
+        for allocation in allocations:
+            self._traded.setdefault(allocation.policy, []).append(allocation.symbols)
         self._interval_ns = interval_ns
         self._verified: dict[str, VerifiedPolicy] = {}
         self._accepted: set[tuple[str, str, str]] = set()
@@ -72,7 +75,7 @@ class ContractGuard:
             UnavailableError: A service cannot be reached.
         """
         await self.verify_risk_policy()
-        for policy in self._policies:
+        for policy in self._traded:
             await self._verify_policy(policy, "")
 
     def policy(self, name: str) -> VerifiedPolicy:
@@ -145,15 +148,18 @@ class ContractGuard:
                 f"{verified.contract.features.bar_seconds:g} s, here they take "
                 f"{self._interval_ns / 1e9:g} s"
             )
+        for symbols in self._traded[policy]:
+            _check_symbols(f"{policy} {verified.version}", verified.contract, symbols)
         running = self._verified.get(policy)
         if running is not None and (
             running.contract.features != verified.contract.features
+            or running.contract.symbols != verified.contract.symbols
             or running.contract.terms != verified.contract.terms
             or running.action_space != verified.action_space
         ):
             raise ConflictError(
                 f"{policy} {verified.version} has another contract than {running.version}, "
-                "which is being traded: features, trading terms or action space differ"
+                "which is being traded: features, symbols, trading terms or action space differ"
             )
         self._verified[policy] = verified
         self._accepted.add((policy, verified.version, verified.bundle_sha256))
@@ -176,6 +182,19 @@ def _verify(policy: str, description: PolicyDescription) -> VerifiedPolicy:
     return VerifiedPolicy(
         policy, served.version, served.bundle_sha256, contract, served.action_space
     )
+
+
+def _check_symbols(name: str, contract: TradingContract, symbols: tuple[str, ...]) -> None:
+    if contract.symbols and contract.symbols != symbols:
+        raise ConflictError(
+            f"{name} was trained on {', '.join(contract.symbols)}, in this order; "
+            f"here it is to trade {', '.join(symbols)}"
+        )
+    if not contract.symbols and len(symbols) > 1:
+        raise ConflictError(
+            f"{name} was trained on one symbol; here it is to trade {', '.join(symbols)} "
+            "from one account: give each an allocation of its own"
+        )
 
 
 def _bounds(space: BoxSpace | DiscreteSpace) -> object:

@@ -1,5 +1,7 @@
 """What a tick came to, and each answer of a policy as the log has it."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +13,7 @@ from orchestrator.agents.reasons import Reason
 from orchestrator.decision_log.records import Outcome, PolicyDecision, RiskAnswer, Timings
 from tradewind.errors import InvalidInputError
 from tradewind.market import PositionState, TradingTerms
+from tradewind.risk import FloatArray
 
 __all__ = ["Decision", "policy_decision"]
 
@@ -48,13 +51,25 @@ class Decision:
 
 
 def policy_decision(
-    answer: PolicyAnswer, row: int, position: PositionState, terms: TradingTerms
-) -> tuple[PolicyDecision, Reason | None]:
-    """One row of an answer as the log has it, and why it must not be traded on."""
+    answer: PolicyAnswer, row: int, positions: Sequence[PositionState], terms: TradingTerms
+) -> tuple[PolicyDecision, FloatArray | None, Reason | None]:
+    """One row of an answer, of one symbol or several.
+
+    Args:
+        answer: The answer.
+        row: Its row.
+        positions: What the observation says about the position in each symbol.
+        terms: What the action means.
+
+    Returns:
+        The row as the log has it; the targets, NaN where a quantity is kept; and, where there are
+        none, why it must not be traded on. Shape of the targets [symbols].
+    """
     question, prediction, reason = answer.question, answer.prediction, answer.reason
+    symbols = question.symbols[row]
     action: int | None = None
     values: tuple[float, ...] = ()
-    target: float | None = None
+    targets: FloatArray | None = None
     if prediction is not None and row < len(prediction.actions):
         given = prediction.actions[row]
         if isinstance(given, np.ndarray):
@@ -63,25 +78,31 @@ def policy_decision(
             action = int(given)
         if reason is None:
             try:
-                target = terms.target(given)
+                targets = terms.targets(given, len(symbols))
             except InvalidInputError:
                 reason = Reason.ANSWER_UNVERIFIED
     observation: NDArray[np.float32] = question.observations[row]
     record = PolicyDecision(
-        symbols=(question.symbols[row],),
+        symbols=symbols,
         policy=question.policy,
         version="" if prediction is None else prediction.version,
         bundle_sha256="" if prediction is None else prediction.bundle_sha256,
         variant="" if prediction is None else prediction.variant,
         request_id=question.request_id,
-        exposures=(position.exposure,),
-        unrealized_returns=(position.unrealized_return,),
-        bars_held=(position.bars_held,),
+        exposures=tuple(position.exposure for position in positions),
+        unrealized_returns=tuple(position.unrealized_return for position in positions),
+        bars_held=tuple(position.bars_held for position in positions),
         observation=observation.astype("<f4", copy=False).tobytes(),
         action=action,
         action_values=values,
-        targets=(target,),
+        targets=_logged_targets(targets, len(symbols)),
         model_compute_ns=0 if prediction is None else prediction.model_compute_ns,
         reason="" if reason is None else reason.value,
     )
-    return record, reason
+    return record, targets, reason
+
+
+def _logged_targets(targets: FloatArray | None, count: int) -> tuple[float | None, ...]:
+    if targets is None:
+        return (None,) * count
+    return tuple(None if math.isnan(target) else target for target in targets.tolist())

@@ -21,11 +21,10 @@ from orchestrator.agents.reasons import Reason
 from orchestrator.decision_log.digest import inputs_digest
 from orchestrator.decision_log.records import BarRecord, Outcome, RiskAnswer, Timings
 from orchestrator.feeds import BarFlag, Tick
-from orchestrator.portfolio import Allocation, Portfolio
+from orchestrator.portfolio import Portfolio
 from orchestrator.risk_history import RiskHistory
 from orchestrator.settings import RoutingKey, SafetySettings
-from tradewind.market import Bar, FeaturePipeline, PositionState, TradingTerms
-from tradewind.market.accounting import target_quantity
+from tradewind.market import PanelPipeline, PositionState
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 
@@ -41,8 +40,7 @@ class ExecutionAgent:
         inference: Serves the policies.
         risk: Enforces the risk policy.
         guard: Says which versions may be traded; it has verified them.
-        allocations: Who trades what.
-        portfolio: The account.
+        portfolio: The account: who trades what.
         history: What the risk service is told.
         safety: What is done in doubt.
         account: The account's name at the risk service.
@@ -55,7 +53,6 @@ class ExecutionAgent:
         risk: AsyncRiskClient,
         guard: ContractGuard,
         *,
-        allocations: Sequence[Allocation],
         portfolio: Portfolio,
         history: RiskHistory,
         safety: SafetySettings,
@@ -70,12 +67,15 @@ class ExecutionAgent:
         self._safety = safety
         self._account = account
         self._routing_key: RoutingKey = routing_key
-        self._policies: dict[str, list[str]] = {}
-        for allocation in allocations:
-            self._policies.setdefault(allocation.policy, []).append(allocation.symbol)
+        self._policies: dict[str, list[tuple[str, ...]]] = {}
+        for allocation in portfolio.allocations:
+            self._policies.setdefault(allocation.policy, []).append(allocation.symbols)
         self._contracts = {name: guard.policy(name).contract for name in self._policies}
-        self._policy_of = {item.symbol: item.policy for item in allocations}
-        self._pipelines = {item.symbol: self._new_pipeline(item.symbol) for item in allocations}
+        self._pipelines: dict[str, PanelPipeline] = {}  # symbols of one allocation share one
+        for allocation in portfolio.allocations:
+            features = self._contracts[allocation.policy].features
+            pipeline = PanelPipeline(allocation.symbols, features)
+            self._pipelines |= dict.fromkeys(allocation.symbols, pipeline)
         self._pre_trade = (
             guard.risk_digest,
             PreTrade(guard.risk_policy, safety.throttle_fraction),
@@ -85,10 +85,8 @@ class ExecutionAgent:
         """Takes in bars that the guard let through."""
         for bar in bars:
             if BarFlag.WARM_UP_AGAIN in bar.flags:
-                self._pipelines[bar.symbol] = self._new_pipeline(bar.symbol)
-            self._pipelines[bar.symbol].update(
-                Bar(bar.start_ns, bar.open, bar.high, bar.low, bar.close, bar.volume)
-            )
+                self._pipelines[bar.symbol].start_over(bar.start_ns)
+            self._pipelines[bar.symbol].update(bar.symbol, bar.bar)
 
     async def decide(self, tick: Tick, request_id: str, busy: frozenset[str]) -> Decision:
         """Decides a tick whose bars were learned and whose fills were booked.
@@ -119,9 +117,6 @@ class ExecutionAgent:
         self._conclude(reply, bool(answers), decision)
         return decision
 
-    def _new_pipeline(self, symbol: str) -> FeaturePipeline:
-        return FeaturePipeline(self._contracts[self._policy_of[symbol]].features)
-
     def _ready_symbols(
         self, tick: Tick, busy: frozenset[str], decision: Decision
     ) -> frozenset[str]:
@@ -144,15 +139,19 @@ class ExecutionAgent:
     def _questions(
         self, ready: frozenset[str], request_id: str
     ) -> tuple[list[PolicyQuestion], dict[str, PositionState]]:
-        questions, positions = [], {}
+        """What can be asked: of several symbols, all have to be ready, or all of them hold."""
+        positions = {symbol: self._portfolio.position(symbol) for symbol in ready}
+        questions = []
         for policy, allocated in self._policies.items():
-            symbols = tuple(symbol for symbol in allocated if symbol in ready)
-            if symbols:
-                rows = []
-                for symbol in symbols:
-                    positions[symbol] = position = self._portfolio.position(symbol)
-                    rows.append(self._pipelines[symbol].observation(position))
-                questions.append(PolicyQuestion(policy, symbols, np.stack(rows), request_id))
+            asked = tuple(symbols for symbols in allocated if ready.issuperset(symbols))
+            if asked:
+                rows = [
+                    self._pipelines[symbols[0]].observation(
+                        [positions[symbol] for symbol in symbols]
+                    )
+                    for symbols in asked
+                ]
+                questions.append(PolicyQuestion(policy, asked, np.stack(rows), request_id))
         return questions, positions
 
     async def _ask(
@@ -220,25 +219,17 @@ class ExecutionAgent:
             served = (prediction.policy, prediction.version, prediction.bundle_sha256)
             decision.unknown_versions.append(served)
         terms = self._contracts[answer.question.policy].terms
-        for row, symbol in enumerate(answer.question.symbols):
-            record, doubt = policy_decision(answer, row, positions[symbol], terms)
+        for row, symbols in enumerate(answer.question.symbols):
+            held = [positions[symbol] for symbol in symbols]
+            record, targets, doubt = policy_decision(answer, row, held, terms)
             decision.decisions.append(record)
             if doubt is not None:
                 decision.add(doubt)
-            elif record.targets[0] is not None:
-                self._intend(symbol, record.targets[0], terms, decision)
-
-    def _intend(self, symbol: str, target: float, terms: TradingTerms, decision: Decision) -> None:
-        account = self._portfolio.account(symbol)
-        assert account is not None  # it has had a bar
-        price, held = account.mark_price, account.quantity
-        wanted = target_quantity(
-            account.state, target, price, terms.transaction_cost, terms.slippage
-        )
-        quantity = wanted - held
-        smallest = terms.rebalance_threshold * account.equity
-        if quantity and (wanted == 0.0 or abs(quantity) * price >= smallest):
-            decision.intents.append(Intent(symbol, quantity, price, Reason.POLICY))
+            elif targets is not None:
+                decision.intents += [
+                    Intent(trade.symbol, trade.quantity, trade.price, Reason.POLICY)
+                    for trade in self._portfolio.wanted_trades(symbols, targets, terms)
+                ]
 
     def _conclude(self, reply: RiskReply | None, asked: bool, decision: Decision) -> None:
         """Lets the intents stand, or does the safe thing instead."""

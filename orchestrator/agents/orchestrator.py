@@ -68,9 +68,7 @@ class OrchestratorAgent:
         self.bus = bus or EventBus()
         self._tracer = tracer
         self._run_id = uuid.uuid4().hex[:12]
-        allocations = [Allocation(**dict(item)) for item in settings.allocations]
-        self._allocations = allocations
-        self.portfolio = Portfolio(allocations)
+        self.portfolio = Portfolio([Allocation(**dict(item)) for item in settings.allocations])
 
     async def run(self) -> None:
         """Verifies, recovers, and trades until the feed ends.
@@ -110,8 +108,9 @@ class OrchestratorAgent:
         risk = await stack.enter_async_context(open_risk(services, tracer=tracer))
         await inference.wait_ready(settings.ready_timeout_s)
         await risk.wait_ready(settings.ready_timeout_s)
-        policies = [allocation.policy for allocation in self._allocations]
-        self._contracts = ContractGuard(inference, risk, policies, settings.interval_ns)
+        self._contracts = ContractGuard(
+            inference, risk, self.portfolio.allocations, settings.interval_ns
+        )
         await self._contracts.verify()
         journal = Journal(settings.folder / f"{settings.account}.journal")
         stack.callback(journal.close)
@@ -133,7 +132,6 @@ class OrchestratorAgent:
             inference,
             risk,
             self._contracts,
-            allocations=self._allocations,
             portfolio=self.portfolio,
             history=self._history,
             safety=settings.safety,
@@ -165,7 +163,7 @@ class OrchestratorAgent:
             "account": settings.account,
             "interval_ns": settings.interval_ns,
             "capital_base": self.portfolio.capital_base,
-            "allocations": [item.model_dump() for item in settings.allocations],
+            "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": settings.broker.model_dump(mode="json"),
             "safety": settings.safety.model_dump(),
             "risk_policy": self._contracts.risk_policy.canonical_json(),

@@ -30,13 +30,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PolicyQuestion:
-    """What one policy is asked at a tick: an observation for each symbol. Shape [n, size].
+    """What one policy is asked at a tick: an observation for each allocation. Shape [n, size].
 
-    Where the inference service routes the policy, `routing_key` says which variant answers.
+    `symbols` says what each observation is of. Where the inference service routes the policy,
+    `routing_key` says which variant answers.
     """
 
     policy: str
-    symbols: tuple[str, ...]
+    symbols: tuple[tuple[str, ...], ...]
     observations: NDArray[np.float32]
     request_id: str
     routing_key: str = ""
@@ -65,7 +66,7 @@ class RiskReply:
 def route_questions(
     questions: Sequence[PolicyQuestion], by: RoutingKey, account: str
 ) -> list[PolicyQuestion]:
-    """Gives each question its routing key; by symbol, each symbol is a question of its own."""
+    """Gives each question its routing key; by symbol, each allocation is a question of its own."""
     if by != "symbol":
         return [
             replace(question, routing_key=account if by == "account" else question.policy)
@@ -74,12 +75,12 @@ def route_questions(
     return [
         replace(
             question,
-            symbols=(symbol,),
+            symbols=(symbols,),
             observations=question.observations[row : row + 1],
-            routing_key=symbol,
+            routing_key=",".join(symbols),
         )
         for question in questions
-        for row, symbol in enumerate(question.symbols)
+        for row, symbols in enumerate(question.symbols)
     ]
 
 

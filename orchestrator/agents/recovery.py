@@ -15,7 +15,6 @@ from orchestrator.journal import JournalEntry
 from orchestrator.portfolio import Portfolio
 from orchestrator.risk_history import RiskHistory
 from tradewind.errors import NotFoundError
-from tradewind.market import Bar
 
 __all__ = ["last_logged", "reconcile", "restore"]
 
@@ -51,10 +50,7 @@ async def restore(
     for entry in entries:
         book_tick(entry.close_ns, entry, agent=agent, portfolio=portfolio, history=history)
         for bar in entry.bars:
-            guard.seen(
-                bar.symbol,
-                Bar(bar.start_ns, bar.open, bar.high, bar.low, bar.close, bar.volume),
-            )
+            guard.seen(bar.symbol, bar.bar)
         if entry.sequence > logged:
             await log.append(
                 TickRecord(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tradewind.market import Bar
+
 __all__ = [
     "BarRecord",
     "FillRecord",
@@ -45,6 +47,11 @@ class BarRecord:
     arrived_ns: int
     flags: tuple[str, ...] = ()
     """What was odd about it without being refused: LATE, GAP, JUMP_CONFIRMED."""
+
+    @property
+    def bar(self) -> Bar:
+        """What the market says, as features are built from it."""
+        return Bar(self.start_ns, self.open, self.high, self.low, self.close, self.volume)
 
 
 @dataclass(frozen=True, slots=True)

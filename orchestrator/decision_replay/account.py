@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.decision_replay.ticks import LoggedTick
-from orchestrator.portfolio import Allocation, Portfolio
+from orchestrator.portfolio import Portfolio, read_allocations
 from orchestrator.risk_history import RiskHistory
 from tradewind.errors import ConflictError, TradewindError
 from tradewind.risk import FloatArray, RiskInputs
@@ -92,7 +92,7 @@ def book_account(
     Raises:
         ConflictError: The fills cannot be booked; the message names the tick.
     """
-    portfolio = Portfolio([Allocation(**dict(item)) for item in facts["allocations"]])
+    portfolio = Portfolio(read_allocations(facts))
     history = RiskHistory(
         portfolio.symbols, facts["capital_base"], facts["interval_ns"], facts["history_length"]
     )

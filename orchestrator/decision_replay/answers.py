@@ -26,8 +26,7 @@ def compare_answers(group: DecisionGroup, bundle: OpenBundle, findings: Findings
     Returns:
         What could not be compared, in sentences.
     """
-    size = bundle.contract.features.observation_size * len(group.symbols)
-    observed = group.observed(size)
+    observed = group.observed(bundle.contract.observation_size)
     usable = group.answered & np.isfinite(observed).all(axis=1)
     not_checked = []
     if int((group.answered & ~usable).sum()):

@@ -24,7 +24,6 @@ class OpenBundle:
 
     Attributes:
         name: `policy/version`.
-        symbols: What one observation is of; none for one symbol of any name.
         contract: How its policy is traded.
         action_size: Numbers in a continuous action; None when actions are discrete.
         torchscript: The network as TorchScript.
@@ -33,7 +32,6 @@ class OpenBundle:
     """
 
     name: str
-    symbols: tuple[str, ...]
     contract: TradingContract
     action_size: int | None
     torchscript: Network
@@ -61,7 +59,6 @@ def open_bundle(path: Path) -> OpenBundle:
     space = metadata.action_space
     return OpenBundle(
         name=f"{metadata.name}/{metadata.version}",
-        symbols=metadata.features.symbols if metadata.features else (),
         contract=read_contract(bundle.metadata_json.decode()),
         action_size=None if isinstance(space, DiscreteSpace) else space.size,
         torchscript=torchscript,

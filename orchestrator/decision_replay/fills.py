@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.brokers import Order, PaperBroker
 from orchestrator.decision_log import FillRecord, LogPart
 from orchestrator.decision_replay.ticks import LoggedTick
+from orchestrator.portfolio import read_allocations
 from orchestrator.settings import PaperBrokerSettings
 from tradewind.settings import parse_settings
 
@@ -39,7 +40,7 @@ def open_paper_broker(path: Path, facts: Mapping[str, Any]) -> PaperBroker:
     return PaperBroker(
         path,
         cash=facts["capital_base"],
-        symbols=[item["symbol"] for item in facts["allocations"]],
+        symbols=[symbol for item in read_allocations(facts) for symbol in item.symbols],
         interval_ns=facts["interval_ns"],
         settings=settings.market,
         max_leverage=settings.max_leverage,

@@ -6,10 +6,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.decision_log import BarRecord
 from orchestrator.decision_replay.ticks import LoggedTick
 from orchestrator.feeds import BarFlag
-from tradewind.market import Bars, FeaturePipeline, FeatureSpec
+from tradewind.market import Bar, BarAligner, Bars, FeaturePipeline, FeatureSpec
 from tradewind.market.feature_kernels import POSITION_SIZE, write_position_rows
 from tradewind.risk import FloatArray
 
@@ -19,53 +18,63 @@ Float32Array = NDArray[np.float32]
 
 
 class MarketRows:
-    """The market part of every symbol's observation at every tick, each specification once.
+    """The market part of observations at every tick, of each symbols and specification once.
 
     Args:
         ticks: From the first one on.
-        symbols: What is traded.
         interval_ns: Length of a bar.
     """
 
-    def __init__(self, ticks: Sequence[LoggedTick], symbols: Sequence[str], interval_ns: int):
+    def __init__(self, ticks: Sequence[LoggedTick], interval_ns: int) -> None:
+        self._ticks = ticks
         self._interval_ns = interval_ns
-        self._series: dict[str, list[Bars]] = {}
-        self._last_bars: dict[str, NDArray[np.int64]] = {}
-        for symbol in symbols:
-            self._series[symbol], self._last_bars[symbol] = _series(ticks, symbol, interval_ns)
-        self._rows: dict[tuple[str, str], Float32Array] = {}
+        self._rows: dict[tuple[tuple[str, ...], str], Float32Array] = {}
 
-    def at(self, symbol: str, spec: FeatureSpec) -> Float32Array:
-        """One row for each tick, NaN where there is no observation. Shape [n, market_size]."""
-        key = (symbol, spec.digest)
+    def at(self, symbols: tuple[str, ...], spec: FeatureSpec) -> Float32Array:
+        """One row for each tick, the symbols' parts side by side; NaN where there is none.
+
+        Shape [n, symbols × market_size].
+        """
+        key = (symbols, spec.digest)
         if key not in self._rows:
-            nothing = np.full((1, spec.market_size), np.nan, dtype=np.float32)
-            parts = [nothing, *(self._transform(bars, spec) for bars in self._series[symbol])]
-            self._rows[key] = np.concatenate(parts)[self._last_bars[symbol] + 1]
+            stretches, last_bars = _aligned(self._ticks, symbols)
+            width = len(symbols) * spec.market_size
+            nothing = np.full((1, width), np.nan, dtype=np.float32)
+            parts = [nothing, *(self._transform(bars, symbols, spec) for bars in stretches)]
+            self._rows[key] = np.concatenate(parts)[last_bars + 1]
         return self._rows[key]
 
-    def _transform(self, bars: Bars, spec: FeatureSpec) -> Float32Array:
+    def _transform(
+        self, bars: Sequence[tuple[Bar, ...]], symbols: tuple[str, ...], spec: FeatureSpec
+    ) -> Float32Array:
         if len(bars) < spec.lookback:
-            return np.full((len(bars), spec.market_size), np.nan, dtype=np.float32)
-        return FeaturePipeline(spec).transform(bars)
+            width = len(symbols) * spec.market_size
+            return np.full((len(bars), width), np.nan, dtype=np.float32)
+        pipeline = FeaturePipeline(spec)
+        return np.hstack(
+            [
+                pipeline.transform(_bars(symbol, own, self._interval_ns))
+                for symbol, own in zip(symbols, zip(*bars, strict=True), strict=True)
+            ]
+        )
 
 
 def build_observations(
-    market: Sequence[Float32Array],
+    market: Float32Array,
     positions: Mapping[str, Sequence[FloatArray | NDArray[np.int64]]],
     spec: FeatureSpec,
 ) -> Float32Array:
     """Observations of one or several symbols: the market's parts, then the positions'.
 
     Args:
-        market: Market rows of each symbol. Shapes [n, market_size].
+        market: Market rows of the symbols. Shape [n, symbols × market_size].
         positions: `exposure`, `unrealized_return` and `bars_held` of each symbol. Shapes [n].
         spec: What each symbol's part is made of.
 
     Returns:
         Shape [n, symbols × observation_size].
     """
-    parts = list(market)
+    parts = [market]
     if spec.position:
         for exposure, unrealized_return, bars_held in zip(
             positions["exposure"],
@@ -87,31 +96,35 @@ def build_observations(
     return np.concatenate(parts, axis=1)
 
 
-def _series(
-    ticks: Sequence[LoggedTick], symbol: str, interval_ns: int
-) -> tuple[list[Bars], NDArray[np.int64]]:
-    """A symbol's bars, cut where it warmed up anew; and for each tick the last bar so far."""
+def _aligned(
+    ticks: Sequence[LoggedTick], symbols: tuple[str, ...]
+) -> tuple[list[list[tuple[Bar, ...]]], NDArray[np.int64]]:
+    """The bars that all symbols have, cut where they warmed up anew; each tick's last bar so far.
+
+    The last bar is -1 where nothing came since the symbols began to warm up.
+    """
     last = np.full(len(ticks), -1, dtype=np.int64)
-    bars: list[BarRecord] = []
-    starts: list[int] = []
+    aligner = BarAligner(symbols)
+    bars: list[tuple[Bar, ...]] = []
+    starts = [0]
     for row, tick in enumerate(ticks):
-        for bar in tick.bars:
-            if bar.symbol == symbol:
-                if not bars or BarFlag.WARM_UP_AGAIN in bar.flags:
+        for record in tick.bars:
+            if record.symbol in symbols:
+                if BarFlag.WARM_UP_AGAIN in record.flags:
+                    aligner.forget_before(record.start_ns)
                     starts.append(len(bars))
-                bars.append(bar)
-        last[row] = len(bars) - 1
-    parts = [
-        _bars(symbol, bars[start:stop], interval_ns)
-        for start, stop in pairwise([*starts, len(bars)])
-    ]
-    return parts, last
+                together = aligner.add(record.symbol, record.bar)
+                if together is not None:
+                    bars.append(together)
+        if len(bars) > starts[-1]:
+            last[row] = len(bars) - 1
+    return [bars[start:stop] for start, stop in pairwise([*starts, len(bars)])], last
 
 
-def _bars(symbol: str, bars: Sequence[BarRecord], interval_ns: int) -> Bars:
+def _bars(symbol: str, bars: Sequence[Bar], interval_ns: int) -> Bars:
     return Bars(
         symbol,
-        np.array([bar.start_ns for bar in bars], dtype=np.int64),
+        np.array([bar.timestamp_ns for bar in bars], dtype=np.int64),
         open=np.array([bar.open for bar in bars]),
         high=np.array([bar.high for bar in bars]),
         low=np.array([bar.low for bar in bars]),

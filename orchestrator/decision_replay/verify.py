@@ -20,6 +20,7 @@ from orchestrator.decision_replay.findings import ColumnFinding, Difference, Fin
 from orchestrator.decision_replay.observations import MarketRows, build_observations
 from orchestrator.decision_replay.risk_check import RiskCheck
 from orchestrator.decision_replay.ticks import LoggedTick, integers, read_ticks
+from orchestrator.portfolio import read_allocations
 from tradewind.bundle import BundleStore
 from tradewind.errors import InvalidInputError
 from tradewind.market import FeatureSpec
@@ -168,7 +169,10 @@ class _Run:
         self.bundles: dict[str, OpenBundle] = {}
         self.symbols = tuple(
             dict.fromkeys(
-                item["symbol"] for part in log.parts for item in part.facts["allocations"]
+                symbol
+                for part in log.parts
+                for allocation in read_allocations(part.facts)
+                for symbol in allocation.symbols
             )
         )
         self.trail = AccountTrail.empty(self.symbols, rows.stop)
@@ -220,7 +224,7 @@ class _Run:
                 "before they were written; their account, orders and fills are compared"
             )
         groups = group_decisions(self.log, self.table)
-        market = MarketRows(self.ticks, self.symbols, self.log.facts["interval_ns"])
+        market = MarketRows(self.ticks, self.log.facts["interval_ns"])
         unanswered = 0
         for group in groups:
             bundle = self._bundle(group)
@@ -334,8 +338,7 @@ class _Run:
                 names = [symbol] * len(group.rows)
                 shown = f"decisions.{name}"
                 self._compare(shown, logged[:, at], found[at], group.rows, group.closes_ns, names)
-        rows = [market.at(symbol, spec)[group.rows] for symbol in group.symbols]
-        built = build_observations(rows, columns, spec)
+        built = build_observations(market.at(group.symbols, spec)[group.rows], columns, spec)
         size = built.shape[1]
         self._compare(
             "decisions.observation",

@@ -223,8 +223,9 @@ class LiveState:
         if self.last is None:
             return []
         found: dict[str, dict[str, Any]] = {
-            item.symbol: {"symbol": item.symbol, "policy": item.policy, "quantity": None}
+            symbol: {"symbol": symbol, "policy": item.policy, "quantity": None}
             for item in self._settings.allocations
+            for symbol in item.symbols
         }
         for item in self.last.positions:
             worth = item.quantity * item.mark_price

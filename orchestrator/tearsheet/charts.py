@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from orchestrator.comparison import VariantSeries
+from orchestrator.portfolio import read_allocations
 from orchestrator.tearsheet.sheet import Halt, Sheet, SymbolTrades
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.reporting.charts import (
@@ -197,8 +198,12 @@ def variant_chart(variants: Sequence[VariantSeries]) -> Chart:
 
 
 def _buy_and_hold(sheet: Sheet) -> FloatArray | None:
-    """The allocations' cash, all of it in their symbols from their first close on."""
-    cash = {item["symbol"]: item["cash"] for item in sheet.facts["allocations"]}
+    """The allocations' cash, all of it in their symbols, in equal parts, from first closes on."""
+    cash = {
+        symbol: item.cash / len(item.symbols)
+        for item in read_allocations(sheet.facts)
+        for symbol in item.symbols
+    }
     worth = np.zeros(len(sheet.equity))
     for trades in sheet.symbols:
         known = np.flatnonzero(np.isfinite(trades.prices))

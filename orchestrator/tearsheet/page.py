@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from orchestrator.decision_log import DecisionLog
+from orchestrator.portfolio import read_allocations
 from orchestrator.tearsheet.charts import (
     cost_chart,
     count_chart,
@@ -194,8 +195,8 @@ def _provenance(sheet: Sheet) -> dict[str, str]:
     return {
         "Account": sheet.account,
         "Allocations": ", ".join(
-            f"{item['symbol']} {item['cash']:,.0f} by {item['policy']}"
-            for item in facts["allocations"]
+            f"{' + '.join(item.symbols)} {item.cash:,.0f} by {item.policy}"
+            for item in read_allocations(facts)
         ),
         "Decided by": ", ".join(sheet.bundles) or "no bundle",
         "Starts of the orchestrator": count(sheet.run_count),

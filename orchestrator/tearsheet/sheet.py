@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from orchestrator.comparison import VariantFigures, VariantSeries, measure_variant, split_variants
 from orchestrator.decision_log import DecisionLog
+from orchestrator.portfolio import read_allocations
 from tradewind.errors import InvalidInputError, RiskInputError
 from tradewind.risk import FloatArray
 from tradewind.risk.curve import CurveSummary, summarize_curve
@@ -186,7 +187,7 @@ def _symbols(
     fees = _floats(fills["fee"])
     found = []
     there = set(names.tolist())
-    allocated = [item["symbol"] for item in log.facts["allocations"]]
+    allocated = [symbol for item in read_allocations(log.facts) for symbol in item.symbols]
     for symbol in (*(each for each in allocated if each in there), *sorted(there - {*allocated})):
         own, traded = names == symbol, filled == symbol
         prices, worth = np.full(len(equity), np.nan), np.zeros(len(equity))

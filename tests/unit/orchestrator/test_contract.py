@@ -95,3 +95,48 @@ def test_read_contract_of_a_bundle_older_than_continuous_actions_takes_discrete_
 ) -> None:
     del metadata["training"]["config"]["environment"]["actions"]
     assert read_contract(json.dumps(metadata)).terms == TERMS
+
+
+@pytest.fixture
+def panel(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a bundle of two symbols that can be traded."""
+    metadata["features"]["symbols"] = ["BTC", "ETH"]
+    metadata["training"]["config"]["environment"].update(actions="continuous")
+    metadata["distribution"] = {"kind": "diag_gaussian"}
+    metadata["action_space"] = {"kind": "box", "shape": [2], "low": -1.0, "high": 1.0}
+    metadata["obs_space"]["shape"] = [2 * SPEC.observation_size]
+    return metadata
+
+
+def test_read_contract_of_several_symbols_names_them_in_their_order(panel: dict[str, Any]) -> None:
+    contract = read_contract(json.dumps(panel))
+    assert contract.symbols == ("BTC", "ETH")
+    assert contract.observation_size == 2 * SPEC.observation_size
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["action_space"].update(shape=[3]), r"continuous actions in BTC, ETH\)"),
+        (lambda m: m["action_space"].update(shape=[1]), r"continuous actions in BTC, ETH\)"),
+        (
+            lambda m: m["obs_space"].update(shape=[SPEC.observation_size]),
+            "trained on other features",
+        ),
+        (
+            lambda m: m["features"].update(symbols=["BTC", "ETH", "LTC"]),
+            "continuous actions in BTC, ETH, LTC",
+        ),
+        (lambda m: m["features"].update(symbols=["BTC", "BTC"]), "names a symbol twice: BTC, BTC"),
+        (
+            lambda m: m["training"]["config"]["environment"].update(actions="discrete"),
+            "trades BTC, ETH by discrete actions",
+        ),
+    ],
+)
+def test_read_contract_of_several_symbols_with_a_contradiction_names_it(
+    panel: dict[str, Any], change: Change, message: str
+) -> None:
+    change(panel)
+    with pytest.raises(BundleFormatError, match=message):
+        read_contract(json.dumps(panel))

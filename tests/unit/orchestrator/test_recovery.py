@@ -38,7 +38,7 @@ async def crash_before_the_last_orders(
     path: Path, last: tuple[Order, ...], sent: int
 ) -> tuple[list[JournalEntry], Portfolio]:
     """A run that bought ETH for all it had, saw its price double, and sent some of its orders."""
-    portfolio = Portfolio([Allocation("BTC", "p", 5_000.0), Allocation("ETH", "p", 5_000.0)])
+    portfolio = Portfolio([Allocation((name,), "p", 5_000.0) for name in ("BTC", "ETH")])
     first = broker(path)
     entries = []
     for index, (price, orders) in enumerate(

@@ -35,7 +35,7 @@ class Guard(ContractGuard):
     def __init__(self) -> None:
         self._risk_policy = RiskPolicy.parse(RULES)
         self._risk_digest = self._risk_policy.digest()
-        contract = TradingContract(FeatureSpec(), TradingTerms(), None)
+        contract = TradingContract(FeatureSpec(), (), TradingTerms(), None)
         self._verified = {"p": VerifiedPolicy("p", "1", "ab", contract, DiscreteSpace(n=3))}
 
 
@@ -57,13 +57,12 @@ class Risk(AsyncRiskClient):
 def decide(action: Action, safety: SafetySettings, **changes: Any) -> tuple[list[float], list[str]]:
     """Orders and reasons of a tick at which the account is long and its policy is not asked."""
     guard = Guard()
-    portfolio = Portfolio([Allocation("BTC", "p", 10_000.0)])
+    portfolio = Portfolio([Allocation(("BTC",), "p", 10_000.0)])
     history = RiskHistory(["BTC"], 10_000.0, STEP, 10)
     agent = ExecutionAgent(
         AsyncInferenceClient.__new__(AsyncInferenceClient),
         Risk(action, guard.risk_digest, **changes),
         guard,
-        allocations=[Allocation("BTC", "p", 10_000.0)],
         portfolio=portfolio,
         history=history,
         safety=safety,

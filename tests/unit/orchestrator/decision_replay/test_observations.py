@@ -43,13 +43,13 @@ def test_market_rows_with_gaps_late_bars_and_a_new_warm_up_are_those_of_the_pipe
         expected.append(
             pipeline.observation(PositionState(0.25, -0.5, 7)) if pipeline.ready else None
         )
-    rows = MarketRows(ticks, ["BTC", "ETH"], interval)
+    rows = MarketRows(ticks, interval)
     ready = np.array([row is not None for row in expected])
-    market = rows.at("BTC", SPEC)
+    market = rows.at(("BTC",), SPEC)
     assert (np.isfinite(market).all(axis=1) == ready).all()
     count = len(ticks)
     built = build_observations(
-        [market],
+        market,
         {
             "exposure": [np.full(count, 0.25)],
             "unrealized_return": [np.full(count, -0.5)],
@@ -58,7 +58,7 @@ def test_market_rows_with_gaps_late_bars_and_a_new_warm_up_are_those_of_the_pipe
         SPEC,
     )
     assert built[ready].tobytes() == np.stack([it for it in expected if it is not None]).tobytes()
-    assert np.isnan(rows.at("ETH", SPEC)).all()
+    assert np.isnan(rows.at(("ETH",), SPEC)).all()
 
 
 def test_components_of_several_symbols_are_named_in_their_order() -> None:

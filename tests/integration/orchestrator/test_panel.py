@@ -1,0 +1,425 @@
+"""A policy of several symbols, trained as its configuration says, traded through the services."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.contract_guard import ContractGuard
+from orchestrator.decision_log import DecisionLog
+from orchestrator.decision_replay import open_bundle, replay_other, verify
+from orchestrator.decision_replay.bundles import OpenBundle
+from orchestrator.live.state import LiveState
+from orchestrator.portfolio import Allocation
+from orchestrator.runner import build_agent
+from orchestrator.settings import OrchestratorSettings
+from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, open_desk
+from tradewind.bundle import BundleDraft, BundleStore, read_bundle
+from tradewind.errors import ConflictError, InvalidInputError
+from tradewind.market import BarPanel, Bars, FeaturePipeline, load_sample, split_bars
+from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, PolicyVersion
+from tradewind.settings import load_settings
+from tradewind_cli.__main__ import main
+from trainer_service import EnvironmentConfig, IntradayTradingEnv
+
+SYMBOLS = ("BTC", "ETH", "LTC")
+ROWS = 420
+MISSING = {"ETH": {150, 151, 200, *range(280, 290)}, "LTC": {150, 260}}
+MAX_GAP_BARS = 8
+# What a fill costs in the training environment: nothing but its slippage and fee, at the open.
+FRICTIONLESS = {
+    "latency_ms": 0.0, "level_spacing": 0.0, "level_variation": 0.0, "level_share": 1.0,
+}  # fmt: skip
+TRAINING = {
+    "training_params.total_timesteps": 256,
+    "training_params.held_out_fraction": 0.05,
+    "algo_params.n_steps": 64,
+    "algo_params.n_epochs": 1,
+    "evaluation.resamples": 100,
+    "tracking.tensorboard": "null",
+}
+
+
+@pytest.fixture(scope="module")
+def desk(
+    tmp_path_factory: pytest.TempPathFactory, released_draft: Callable[..., BundleDraft]
+) -> Iterator[Desk]:
+    """Both services, a policy of three symbols, and one of one symbol of any name."""
+    folder = tmp_path_factory.mktemp("desk")
+    risk_policy = folder / "trained.yaml"
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    changes = {**TRAINING, "risk_config.policy_yaml": risk_policy}
+    flags = [it for name, value in changes.items() for it in ("--set", f"{name}={value}")]
+    store = ["--store", str(folder / "store"), "--policy", "panel"]
+    assert main(["train", "config/training/ppo_panel.yaml", *store, *flags]) == 0
+    with open_desk(folder, released_draft) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def bundle(desk: Desk) -> OpenBundle:
+    (path,) = (desk.folder / "store" / "panel").iterdir()
+    return open_bundle(path)
+
+
+@pytest.fixture(scope="module")
+def series() -> list[Bars]:
+    """Held-out bars, each opening where the one before closed.
+
+    An order is sized at the close that it was decided on and filled at the next open, where the
+    environment sizes it: the two are the same where the prices are.
+    """
+    samples = [load_sample(symbol) for symbol in (*SYMBOLS, "XRP")]
+    panel = split_bars(BarPanel.align(samples), 0.2)[1].slice(0, ROWS)
+    opens = [np.concatenate([bars.open[:1], bars.close[:-1]]) for bars in panel.series]
+    return [
+        dataclasses.replace(
+            bars, open=own, high=np.maximum(bars.high, own), low=np.minimum(bars.low, own)
+        )
+        for bars, own in zip(panel.series, opens, strict=True)
+    ]
+
+
+def settings(desk: Desk, name: str, series: list[Bars], **changes: Any) -> OrchestratorSettings:
+    """The example's settings, for an account of its own over bars in files."""
+    files = {}
+    for bars in series:
+        path = desk.folder / f"{name}-{bars.symbol}.parquet"
+        columns = {column: getattr(bars, column) for column in ("open", "high", "low", "close")}
+        times = pa.array(bars.timestamps_ns, type=pa.timestamp("ns", tz="UTC"))
+        table = pa.table({"timestamp": times, **columns, "volume": bars.volume})
+        pq.write_table(table, path)
+        files[bars.symbol] = path
+    overrides = {
+        "account": "panel",  # the draws of the paper market go by it
+        "folder": desk.folder / name,
+        "log.folder": desk.folder / name / "log",
+        "log.segment_ticks": 100,
+        "services.inference": desk.inference.address,
+        "services.risk": desk.risk.address,
+        "safety.budget_ms": 10_000.0,
+        "feed": {"kind": "files", "files": files},
+        **changes,
+    }
+    return load_settings(Path("config/orchestrator-panel.yaml"), OrchestratorSettings, overrides)
+
+
+def run(settings: OrchestratorSettings) -> OrchestratorAgent:
+    agent = build_agent(settings)
+    asyncio.run(agent.run())
+    return agent
+
+
+@pytest.fixture(scope="module")
+def alone(desk: Desk, series: list[Bars]) -> DecisionLog:
+    """The log of an account of the panel policy alone, on the costs of its training."""
+    chosen = settings(desk, "alone", series[:3], **{"broker.market": FRICTIONLESS})
+    run(chosen)
+    return DecisionLog(chosen.log.folder)
+
+
+@pytest.fixture(scope="module")
+def gapped(series: list[Bars]) -> list[Bars]:
+    """The same bars, of which some symbols lack a few, and once too many to go on."""
+    kept = [sorted({*range(ROWS)} - MISSING.get(bars.symbol, set())) for bars in series]
+    columns = ("timestamps_ns", "open", "high", "low", "close", "volume")
+    return [
+        dataclasses.replace(bars, **{name: getattr(bars, name)[rows] for name in columns})
+        for bars, rows in zip(series, kept, strict=True)
+    ]
+
+
+def mixed(desk: Desk, name: str, gapped: list[Bars]) -> OrchestratorSettings:
+    """An account in which a policy of one symbol trades beside the panel."""
+    allocations = [
+        {"symbols": list(SYMBOLS), "policy": "panel", "cash": 60_000.0},
+        {"symbol": "XRP", "policy": "tiny-dqn", "cash": 20_000.0},
+    ]
+    guard = {"max_gap_bars": MAX_GAP_BARS}
+    return settings(desk, name, gapped, allocations=allocations, guard=guard)
+
+
+@pytest.fixture(scope="module")
+def together(desk: Desk, gapped: list[Bars]) -> OrchestratorSettings:
+    """The settings of such an account, after a run."""
+    chosen = mixed(desk, "together", gapped)
+    run(chosen)
+    return chosen
+
+
+def test_panel_policy_through_the_services_trades_as_in_training_to_the_last_bit(
+    alone: DecisionLog, bundle: OpenBundle, series: list[Bars]
+) -> None:
+    contract = bundle.contract
+    assert contract.symbols == SYMBOLS
+    config = EnvironmentConfig(
+        **dict(contract.terms), episode_bars=None, random_start=False, min_equity_fraction=0.0
+    )
+    env = IntradayTradingEnv(BarPanel(tuple(series[:3])), config, contract.features)
+    observation, info = env.reset()
+    ticks = alone.ticks.to_pylist()
+    decided = [tick for tick in ticks if tick["decisions"]]
+    assert len(decided) == ROWS - contract.features.lookback + 1
+    traded = 0
+    for number, tick in enumerate(decided):
+        (decision,) = tick["decisions"]
+        assert not decision["reason"]
+        assert decision["observation"] == observation.tobytes()
+        assert tick["equity"] == info["equity"]
+        held = [position["quantity"] for position in tick["positions"]]
+        assert held == info.get("quantities", np.zeros(3)).tolist()
+        action = bundle.serving.act(observation[np.newaxis].copy())[0][0]
+        assert decision["action_values"] == action.tolist()
+        assert decision["targets"] == contract.terms.targets(action, 3).tolist()
+        traded += len(tick["fills"])
+        if number < len(decided) - 1:
+            observation, _, terminated, _, info = env.step(action)
+            assert not terminated
+    assert traded > 100
+    assert sum(abs(quantity) for quantity in held) > 0.0
+    assert ticks[-1]["cash"] == pytest.approx(env.holdings.cash, rel=1e-12)
+
+
+def test_panel_policy_holds_where_a_symbol_lacks_its_bar_and_sees_the_aligned_panel(
+    together: OrchestratorSettings, bundle: OpenBundle, gapped: list[Bars]
+) -> None:
+    log = DecisionLog(together.log.folder)
+    ticks = log.ticks.to_pylist()
+    spec, aligned = bundle.contract.features, BarPanel.align(gapped[:3])
+    market = np.hstack([FeaturePipeline(spec).transform(bars) for bars in aligned.series])
+    rows = dict(zip(aligned.close_times_ns.tolist(), market, strict=True))
+    lacking = MISSING["ETH"] | MISSING["LTC"]
+    again = max(MISSING["ETH"])  # so many are missing before the next bar that all warm up anew
+    warm_up = spec.lookback - 1
+    expected = {*range(warm_up, again)} - lacking | {*range(again + 1 + warm_up, ROWS)}
+    seen = set()
+    for tick in ticks:
+        policies = {decision["policy"]: decision for decision in tick["decisions"]}
+        if "panel" in policies:
+            decision = policies["panel"]
+            seen.add(tick["sequence"])
+            assert tuple(decision["symbols"]) == SYMBOLS
+            observed = np.frombuffer(decision["observation"], dtype="<f4")
+            close_ns = tick["close_ns"].value
+            if tick["sequence"] < again:
+                assert observed[: market.shape[1]].tobytes() == rows[close_ns].tobytes()
+        elif tick["sequence"] in lacking and tick["sequence"] > warm_up:
+            assert "MISSING_BAR" in tick["reasons"]
+            assert not {order["symbol"] for order in tick["orders"]} & {*SYMBOLS}
+            assert "tiny-dqn" in policies  # the others go on
+        elif tick["sequence"] > again:
+            assert "WARM_UP" in tick["reasons"]
+    assert seen == expected
+
+
+def test_replay_proves_a_panel_and_finds_what_was_changed_in_it(
+    together: OrchestratorSettings, alone: DecisionLog, bundle: OpenBundle, desk: Desk,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    store = BundleStore(desk.folder / "store")
+    log = DecisionLog(together.log.folder)
+    for proved in (verify(log, store), verify(alone, store)):
+        assert proved.equal, proved.first_difference
+        assert len(proved.not_checked) == 1
+        compared = {item.column: item.compared for item in proved.columns}
+        assert compared["decisions.action_values (compiled)"] > 600
+        assert compared["fills.price"] > 100
+
+    rows = log.ticks.to_pylist()
+    place = [decision["policy"] for decision in rows[220]["decisions"]].index("panel")
+    one, other = (rows[row]["decisions"][place] for row in (220, 230))
+    one["targets"][2] = np.nextafter(one["targets"][2], 2.0)
+    one["exposures"][1] = np.nextafter(one["exposures"][1], 2.0)
+    other["observation"] = other["observation"][:-4] + b"\x01\x00\x00\x00"
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    schema = pq.read_schema(sorted(together.log.folder.iterdir())[0])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), copy / "000000000000.parquet")
+    assert main(["replay", str(copy), "--store", str(store.root), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    first = {it["column"]: it["first"] for it in document["columns"] if it["different"]}
+    where = {name: (it["tick"], it["symbol"], it["item"]) for name, it in first.items()}
+    assert where["decisions.targets"] == (220, "LTC", None)
+    assert where["decisions.exposure"] == (220, "ETH", None)
+    assert where["decisions.observation"] == (230, "BTC ETH LTC", "LTC position_holding_time")
+
+
+def test_replay_with_other_bundles_of_a_panel_gives_counterfactual_accounts(
+    alone: DecisionLog, together: OrchestratorSettings, bundle: OpenBundle, desk: Desk
+) -> None:
+    same = replay_other(alone, bundle)
+    assert same.actions.equal == same.actions.compared == len(alone.flat("decisions"))
+    assert same.other == same.logged  # the same orders meet the same paper market
+    assert same.fills == len(alone.flat("fills"))
+
+    log = DecisionLog(together.log.folder)
+    beside = replay_other(log, bundle)
+    assert beside.actions.equal == beside.actions.compared > 200
+    assert "XRP with their cash stay as they are" in beside.notes[-1]
+    (single,) = (desk.folder / "store" / "tiny-dqn").iterdir()
+    each = replay_other(log, open_bundle(single))  # every symbol from an account of its own
+    assert each.actions.equal == each.actions.compared > 400
+    assert each.other != each.logged
+    with pytest.raises(InvalidInputError, match="takes none of the decisions"):
+        replay_other(alone, open_bundle(single))
+
+
+def test_panel_account_after_a_stop_and_a_lost_log_goes_on_with_the_same_bits(
+    together: OrchestratorSettings, gapped: list[Bars], desk: Desk
+) -> None:
+    halves = mixed(desk, "halves", gapped)
+    agent = build_agent(halves)
+
+    async def stop_in_the_middle() -> None:
+        trading = asyncio.create_task(agent.run())
+        with agent.bus.subscribe() as ticks:
+            async for tick in ticks:
+                if tick.sequence == 205:
+                    break
+        trading.cancel()
+        await asyncio.wait([trading])
+
+    asyncio.run(stop_in_the_middle())
+    sorted(halves.log.folder.iterdir())[-1].unlink()
+    run(halves)
+    one, two = (DecisionLog(item.log.folder) for item in (together, halves))
+    for column in ("sequence", "equity", "cash", "fees_paid"):
+        assert np.array_equal(one.ticks[column].to_numpy(), two.ticks[column].to_numpy())
+    for column in ("quantity", "entry_price", "mark_price"):
+        assert one.flat("positions")[column].equals(two.flat("positions")[column])
+    proved = verify(two, BundleStore(desk.folder / "store"))
+    assert proved.equal, proved.first_difference
+    assert proved.recovered_ticks > 0
+
+
+def test_panel_account_is_shown_drawn_and_compared(
+    together: OrchestratorSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "tearsheet.html"
+    folder = str(together.log.folder)
+    assert main(["tearsheet", folder, "--output", str(page)]) == 0
+    assert "BTC + ETH + LTC 60,000 by panel, XRP 20,000 by tiny-dqn" in page.read_text()
+    assert main(["compare", folder, "--champion", "panel", "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]))
+    assert compared["champion"]["variant"] == "panel"
+    assert compared["challenger"]["variant"] == "tiny-dqn"
+
+
+def test_panel_account_in_the_live_view_has_its_symbols_with_their_policies(
+    desk: Desk, series: list[Bars]
+) -> None:
+    short = [bars.slice(0, 110) for bars in series]
+    chosen = mixed(desk, "watched", short)
+    agent = run(chosen)
+    state = LiveState(chosen)
+    for tick in agent.bus.snapshot().ticks:
+        state.take(tick)
+    shown: Any = state.figures()
+    assert [(it["symbol"], it["policy"]) for it in shown["positions"]] == [
+        *((symbol, "panel") for symbol in SYMBOLS),
+        ("XRP", "tiny-dqn"),
+    ]
+    assert all(it["mark_price"] for it in shown["positions"])
+    symbols = {it["name"]: it["symbols"] for it in shown["variants"]}
+    assert symbols == {"panel": [*SYMBOLS], "tiny-dqn": ["XRP"]}
+    targets = [it["targets"] for it in state.rows()[-1]["decisions"]]  # type: ignore[attr-defined]
+    assert sorted(map(len, targets)) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("allocation", "says"),
+    [
+        (
+            {"symbols": ["ETH", "BTC", "LTC"], "policy": "panel"},
+            "trained on BTC, ETH, LTC, in this order; here it is to trade ETH, BTC, LTC",
+        ),
+        ({"symbols": ["BTC", "ETH"], "policy": "panel"}, "here it is to trade BTC, ETH$"),
+        ({"symbol": "BTC", "policy": "panel"}, "here it is to trade BTC$"),
+        (
+            {"symbols": ["BTC", "ETH"], "policy": "tiny-dqn"},
+            "trained on one symbol; here it is to trade BTC, ETH from one account",
+        ),
+    ],
+)
+def test_run_of_a_panel_on_other_symbols_than_its_own_is_refused(
+    desk: Desk, series: list[Bars], allocation: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConflictError, match=says):
+        run(settings(desk, "refused", series[:3], allocations=[allocation]))
+
+
+def draft_of(path: Path, change: str) -> BundleDraft:
+    """The panel's bundle under another name, with one thing changed."""
+    bundle = read_bundle(path)
+    metadata = bundle.metadata
+    assert metadata.features is not None
+    features, training = metadata.features, metadata.training
+    if change == "symbols":
+        features = features.model_copy(update={"symbols": SYMBOLS[::-1]})
+    if change == "costs":
+        environment = training.config["environment"]
+        assert isinstance(environment, dict)
+        costs = {**environment, "transaction_cost": 0.002}
+        config = {**training.config, "environment": costs}
+        training = training.model_copy(update={"config": config})
+    return BundleDraft(
+        name="other-panel",
+        algo=metadata.algo,
+        policy_pt=bundle.policy_pt,
+        golden=bundle.golden,
+        obs_space=metadata.obs_space,
+        action_space=metadata.action_space,
+        distribution=metadata.distribution,
+        features=features,
+        risk=metadata.risk,
+        training=training,
+        slo=metadata.slo,
+    )
+
+
+def test_version_of_a_panel_with_other_costs_or_symbols_is_not_traded_on(
+    desk: Desk, bundle: OpenBundle
+) -> None:
+    store = BundleStore(desk.folder / "store")
+    path = store.path("panel", store.versions("panel")[0])
+
+    async def publish(client: AsyncInferenceClient, change: str) -> PolicyVersion:
+        version = store.publish(draft_of(path, change)).metadata.version
+        async with asyncio.timeout(30.0):
+            while True:
+                listing = await client.list_policies()
+                for served in listing.policy_versions:
+                    if (served.policy, served.version) == ("other-panel", version):
+                        return served
+                await asyncio.sleep(0.02)
+
+    async def refusals() -> list[str]:
+        async with (
+            AsyncInferenceClient(desk.inference.address) as inference,
+            AsyncRiskClient(desk.risk.address) as risk,
+        ):
+            await publish(inference, "")
+            interval_ns = bundle.contract.features.interval_ns
+            traded = [Allocation(SYMBOLS, "other-panel", 1.0)]
+            guard = ContractGuard(inference, risk, traded, interval_ns)
+            await guard.verify()
+            found = []
+            for change in ("", "costs", "symbols"):
+                served = await publish(inference, change)
+                version = (served.policy, served.version, served.bundle_sha256)
+                found.append(await guard.verify_version(*version))
+            return found
+
+    same, costs, symbols = asyncio.run(refusals())
+    assert same == ""
+    assert "has another contract than" in costs
+    assert "trained on LTC, ETH, BTC, in this order" in symbols
