@@ -9,8 +9,9 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,21 @@ class Journal:
         return StorageError(f"journal {self._path}: {problem}")
 
 
+def _values(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Takes a record apart, in the order in which its fields were declared."""
+    return attrgetter(*(item.name for item in dataclasses.fields(kind)))
+
+
+_BAR_VALUES, _FILL_VALUES, _ORDER_VALUES = map(_values, (BarRecord, FillRecord, Order))
+
+
 def _encode(entry: JournalEntry) -> bytes:
     values = [
         entry.sequence,
         entry.close_ns,
-        [_values(bar) for bar in entry.bars],
-        [_values(fill) for fill in entry.fills],
-        [[_values(order), reason] for order, reason in entry.orders],
+        list(map(_BAR_VALUES, entry.bars)),
+        list(map(_FILL_VALUES, entry.fills)),
+        [(_ORDER_VALUES(order), reason) for order, reason in entry.orders],
     ]
     body = json.dumps(values, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
@@ -151,7 +160,3 @@ def _decode(body: bytes) -> JournalEntry:
 def _bar(*values: Any) -> BarRecord:
     *rest, flags = values
     return BarRecord(*rest, tuple(flags))  # type: ignore[call-arg]
-
-
-def _values(record: BarRecord | FillRecord | Order) -> Sequence[Any]:
-    return [getattr(record, item.name) for item in dataclasses.fields(record)]

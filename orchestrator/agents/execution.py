@@ -25,12 +25,15 @@ from orchestrator.portfolio import Portfolio
 from orchestrator.risk_history import RiskHistory
 from orchestrator.settings import RoutingKey, SafetySettings
 from tradewind.market import PanelPipeline, PositionState
+from tradewind.risk import RiskInputs
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 
 __all__ = ["ExecutionAgent"]
 
 _NS_PER_MS = 1_000_000
+# Of the loop until grpc.aio has sent a request: one for the task that asks, one for the call's own.
+_STEPS_TO_SEND = 2
 
 
 class ExecutionAgent:
@@ -96,25 +99,35 @@ class ExecutionAgent:
             request_id: Names the calls of this tick.
             busy: Symbols with an order that is not final.
         """
-        started = time.perf_counter_ns()
         decision = Decision()
         ready = self._ready_symbols(tick, busy, decision)
+        # An account that holds something is watched also when no policy can be asked.
+        watched = bool(ready) or any(map(self._portfolio.quantity, self._portfolio.symbols))
+        inputs = self._history.inputs() if watched else None
+        risk = None if inputs is None else await self._begin_evaluate(tick, inputs, request_id)
+        started = time.perf_counter_ns()
         questions, positions = self._questions(ready, request_id)
         questions = route_questions(questions, self._routing_key, self._account)
         decision.inputs_digest = _digest(tick.bars, questions)
         asked = time.perf_counter_ns()
-        reply, answers = await self._ask(tick, questions, request_id)
+        answers = await self._ask_policies(tick, questions)
+        known = len(decision.reasons)
+        for answer in answers:
+            self._read_answer(answer, positions, decision)
+        doubts = decision.reasons[known:]
+        del decision.reasons[known:]
+        reply = None if risk is None else await risk
         decision.timings = Timings(
             features_ns=asked - started,
             predict_ns=max((answer.took_ns for answer in answers), default=0),
             evaluate_ns=0 if reply is None else reply.took_ns,
         )
         self._read_risk(reply, decision)
-        for answer in answers:
-            self._read_answer(answer, positions, decision)
+        for doubt in doubts:
+            decision.add(doubt)
         if self._late(tick) and (questions or reply):
             decision.add(Reason.DEADLINE)
-        self._conclude(reply, bool(answers), decision)
+        self._conclude(reply, inputs, bool(answers), decision)
         return decision
 
     def _ready_symbols(
@@ -154,30 +167,41 @@ class ExecutionAgent:
                 questions.append(PolicyQuestion(policy, asked, np.stack(rows), request_id))
         return questions, positions
 
-    async def _ask(
-        self, tick: Tick, questions: Sequence[PolicyQuestion], request_id: str
-    ) -> tuple[RiskReply | None, list[PolicyAnswer]]:
-        # An account that holds something is watched also when no policy can be asked.
-        if not questions and not any(map(self._portfolio.quantity, self._portfolio.symbols)):
-            return None, []
-        left_s = max(self._left_ns(tick), _NS_PER_MS) * 1e-9
-        risk = asyncio.ensure_future(
+    async def _begin_evaluate(
+        self, tick: Tick, inputs: RiskInputs, request_id: str
+    ) -> asyncio.Task[RiskReply]:
+        """Asks the risk service, and returns once the request is on its way.
+
+        Its answer takes longest, for it is durable; everything else is done in the meantime.
+        """
+        reply = asyncio.create_task(
             ask_risk(
                 self._risk,
                 self._guard,
-                self._history.inputs(),
+                inputs,
                 account=self._account,
                 request_id=request_id,
                 required_metrics=self._safety.required_metrics,
-                timeout_s=left_s,
+                timeout_s=self._left_s(tick),
             )
         )
+        for _ in range(_STEPS_TO_SEND):
+            await asyncio.sleep(0)
+        return reply
+
+    async def _ask_policies(
+        self, tick: Tick, questions: Sequence[PolicyQuestion]
+    ) -> list[PolicyAnswer]:
+        left_s = self._left_s(tick)
         policies = [
-            asyncio.ensure_future(ask_policy(self._inference, self._guard, question, left_s))
+            asyncio.create_task(ask_policy(self._inference, self._guard, question, left_s))
             for question in questions
         ]
-        answers = [await policy for policy in policies]
-        return await risk, answers
+        return [await policy for policy in policies]
+
+    def _left_s(self, tick: Tick) -> float:
+        """Seconds that a call may take."""
+        return max(self._left_ns(tick), _NS_PER_MS) * 1e-9
 
     def _left_ns(self, tick: Tick) -> int:
         budget_ns = round(self._safety.budget_ms * _NS_PER_MS)
@@ -231,9 +255,11 @@ class ExecutionAgent:
                     for trade in self._portfolio.wanted_trades(symbols, targets, terms)
                 ]
 
-    def _conclude(self, reply: RiskReply | None, asked: bool, decision: Decision) -> None:
+    def _conclude(
+        self, reply: RiskReply | None, inputs: RiskInputs | None, asked: bool, decision: Decision
+    ) -> None:
         """Lets the intents stand, or does the safe thing instead."""
-        if reply is None:
+        if reply is None or inputs is None:
             decision.outcome = (
                 Outcome.WARM_UP if Reason.WARM_UP in decision.reasons else (Outcome.HELD)
             )
@@ -245,7 +271,7 @@ class ExecutionAgent:
             safe_action = "flatten" if "flatten" in safe_actions else "hold"
             self._do_safe_thing(safe_action, self._portfolio.symbols, decision)
         else:
-            self._enforce(action, reply, decision)
+            self._enforce(action, reply, inputs, decision)
             if policy_trouble:
                 troubled = [symbol for item in policy_trouble for symbol in item.symbols]
                 untouched = decision.intents
@@ -282,7 +308,9 @@ class ExecutionAgent:
                         Intent(symbol, -account.quantity, account.mark_price, Reason.FLATTEN)
                     )
 
-    def _enforce(self, action: Action, reply: RiskReply, decision: Decision) -> None:
+    def _enforce(
+        self, action: Action, reply: RiskReply, inputs: RiskInputs, decision: Decision
+    ) -> None:
         held = {symbol: self._portfolio.quantity(symbol) for symbol in self._portfolio.symbols}
         intents, reason = apply_demand(
             action, decision.intents, held, self._safety.throttle_fraction
@@ -298,7 +326,7 @@ class ExecutionAgent:
                 pre_trade = PreTrade(self._guard.risk_policy, self._safety.throttle_fraction)
                 self._pre_trade = (self._guard.risk_digest, pre_trade)
             metrics = reply.evaluation.report.metric_values
-            checked = pre_trade.check(intents, self._history.inputs(), metrics)
+            checked = pre_trade.check(intents, inputs, metrics)
             if checked != intents:
                 decision.add(Reason.PRE_TRADE_LIMIT)
             intents = checked

@@ -1,13 +1,14 @@
 """What a decision was made from, in one number."""
 
 import hashlib
+import struct
 from collections.abc import Iterable, Sequence
-
-import numpy as np
 
 from orchestrator.decision_log.records import BarRecord
 
 __all__ = ["inputs_digest"]
+
+_VALUES = struct.Struct("<5d")
 
 
 def inputs_digest(bars: Sequence[BarRecord], observations: Iterable[bytes]) -> str:
@@ -19,8 +20,8 @@ def inputs_digest(bars: Sequence[BarRecord], observations: Iterable[bytes]) -> s
     """
     digest = hashlib.blake2b(digest_size=16)
     for bar in bars:
-        values = np.array([bar.open, bar.high, bar.low, bar.close, bar.volume], dtype="<f8")
-        digest.update(f"{bar.symbol} {bar.start_ns} ".encode() + values.tobytes())
+        values = _VALUES.pack(bar.open, bar.high, bar.low, bar.close, bar.volume)
+        digest.update(f"{bar.symbol} {bar.start_ns} ".encode() + values)
     for observation in observations:
         digest.update(observation)
     return digest.hexdigest()

@@ -1,8 +1,8 @@
 """What is asked of the tables: rows added to the chain, and read from it."""
 
-import json
 from collections.abc import Iterator, Sequence
 
+from pydantic_core import from_json
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from risk_service.audit.chain import AuditRow, Head
@@ -56,7 +56,7 @@ def row_columns(row: AuditRow) -> dict[str, object]:
         ValueError: Its payload is not JSON.
         KeyError: Its payload is not a decision.
     """
-    values = json.loads(row.payload)
+    values = from_json(row.payload)
     return {
         "sequence": row.sequence,
         **{name: values[name] for name in _COPIED_COLUMNS},
