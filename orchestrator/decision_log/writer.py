@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import pyarrow as pa
 from pydantic import Field
 
 from orchestrator.decision_log.records import TickRecord
@@ -21,6 +22,7 @@ from tradewind.settings import Settings
 __all__ = ["DecisionLogSettings", "DecisionLogWriter"]
 
 _FULL_PAUSE_S: Final = 0.001
+_TICKS_AT_A_TIME: Final = 8  # converting holds the interpreter, which decides the next tick
 
 
 class DecisionLogSettings(Settings):
@@ -32,10 +34,10 @@ class DecisionLogSettings(Settings):
     queue_ticks: int = Field(default=4096, ge=1)
     """Ticks that may wait to be written; then deciding waits too."""
 
-    batch_ticks: int = Field(default=32, ge=1)
+    batch_ticks: int = Field(default=128, ge=1)
     """Most ticks that are written and flushed at once."""
 
-    flush_s: float = Field(default=0.2, gt=0.0)
+    flush_s: float = Field(default=0.5, gt=0.0)
     """Longest time until a tick is flushed when there is no full batch."""
 
     segment_ticks: int = Field(default=10_000, ge=1)
@@ -78,7 +80,9 @@ class DecisionLogWriter:
         except OSError as problem:
             raise StorageError(f"decision log {settings.folder}: {problem}") from problem
         recover(settings.folder)
-        self._queue: queue.Queue[TickRecord | None] = queue.Queue()
+        self._waiting: deque[TickRecord] = deque()
+        self._wake = threading.Event()
+        self._closing = False
         self._failure: StorageError | None = None
         self.full_waits = 0
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
@@ -90,12 +94,15 @@ class DecisionLogWriter:
         Raises:
             StorageError: The log cannot be written.
         """
-        if self._queue.qsize() >= self._settings.queue_ticks:
+        if len(self._waiting) >= self._settings.queue_ticks:
             self.full_waits += 1
-            while self._queue.qsize() >= self._settings.queue_ticks and self._failure is None:
+            while len(self._waiting) >= self._settings.queue_ticks and self._failure is None:
                 await asyncio.sleep(_FULL_PAUSE_S)
         self.check()
-        self._queue.put_nowait(record)
+        self._waiting.append(record)
+        # The first begins a batch and the last ends it; the thread sleeps through those between.
+        if len(self._waiting) in (1, self._settings.batch_ticks):
+            self._wake.set()
 
     def check(self) -> None:
         """Raises what made writing fail.
@@ -112,9 +119,9 @@ class DecisionLogWriter:
         Raises:
             StorageError: Not everything could be written.
         """
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
         self.check()
 
     def __enter__(self) -> Self:
@@ -138,7 +145,7 @@ class DecisionLogWriter:
                     if segment is None:
                         first = records[0].sequence
                         segment = OpenSegment(self._settings.folder, first, self._schema)
-                    segment.append(to_batch(records))
+                    segment.append(_batches(records))
                 if segment and (ended or segment.tick_count >= self._settings.segment_ticks):
                     segment.seal()
                     segment = None
@@ -150,19 +157,24 @@ class DecisionLogWriter:
                 segment.abandon()
 
     def _next_batch(self) -> tuple[list[TickRecord], bool]:
-        """Records that came within `flush_s` of the first one, and whether they are the last."""
-        record = self._queue.get()
-        due = time.monotonic() + self._settings.flush_s
-        records: list[TickRecord] = []
-        while record is not None:
-            records.append(record)
-            if len(records) == self._settings.batch_ticks:
-                return records, False
-            try:
-                record = self._queue.get(timeout=max(due - time.monotonic(), 0.0))
-            except queue.Empty:
-                return records, False
-        return records, True
+        """A full batch, or what came within `flush_s` of the first; and whether it is the last."""
+        batch_ticks = self._settings.batch_ticks
+        if not self._waiting and not self._closing:
+            self._wake.wait()
+        self._wake.clear()
+        if len(self._waiting) < batch_ticks and not self._closing:
+            self._wake.wait(self._settings.flush_s)
+            self._wake.clear()
+        closing = self._closing  # looked at first: what was appended before is among the rest
+        count = min(len(self._waiting), batch_ticks)
+        records = [self._waiting.popleft() for _ in range(count)]
+        return records, closing and not self._waiting
+
+
+def _batches(records: list[TickRecord]) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(records), _TICKS_AT_A_TIME):
+        yield to_batch(records[start : start + _TICKS_AT_A_TIME])
+        time.sleep(0)  # lets go of the interpreter
 
 
 def _as_storage_error(problem: Exception, folder: Path) -> StorageError:

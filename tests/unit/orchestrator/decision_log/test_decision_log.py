@@ -44,7 +44,7 @@ def open_segment(folder: Path, ticks: Sequence[TickRecord]) -> Path:
     schema = TICK_SCHEMA.with_metadata({"tradewind.format_version": "1"})
     segment = OpenSegment(folder, ticks[0].sequence, schema)
     for record in ticks:
-        segment.append(to_batch([record]))
+        segment.append([to_batch([record])])
     segment.abandon()
     return segment.path
 
