@@ -72,6 +72,16 @@ class Desk:
         dotted = {name.replace("__", "."): value for name, value in overrides.items()}
         return parse_settings(values, OrchestratorSettings, overrides=dotted)
 
+    def account(self, name: str, **overrides: Any) -> OrchestratorSettings:
+        """Settings of an orchestrator that shares nothing with those of other accounts."""
+        folder = self.folder / name
+        return self.settings(account=name, folder=folder, log__folder=folder / "log", **overrides)
+
+    def set_risk_policy(self, policy: dict[str, Any]) -> None:
+        """Changes the risk service's policy, and waits until it is in force."""
+        self.risk_policy.write_text(yaml.safe_dump(policy))
+        self.wait_for_risk_policy(policy)
+
     def wait_for_risk_policy(self, policy: dict[str, Any]) -> None:
         """Waits until the risk service has taken a changed policy over."""
         digest = RiskPolicy.parse(policy).digest()
@@ -112,7 +122,6 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
     publish()
     risk_policy = folder / "risk.yaml"
     risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
-    RiskPolicy.from_yaml(risk_policy)
     free = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
     stored = ("--policy", str(risk_policy), "--database", f"sqlite:///{folder}/audit.sqlite")
     with (
@@ -124,6 +133,15 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
         ServiceProcess("risk_service", [*free, *stored], log=folder / "risk_service.log") as risk,
     ):
         yield Desk(folder, inference, risk, publish, risk_policy)
+
+
+@pytest.fixture(scope="module")
+def shared_desk(
+    tmp_path_factory: pytest.TempPathFactory, released_draft: Callable[..., BundleDraft]
+) -> Iterator[Desk]:
+    """One for the tests of a module, each of which trades accounts of its own."""
+    with open_desk(tmp_path_factory.mktemp("desk"), released_draft) as desk:
+        yield desk
 
 
 @pytest.fixture

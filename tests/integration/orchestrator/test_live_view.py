@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.decision_log import DecisionLog
-from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, open_desk
-from tradewind.bundle import BundleDraft
+from tests.integration.orchestrator.conftest import RISK_POLICY, Desk
 
 pytestmark = pytest.mark.slow
 
@@ -44,17 +42,8 @@ class Run:
 Start = Callable[..., Run]
 
 
-@pytest.fixture(scope="module")
-def desk(
-    tmp_path_factory: pytest.TempPathFactory, released_draft: Callable[..., BundleDraft]
-) -> Iterator[Desk]:
-    """One for the whole module."""
-    with open_desk(tmp_path_factory.mktemp("desk"), released_draft) as desk:
-        yield desk
-
-
 @pytest.fixture
-def start(desk: Desk) -> Iterator[Start]:
+def start(shared_desk: Desk) -> Iterator[Start]:
     """Starts an orchestrator whose bars come for minutes: each test ends it."""
     with ExitStack() as stack:
 
@@ -68,7 +57,7 @@ def start(desk: Desk) -> Iterator[Start]:
                 "live__listen": "127.0.0.1:0",
                 "live__interval_s": 0.1,
             }
-            config = desk.config(**(settings | overrides))
+            config = shared_desk.config(**(settings | overrides))
             command = [sys.executable, "-m", "orchestrator", "--config", str(config)]
             process = stack.enter_context(
                 subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -122,7 +111,7 @@ def looking(chromium: Browser, url: str) -> Iterator[Viewer]:
 
 
 def test_page_of_a_run_shows_its_ticks_as_they_come_and_ends_with_the_equity_of_the_log(
-    desk: Desk, start: Start, chromium: Browser, tmp_path: Path
+    start: Start, chromium: Browser, tmp_path: Path
 ) -> None:
     run = start(tmp_path / "first")
     with looking(chromium, run.url) as viewer:
@@ -169,14 +158,11 @@ def test_page_of_a_run_shows_its_ticks_as_they_come_and_ends_with_the_equity_of_
 
 
 def test_halted_account_is_resumed_from_the_page_and_by_the_command_that_it_shows(
-    desk: Desk, start: Start, chromium: Browser, tmp_path: Path
+    shared_desk: Desk, start: Start, chromium: Browser, tmp_path: Path
 ) -> None:
+    set_policy = shared_desk.set_risk_policy
     halting = copy.deepcopy(RISK_POLICY)
     halting["limits"]["max_drawdown"]["limit"] = 1e-9
-
-    def set_policy(policy: dict[str, Any]) -> None:
-        desk.risk_policy.write_text(yaml.safe_dump(policy))
-        desk.wait_for_risk_policy(policy)
 
     run = start(tmp_path / "run", live__allow_resume=True)
     with looking(chromium, run.url) as viewer:

@@ -1,12 +1,12 @@
 """A replay of real bars through the real services, from the feed to the decision log."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-import yaml
 
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.brokers import Holdings
@@ -35,8 +35,8 @@ def holdings(agent: OrchestratorAgent, settings: OrchestratorSettings) -> Holdin
     return asyncio.run(read())
 
 
-def test_replay_with_three_symbols_logs_every_tick_and_its_account(desk: Desk) -> None:
-    settings = desk.settings()
+def test_replay_with_three_symbols_logs_every_tick_and_its_account(shared_desk: Desk) -> None:
+    settings = shared_desk.account("three")
     agent = run(settings)
     log = DecisionLog(settings.log.folder)
     counters = agent.bus.snapshot().counters
@@ -59,10 +59,13 @@ def test_replay_with_three_symbols_logs_every_tick_and_its_account(desk: Desk) -
     assert 60_000.0 - spent == pytest.approx(last["cash"], abs=0.005)
 
 
-def test_replay_in_two_halves_gives_the_bits_of_one(desk: Desk) -> None:
-    whole = desk.settings(folder=desk.folder / "a", log__folder=desk.folder / "a" / "log")
+def test_replay_in_two_halves_gives_the_bits_of_one(shared_desk: Desk) -> None:
+    whole, halves = (
+        # Of one account: its name is part of what orders are called, and of how they are filled.
+        shared_desk.settings(account="halved", folder=folder, log__folder=folder / "log")
+        for folder in (shared_desk.folder / "whole", shared_desk.folder / "halves")
+    )
     run(whole)
-    halves = desk.settings(folder=desk.folder / "b", log__folder=desk.folder / "b" / "log")
     agent = build_agent(halves)
 
     async def stop_half_way() -> None:
@@ -83,16 +86,22 @@ def test_replay_in_two_halves_gives_the_bits_of_one(desk: Desk) -> None:
     assert one.flat("decisions")["action"].equals(two.flat("decisions")["action"])
 
 
-def test_run_with_a_policy_of_other_bars_is_refused(desk: Desk) -> None:
+def test_run_with_a_policy_of_other_bars_is_refused(shared_desk: Desk) -> None:
     with pytest.raises(ConflictError, match="trained on bars of 1800 s, here they take 3600 s"):
-        run(desk.settings(bar_seconds=3600.0))
+        run(shared_desk.account("hours", bar_seconds=3600.0))
 
 
-def test_run_with_a_breached_rule_holds_and_says_halt(desk: Desk) -> None:
-    policy = {**RISK_POLICY, "limits": {"max_drawdown": {"limit": 1e-6}}}
-    desk.risk_policy.write_text(yaml.safe_dump(policy))
-    desk.wait_for_risk_policy(policy)
-    settings = desk.settings(safety__on_halt="flatten")
+@pytest.fixture
+def breached(shared_desk: Desk) -> Iterator[None]:
+    """A risk policy that every account breaks."""
+    shared_desk.set_risk_policy({**RISK_POLICY, "limits": {"max_drawdown": {"limit": 1e-6}}})
+    yield
+    shared_desk.set_risk_policy(RISK_POLICY)
+
+
+@pytest.mark.usefixtures("breached")
+def test_run_with_a_breached_rule_holds_and_says_halt(shared_desk: Desk) -> None:
+    settings = shared_desk.account("halted", safety__on_halt="flatten")
     agent = run(settings)
     snapshot = agent.bus.snapshot()
     assert snapshot.counters["RISK_HALT"] > 200

@@ -1,6 +1,7 @@
 """A real trainer service, and the smallest trainings on real bars."""
 
 import contextlib
+import json
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -46,7 +47,8 @@ class TrainerUnderTest:
             *("--config", str(config)),
             *("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"),
         ]
-        self.service = ServiceProcess("trainer_service", arguments, log=folder / f"{name}.log")
+        self._log = folder / f"{name}.log"
+        self.service = ServiceProcess("trainer_service", arguments, log=self._log)
         self.client = TrainerClient(self.service.address, timeout_s=30.0)
 
     def close(self) -> None:
@@ -56,6 +58,10 @@ class TrainerUnderTest:
     def workers(self) -> list[psutil.Process]:
         """The processes of the jobs that run."""
         return psutil.Process(self.service.popen.pid).children(recursive=True)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What a service that logs as JSON has written."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
 
     def metrics(self) -> dict[str, float]:
         """What Prometheus would read: samples by name and labels."""
@@ -106,8 +112,7 @@ def make_trainer(tmp_path: Path) -> Iterator[MakeTrainer]:
         yield make
 
 
-@pytest.fixture
-def tiny_config() -> dict[str, Any]:
+def make_tiny_config() -> dict[str, Any]:
     """A training of one second on real bars."""
     return {
         "algorithm": "DQN",
@@ -118,6 +123,12 @@ def tiny_config() -> dict[str, Any]:
         "environment": {"episode_bars": 100},
         "evaluation": {"resamples": 100, "report": False},
     }
+
+
+@pytest.fixture
+def tiny_config() -> dict[str, Any]:
+    """A training of one second on real bars."""
+    return make_tiny_config()
 
 
 @pytest.fixture

@@ -2,14 +2,27 @@
 
 import json
 import resource
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.integration.trainer.conftest import TrainerUnderTest, make_tiny_config
 from tradewind.api.trainer.v1 import trainer_pb2 as pb
 
 Config = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def trainer(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TrainerUnderTest]:
+    """One service for the module, which logs as JSON and trains on any file."""
+    server = {"listen": "127.0.0.1:0", "logging": {"format": "json"}}
+    trainer = TrainerUnderTest(tmp_path_factory.mktemp("trainer"), server=server, files="/")
+    yield trainer
+    trainer.close()
 
 
 @pytest.mark.parametrize(
@@ -28,7 +41,7 @@ Config = dict[str, Any]
     ids=["timeout", "memory", "loss"],
 )
 def test_job_fails_with_its_cause_and_leaves_no_checkpoint(
-    trainer: Any, endless_config: Config, changes: Config, says: str
+    trainer: TrainerUnderTest, endless_config: Config, changes: Config, says: str
 ) -> None:
     job = trainer.client.start_training("failing", {**endless_config, **changes})
 
@@ -39,82 +52,71 @@ def test_job_fails_with_its_cause_and_leaves_no_checkpoint(
     assert not (trainer.checkpoints / job.job_id).exists()
 
 
-def test_job_that_fills_the_disk_fails_and_the_next_one_succeeds(
-    trainer: Any, endless_config: Config, tiny_config: Config
-) -> None:
-    job = trainer.client.start_training("full", endless_config)
-    following = trainer.client.start_training("following", tiny_config)
-    trainer.wait_until(job.job_id, lambda job: job.checkpoint_timesteps_count > 0)
-    (worker,) = trainer.workers()
+@dataclass(frozen=True)
+class Aftermath:
+    """Three jobs that ran one after the other: the first two fail, the last one succeeds."""
 
-    # Its next file cannot grow beyond 4 KiB, as on a disk that has no more room.
-    worker.rlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-    ended = trainer.wait_for_end(job.job_id)
-    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
-    assert "the disk is full" in ended.error
-    assert "cannot write a checkpoint" in ended.error
-    after = trainer.wait_for_end(following.job_id)
-    assert after.state == pb.TRAINING_JOB_STATE_SUCCEEDED, after.error
+    trainer: TrainerUnderTest
+    full_disk: pb.TrainingJob
+    bad_bars: pb.TrainingJob
+    following: pb.TrainingJob
 
 
-def test_job_whose_environment_raises_fails_with_the_cause_and_the_service_lives_on(
-    make_trainer: Any, tiny_config: Config, tmp_path: Path
-) -> None:
-    trainer = make_trainer(files="/")
-    start = "timestamp,open,high,low,close,volume\n"
+@pytest.fixture(scope="module")
+def aftermath(trainer: TrainerUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
     rows = [f"{1_500_000_000 + 1800 * row},10,11,9,10,5" for row in range(2_000)]
     rows[700] = f"{1_500_000_000 + 1800 * 700},10,8,9,10,5"
-    path = tmp_path / "bars.csv"
-    path.write_text(start + "\n".join(rows) + "\n")
-    config = {**tiny_config, "data": {"path": str(path), "symbol": "X"}}
-    job = trainer.client.start_training("raising", config)
+    bars = tmp_path_factory.mktemp("bars") / "bars.csv"
+    bars.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows, ""]))
+    start = trainer.client.start_training
+    full = start("full", make_tiny_config() | {"training_params": {"total_timesteps": 100_000_000}})
+    data = {"path": str(bars), "symbol": "X"}
+    raising = start("raising", make_tiny_config() | {"data": data}, request_id="night-8")
+    limit = {"memory_limit_mb": 1536}
+    following = start("following", make_tiny_config() | {"resources": limit}, request_id="night-7")
 
-    ended = trainer.wait_for_end(job.job_id)
+    trainer.wait_until(full.job_id, lambda job: job.checkpoint_timesteps_count > 0)
+    (worker,) = trainer.workers()
+    # Its next file cannot grow beyond 4 KiB, as on a disk that has no more room.
+    worker.rlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    ended = [trainer.wait_for_end(job.job_id) for job in (full, raising, following)]
+    return Aftermath(trainer, *ended)
 
-    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
-    assert "row 701, high: 8.0 is below the open" in ended.error
-    following = trainer.client.start_training("after-raising", tiny_config)
-    assert trainer.wait_for_end(following.job_id).state == pb.TRAINING_JOB_STATE_SUCCEEDED
+
+def test_job_that_fills_the_disk_fails_with_its_cause(aftermath: Aftermath) -> None:
+    assert aftermath.full_disk.state == pb.TRAINING_JOB_STATE_FAILED
+    assert "the disk is full" in aftermath.full_disk.error
+    assert "cannot write a checkpoint" in aftermath.full_disk.error
 
 
-@pytest.mark.parametrize("memory_limit_mb", [1024, 1536])
-def test_small_job_within_a_memory_limit_trains_and_evaluates(
-    trainer: Any, tiny_config: Config, memory_limit_mb: int
+def test_job_whose_environment_raises_fails_with_the_cause(aftermath: Aftermath) -> None:
+    assert aftermath.bad_bars.state == pb.TRAINING_JOB_STATE_FAILED
+    assert "row 701, high: 8.0 is below the open" in aftermath.bad_bars.error
+
+
+def test_job_after_failed_ones_succeeds_within_its_memory_limit(aftermath: Aftermath) -> None:
+    assert aftermath.following.state == pb.TRAINING_JOB_STATE_SUCCEEDED, aftermath.following.error
+
+
+def test_job_within_a_tight_memory_limit_trains_and_evaluates(
+    trainer: TrainerUnderTest, tiny_config: Config
 ) -> None:
-    config = {**tiny_config, "resources": {"memory_limit_mb": memory_limit_mb}}
-    job = trainer.client.start_training(f"within-{memory_limit_mb}", config)
+    config = {**tiny_config, "resources": {"memory_limit_mb": 1024}}
+    job = trainer.client.start_training("within-1024", config)
 
     ended = trainer.wait_for_end(job.job_id)
 
     assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
 
 
-def test_job_is_found_by_its_request_id_from_the_call_to_the_bundle(
-    make_trainer: Any, tiny_config: Config, tmp_path: Path
-) -> None:
-    server = {"listen": "127.0.0.1:0", "logging": {"format": "json"}}
-    trainer = make_trainer(server=server, files="/")
-    broken = tmp_path / "bars.parquet"
-    broken.write_bytes(b"PAR1")
-
-    good = trainer.client.start_training("followed", tiny_config, request_id="night-7")
-    ended = trainer.wait_for_end(good.job_id)
-    config = {**tiny_config, "data": {"path": str(broken), "symbol": "X"}}
-    bad = trainer.client.start_training("unread", config, request_id="night-8")
-    assert trainer.wait_for_end(bad.job_id).state == pb.TRAINING_JOB_STATE_FAILED
-
-    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
-    trainer.close()
-    (log,) = tmp_path.glob("trainer-*.log")
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    for job, request_id in ((good, "night-7"), (bad, "night-8")):
+def test_job_is_found_by_its_request_id_from_the_call_to_the_bundle(aftermath: Aftermath) -> None:
+    expected = {f"trainer_service.jobs.{name}" for name in ("queue", "runner", "worker")}
+    jobs = ((aftermath.following, "night-7"), (aftermath.bad_bars, "night-8"))
+    lines = aftermath.trainer.log_lines()
+    for job, request_id in jobs:
         about = [line for line in lines if line.get("request_id") == request_id]
-        assert {line["logger"] for line in about} >= {
-            "trainer_service.jobs.queue",
-            "trainer_service.jobs.runner",
-            "trainer_service.jobs.worker",
-        }
+        assert {line["logger"] for line in about} >= expected
         assert {line["job"] for line in about if "job" in line} == {job.job_id}
-    bundle = trainer.bundles / "followed" / ended.bundle_version / "metadata.json"
+    version = aftermath.following.bundle_version
+    bundle = aftermath.trainer.bundles / "following" / version / "metadata.json"
     assert json.loads(bundle.read_text())["training"]["request_id"] == "night-7"
