@@ -21,9 +21,11 @@ demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to 
 	$(BIN)/python -m orchestrator.demo
 
 # Installs PostgreSQL and Chromium where it can; elsewhere the tests that need them are skipped, and
-# say so.
+# say so. Files are run in the order of tests/conftest.py, by hundreds of processes that find their
+# modules compiled, whatever the environment says about bytecode.
 PYTEST := tools/postgres.sh || export TRADEWIND_SKIP_POSTGRES=1; \
-	tools/chromium.sh || export TRADEWIND_SKIP_CHROMIUM=1; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	tools/chromium.sh || export TRADEWIND_SKIP_CHROMIUM=1; export PYTHONDONTWRITEBYTECODE=; \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## Runs every test
 	$(PYTEST)

@@ -22,6 +22,15 @@ settings.register_profile("tradewind", deadline=None)
 settings.load_profile("tradewind")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves the files with slow tests to the front.
+
+    Processes that share the files then end together: the last ones are short.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def start_service(tmp_path: Path) -> Iterator[StartService]:
     """Starts a real service on a free loopback port; every one is stopped when the test ends.
