@@ -1,11 +1,13 @@
 """The routing as protobuf messages."""
 
+from dataclasses import asdict
+
 from inference_service.routing.compilation import VariantStatus
 from inference_service.routing.file import BoundSettings
 from inference_service.routing.follower import RoutingView
 from inference_service.routing.rollbacks import Rollback
-from inference_service.routing.shadow import ShadowAnswer
 from tradewind.api.inference.v1 import inference_pb2
+from tradewind.shadow_answer import ShadowAnswer
 
 __all__ = ["rollback_message", "routing_message", "shadow_answer_message"]
 
@@ -36,21 +38,7 @@ def rollback_message(rollback: Rollback) -> inference_pb2.Rollback:
 
 def shadow_answer_message(answer: ShadowAnswer) -> inference_pb2.ShadowAnswer:
     """What a shadow would have answered."""
-    return inference_pb2.ShadowAnswer(
-        policy=answer.policy,
-        shadow=answer.shadow,
-        shadow_version=answer.shadow_version,
-        variant=answer.variant,
-        version=answer.version,
-        request_id=answer.request_id,
-        routing_key=answer.routing_key,
-        row_count=answer.rows,
-        differing_row_count=answer.differing_rows,
-        actions=answer.actions,
-        shadow_actions=answer.shadow_actions,
-        failure=answer.failure,
-        answered_at=answer.answered_at,
-    )
+    return inference_pb2.ShadowAnswer(**asdict(answer))
 
 
 def _variant_message(status: VariantStatus, view: RoutingView) -> inference_pb2.Variant:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_service.routing.routes import Shadow, Variant
+from tradewind.shadow_answer import ShadowAnswer
 
-__all__ = ["ShadowAnswer", "ShadowCall", "ShadowRunner"]
+__all__ = ["ShadowCall", "ShadowRunner"]
 
 _LOG = logging.getLogger(__name__)
 _LOOK_FOR_END_S: Final = 0.25
@@ -41,34 +42,6 @@ class ShadowCall:
     seed: int
     request_id: str
     routing_key: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ShadowAnswer:
-    """What a shadow would have answered, beside what was answered.
-
-    Attributes:
-        call: The call, without its observations.
-        differing_rows: Rows whose actions differ; of a continuous action, by more than 1e-5.
-        actions: The first values of what was answered, row-major.
-        shadow_actions: Those of the shadow; empty when it failed.
-        failure: Why it failed; empty when it did not.
-        answered_at: Seconds since the epoch.
-    """
-
-    policy: str
-    shadow: str
-    shadow_version: str
-    variant: str
-    version: str
-    request_id: str
-    routing_key: str
-    rows: int
-    differing_rows: int
-    actions: tuple[float, ...]
-    shadow_actions: tuple[float, ...]
-    failure: str
-    answered_at: float
 
 
 class ShadowRunner:
@@ -129,7 +102,7 @@ class ShadowRunner:
                 if kept is None:
                     kept = self._answers[key] = deque(maxlen=self._kept_answers)
                 kept.append(answer)
-                outcome = "different" if answer.differing_rows else "same"
+                outcome = "different" if answer.differing_row_count else "same"
                 outcome = "failed" if answer.failure else outcome
                 self.outcomes[*key, shadow.version.version, outcome] += 1
 
@@ -143,7 +116,7 @@ class ShadowRunner:
                 for key, answers in self._answers.items()
                 if policy in ("", key[0]) and shadow in ("", key[1])
                 for answer in answers
-                if answer.differing_rows or not differing_only
+                if answer.differing_row_count or not differing_only
             ]
         kept.sort(key=lambda answer: answer.answered_at, reverse=True)
         return kept[:limit]
@@ -182,8 +155,8 @@ def _answer(shadow: Shadow, call: ShadowCall) -> ShadowAnswer:
         version=call.variant.version.version,
         request_id=call.request_id,
         routing_key=call.routing_key,
-        rows=len(call.actions),
-        differing_rows=differing,
+        row_count=len(call.actions),
+        differing_row_count=differing,
         actions=_first_values(call.actions),
         shadow_actions=_first_values(actions),
         failure=failure,

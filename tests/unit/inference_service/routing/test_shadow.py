@@ -46,7 +46,8 @@ def test_shadow_that_agrees_and_one_that_does_not_are_recorded_newest_first(
     kept = runner.answers("", "", differing_only=False, limit=10)
     assert [answer.request_id for answer in kept] == ["2", "1"]  # two are kept
     (differing,) = runner.answers("tiny-dqn", "next", differing_only=True, limit=10)
-    assert (differing.request_id, differing.rows, differing.differing_rows) == ("1", 3, 1)
+    assert (differing.request_id, differing.row_count) == ("1", 3)
+    assert differing.differing_row_count == 1
     assert differing.actions[0] != differing.shadow_actions[0]
     assert differing.actions[1:] == differing.shadow_actions[1:]
     assert runner.answers("other", "", differing_only=False, limit=10) == []
