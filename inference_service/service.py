@@ -84,30 +84,7 @@ def worker_server(
         OpenInferenceServicer(registry, dispatcher, server.is_serving),
     )
     stopping = threading.Event()
-    loader = BundleLoader(
-        load_requests,
-        settings.loader,
-        settings.limits,
-        settings.trusted,
-        settings.slo_us,
-        stopping,
-    )
-
-    def load(folder: Path) -> LoadedVersion:
-        version = loader(folder)
-        routing.scan()  # a routing that came with the store is in force before it can answer
-        return version
-
-    watcher = StoreWatcher(
-        store,
-        registry,
-        load,
-        settings.rule_of,
-        MemoryBound(registry, settings.max_loaded_mb),
-        telemetry,
-        on_serving=lambda _policy: routing.scan(),
-        routed=routing.versions_of,
-    )
+    watcher = _watcher(settings, load_requests, stopping, store, registry, telemetry, routing)
     threads = [
         threading.Thread(target=watcher.follow, args=(settings.poll_s, stopping), name="store"),
         threading.Thread(target=routing.follow, args=(settings.poll_s, stopping), name="routing"),
@@ -139,6 +116,41 @@ def pin_to_core(index: int) -> None:
 def _set_serving(server: RpcServer, policy: str) -> None:
     server.set_serving(True)
     server.set_health(f"{POLICY_HEALTH_PREFIX}{policy}", serving=True)
+
+
+def _watcher(
+    settings: InferenceSettings,
+    load_requests: socket.socket,
+    stopping: threading.Event,
+    store: BundleStore,
+    registry: Registry,
+    telemetry: Telemetry,
+    routing: RoutingFollower,
+) -> StoreWatcher:
+    loader = BundleLoader(
+        load_requests,
+        settings.loader,
+        settings.limits,
+        settings.trusted,
+        settings.slo_us,
+        stopping,
+    )
+
+    def load(folder: Path) -> LoadedVersion:
+        version = loader(folder)
+        routing.scan()  # a routing that came with the store is in force before it can answer
+        return version
+
+    return StoreWatcher(
+        store,
+        registry,
+        load,
+        settings.rule_of,
+        MemoryBound(registry, settings.max_loaded_mb),
+        telemetry,
+        on_serving=lambda _policy: routing.scan(),
+        routed=routing.versions_of,
+    )
 
 
 def _routing(
