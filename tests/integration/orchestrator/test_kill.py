@@ -73,7 +73,7 @@ def test_replay_with_the_orchestrator_killed_thrice_gives_the_books_of_one_run(
 def test_replay_with_a_service_killed_ends_with_books_that_agree(
     desk: Desk, tmp_path: Path, service: str
 ) -> None:
-    process = start(desk, tmp_path / "state", safety__budget_ms=20.0)
+    process = start(desk, tmp_path / "state", safety__budget_ms=20.0, feed__held_out_fraction=0.005)
     wait_for_lines(tmp_path / "state" / "default.journal", 60, process)
     getattr(desk, service).popen.kill()
     assert process.wait(200) == 0

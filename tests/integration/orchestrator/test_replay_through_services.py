@@ -115,7 +115,8 @@ def test_run_with_a_breached_rule_holds_and_says_halt(shared_desk: Desk) -> None
 
 
 def test_run_with_a_service_gone_holds_and_says_so(desk: Desk) -> None:
-    settings = desk.settings(safety__budget_ms=50.0)
+    # Each tick after the end of the service waits for its budget: a hundred of them are enough.
+    settings = desk.settings(safety__budget_ms=50.0, feed__held_out_fraction=0.003)
     agent = build_agent(settings)
 
     async def trade() -> None:
