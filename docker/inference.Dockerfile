@@ -24,7 +24,7 @@ RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
-    && install -d -o tradewind -g tradewind /bundles /run/tradewind
+    && install -d -o tradewind -g tradewind /bundles /run/tradewind /var/lib/tradewind
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/kernels /opt/kernels
 COPY --from=build /app /app

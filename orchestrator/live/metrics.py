@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from orchestrator.agents.reasons import Reason
 from orchestrator.events import EventBus
 from orchestrator.live.hub import Hub
 
@@ -40,7 +41,9 @@ class OrchestratorCollector(Collector):
             "Reason codes of ticks, faults and flags of bars.",
             labels=["code"],
         )
-        for code, count in sorted(snapshot.counters.items()):
+        # Every reason from the start: Prometheus sees no increase in a series that begins at 1.
+        counted = {**dict.fromkeys(map(str, Reason), 0), **snapshot.counters}
+        for code, count in sorted(counted.items()):
             if code not in _TOTALS:
                 events.add_metric([code], count)
         yield events
@@ -50,6 +53,9 @@ class OrchestratorCollector(Collector):
         for name in _STATES:
             state.add_metric([name], float(name == snapshot.state))
         yield state
+        interval_ns = snapshot.facts.get("interval_ns")
+        if isinstance(interval_ns, int):
+            yield _gauge("bar_seconds", "Between two ticks.", interval_ns / 1e9)
         if snapshot.ticks:
             last = snapshot.ticks[-1]
             yield _gauge("equity", "Cash and positions at their marks.", last.equity)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.compose.conftest import SERVICES, ComposeStack, wait_until
 from tradewind.api.trainer.v1 import trainer_pb2 as pb
@@ -150,6 +151,35 @@ def test_killed_trainer_comes_back_with_its_jobs_and_ends_the_one_under_way(
             ),
             "the second policy to serve",
         )
+
+
+def test_rolled_back_variant_stays_out_when_inference_is_killed(
+    stack: ComposeStack, policy: TorchScriptPolicy, tmp_path: Path
+) -> None:
+    bold = {"target": "survivor/served", "weight": 50, "bounds": {"error_share": 0.5}}
+    variants = [
+        {"name": "steady", "target": "served", "weight": 50},
+        {"name": "bold", **bold},  # bounds are refused where no rollback can be kept
+    ]
+    file = tmp_path / "routing.yaml"
+    file.write_text(yaml.safe_dump({"policies": {"compose": {"variants": variants}}}))
+    stack.run("cp", str(file), "trainer:/bundles/routing.yaml")
+
+    def state(client: InferenceClient) -> str:
+        found = client.get_routing("compose").variant("compose", "bold")
+        return "" if found is None else found.state
+
+    with InferenceClient(stack.addresses["inference"], timeout_s=5.0) as inference:
+        wait_until(lambda: state(inference) == "ACTIVE", "the routing to be in force")
+        inference.roll_back_variant("compose", "bold", name="Ada", reason="a test")
+        stack.kill("inference")
+        wait_until(inference.is_serving, "the policy to serve again")
+        assert state(inference) == "ROLLED_BACK"
+        answers = [
+            inference.predict(OBSERVATION, policy="compose", routing_key=str(key))
+            for key in range(20)
+        ]
+    assert {answer.variant for answer in answers} == {"steady"}
 
 
 def test_stopped_stack_drains_and_ends_without_an_error(stack: ComposeStack) -> None:

@@ -74,6 +74,10 @@ def test_inference_reads_the_bundles_and_scales_behind_a_budget() -> None:
     pod = named("Deployment")["inference"]["spec"]["template"]["spec"]
     mounts = {mount["name"]: mount for mount in pod["containers"][0]["volumeMounts"]}
     assert mounts["bundles"]["readOnly"]
+    settings = yaml.safe_load((ROOT / "config" / "compose" / "inference.yaml").read_text())
+    assert settings["routing_state"].startswith(mounts["routing"]["mountPath"])
+    claim = named("PersistentVolumeClaim")["routing"]["spec"]
+    assert claim["accessModes"] == ["ReadWriteMany"]  # a rollback holds in every pod
     scaler = named("HorizontalPodAutoscaler")["inference"]["spec"]
     assert scaler["scaleTargetRef"]["name"] == "inference"
     assert scaler["minReplicas"] > named("PodDisruptionBudget")["inference"]["spec"]["minAvailable"]

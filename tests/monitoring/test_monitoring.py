@@ -4,10 +4,11 @@ import contextlib
 import json
 import re
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import pytest
 import yaml
 
 from tests.faults.load import CALM, CRASHED
+from tests.integration.orchestrator.conftest import publisher
+from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.address import reserve_port
 from tradewind.rpc.clients import InferenceClient, RiskClient
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "monitoring"
-STORE = ROOT / "tests" / "contract" / "bundle" / "store_v1"
 # Without a GPU, a training, a refused version or a second worker these have nothing to show here.
 MAY_BE_EMPTY = ("quarantines", "steps_per_second", "worker_restarts", 'code!="OK"', "load_seconds")
 
@@ -37,16 +39,47 @@ def alert_expressions() -> list[str]:
     return [rule["expr"] for group in groups for rule in group["rules"]]
 
 
+@contextlib.contextmanager
+def running_orchestrator(folder: Path, inference: str, risk: str) -> Iterator[str]:
+    """An orchestrator that trades two bars a second; gives the address of its live view."""
+    values = {
+        "account": "monitored",
+        "folder": str(folder / "orchestrator"),
+        "services": {"inference": inference, "risk": risk},
+        "allocations": [{"symbol": "BTC", "policy": "tiny-dqn"}],
+        "feed": {"kind": "sample", "speed": 3600.0},
+        "safety": {"budget_ms": 60_000.0},
+        "log": {"folder": str(folder / "orchestrator" / "log")},
+        "live": {"listen": "127.0.0.1:0"},
+    }
+    config = folder / "orchestrator.yaml"
+    config.write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "orchestrator", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().rpartition("http://")[2].strip().rstrip("/")
+        finally:
+            process.terminate()
+
+
 @pytest.fixture(scope="module")
-def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The three services after some calls: where each serves its metrics."""
+def metrics(
+    tmp_path_factory: pytest.TempPathFactory, released_draft: Callable[..., BundleDraft]
+) -> Iterator[dict[str, str]]:
+    """The services after some calls, and an orchestrator: where each serves its metrics."""
     folder = tmp_path_factory.mktemp("monitored")
     jobs, audit = (f"sqlite:///{folder / name}.sqlite" for name in ("jobs", "audit"))
+    trainer = folder / "trainer.yaml"
+    trainer.write_text(
+        "server: {listen: '127.0.0.1:0', access: " + str(ROOT / "config" / "access.yaml") + "}\n"
+    )
     risk = folder / "risk.yaml"
     risk.write_text(f"database: {audit}\npolicy: {ROOT / 'config' / 'risk_limits.yaml'}\n")
+    publisher(BundleStore(folder / "store"), released_draft)()
     arguments = {
-        "trainer": ["--jobs", jobs, "--store", str(folder / "bundles")],
-        "inference": ["--store", str(STORE)],
+        "trainer": ["--config", str(trainer), "--jobs", jobs, "--store", str(folder / "bundles")],
+        "inference": ["--store", str(folder / "store")],
         "risk": ["--config", str(risk)],
     }
     listening = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
@@ -64,7 +97,11 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         with RiskClient(services["risk"].address, timeout_s=5.0) as client:
             client.evaluate(CALM, account="calm")
             client.evaluate(CRASHED, account="crashed")
-        yield {name: service.metrics_address for name, service in services.items()}
+        addresses = {name: service.metrics_address for name, service in services.items()}
+        addresses["orchestrator"] = stack.enter_context(
+            running_orchestrator(folder, services["inference"].address, services["risk"].address)
+        )
+        yield addresses
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +141,19 @@ def query(url: str, expression: str) -> list[dict[str, Any]]:
 
 
 def wait_for_data(url: str) -> None:
-    """Until two scrapes of each service lie in the store."""
+    """Until two scrapes of each service lie in the store, and the orchestrator has decided."""
     deadline = time.monotonic() + 60.0
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             counted = query(url, "count_over_time(up[1m]) > 2")
-            if len(counted) == 3 and len(query(url, "up == 1")) == 3:
+            decided = query(url, "tradewind_orchestrator_drawdown")
+            if len(counted) == 4 and len(query(url, "up == 1")) == 4 and decided:
                 return
         time.sleep(0.2)
     raise AssertionError("Prometheus has not scraped the services")
 
 
+@pytest.mark.usefixtures("prometheus")  # which waits until the orchestrator has decided
 def test_every_metric_that_alerts_and_dashboard_name_is_exported(metrics: dict[str, str]) -> None:
     exported = {"up"}
     for address in metrics.values():
