@@ -13,6 +13,7 @@ from orchestrator.live import LiveView
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import TradewindError
+from tradewind.heap import settle_heap
 from tradewind.logs import set_up_logging
 from tradewind.settings import load_settings
 from tradewind.tracing import tracing
@@ -69,6 +70,7 @@ async def _trade(settings: OrchestratorSettings) -> None:
             await stack.enter_async_context(view)
             sys.stdout.write(f"orchestrator {settings.account}: live view on {view.url}\n")
             sys.stdout.flush()
+        settle_heap()
         trading = asyncio.create_task(agent.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import Field, model_validator
 
 from tradewind.errors import SettingsError
+from tradewind.heap import settle_heap
 from tradewind.logs import CallLogSettings
 from tradewind.rpc.access import AccessControl, Identity
 from tradewind.rpc.address import (
@@ -226,7 +227,8 @@ class RpcServer:
                 self._tracer.close()
 
     def announce_ready(self) -> None:
-        """Prints the line that says where the server listens."""
+        """Prints the line that says where the server listens; all that it needs is loaded."""
+        settle_heap()
         announce_ready(self._name, self.addresses, self.metrics_address)
 
     def stop_on_signals(self) -> None:
