@@ -1,10 +1,91 @@
-"""Files replaced as a whole: a reader sees the old or the new bytes, also after a crash."""
+"""Files that survive a crash of the machine: replaced as a whole, or appended to and flushed."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
-__all__ = ["replace_file", "sync_folder"]
+__all__ = ["AppendFile", "replace_file", "sync_folder"]
+
+_ROOM_BYTES: Final = 1024 * 1024
+
+
+class AppendFile:
+    """A file that is appended to and flushed often, with room kept behind what is in it.
+
+    A flush of a file that has grown also commits its new length, in the file system's own journal
+    and together with whatever else is in that. So the file grows in steps, by zeros; what is
+    appended then takes their place, and a flush writes nothing else. Until `close` a reader finds
+    zeros behind the content. After a crash of the machine, any of the pages that were not flushed
+    yet may be zeros, too, whatever stands behind them.
+
+    Args:
+        descriptor: Open for reading and writing, without O_APPEND; closed with this.
+        size: Where the content ends; what is behind it is cut off.
+
+    Attributes:
+        size: Bytes of content.
+
+    Raises:
+        OSError: It cannot be cut off.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self.size = self._room_end = size
+        self.cut_back(size)
+
+    def append(self, data: bytes) -> None:
+        """Writes at the end; `flush` makes it survive a crash of the machine.
+
+        Raises:
+            OSError: It could not be written as a whole; parts of it may stand behind the content.
+        """
+        end = self.size + len(data)
+        if end > self._room_end:
+            self._write_with_room(data, end + _ROOM_BYTES - end % _ROOM_BYTES)
+        else:
+            self._write(data)
+        self.size = end
+
+    def flush(self) -> None:
+        """Returns when the disk has everything.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        os.fdatasync(self._descriptor)
+
+    def cut_back(self, size: int) -> None:
+        """Removes what is behind the first `size` bytes, and the room; durable when it returns.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        os.ftruncate(self._descriptor, size)
+        os.fsync(self._descriptor)
+        self.size = self._room_end = size
+
+    def close(self) -> None:
+        """Gives the room back, as far as the disk lets it, and lets go of the file."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self.size)
+        os.close(self._descriptor)
+
+    def _write_with_room(self, data: bytes, room_end: int) -> None:
+        try:
+            self._write(data + bytes(room_end - self.size - len(data)))
+        except OSError:  # no room for more, but perhaps for this
+            self._write(data)
+        else:
+            self._room_end = room_end
+
+    def _write(self, data: bytes) -> None:
+        view, at = memoryview(data), self.size
+        while view:
+            written = os.pwrite(self._descriptor, view, at)
+            view, at = view[written:], at + written
 
 
 def replace_file(path: Path, data: bytes, *, prefix: str = ".new-") -> None:

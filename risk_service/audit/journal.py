@@ -1,9 +1,10 @@
 """The journal: what makes a decision durable before its answer leaves.
 
-One line a row, appended and flushed to the disk (fdatasync). Rows that arrive while a flush is
-under way share the next one, so a caller waits for at most two flushes however many callers there
-are. The rows then move to the database at its own pace; once it has them all, the journal is cut
-back to its first line, the identity of the database it belongs to.
+A line a flush (fdatasync). Rows that arrive while a flush is under way share the next one and its
+line, so a caller waits for at most two flushes however many callers there are, and a machine that
+crashes within a flush leaves its line whole or not at all. The rows then move to the database at
+its own pace; once it has them all, the journal is cut back to its first line, the identity of the
+database it belongs to.
 """
 
 import fcntl
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from risk_service.audit.chain import GENESIS, AuditRow, Head, extend_chain
+from tradewind.durable import AppendFile, sync_folder
 from tradewind.errors import StorageError
 
 __all__ = ["Entry", "Journal"]
@@ -52,25 +54,30 @@ class Journal:
 
     def __init__(self, path: Path, database_id: str) -> None:
         self._path = path
-        self._header = f"tradewind risk journal 1 of database {database_id}\n".encode()
+        # Version 1 had a line for each row, which reads the same.
+        self._headers = [
+            f"tradewind risk journal {version} of database {database_id}\n".encode()
+            for version in (2, 1)
+        ]
+        self._flushed_size = 0
         self._changed = threading.Condition()
         self._waiting: list[Entry] = []
         self._flushing = False
         self._closed = False
         self._head = GENESIS
         self._deliver: Callable[[Sequence[AuditRow]], None] = lambda _: None
-        self._size = 0
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as problem:
             raise self._failure("opened", problem) from None
         try:
-            self.recovered = self._recover()
+            self.recovered, size = self._recover(descriptor)
+            self._file = AppendFile(descriptor, size)
         except OSError as problem:
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise self._failure("recovered", problem) from None
         except StorageError:
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise
 
     def start(self, head: Head, deliver: Callable[[Sequence[AuditRow]], None]) -> None:
@@ -84,9 +91,12 @@ class Journal:
             StorageError: The file cannot be written.
         """
         try:
-            self._cut_back(len(self._header))
+            self._file.cut_back(0)
+            self._file.append(self._headers[0])
+            self._file.flush()
         except OSError as problem:
             raise self._failure("written", problem) from None
+        self._flushed_size = self._file.size
         self._head = head
         self._deliver = deliver
 
@@ -133,8 +143,8 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes in the file."""
-        return self._size
+        """Bytes in the file, without the room behind them."""
+        return self._file.size
 
     def relieve(self, store: Callable[[], Head]) -> None:
         """Cuts the file back; new rows wait meanwhile.
@@ -151,7 +161,8 @@ class Journal:
             self._flushing = True
         try:
             if store() == self._head:
-                self._cut_back(len(self._header))
+                self._file.cut_back(len(self._headers[0]))
+                self._flushed_size = self._file.size
         except OSError as problem:
             raise self._failure("cut back", problem) from None
         finally:
@@ -166,21 +177,20 @@ class Journal:
                 entry.error = self._closed_error()
             self._waiting.clear()
             self._changed.notify_all()
-        os.close(self._descriptor)
+        self._file.close()
 
     def _flush(self, batch: Sequence[Entry]) -> None:
         try:
             rows = extend_chain(self._head, [entry.payload for entry in batch])
-            data = b"".join(_write_line(row) for row in rows)
-            _write_fully(self._descriptor, data)
-            os.fdatasync(self._descriptor)
+            self._file.append(_write_line(rows))
+            self._file.flush()
         except Exception as problem:  # whatever it is, nobody may wait for these rows for ever
             error = self._failure("written", problem)
             self._forget_rest()
             for entry in batch:
                 entry.error = error
             return
-        self._size += len(data)
+        self._flushed_size = self._file.size
         self._head = rows[-1].head
         self._deliver(rows)
         for entry, row in zip(batch, rows, strict=True):
@@ -194,31 +204,24 @@ class Journal:
     def _forget_rest(self) -> None:
         # The next rows must not stand behind half a line: recovery would end there.
         try:
-            self._cut_back(self._size)
+            self._file.cut_back(self._flushed_size)
         except OSError as problem:
             _LOG.error("%s", self._failure("cut back", problem))
 
-    def _cut_back(self, size: int) -> None:
-        os.ftruncate(self._descriptor, size)
-        os.fsync(self._descriptor)
-        self._size = size
-
-    def _recover(self) -> list[AuditRow]:
+    def _recover(self, descriptor: int) -> tuple[list[AuditRow], int]:
+        """The rows in the file, and where they end."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StorageError(f"the journal {self._path} is in use by another process") from None
-        data = self._path.read_bytes()
-        if self._header.startswith(data):  # empty, or its creation was interrupted
-            os.ftruncate(self._descriptor, 0)
-            _write_fully(self._descriptor, self._header)
-            self._cut_back(len(self._header))
-            _flush_folder(self._path.parent)
-            return []
-        if not data.startswith(self._header):
-            raise StorageError(f"the journal {self._path} does not belong to this database")
-        rows, self._size = _read_rows(data, len(self._header), self._path)
-        return rows
+        data = self._path.read_bytes().rstrip(b"\0")  # the room
+        if any(header.startswith(data) for header in self._headers):
+            sync_folder(self._path.parent)  # empty, or its creation was interrupted
+            return [], 0
+        for header in self._headers:
+            if data.startswith(header):
+                return _read_rows(data, len(header), self._path)
+        raise StorageError(f"the journal {self._path} does not belong to this database")
 
     def _closed_error(self) -> StorageError:
         return StorageError(f"the journal {self._path} is closed")
@@ -228,34 +231,41 @@ class Journal:
         return StorageError(f"the journal {self._path} cannot be {what}: {cause}")
 
 
-def _write_line(row: AuditRow) -> bytes:
-    return f"{row.sequence} {row.previous_hash} {row.row_hash} {row.payload}\n".encode()
+def _write_line(rows: Sequence[AuditRow]) -> bytes:
+    # No payload has a tab: JSON writes it as \\t.
+    written = (f"{row.sequence} {row.previous_hash} {row.row_hash} {row.payload}" for row in rows)
+    return "\t".join(written).encode() + b"\n"
 
 
-def _read_line(line: bytes) -> AuditRow | None:
-    """The row of a line; None when the line is damaged."""
+def _read_line(line: bytes) -> list[AuditRow]:
+    """The rows of a line; none when the line is damaged."""
+    rows: list[AuditRow] = []
     try:
-        sequence, previous_hash, row_hash, payload = line.decode("ascii").split(" ", 3)
-        row = AuditRow(int(sequence), payload, previous_hash, row_hash)
+        for part in line.decode("ascii").split("\t"):
+            sequence, previous_hash, row_hash, payload = part.split(" ", 3)
+            row = AuditRow(int(sequence), payload, previous_hash, row_hash)
+            if not row.is_whole() or (rows and not row.follows(rows[-1].head)):
+                return []
+            rows.append(row)
     except ValueError:
-        return None
-    return row if row.is_whole() else None
+        return []
+    return rows
 
 
 def _read_rows(data: bytes, start: int, path: Path) -> tuple[list[AuditRow], int]:
     """The whole rows from `start` on, and where they end.
 
-    What follows them was still on its way to the disk, so no answer had left: unless a whole row
+    What follows them was still on its way to the disk, so no answer had left: unless a whole line
     stands behind it, which only damage to what was on the disk can explain.
     """
     rows: list[AuditRow] = []
     size = start
     lines = data[start:].splitlines(keepends=True)
     for index, line in enumerate(lines):
-        row = _read_line(line[:-1]) if line.endswith(b"\n") else None
-        if row is None or (rows and not row.follows(rows[-1].head)):
+        found = _read_line(line[:-1]) if line.endswith(b"\n") else []
+        if not found or (rows and not found[0].follows(rows[-1].head)):
             rest = lines[index + 1 :]
-            if row is not None or any(_read_line(later.rstrip(b"\n")) for later in rest):
+            if found or any(_read_line(later.rstrip(b"\n")) for later in rest):
                 raise StorageError(
                     f"the journal {path} is damaged at line {index + 2}, before rows that are "
                     "whole: decisions that were answered may be lost; move the file away to start"
@@ -266,20 +276,6 @@ def _read_rows(data: bytes, start: int, path: Path) -> tuple[list[AuditRow], int
                 path,
             )
             break
-        rows.append(row)
+        rows += found
         size += len(line)
     return rows, size
-
-
-def _write_fully(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _flush_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

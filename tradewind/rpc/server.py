@@ -227,8 +227,7 @@ class RpcServer:
                 self._tracer.close()
 
     def announce_ready(self) -> None:
-        """Prints the line that says where the server listens; all that it needs is loaded."""
-        settle_heap()
+        """Prints the line that says where the server listens."""
         announce_ready(self._name, self.addresses, self.metrics_address)
 
     def stop_on_signals(self) -> None:
@@ -242,9 +241,11 @@ class RpcServer:
     def wait_for_signal(self) -> None:
         """Blocks until a signal of `stop_on_signals` has arrived or `stop` is called.
 
-        The wait wakes up now and then: a signal that lands between the interpreter's check for
-        signals and the wait interrupts nothing, and its handler runs only on the main thread.
+        What the process has loaded by now is left out of its garbage collections. The wait wakes up
+        now and then: a signal that lands between the interpreter's check for signals and the wait
+        interrupts nothing, and its handler runs only on the main thread.
         """
+        settle_heap()
         while not self._signalled.wait(0.5):
             pass
 

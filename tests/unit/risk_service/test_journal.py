@@ -71,11 +71,44 @@ def test_journal_cut_off_anywhere_recovers_every_whole_row_before_the_cut(
     cut = data.draw(st.integers(0, len(content)))
     path.write_bytes(content[:cut] + data.draw(st.sampled_from([b"", b"\0" * 50, b"garbage"])))
     lines_left = content[:cut].count(b"\n")
-    if cut < content.index(b"\n") + 1 and path.read_bytes() != content[:cut]:
+    if cut < content.index(b"\n") + 1 and path.read_bytes().rstrip(b"\0") != content[:cut]:
         with pytest.raises(StorageError, match="does not belong"):
             Journal(path, "db")
         return
     assert recover(path) == rows[: max(lines_left - 1, 0)]
+
+
+@given(data=st.data())
+def test_journal_with_a_flush_of_several_rows_torn_anywhere_loses_all_of_it_and_nothing_else(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    journal = started(Journal(path, "db"))
+    answered = [append(journal, "{}"), append(journal, '{"a":1}')]
+    begin = journal.size
+    entries = [journal.submit(f'{{"n":"{"x" * number}"}}') for number in range(4)]
+    flushed = [journal.wait(entry) for entry in entries]
+    end = journal.size
+    content = bytearray(path.read_bytes())  # as a crash leaves it: the room is still there
+    journal.close()
+    page = data.draw(st.integers(8, 200))
+    lost = data.draw(st.sets(st.sampled_from(range(begin, end, page))))
+    for start in lost:
+        stop = min(start + page, end)
+        content[start:stop] = bytes(stop - start)
+    path.write_bytes(content)
+    assert recover(path) == (answered if lost else [*answered, *flushed])
+
+
+def test_journal_of_the_version_before_is_read_and_goes_on_as_a_new_one(tmp_path: Path) -> None:
+    path, rows = written(tmp_path, ["{}", '{"a":1}'])
+    old = path.read_bytes().replace(b"risk journal 2 of", b"risk journal 1 of")
+    path.write_bytes(old)
+    with contextlib.closing(Journal(path, "db")) as journal:
+        assert journal.recovered == rows
+        row = append(started(journal), '{"b":2}')
+    assert row.follows(rows[-1].head)
+    assert path.read_bytes().startswith(b"tradewind risk journal 2 of database db\n3 ")
 
 
 @given(data=st.data())
