@@ -1,5 +1,6 @@
 """A policy on real bars, the two services that an orchestrator asks, and its settings."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.agents import OrchestratorAgent
 from orchestrator.settings import OrchestratorSettings
 from tradewind.bundle import BundleDraft, BundleStore, FeatureRecord, TrainingRecord
 from tradewind.market import FeatureSpec, TradingTerms
@@ -142,6 +144,21 @@ def shared_desk(
     """One for the tests of a module, each of which trades accounts of its own."""
     with open_desk(tmp_path_factory.mktemp("desk"), released_draft) as desk:
         yield desk
+
+
+def run_to(agent: OrchestratorAgent, sequence: int) -> None:
+    """Runs an agent until a tick, and stops it as a signal does."""
+
+    async def trade() -> None:
+        trading = asyncio.create_task(agent.run())
+        with agent.bus.subscribe() as ticks:
+            async for tick in ticks:
+                if tick.sequence == sequence:
+                    break
+        trading.cancel()
+        await asyncio.wait([trading])
+
+    asyncio.run(trade())
 
 
 @pytest.fixture

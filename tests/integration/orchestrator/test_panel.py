@@ -22,7 +22,7 @@ from orchestrator.live.state import LiveState
 from orchestrator.portfolio import Allocation
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
-from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, open_desk
+from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, open_desk, run_to
 from tradewind.bundle import BundleDraft, BundleStore, read_bundle
 from tradewind.errors import ConflictError, InvalidInputError
 from tradewind.market import BarPanel, Bars, FeaturePipeline, load_sample, split_bars
@@ -186,7 +186,7 @@ def test_panel_policy_through_the_services_trades_as_in_training_to_the_last_bit
             assert not terminated
     assert traded > 100
     assert sum(abs(quantity) for quantity in held) > 0.0
-    assert ticks[-1]["cash"] == pytest.approx(env.holdings.cash, rel=1e-12)
+    assert ticks[-1]["cash"] == env.holdings.cash
 
 
 def test_panel_policy_holds_where_a_symbol_lacks_its_bar_and_sees_the_aligned_panel(
@@ -277,18 +277,7 @@ def test_panel_account_after_a_stop_and_a_lost_log_goes_on_with_the_same_bits(
     together: OrchestratorSettings, gapped: list[Bars], desk: Desk
 ) -> None:
     halves = mixed(desk, "halves", gapped)
-    agent = build_agent(halves)
-
-    async def stop_in_the_middle() -> None:
-        trading = asyncio.create_task(agent.run())
-        with agent.bus.subscribe() as ticks:
-            async for tick in ticks:
-                if tick.sequence == 205:
-                    break
-        trading.cancel()
-        await asyncio.wait([trading])
-
-    asyncio.run(stop_in_the_middle())
+    run_to(build_agent(halves), 205)
     sorted(halves.log.folder.iterdir())[-1].unlink()
     run(halves)
     one, two = (DecisionLog(item.log.folder) for item in (together, halves))

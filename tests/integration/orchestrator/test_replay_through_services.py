@@ -13,7 +13,7 @@ from orchestrator.brokers import Holdings
 from orchestrator.decision_log import DecisionLog
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
-from tests.integration.orchestrator.conftest import RISK_POLICY, SYMBOLS, Desk
+from tests.integration.orchestrator.conftest import RISK_POLICY, SYMBOLS, Desk, run_to
 from tradewind.errors import ConflictError
 
 
@@ -66,18 +66,7 @@ def test_replay_in_two_halves_gives_the_bits_of_one(shared_desk: Desk) -> None:
         for folder in (shared_desk.folder / "whole", shared_desk.folder / "halves")
     )
     run(whole)
-    agent = build_agent(halves)
-
-    async def stop_half_way() -> None:
-        trading = asyncio.create_task(agent.run())
-        with agent.bus.subscribe() as ticks:
-            async for tick in ticks:
-                if tick.sequence == 150:
-                    break
-        trading.cancel()
-        await asyncio.wait([trading])
-
-    asyncio.run(stop_half_way())
+    run_to(build_agent(halves), 150)
     run(halves)
     one, two = (DecisionLog(item.log.folder) for item in (whole, halves))
     assert two.ticks["sequence"].to_pylist() == one.ticks["sequence"].to_pylist()
