@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -26,7 +27,11 @@ SPEC = FeatureSpec(
     vwap_window=None,
 )  # fmt: skip
 POSITIONS = tuple(PositionState(0.1 * number, -0.01 * number, number) for number in range(3))
-FULL = BarPanel.align([load_sample(symbol) for symbol in SYMBOLS]).slice(0, 24)
+
+
+@cache
+def full() -> BarPanel:
+    return BarPanel.align([load_sample(symbol).slice(0, 24) for symbol in SYMBOLS])
 
 
 def expected(panel: BarPanel, row: int) -> bytes:
@@ -36,7 +41,7 @@ def expected(panel: BarPanel, row: int) -> bytes:
     for position in POSITIONS:
         one = FeaturePipeline(SPEC)
         for index in range(SPEC.lookback):
-            one.update(FULL.series[0].bar(index))
+            one.update(full().series[0].bar(index))
         positions.append(one.observation(position)[SPEC.market_size :])
     return np.concatenate([*market, *positions]).tobytes()
 
@@ -54,7 +59,7 @@ def test_panel_pipeline_with_bars_missing_and_late_gives_the_observations_of_the
     missing: list[set[int]], random: Random
 ) -> None:
     rows = [sorted({*range(24)} - gone) for gone in missing]
-    series = [picked(bars, own) for bars, own in zip(FULL.series, rows, strict=True)]
+    series = [picked(bars, own) for bars, own in zip(full().series, rows, strict=True)]
     panel = BarPanel.align(series)
     pipeline = PanelPipeline(SYMBOLS, SPEC)
     places = [0, 0, 0]
@@ -75,39 +80,39 @@ def test_panel_pipeline_with_bars_missing_and_late_gives_the_observations_of_the
 def test_panel_pipeline_of_one_symbol_is_a_feature_pipeline() -> None:
     one, other = PanelPipeline(SYMBOLS[:1], SPEC), FeaturePipeline(SPEC)
     for index in range(SPEC.lookback):
-        one.update("BTC", FULL.series[0].bar(index))
-        other.update(FULL.series[0].bar(index))
+        one.update("BTC", full().series[0].bar(index))
+        other.update(full().series[0].bar(index))
     alone = other.observation(POSITIONS[2])
     assert one.observation(POSITIONS[2:]).tobytes() == alone.tobytes()
 
 
 def test_panel_pipeline_that_starts_over_keeps_the_bars_that_wait_from_then_on() -> None:
     pipeline = PanelPipeline(SYMBOLS, SPEC)
-    count, lookback = len(FULL), SPEC.lookback
+    count, lookback = len(full()), SPEC.lookback
     for index in range(count - lookback):
-        for bars in FULL.series:
+        for bars in full().series:
             pipeline.update(bars.symbol, bars.bar(index))
     start = count - lookback
-    pipeline.update("BTC", FULL.series[0].bar(start))
-    pipeline.start_over(int(FULL.timestamps_ns[start]))
+    pipeline.update("BTC", full().series[0].bar(start))
+    pipeline.start_over(int(full().timestamps_ns[start]))
     assert not pipeline.ready
     with pytest.raises(UnavailableError, match=f"only 0 of {lookback} bars"):
         pipeline.observation(POSITIONS)
     for index in range(start, count):
-        for bars in FULL.series[index == start :]:
+        for bars in full().series[index == start :]:
             pipeline.update(bars.symbol, bars.bar(index))
-    assert pipeline.observation(POSITIONS).tobytes() == expected(FULL, count - 1)
+    assert pipeline.observation(POSITIONS).tobytes() == expected(full(), count - 1)
 
 
 def test_panel_pipeline_refuses_what_a_feature_pipeline_does_and_is_unchanged() -> None:
     pipeline = PanelPipeline(SYMBOLS, SPEC)
     for index in range(SPEC.lookback):
-        for bars in FULL.series:
+        for bars in full().series:
             pipeline.update(bars.symbol, bars.bar(index))
     before = pipeline.observation(POSITIONS).tobytes()
     for bar in (
-        FULL.series[1].bar(0),
-        dataclasses.replace(FULL.series[1].bar(SPEC.lookback), close=math.nan),
+        full().series[1].bar(0),
+        dataclasses.replace(full().series[1].bar(SPEC.lookback), close=math.nan),
     ):
         with pytest.raises(MarketDataError, match="is refused"):
             pipeline.update("ETH", bar)

@@ -1,13 +1,24 @@
 """Observations of a whole log at once are those that were built bar by bar."""
 
+from functools import cache
+
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.decision_log import BarRecord
 from orchestrator.decision_replay.observations import MarketRows, build_observations
 from orchestrator.decision_replay.ticks import LoggedTick
 from orchestrator.decision_replay.verify import component_names
 from orchestrator.feeds import BarFlag
-from tradewind.market import FeaturePipeline, FeatureSpec, PositionState, load_sample
+from tradewind.market import (
+    BarPanel,
+    FeaturePipeline,
+    FeatureSpec,
+    PanelPipeline,
+    PositionState,
+    load_sample,
+)
 
 SPEC = FeatureSpec(
     return_count=2, volatility_windows=(4,), ema_periods=(2,), ema_depth=2, rsi_period=None,
@@ -59,6 +70,64 @@ def test_market_rows_with_gaps_late_bars_and_a_new_warm_up_are_those_of_the_pipe
     )
     assert built[ready].tobytes() == np.stack([it for it in expected if it is not None]).tobytes()
     assert np.isnan(rows.at(("ETH",), SPEC)).all()
+
+
+SYMBOLS = ("BTC", "ETH", "LTC")
+COUNT = 24
+
+
+@cache
+def panel() -> BarPanel:
+    series = [load_sample(symbol).slice(0, COUNT) for symbol in SYMBOLS]
+    return BarPanel.align(series)
+
+
+places = st.tuples(st.integers(0, 2), st.integers(0, COUNT - 1))
+
+
+@settings(max_examples=40)
+@given(
+    missing=st.sets(places, max_size=8),
+    late=st.sets(places, max_size=6),
+    again=st.sets(places, max_size=3),
+)
+def test_market_rows_of_several_symbols_are_those_that_their_pipeline_had_when_it_was_asked(
+    missing: set[tuple[int, int]], late: set[tuple[int, int]], again: set[tuple[int, int]]
+) -> None:
+    count = len(panel())
+    pipeline = PanelPipeline(SYMBOLS, SPEC)
+    ticks: list[LoggedTick] = []
+    expected: dict[int, bytes] = {}
+    stragglers: list[BarRecord] = []
+    for index in range(count):
+        records, stragglers = stragglers, []
+        on_time = 0
+        for place, bars in enumerate(panel().series):
+            if (place, index) not in missing:
+                bar = bars.bar(index)
+                flags = (BarFlag.WARM_UP_AGAIN,) if (place, index) in again else ()
+                record = BarRecord(
+                    bars.symbol, bar.timestamp_ns, bar.open, bar.high, bar.low, bar.close,
+                    bar.volume, 0, flags,
+                )  # fmt: skip
+                comes_late = (place, index) in late
+                (stragglers if comes_late else records).append(record)
+                on_time += not comes_late
+        for record in records:
+            if record.flags:
+                pipeline.start_over(record.start_ns)
+            pipeline.update(record.symbol, record.bar)
+        ticks.append(LoggedTick(index, index, tuple(records), (), ()))
+        if on_time == 3 and pipeline.ready:
+            observed = pipeline.observation([PositionState(0.0, 0.0, 0)] * 3)
+            expected[index] = observed[: 3 * SPEC.market_size].tobytes()
+    market = MarketRows(ticks, panel().interval_ns).at(SYMBOLS, SPEC)
+    for index, row in expected.items():
+        assert market[index].tobytes() == row
+    if not missing | late | again:
+        assert np.isfinite(market).all(axis=1).tolist() == [
+            index in expected for index in range(count)
+        ]
 
 
 def test_components_of_several_symbols_are_named_in_their_order() -> None:
