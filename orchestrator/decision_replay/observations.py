@@ -99,10 +99,7 @@ def build_observations(
 def _aligned(
     ticks: Sequence[LoggedTick], symbols: tuple[str, ...]
 ) -> tuple[list[list[tuple[Bar, ...]]], NDArray[np.int64]]:
-    """The bars that all symbols have, cut where they warmed up anew; each tick's last bar so far.
-
-    The last bar is -1 where nothing came since the symbols began to warm up.
-    """
+    """The bars that all symbols have, cut where they warm up anew; each tick's last one so far."""
     last = np.full(len(ticks), -1, dtype=np.int64)
     aligner = BarAligner(symbols)
     bars: list[tuple[Bar, ...]] = []
@@ -116,8 +113,7 @@ def _aligned(
                 together = aligner.add(record.symbol, record.bar)
                 if together is not None:
                     bars.append(together)
-        if len(bars) > starts[-1]:
-            last[row] = len(bars) - 1
+        last[row] = len(bars) - 1
     return [bars[start:stop] for start, stop in pairwise([*starts, len(bars)])], last
 
 

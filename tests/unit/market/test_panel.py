@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tradewind.errors import MarketDataError
-from tradewind.market import BarPanel, Bars, load_sample, series_of, split_bars
+from tradewind.market import BarAligner, BarPanel, Bars, load_sample, series_of, split_bars
 
 
 def named(bars: Bars, symbol: str, rows: list[int] | None = None) -> Bars:
@@ -83,3 +83,16 @@ def test_panel_with_impossible_series_is_refused(bars: Bars) -> None:
         BarPanel.align([bars.slice(0, 10), named(bars, "B", list(range(10, 20)))])
     with pytest.raises(MarketDataError, match="two symbols or more"):
         BarPanel.align([bars])
+
+
+def test_aligner_that_all_symbols_have_passed_gives_no_older_bars(bars: Bars) -> None:
+    aligner = BarAligner(("A", "B"))
+    assert aligner.add("A", bars.bar(0)) is None
+    assert aligner.add("A", bars.bar(1)) is None
+    assert aligner.add("B", bars.bar(1)) == (bars.bar(1), bars.bar(1))
+    assert aligner.add("B", bars.bar(0)) is None
+    assert aligner.add("B", bars.bar(2)) is None
+    aligner.forget_before(bars.bar(3).timestamp_ns)
+    assert aligner.add("A", bars.bar(2)) is None
+    with pytest.raises(MarketDataError, match="only once: A"):
+        BarAligner(("A", "A"))
