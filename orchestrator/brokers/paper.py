@@ -24,8 +24,8 @@ class PaperBroker:
         symbols: What can be traded.
         interval_ns: Length of a bar.
         settings: Latency, book and fees.
-        max_leverage: Largest sum of absolute notionals over equity after an order; orders beyond
-            it are rejected, unless they reduce their position.
+        max_leverage: Largest sum of absolute notionals over equity after an order and those that
+            came before it; orders beyond it are rejected, unless they reduce their position.
 
     Raises:
         StorageError: The books cannot be opened.
@@ -73,7 +73,7 @@ class PaperBroker:
             name = order.client_order_id
             state = new.get(name) or await self.order(name)
             if state is None:
-                state = new[name] = self._accept(order)
+                state = new[name] = self._accept(order, [*self._open.values(), *new.values()])
             elif state.order != order:
                 raise ConflictError(f"order {name} is known and another: {state.order}")
             states.append(state)
@@ -117,29 +117,34 @@ class PaperBroker:
     def _close_ns(self, bar: BarRecord) -> int:
         return bar.start_ns + self._interval_ns
 
-    def _accept(self, order: Order) -> OrderState:
+    def _accept(self, order: Order, before: Sequence[OrderState]) -> OrderState:
         state = OrderState(order)
-        reason = self._refusal(order)
+        reason = self._refusal(order, before)
         return state.advance(OrderStatus.REJECTED, reason=reason) if reason else state
 
-    def _refusal(self, order: Order) -> str:
+    def _refusal(self, order: Order, before: Sequence[OrderState]) -> str:
         if order.symbol not in self._symbols:
             return f"{order.symbol!r} is not traded here"
         if order.quantity == 0.0:
             return "the quantity must not be 0"
         if order.valid_until_ns <= max(order.submitted_ns, self._observed_ns):
             return "the order is no longer valid"
-        price = self._prices.get(order.symbol, order.reference_price)
-        held = self._positions.get(order.symbol, 0.0)
-        after = held + order.quantity
-        if abs(after) > abs(held):
-            values = {
-                symbol: quantity * self._prices[symbol]
-                for symbol, quantity in self._positions.items()
-            }
-            equity = self._cash + sum(values.values())
-            gross = sum(abs(value) for symbol, value in values.items() if symbol != order.symbol)
-            gross += abs(after * price)
+        # What is sold to make room for what is bought makes it from the moment it is ordered.
+        prices = {order.symbol: order.reference_price}
+        expected = dict(self._positions)
+        for state in before:
+            if not state.status.is_final:
+                other, left = state.order, state.order.quantity - state.filled_quantity
+                expected[other.symbol] = expected.get(other.symbol, 0.0) + left
+                prices[other.symbol] = other.reference_price
+        prices |= self._prices
+        held = expected.get(order.symbol, 0.0)
+        expected[order.symbol] = held + order.quantity
+        if abs(expected[order.symbol]) > abs(held):
+            equity = self._cash + sum(
+                quantity * prices[symbol] for symbol, quantity in self._positions.items()
+            )
+            gross = sum(abs(quantity * prices[symbol]) for symbol, quantity in expected.items())
             if gross > self._max_leverage * equity:
                 return f"a gross notional of {gross:,.2f} is beyond {self._max_leverage:g} × equity"
         return ""

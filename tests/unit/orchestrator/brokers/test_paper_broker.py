@@ -261,10 +261,32 @@ def test_account_beyond_its_leverage_may_only_reduce_also_after_a_restart(desk: 
     assert less.status is OrderStatus.NEW
     fits, flips = one.submit(
         order("d", 3.0, 1, reference_price=1.0, valid_until_ns=later),
-        order("e", -381.0, 1, symbol="ETH", valid_until_ns=later),
+        order("e", -351.0, 1, symbol="ETH", valid_until_ns=later),
     )
     assert fits.status is OrderStatus.NEW
-    assert "gross notional of 20,100.00 is beyond 2 × equity" in flips.reason
+    # 201 ETH short after the sale of 30, and 3 BTC at the price of their order.
+    assert "gross notional of 20,103.00 is beyond 2 × equity" in flips.reason
+
+
+def test_orders_that_make_room_for_others_do_so_before_they_are_filled(desk: MakeDesk) -> None:
+    one = desk(level_share=1.0)
+    one.submit(order("a", 150.0))
+    one.observe(bar(1), bar(1, "ETH"))
+    later = START + 9 * STEP
+    (beyond,) = one.submit(order("b", 150.0, 1, symbol="ETH", valid_until_ns=later))
+    assert beyond.status is OrderStatus.REJECTED
+    sale, bought, more = one.submit(
+        order("c", -150.0, 1, valid_until_ns=later),
+        order("d", 150.0, 1, symbol="ETH", valid_until_ns=later),
+        order("e", 60.0, 1, symbol="ETH", valid_until_ns=later),
+    )
+    assert (sale.status, bought.status) == (OrderStatus.NEW, OrderStatus.NEW)
+    assert "gross notional of 21,000.00 is beyond 2 × equity" in more.reason
+    one.restart()
+    (again,) = one.submit(order("f", 60.0, 1, symbol="ETH", valid_until_ns=later))
+    assert again.reason == more.reason
+    one.observe(bar(2), bar(2, "ETH"))
+    assert asyncio.run(one.broker.holdings()).positions == {"ETH": 150.0}
 
 
 @pytest.mark.parametrize("changes", [{"quantity": math.nan}, {"reference_price": math.inf}])
