@@ -14,9 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 import yaml
-from torch import nn
 
 from orchestrator.decision_log import TICK_SCHEMA, DecisionLog
 from orchestrator.decision_replay import (
@@ -29,30 +27,14 @@ from orchestrator.decision_replay import (
 )
 from orchestrator.runner import build_agent
 from tests.integration.orchestrator.conftest import RISK_POLICY, SPEC, TERMS, Desk, publisher
-from tradewind.bundle import BoxSpace, BundleDraft, BundleStore, Distribution, GoldenSet
+from tests.integration.orchestrator.tilt import publish_tilt
+from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.errors import StorageError
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc import ServiceProcess
 from tradewind_cli.__main__ import main
-from trainer_service.export import serialize
 
 Rows = list[dict[str, Any]]
-
-
-class Tilt(nn.Module):
-    """Goes to a position of its own for each observation: a continuous policy."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(5)
-        self.layer = nn.Linear(6, 1)
-
-    def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        return torch.tanh(self.layer(obs))
-
-    @torch.jit.export
-    def distribution(self, obs: torch.Tensor) -> torch.Tensor:
-        return self.forward(obs)
 
 
 @pytest.fixture(scope="module")
@@ -77,22 +59,6 @@ def desk(
             for module, own in flags.items()
         )
         yield Desk(folder, inference, risk, publish, risk_policy)
-
-
-def publish_tilt(publish: Callable[..., str]) -> None:
-    module = Tilt().eval()
-    observations = np.random.default_rng(3).normal(size=(16, 6)).astype(np.float32)
-    with torch.no_grad():
-        answers = module(torch.from_numpy(observations)).numpy()
-    publish(
-        terms=TERMS.model_copy(update={"actions": "continuous"}),
-        name="tilt",
-        algo="SB3-TD3",
-        policy_pt=serialize(torch.jit.script(module)),
-        golden=GoldenSet(observations, answers, answers),
-        action_space=BoxSpace.from_bounds((1,), -1.0, 1.0),
-        distribution=Distribution(kind="deterministic"),
-    )
 
 
 @pytest.fixture(scope="module")

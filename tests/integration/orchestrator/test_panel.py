@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from orchestrator.agents import OrchestratorAgent
 from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.decision_log import DecisionLog
 from orchestrator.decision_replay import open_bundle, replay_other, verify
@@ -22,38 +21,40 @@ from orchestrator.live.state import LiveState
 from orchestrator.portfolio import Allocation
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
-from tests.integration.orchestrator.conftest import RISK_POLICY, Desk, open_desk, run_to
-from tradewind.bundle import BundleDraft, BundleStore, read_bundle
+from tests.integration.orchestrator.conftest import (
+    RISK_POLICY,
+    TERMS,
+    Desk,
+    open_desk,
+    publisher,
+    run_to,
+)
+from tests.integration.orchestrator.panels import (
+    FRICTIONLESS,
+    MISSING,
+    ROWS,
+    SYMBOLS,
+    TRAINING,
+    bundle_of,
+    draft_of,
+    mixed,
+    run,
+    settings_of,
+)
+from tests.integration.orchestrator.tilt import publish_tilt
+from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.errors import ConflictError, InvalidInputError
 from tradewind.market import BarPanel, Bars, FeaturePipeline, load_sample, split_bars
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, PolicyVersion
-from tradewind.settings import load_settings
 from tradewind_cli.__main__ import main
 from trainer_service import EnvironmentConfig, IntradayTradingEnv
-
-SYMBOLS = ("BTC", "ETH", "LTC")
-ROWS = 420
-MISSING = {"ETH": {150, 151, 200, *range(280, 290)}, "LTC": {150, 260}}
-MAX_GAP_BARS = 8
-# What a fill costs in the training environment: nothing but its slippage and fee, at the open.
-FRICTIONLESS = {
-    "latency_ms": 0.0, "level_spacing": 0.0, "level_variation": 0.0, "level_share": 1.0,
-}  # fmt: skip
-TRAINING = {
-    "training_params.total_timesteps": 256,
-    "training_params.held_out_fraction": 0.05,
-    "algo_params.n_steps": 64,
-    "algo_params.n_epochs": 1,
-    "evaluation.resamples": 100,
-    "tracking.tensorboard": "null",
-}
 
 
 @pytest.fixture(scope="module")
 def desk(
     tmp_path_factory: pytest.TempPathFactory, released_draft: Callable[..., BundleDraft]
 ) -> Iterator[Desk]:
-    """Both services, a policy of three symbols, and one of one symbol of any name."""
+    """Both services, two policies of three symbols, and one of one symbol of any name."""
     folder = tmp_path_factory.mktemp("desk")
     risk_policy = folder / "trained.yaml"
     risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
@@ -61,14 +62,15 @@ def desk(
     flags = [it for name, value in changes.items() for it in ("--set", f"{name}={value}")]
     store = ["--store", str(folder / "store"), "--policy", "panel"]
     assert main(["train", "config/training/ppo_panel.yaml", *store, *flags]) == 0
+    publish = publisher(BundleStore(folder / "store"), released_draft)
+    publish_tilt(publish, "bold", symbols=SYMBOLS, gain=3.0)
     with open_desk(folder, released_draft) as desk:
         yield desk
 
 
 @pytest.fixture(scope="module")
 def bundle(desk: Desk) -> OpenBundle:
-    (path,) = (desk.folder / "store" / "panel").iterdir()
-    return open_bundle(path)
+    return bundle_of(desk, "panel")
 
 
 @pytest.fixture(scope="module")
@@ -89,40 +91,10 @@ def series() -> list[Bars]:
     ]
 
 
-def settings(desk: Desk, name: str, series: list[Bars], **changes: Any) -> OrchestratorSettings:
-    """The example's settings, for an account of its own over bars in files."""
-    files = {}
-    for bars in series:
-        path = desk.folder / f"{name}-{bars.symbol}.parquet"
-        columns = {column: getattr(bars, column) for column in ("open", "high", "low", "close")}
-        times = pa.array(bars.timestamps_ns, type=pa.timestamp("ns", tz="UTC"))
-        table = pa.table({"timestamp": times, **columns, "volume": bars.volume})
-        pq.write_table(table, path)
-        files[bars.symbol] = path
-    overrides = {
-        "account": "panel",  # the draws of the paper market go by it
-        "folder": desk.folder / name,
-        "log.folder": desk.folder / name / "log",
-        "log.segment_ticks": 100,
-        "services.inference": desk.inference.address,
-        "services.risk": desk.risk.address,
-        "safety.budget_ms": 10_000.0,
-        "feed": {"kind": "files", "files": files},
-        **changes,
-    }
-    return load_settings(Path("config/orchestrator-panel.yaml"), OrchestratorSettings, overrides)
-
-
-def run(settings: OrchestratorSettings) -> OrchestratorAgent:
-    agent = build_agent(settings)
-    asyncio.run(agent.run())
-    return agent
-
-
 @pytest.fixture(scope="module")
 def alone(desk: Desk, series: list[Bars]) -> DecisionLog:
     """The log of an account of the panel policy alone, on the costs of its training."""
-    chosen = settings(desk, "alone", series[:3], **{"broker.market": FRICTIONLESS})
+    chosen = settings_of(desk, "alone", series[:3], **{"broker.market": FRICTIONLESS})
     run(chosen)
     return DecisionLog(chosen.log.folder)
 
@@ -138,16 +110,6 @@ def gapped(series: list[Bars]) -> list[Bars]:
     ]
 
 
-def mixed(desk: Desk, name: str, gapped: list[Bars]) -> OrchestratorSettings:
-    """An account in which a policy of one symbol trades beside the panel."""
-    allocations = [
-        {"symbols": list(SYMBOLS), "policy": "panel", "cash": 60_000.0},
-        {"symbol": "XRP", "policy": "tiny-dqn", "cash": 20_000.0},
-    ]
-    guard = {"max_gap_bars": MAX_GAP_BARS}
-    return settings(desk, name, gapped, allocations=allocations, guard=guard)
-
-
 @pytest.fixture(scope="module")
 def together(desk: Desk, gapped: list[Bars]) -> OrchestratorSettings:
     """The settings of such an account, after a run."""
@@ -156,9 +118,21 @@ def together(desk: Desk, gapped: list[Bars]) -> OrchestratorSettings:
     return chosen
 
 
+@pytest.fixture(scope="module")
+def bold(desk: Desk, series: list[Bars]) -> DecisionLog:
+    """The same of a policy that goes to large positions, long and short, and turns them."""
+    allocation = {"symbols": list(SYMBOLS), "policy": "bold", "cash": TERMS.initial_cash}
+    changes = {"broker.market": FRICTIONLESS, "allocations": [allocation]}
+    chosen = settings_of(desk, "bold", series[:3], **changes)
+    run(chosen)
+    return DecisionLog(chosen.log.folder)
+
+
+@pytest.mark.parametrize(("policy", "log"), [("panel", "alone"), ("bold", "bold")])
 def test_panel_policy_through_the_services_trades_as_in_training_to_the_last_bit(
-    alone: DecisionLog, bundle: OpenBundle, series: list[Bars]
+    desk: Desk, series: list[Bars], policy: str, log: str, request: pytest.FixtureRequest
 ) -> None:
+    bundle = bundle_of(desk, policy)
     contract = bundle.contract
     assert contract.symbols == SYMBOLS
     config = EnvironmentConfig(
@@ -166,10 +140,10 @@ def test_panel_policy_through_the_services_trades_as_in_training_to_the_last_bit
     )
     env = IntradayTradingEnv(BarPanel(tuple(series[:3])), config, contract.features)
     observation, info = env.reset()
-    ticks = alone.ticks.to_pylist()
+    ticks = request.getfixturevalue(log).ticks.to_pylist()
     decided = [tick for tick in ticks if tick["decisions"]]
     assert len(decided) == ROWS - contract.features.lookback + 1
-    traded = 0
+    traded, shorts, gross = 0, 0, []
     for number, tick in enumerate(decided):
         (decision,) = tick["decisions"]
         assert not decision["reason"]
@@ -181,11 +155,16 @@ def test_panel_policy_through_the_services_trades_as_in_training_to_the_last_bit
         assert decision["action_values"] == action.tolist()
         assert decision["targets"] == contract.terms.targets(action, 3).tolist()
         traded += len(tick["fills"])
+        shorts += min(held) < 0.0 < max(held)
+        gross.append(sum(map(abs, decision["targets"])))
         if number < len(decided) - 1:
             observation, _, terminated, _, info = env.step(action)
             assert not terminated
     assert traded > 100
     assert sum(abs(quantity) for quantity in held) > 0.0
+    if policy == "bold":  # what it wants has often to be scaled down, and is long and short at once
+        assert np.mean(np.array(gross) > contract.terms.gross_limit) > 0.25
+        assert shorts > 100
     assert ticks[-1]["cash"] == env.holdings.cash
 
 
@@ -343,36 +322,7 @@ def test_run_of_a_panel_on_other_symbols_than_its_own_is_refused(
     desk: Desk, series: list[Bars], allocation: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ConflictError, match=says):
-        run(settings(desk, "refused", series[:3], allocations=[allocation]))
-
-
-def draft_of(path: Path, change: str) -> BundleDraft:
-    """The panel's bundle under another name, with one thing changed."""
-    bundle = read_bundle(path)
-    metadata = bundle.metadata
-    assert metadata.features is not None
-    features, training = metadata.features, metadata.training
-    if change == "symbols":
-        features = features.model_copy(update={"symbols": SYMBOLS[::-1]})
-    if change == "costs":
-        environment = training.config["environment"]
-        assert isinstance(environment, dict)
-        costs = {**environment, "transaction_cost": 0.002}
-        config = {**training.config, "environment": costs}
-        training = training.model_copy(update={"config": config})
-    return BundleDraft(
-        name="other-panel",
-        algo=metadata.algo,
-        policy_pt=bundle.policy_pt,
-        golden=bundle.golden,
-        obs_space=metadata.obs_space,
-        action_space=metadata.action_space,
-        distribution=metadata.distribution,
-        features=features,
-        risk=metadata.risk,
-        training=training,
-        slo=metadata.slo,
-    )
+        run(settings_of(desk, "refused", series[:3], allocations=[allocation]))
 
 
 def test_version_of_a_panel_with_other_costs_or_symbols_is_not_traded_on(
