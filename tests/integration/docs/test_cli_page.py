@@ -20,7 +20,12 @@ COMMANDS = re.findall(r"^    tradewind (.*)$", (ROOT / "docs" / "cli.md").read_t
 TINY = {
     "algorithm": "PPO",
     "algo_params": {"n_steps": 64, "batch_size": 64, "policy_kwargs": {"net_arch": [16]}},
-    "training_params": {"total_timesteps": 128, "n_envs": 2, "seed": 3},
+    "training_params": {
+        "total_timesteps": 128,
+        "n_envs": 2,
+        "seed": 3,
+        "held_out_fraction": 0.05,
+    },
     "environment": {"episode_bars": 96},
     "data": {"symbol": "BTC"},
 }

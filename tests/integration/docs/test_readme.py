@@ -1,4 +1,4 @@
-"""What the README shows runs, in its order, against the services it starts."""
+"""What the README shows runs, in its order, with smaller trainings, against real services."""
 
 import itertools
 import re
@@ -13,6 +13,7 @@ from tradewind.rpc import ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text()
+TIMESTEPS = '"total_timesteps": 5_000'
 DEFAULT_ADDRESSES = {
     "trainer_service": "127.0.0.1:50051",
     "inference_service": "127.0.0.1:50052",
@@ -34,6 +35,8 @@ def test_readme_with_its_python_blocks_in_order_runs(
         "inference_service": ["--store", store],
     }
     script = "\n".join(blocks("python"))
+    assert TIMESTEPS in script
+    script = script.replace(TIMESTEPS, '"total_timesteps": 1_000, "held_out_fraction": 0.05')
     for module, default in DEFAULT_ADDRESSES.items():
         assert default in script
         script = script.replace(default, start_service(module, *flags[module]).address)

@@ -27,9 +27,8 @@ def test_killed_service_resumes_its_job_and_ends_with_the_network_of_an_unbroken
     make_trainer: Any, tiny_config: Config
 ) -> None:
     tiny_config["algo_params"]["target_update_interval"] = 500
-    tiny_config["training_params"] = {
+    tiny_config["training_params"] |= {
         "total_timesteps": 6000,
-        "seed": 7,
         "n_envs": 2,
         "normalize_observations": True,
         "device": "cpu",
