@@ -23,9 +23,9 @@ STORE = ROOT / "tests" / "contract" / "bundle" / "store_v1"
 CALM = RiskInputs(portfolio_values=np.array([100.0, 101.0, 100.5]))
 
 
-@pytest.fixture
-def certs(tmp_path: Path) -> Path:
-    folder = tmp_path / "certs"
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certs")
     make_certificates(folder)
     return folder
 
@@ -61,11 +61,10 @@ def tls_of(certs: Path, *, own: bool = True) -> ClientTls:
     )
 
 
-@pytest.fixture
-def risk(tmp_path: Path, certs: Path) -> Iterator[ServiceProcess]:
-    service = start("risk", tmp_path, certs)
-    yield service
-    service.stop()
+@pytest.fixture(scope="module")
+def risk(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[ServiceProcess]:
+    with start("risk", tmp_path_factory.mktemp("risk"), certs) as service:
+        yield service
 
 
 def test_every_service_over_mutual_tls_answers_who_has_a_certificate(
@@ -74,17 +73,14 @@ def test_every_service_over_mutual_tls_answers_who_has_a_certificate(
     own = credentials(certs)
     with RiskClient(risk.address, credentials=own, timeout_s=10.0) as client:
         assert client.calculate_only(CALM).metric_values["max_drawdown"] > 0.0
-    trainer, inference = (start(name, tmp_path, certs) for name in ("trainer", "inference"))
-    try:
+    with start("trainer", tmp_path, certs) as trainer:
         with TrainerClient(trainer.address, credentials=own, timeout_s=10.0) as jobs:
             assert list(jobs.list_jobs()) == []
+    with start("inference", tmp_path, certs) as inference:
         with InferenceClient(inference.address, credentials=own, timeout_s=10.0) as predictions:
             predictions.wait_ready(30.0)
             answer = predictions.predict(np.zeros(6, dtype=np.float32), policy="tiny-dqn")
             assert answer.policy == "tiny-dqn"
-    finally:
-        trainer.stop()
-        inference.stop()
 
 
 def test_mutual_tls_refuses_plain_text_no_certificate_and_foreign_ones(
@@ -95,7 +91,7 @@ def test_mutual_tls_refuses_plain_text_no_certificate_and_foreign_ones(
     write(foreign / "ca.crt", (certs / "ca.crt").read_bytes())  # believes us, is not believed
     for refused in (None, credentials(certs, own=False), credentials(foreign)):
         with (
-            RiskClient(risk.address, credentials=refused, timeout_s=2.0) as client,
+            RiskClient(risk.address, credentials=refused, timeout_s=10.0) as client,
             pytest.raises(UnavailableError),
         ):
             client.calculate_only(CALM)
@@ -112,16 +108,25 @@ def test_a_server_that_is_not_signed_by_our_root_is_not_believed(
         ca=other / "ca.crt", certificate=certs / "client.crt", key=certs / "client.key"
     )
     with (
-        RiskClient(risk.address, credentials=client_credentials(mixed), timeout_s=2.0) as client,
+        RiskClient(risk.address, credentials=client_credentials(mixed), timeout_s=10.0) as client,
         pytest.raises(UnavailableError),
     ):
         client.calculate_only(CALM)
 
 
 def test_replaced_certificates_serve_new_connections_and_broken_ones_are_refused(
-    certs: Path, risk: ServiceProcess
+    tmp_path: Path,
 ) -> None:
+    certs = tmp_path / "certs"
+    make_certificates(certs)
     old = credentials(certs)
+    with start("risk", tmp_path, certs) as risk:
+        check_replaced_certificates(certs, risk, old)
+
+
+def check_replaced_certificates(
+    certs: Path, risk: ServiceProcess, old: grpc.ChannelCredentials
+) -> None:
     with RiskClient(risk.address, credentials=old, timeout_s=10.0) as open_before:
         open_before.calculate_only(CALM)
         write(certs / "server.key", b"not a key")
@@ -135,7 +140,7 @@ def test_replaced_certificates_serve_new_connections_and_broken_ones_are_refused
         with RiskClient(risk.address, credentials=credentials(certs), timeout_s=10.0) as client:
             client.calculate_only(CALM)
         with (
-            RiskClient(risk.address, credentials=old, timeout_s=2.0) as client,
+            RiskClient(risk.address, credentials=old, timeout_s=10.0) as client,
             pytest.raises(UnavailableError),
         ):
             client.calculate_only(CALM)
