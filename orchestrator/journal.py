@@ -1,7 +1,8 @@
 """The orchestrator's write-ahead journal: what it must know after a crash, a line for each tick.
 
 A line is written before the orders in it are sent. A line with orders survives a crash of the
-machine, every other one a crash of the process.
+machine, every other one a crash of the process. A crash of the machine may take any of the lines
+that were not flushed yet, also one before others of them: each line says up to where all were.
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from orchestrator.brokers import Order
 from orchestrator.decision_log.records import BarRecord, FillRecord
-from orchestrator.decision_log.segments import sync_folder
+from tradewind.durable import AppendFile, sync_folder
 from tradewind.errors import StorageError
 
 __all__ = ["Journal", "JournalEntry"]
@@ -46,31 +47,32 @@ class Journal:
     """Appends entries and reads those of earlier runs.
 
     Args:
-        path: The file; made when it is missing. A torn last line is cut off.
+        path: The file; made when it is missing. What a crash of the machine tore is cut off.
 
     Attributes:
         entries: Of earlier runs, oldest first.
 
     Raises:
         StorageError: It cannot be read or written, is in use by another process, or is damaged
-            before its last line.
+            in what had been flushed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
-                self._lock()
-                self.entries, whole = self._read(path.read_bytes())
-                os.ftruncate(self._file, whole)
+                self._lock(descriptor)
+                self.entries, whole = self._read(path.read_bytes().rstrip(b"\0"))  # the room
+                self._file = AppendFile(descriptor, whole)
                 sync_folder(path.parent)
             except BaseException:
-                os.close(self._file)
+                os.close(descriptor)
                 raise
         except OSError as problem:
             raise self._error(problem) from problem
+        self._written_to = self._flushed_to = _next_sequence(self.entries)
 
     def append(self, entry: JournalEntry) -> None:
         """Writes an entry; with orders it returns only when the disk has it.
@@ -78,12 +80,11 @@ class Journal:
         Raises:
             StorageError: It could not be written: nothing in it may be sent.
         """
-        line = _encode(entry)
         try:
-            if os.write(self._file, line) != len(line):
-                raise OSError("the line was written in part")
+            self._file.append(_encode(entry, self._flushed_to))
+            self._written_to = entry.sequence + 1
             if entry.orders:
-                os.fdatasync(self._file)
+                self._flush()
         except OSError as problem:
             raise self._error(problem) from problem
 
@@ -94,32 +95,43 @@ class Journal:
             StorageError: The disk failed.
         """
         try:
-            os.fdatasync(self._file)
+            self._flush()
         except OSError as problem:
             raise self._error(problem) from problem
 
     def close(self) -> None:
         """Lets go of the file."""
-        os.close(self._file)
+        self._file.close()
 
-    def _lock(self) -> None:
+    def _flush(self) -> None:
+        written_to = self._written_to
+        self._file.flush()
+        # Another thread may flush meanwhile; too small a number only says less.
+        self._flushed_to = max(self._flushed_to, written_to)
+
+    def _lock(self, descriptor: int) -> None:
         # Another orchestrator may be in the middle of a line, which must not be cut off.
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StorageError(f"journal {self._path} is in use by another process") from None
 
     def _read(self, data: bytes) -> tuple[list[JournalEntry], int]:
+        """The entries, and where they end."""
         entries: list[JournalEntry] = []
         whole = 0
-        while (end := data.find(b"\n", whole)) >= 0:
-            line = data[whole:end]
-            if line[:8] != b"%08x" % zlib.crc32(line[9:]):
-                if data.find(b"\n", end + 1) < 0:
-                    break  # the last line: torn by a crash of the machine
-                raise StorageError(f"journal {self._path} is damaged at line {len(entries) + 1}")
-            entries.append(_decode(line[9:]))
-            whole = end + 1
+        for line in data.splitlines(keepends=True):
+            found = _decode(line)
+            if found is None:
+                sequence = _next_sequence(entries)
+                rest = map(_decode, data[whole + len(line) :].splitlines(keepends=True))
+                if any(later is not None and later[1] > sequence for later in rest):
+                    raise StorageError(
+                        f"journal {self._path} is damaged at line {len(entries) + 1}"
+                    )
+                break
+            entries.append(found[0])
+            whole += len(line)
         return entries, whole
 
     def _error(self, problem: OSError) -> StorageError:
@@ -134,27 +146,38 @@ def _values(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 _BAR_VALUES, _FILL_VALUES, _ORDER_VALUES = map(_values, (BarRecord, FillRecord, Order))
 
 
-def _encode(entry: JournalEntry) -> bytes:
+def _next_sequence(entries: Sequence[JournalEntry]) -> int:
+    return entries[-1].sequence + 1 if entries else 0
+
+
+def _encode(entry: JournalEntry, flushed_to: int) -> bytes:
     values = [
         entry.sequence,
         entry.close_ns,
         list(map(_BAR_VALUES, entry.bars)),
         list(map(_FILL_VALUES, entry.fills)),
         [(_ORDER_VALUES(order), reason) for order, reason in entry.orders],
+        flushed_to,
     ]
     body = json.dumps(values, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _decode(body: bytes) -> JournalEntry:
-    sequence, close_ns, bars, fills, orders = json.loads(body)
-    return JournalEntry(
+def _decode(line: bytes) -> tuple[JournalEntry, int] | None:
+    """The entry of a line, and the entry before which all had been flushed; None when damaged."""
+    body = line[9:-1]
+    if not line.endswith(b"\n") or line[:9] != b"%08x " % zlib.crc32(body):
+        return None
+    # Lines of earlier releases were on the disk one after the other, and do not say it.
+    sequence, close_ns, bars, fills, orders, *flushed_to = json.loads(body)
+    entry = JournalEntry(
         sequence,
         close_ns,
         tuple(_bar(*values) for values in bars),
         tuple(FillRecord(*values) for values in fills),
         tuple((Order(*values), reason) for values, reason in orders),
     )
+    return entry, flushed_to[0] if flushed_to else sequence
 
 
 def _bar(*values: Any) -> BarRecord:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tradewind.durable import sync_folder
 from tradewind.errors import StorageError
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "seal",
     "sealed_paths",
     "stream_paths",
-    "sync_folder",
 ]
 
 _STREAM: Final = ".arrows"
@@ -145,15 +145,6 @@ def sealed_paths(folder: Path) -> list[Path]:
 def stream_paths(folder: Path) -> list[Path]:
     """The segments that grow, or that a crash left open, oldest first."""
     return sorted(folder.glob(f"*{_STREAM}"))
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a crash of the machine, as `fsync` does with a file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,14 @@
 """The write-ahead journal: what a crash leaves of it, and what is on the disk before orders go."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.brokers import Order
 from orchestrator.decision_log import BarRecord, FillRecord
@@ -29,6 +32,11 @@ def entry(sequence: int, *, orders: bool = True) -> JournalEntry:
         (FillRecord(sequence, name, "BTC", 1 / 3, price, price, 0.0, close_ns),),
         ((order, "POLICY"),) if orders else (),
     )
+
+
+def written(path: Path) -> tuple[int, int]:
+    """Inode of a file, and where its content ends and the room behind it begins."""
+    return path.stat().st_ino, len(path.read_bytes().rstrip(b"\0"))
 
 
 ENTRIES = [entry(0), entry(1, orders=False), entry(2)]
@@ -72,7 +80,42 @@ def test_journal_with_a_torn_last_line_is_read_to_the_one_before_and_goes_on(pat
             assert journal.entries == [*ENTRIES[:2], entry(2, orders=False)]
 
 
-def test_journal_with_damage_before_its_last_line_is_refused_and_left_as_it_is(path: Path) -> None:
+@settings(max_examples=40)  # each flushes a few times
+@given(data=st.data())
+def test_journal_with_any_unflushed_part_lost_is_read_to_there_and_never_without_what_was_flushed(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal"
+    with_orders = data.draw(st.lists(st.booleans(), min_size=1, max_size=6))
+    ordered = [number for number, orders in enumerate(with_orders) if orders]
+    in_last_flush: bool = data.draw(st.booleans())
+    if ordered and in_last_flush:  # the machine goes down before it ends
+        with_orders = with_orders[: ordered.pop() + 1]
+    flushed = ordered[-1] + 1 if ordered else 0
+    entries = [entry(number, orders=orders) for number, orders in enumerate(with_orders)]
+    begin = 0
+    with closing(Journal(path)) as journal:
+        for item in entries:
+            journal.append(item)
+            if item.sequence < flushed:
+                begin = written(path)[1]
+        end = written(path)[1]
+        content = bytearray(path.read_bytes())  # as a crash leaves it: the room is still there
+    page = data.draw(st.integers(16, 600))
+    pages = range(begin, end, page)
+    for start in data.draw(st.sets(st.sampled_from(pages))) if pages else ():
+        stop = min(start + page, end)
+        content[start:stop] = bytes(stop - start)
+    path.write_bytes(content)
+    with closing(Journal(path)) as journal:
+        assert len(journal.entries) >= flushed
+        assert journal.entries == entries[: len(journal.entries)]
+        journal.append(entry(len(journal.entries)))
+
+
+def test_journal_with_damage_in_what_was_flushed_is_refused_and_left_as_it_is(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.append(entry(3))
     data = path.read_bytes()
     at = data.index(b"\n") + 20
     damaged = data[:at] + b"#" + data[at + 1 :]
@@ -90,14 +133,15 @@ def test_journal_in_use_is_refused_to_another(path: Path) -> None:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Inode and size of whatever was synced, in its order."""
+    """Inode and length of whatever was synced, without the room behind it, in its order."""
     seen: list[tuple[int, int]] = []
 
     def watch(real: Callable[[int], None]) -> Callable[[int], None]:
         def sync(descriptor: int) -> None:
             real(descriptor)
-            status = os.fstat(descriptor)
-            seen.append((status.st_ino, status.st_size))
+            file = Path(f"/proc/self/fd/{descriptor}")
+            length = len(file.read_bytes().rstrip(b"\0")) if file.is_file() else 0
+            seen.append((os.fstat(descriptor).st_ino, length))
 
         return sync
 
@@ -116,20 +160,27 @@ def test_journal_returns_from_a_tick_with_orders_only_when_the_disk_has_it(
         journal.append(entry(0, orders=False))
         assert len(synced) == opened
         journal.append(entry(1))
-        assert synced[opened:] == [(path.stat().st_ino, path.stat().st_size)]
+        assert synced[opened:] == [written(path)]
         journal.append(entry(2, orders=False))
         journal.sync()
-        assert synced[-1] == (path.stat().st_ino, path.stat().st_size)
+        assert synced[-1] == written(path)
 
 
 def test_journal_that_cannot_write_says_so_and_loses_nothing_that_it_had(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.write
+    real = os.pwrite
+
+    def full_disk(descriptor: int, data: bytes, at: int) -> int:
+        if at >= full_from:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[: full_from - at], at)
+
     with closing(Journal(path)) as journal:
-        monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:30]))
-        with pytest.raises(StorageError, match="written in part"):
+        full_from = path.stat().st_size + 30
+        monkeypatch.setattr(os, "pwrite", full_disk)
+        with pytest.raises(StorageError, match="No space left"):
             journal.append(entry(3))
-        monkeypatch.setattr(os, "write", real)
+        monkeypatch.setattr(os, "pwrite", real)
     with closing(Journal(path)) as journal:
         assert journal.entries == ENTRIES

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from risk_service.audit.chain import GENESIS, AuditRow, Head, extend_chain
@@ -78,6 +78,7 @@ def test_journal_cut_off_anywhere_recovers_every_whole_row_before_the_cut(
     assert recover(path) == rows[: max(lines_left - 1, 0)]
 
 
+@settings(max_examples=40)  # each flushes a few times
 @given(data=st.data())
 def test_journal_with_a_flush_of_several_rows_torn_anywhere_loses_all_of_it_and_nothing_else(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
