@@ -53,6 +53,8 @@ def read_inputs(request: RiskRequest[Any], max_series_values: int) -> RiskInputs
         RiskInputError: A series is too long, or the snapshot contradicts itself.
     """
     inputs = request.inputs()
+    if request.scanned is not None and request.scanned.longest <= max_series_values:
+        return inputs
     lengths = [(name, len(getattr(inputs, name))) for name in _SERIES]
     for symbol, book in inputs.order_books.items():
         lengths.append((f"order_books[{symbol!r}].bids", len(book.bid_prices)))

@@ -68,6 +68,7 @@ class Telemetry(Collector):
             buckets=_CALCULATION_BUCKETS_S,
         ).observe
         self._shown: dict[str, Decision] = {}
+        self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         registry.register(self)
 
     def policy_loaded(self, digest: str) -> None:
@@ -81,14 +82,21 @@ class Telemetry(Collector):
 
     def decided(self, decision: Decision) -> None:
         """Counts a decision that has become durable."""
-        self._decisions.labels(decision.kind, decision.action.name).inc()
+        self._count(self._decisions, decision.kind, decision.action.name)
         for breach in decision.breaches:
             shadow = "true" if breach.shadow else "false"
-            self._breaches.labels(breach.rule, breach.action.name, shadow).inc()
+            self._count(self._breaches, breach.rule, breach.action.name, shadow)
         if decision.kind is DecisionKind.EVALUATE and (
             decision.account in self._shown or len(self._shown) < _MAX_SHOWN_ACCOUNTS
         ):
             self._shown[decision.account] = decision
+
+    def _count(self, counter: Counter, *labels: str) -> None:
+        # Every answer waits for this, and `labels` takes a lock and checks what it is given.
+        child = self._children.get((counter, labels))
+        if child is None:
+            child = self._children[counter, labels] = counter.labels(*labels)
+        child.inc()
 
     def watch(self, halted_count: Callable[[], int], is_failing: Callable[[], bool]) -> None:
         """Asks for these two whenever the metrics are read."""
