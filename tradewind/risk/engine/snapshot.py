@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from tradewind.errors import FieldViolation, RiskInputError
-from tradewind.risk.inputs import FloatArray
+from tradewind.risk.inputs import FloatArray, OptionPosition
 from tradewind.risk.reasons import (
     FIELD_SPAN,
     POSITIONS,
@@ -111,22 +111,7 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: Mapping[str, float]) -> FloatA
         if len(symbols) < len(positions):
             check_symbols(snapshot)
     if options:
-        underlyings: dict[str, int] = {}
-        for option in options:
-            symbol = option.symbol
-            packed += (
-                option.quantity,
-                option.multiplier,
-                option.underlying_price,
-                option.strike,
-                option.years_to_expiry,
-                option.volatility,
-                option.risk_free_rate,
-                option.dividend_yield,
-                1.0 if option.kind == "call" else 0.0,
-                underlyings.setdefault(symbol, len(underlyings)),
-                shock_rows.get(symbol, OTHER_SYMBOLS),
-            )
+        _pack_options(packed, options, shock_rows)
     packed += feeds.values()
     levels: list[Any] = []
     for book in books.values():
@@ -139,6 +124,27 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: Mapping[str, float]) -> FloatA
         raise _not_a_number(snapshot) from None
     # A bytearray, because kernels are compiled for arrays that can be written.
     return np.frombuffer(bytearray().join([numbers, *levels]))
+
+
+def _pack_options(
+    packed: list[Any], options: Sequence[OptionPosition], shock_rows: Mapping[str, float]
+) -> None:
+    underlyings: dict[str, int] = {}
+    for option in options:
+        symbol = option.symbol
+        packed += (
+            option.quantity,
+            option.multiplier,
+            option.underlying_price,
+            option.strike,
+            option.years_to_expiry,
+            option.volatility,
+            option.risk_free_rate,
+            option.dividend_yield,
+            1.0 if option.kind == "call" else 0.0,
+            underlyings.setdefault(symbol, len(underlyings)),
+            shock_rows.get(symbol, OTHER_SYMBOLS),
+        )
 
 
 def set_shock_rows(
