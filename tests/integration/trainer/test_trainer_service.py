@@ -123,7 +123,7 @@ def test_malformed_request_is_an_invalid_argument(trainer: Trainer, request_mess
         listing = isinstance(request_message, pb.ListTrainingJobsRequest)
         call: Any = stub.ListTrainingJobs if listing else stub.StartTraining
         with pytest.raises(grpc.RpcError) as failure:
-            call(request_message, timeout=10)
+            call(request_message, timeout=60)
 
     assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 

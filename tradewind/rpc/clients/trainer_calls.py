@@ -24,7 +24,8 @@ SERVICE = Service(
     stub=trainer_pb2_grpc.TrainerServiceStub,
     # A repeated StartTraining gives the job that it started: see `start_training`.
     retried_methods=("StartTraining", "GetTrainingJob", "ListTrainingJobs"),
-    timeout_s=10.0,
+    # The first StartTraining of a service imports torch, which takes long on a busy machine.
+    timeout_s=60.0,
 )
 
 ENDED_STATES = frozenset(
