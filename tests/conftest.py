@@ -23,12 +23,15 @@ settings.load_profile("tradewind")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Moves the files with slow tests to the front.
+    """Moves the files with slow tests to the front, and gives these tests time on a busy machine.
 
     Processes that share the files then end together: the last ones are short.
     """
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    for item in slow:
+        item.add_marker(pytest.mark.timeout(600))
+    first = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in first)
 
 
 @pytest.fixture

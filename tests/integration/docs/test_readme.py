@@ -46,7 +46,7 @@ def test_readme_with_its_python_blocks_in_order_runs(
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=500,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "btc-dqn/20" in result.stdout

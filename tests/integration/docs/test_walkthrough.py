@@ -43,7 +43,7 @@ def test_walkthrough_with_its_blocks_in_order_runs(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=500,
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
