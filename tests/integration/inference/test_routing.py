@@ -2,7 +2,7 @@
 
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ WaitUntil = Callable[[Callable[[], bool]], None]
 POLICY = "tiny-dqn"
 OBSERVATION = np.zeros(6, np.float32)
 KEYS = [f"account-{number}" for number in range(400)]
+FEW_KEYS = KEYS[:100]
 
 
 def write(store: BundleStore, variants: list[dict[str, Any]], **more: Any) -> None:
@@ -42,10 +43,12 @@ def variant(name: str, target: str, weight: float, **bounds: Any) -> dict[str, A
     )
 
 
-def answers_by_key(client: InferenceClient) -> dict[str, tuple[str, str]]:
+def answers_by_key(
+    client: InferenceClient, keys: Sequence[str] = KEYS
+) -> dict[str, tuple[str, str]]:
     """Variant and version by routing key."""
     found = {}
-    for key in KEYS:
+    for key in keys:
         answer = client.predict(OBSERVATION, policy=POLICY, routing_key=key)
         found[key] = (answer.variant, answer.version)
     return found
@@ -145,7 +148,7 @@ def test_routed_policy_shares_its_calls_and_follows_its_file(
         write(store, variants)
         wait_until(partial(is_refused, client, complaint))
         assert "(line " in client.list_policies().routing.refusal
-        assert answers_by_key(client) == moved
+        assert answers_by_key(client, FEW_KEYS) == {key: moved[key] for key in FEW_KEYS}
     assert "tradewind_inference_routing_refused 1.0" in metrics(server)
     assert "add up to 0.9 instead of 1 or 100" in server.log_tail(100)
 
@@ -153,15 +156,15 @@ def test_routed_policy_shares_its_calls_and_follows_its_file(
     broken = publish(policy_pt=b"no network")
     write(store, [variant("steady", steady, 0.5), variant("bold", broken, 0.5)])
     wait_until(lambda: state(client, "bold") == "QUARANTINED")
-    assert set(answers_by_key(client).values()) == {("steady", steady)}
+    assert set(answers_by_key(client, FEW_KEYS).values()) == {("steady", steady)}
     assert share(client.get_routing(POLICY), "steady") == 1.0
     failovers = f'tradewind_inference_variant_failovers_total{{policy="{POLICY}",variant="bold"}}'
-    assert int(float(metrics(server).split(f"{failovers} ")[1].split()[0])) > 100
+    assert int(float(metrics(server).split(f"{failovers} ")[1].split()[0])) > 25
 
     # A champion that cannot answer does not replace one that can.
     write(store, [variant("new", broken, 0.9), variant("bold", bold, 0.1)])
     wait_until(partial(is_refused, client, "champion 'new' of policy 'tiny-dqn': MODEL_UNLOADABLE"))
-    assert set(answers_by_key(client).values()) == {("steady", steady)}
+    assert set(answers_by_key(client, FEW_KEYS).values()) == {("steady", steady)}
 
 
 def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
@@ -177,7 +180,7 @@ def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
         store,
         [
             variant("steady", steady, 0.5),
-            variant("bold", bold, 0.5, model_compute_us=1e-3, percentile=90, window_calls=100),
+            variant("bold", bold, 0.5, model_compute_us=1e-3, percentile=90, window_calls=20),
         ],
     )
     config = tmp_path / "inference.yaml"
@@ -194,13 +197,13 @@ def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
 
     assert shares_of_bold() == [0.5, 0.5]
     with InferenceClient(server.address, timeout_s=20.0) as caller:
-        assert ("bold", bold) in answers_by_key(caller).values()
+        assert ("bold", bold) in answers_by_key(caller, FEW_KEYS).values()
     wait_until(lambda: shares_of_bold() == [0.0, 0.0])
     client = connect(server)
     (rollback,) = client.get_routing(POLICY).rollbacks
     assert (rollback.cause, rollback.name) == ("MODEL_COMPUTE", "inference_service")
     assert "which p90 of" in rollback.reason
-    assert set(answers_by_key(client).values()) == {("steady", steady)}
+    assert set(answers_by_key(client, FEW_KEYS).values()) == {("steady", steady)}
     page = metrics(server)
     assert 'tradewind_inference_rolled_back_variant{cause="MODEL_COMPUTE",policy="tiny-dqn"' in page
     assert "inference_service rolls back variant bold of tiny-dqn" in server.log_tail(100)
@@ -211,7 +214,7 @@ def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
     server.stop()
     server = serve("--config", str(config), "--workers", "1")
     client = connect(server)
-    assert set(answers_by_key(client).values()) == {("steady", steady)}
+    assert set(answers_by_key(client, FEW_KEYS).values()) == {("steady", steady)}
     assert client.get_routing(POLICY).rollbacks == (rollback,)
 
     # A named person with a reason lets it in again.
@@ -221,7 +224,7 @@ def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
     write(store, [variant("steady", steady, 0.5), variant("bold", bold, 0.5)])
     wait_until(lambda: client.get_routing().variants[1].bounds is None)
     assert client.reinstate_variant(POLICY, "bold", name="Ada", reason="measured") == rollback
-    assert Counter(name for name, _ in answers_by_key(client).values())["bold"] > 100
+    assert Counter(name for name, _ in answers_by_key(client, FEW_KEYS).values())["bold"] > 20
 
     # And a named program takes it out by request.
     for asked, problem in (
