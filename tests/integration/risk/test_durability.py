@@ -19,7 +19,7 @@ CALLERS = 8
 DECISIONS_BEFORE_KILL = 400
 
 
-def eventually(condition: Any, timeout_s: float = 20.0) -> None:
+def eventually(condition: Any, timeout_s: float = 60.0) -> None:
     """Asks again until it holds; the pause only spares the processor."""
     pause = threading.Event()
     for _ in range(int(timeout_s / 0.05)):

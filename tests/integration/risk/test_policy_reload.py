@@ -33,7 +33,7 @@ def replace_file(path: Path, text: str) -> None:
 
 def until(condition: Callable[[], bool]) -> None:
     pause = threading.Event()
-    for _ in range(400):
+    for _ in range(3_000):
         if condition():
             return
         pause.wait(0.02)
@@ -63,6 +63,7 @@ def test_reload_with_a_good_file_swaps_the_rules_without_dropping_a_call(
 
     caller = threading.Thread(target=call)
     caller.start()
+    until(lambda: bool(answers))
     replace_file(tmp_path / "policy.yaml", BLOCKS)
     until(lambda: service.policy().policy_digest != before)
     swapped.set()
