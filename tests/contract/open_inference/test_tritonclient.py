@@ -46,7 +46,7 @@ def test_tritonclient_with_our_server_lists_inspects_and_infers(
     server = start_service("inference_service", "--store", str(store.root))
 
     command = [triton_python, str(SESSION), server.address, str(tmp_path / "observations.npz")]
-    session = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    session = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert session.returncode == 0, session.stderr
     told = json.loads(session.stdout)
 
@@ -62,7 +62,7 @@ def test_tritonclient_with_our_server_lists_inspects_and_infers(
     assert "127.0.0.1:50052" in documented
     documented = documented.replace("127.0.0.1:50052", server.address)
     command = [triton_python, "-c", documented]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert run.returncode == 0, run.stderr
 
 

@@ -28,7 +28,7 @@ def test_clients_page_with_its_python_blocks_in_order_runs(
         assert default in script
         script = script.replace(default, start_service(module, *flags[module]).address)
     run = [sys.executable, "-c", script]
-    result = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "values_f32_le 20 bytes instead of 24" in result.stdout
 

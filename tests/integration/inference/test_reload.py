@@ -222,9 +222,9 @@ def test_sigterm_drains_calls_under_way_and_exits_cleanly(publish: Publish, serv
     callers = [threading.Thread(target=call) for _ in range(4)]
     for caller in callers:
         caller.start()
-    assert answered.wait(30)
+    assert answered.wait(60)
     server.popen.send_signal(signal.SIGTERM)
-    assert server.popen.wait(30) == 0
+    assert server.popen.wait(60) == 0
     for caller in callers:
         caller.join(60)
     assert set(outcomes) == {"answered"}

@@ -70,9 +70,9 @@ def drain_under_calls(server: ServiceProcess) -> Counter[str]:
     callers = [threading.Thread(target=call) for _ in range(4)]
     for caller in callers:
         caller.start()
-    assert answered.wait(30)
+    assert answered.wait(60)
     server.popen.send_signal(signal.SIGTERM)
-    assert server.popen.wait(30) == 0
+    assert server.popen.wait(60) == 0
     for caller in callers:
         caller.join(60)
     return outcomes
@@ -104,7 +104,7 @@ def test_workers_share_a_port_are_replaced_and_drain_together(
 
     children = psutil.Process(server.popen.pid).children(recursive=True)
     assert set(drain_under_calls(server)) == {"answered"}
-    assert not psutil.wait_procs(children, 10)[1]
+    assert not psutil.wait_procs(children, 60)[1]
 
 
 def test_killed_service_leaves_no_process_behind(publish: Publish, serve: Serve) -> None:
@@ -113,7 +113,7 @@ def test_killed_service_leaves_no_process_behind(publish: Publish, serve: Serve)
     children = psutil.Process(server.popen.pid).children(recursive=True)
     assert len(children) >= 3
     server.popen.kill()
-    assert not psutil.wait_procs(children, 30)[1]
+    assert not psutil.wait_procs(children, 60)[1]
 
 
 def test_worker_that_cannot_start_ends_the_service_with_its_cause(

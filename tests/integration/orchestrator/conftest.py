@@ -88,7 +88,7 @@ class Desk:
         """Waits until the risk service has taken a changed policy over."""
         digest = RiskPolicy.parse(policy).digest()
         with RiskClient(self.risk.address) as client:
-            deadline = time.monotonic() + 30.0
+            deadline = time.monotonic() + 60.0
             while client.get_policy().policy_digest != digest:
                 assert time.monotonic() < deadline, "the risk policy was not taken over"
                 time.sleep(0.02)

@@ -50,7 +50,7 @@ def changes_of(desk: Desk, versions: list[str]) -> dict[int, Change]:
 
     async def publish(**changes: Any) -> None:
         versions.append(await asyncio.to_thread(lambda: desk.publish(**changes)))
-        async with AsyncInferenceClient(desk.inference.address) as client, asyncio.timeout(30.0):
+        async with AsyncInferenceClient(desk.inference.address) as client, asyncio.timeout(60.0):
             while (await client.get_policy("tiny-dqn")).policy_version.version != versions[-1]:
                 await asyncio.sleep(0.02)
 

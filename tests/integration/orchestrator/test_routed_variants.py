@@ -48,7 +48,7 @@ def test_variants_by_symbol_are_logged_compared_and_held_to_their_risk_bounds(
     routing = {"policies": {POLICY: {"salt": salt_that_parts_the_symbols(), "variants": variants}}}
     with InferenceClient(desk.inference.address) as client:
         (store / "routing.yaml").write_text(yaml.safe_dump(routing))
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + 60.0
         while [one.state for one in client.get_routing().variants] != ["ACTIVE", "ACTIVE"]:
             assert time.monotonic() < deadline, "the routing is not in force"
             time.sleep(0.05)

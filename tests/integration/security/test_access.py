@@ -139,7 +139,7 @@ def stack(identities: tuple[Path, dict[str, Any]]) -> Iterator[Stack]:
         yield stack
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
+def eventually(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if condition():
