@@ -183,10 +183,12 @@ def _add_services(
     server.add_service(
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
         lambda to: inference_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, to),
+        computing=("Predict", "PredictBatch"),
     )
     server.add_service(
         grpc_predict_v2_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
         lambda to: grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
             open_inference, to
         ),
+        computing=("ModelInfer",),
     )

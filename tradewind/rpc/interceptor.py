@@ -4,6 +4,7 @@ from __future__ import annotations  # grpcio's own classes are generic in their 
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
@@ -56,6 +57,11 @@ class CallInterceptor(grpc.ServerInterceptor):
         )
         self._access = access
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+
+    def run_in(self, pool: ThreadPoolExecutor, method: str) -> None:
+        """Has a method with one request and one answer run in threads of its own."""
+        self._pools[method] = pool
 
     def intercept_service(
         self,
@@ -77,11 +83,15 @@ class CallInterceptor(grpc.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any]:
         if self._access is not None:
             handler = self._access.guard(method, handler)
-        return wrap_handler(
+        wrapped = wrap_handler(
             handler,
             lambda call: self._guard_call(method, call),
             lambda stream: self._guard_stream(method, stream),
         )
+        if method in self._pools:
+            behavior: Any = wrapped.unary_unary
+            behavior.experimental_thread_pool = self._pools[method]  # grpcio's name for it
+        return wrapped
 
     def _guard_call(self, method: str, call: Handler) -> Handler:
         succeeded = self._handled.labels(method, "OK").inc

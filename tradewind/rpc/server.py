@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -45,6 +45,15 @@ __all__ = [
 ]
 
 
+# Calls that gRPC's core has received and not yet handed over; of those beyond, it cancels some and
+# then all, at 1,000 and 3,000 by default. CANCELLED tells nobody that this is overload, so that is
+# left to max_concurrent_calls, unless there are so many that memory is what counts.
+_PENDING_CALLS: Final = (
+    ("grpc.server.max_pending_requests", 16_384),
+    ("grpc.server.max_pending_requests_hard_limit", 32_768),
+)
+
+
 class ServerSettings(Settings):
     """What every service lets its operator set about its server.
 
@@ -52,6 +61,9 @@ class ServerSettings(Settings):
         listen: `HOST:PORT` or `unix:PATH`, or a list of them; port 0 picks a free one.
         metrics_listen: `HOST:PORT` of the Prometheus endpoint; empty for none.
         threads: Threads that run handlers. An open stream holds one of them.
+        compute_threads: Threads that run the calls which do nothing but compute, such as Predict.
+            Only one at a time runs Python: more of them answer no more, and take the turns of the
+            thread that accepts calls, so that these wait unseen instead of being refused.
         max_concurrent_calls: Calls under way; one more is refused with RESOURCE_EXHAUSTED.
         max_message_bytes: Largest message taken or sent; a larger one is refused.
         drain_s: Seconds between NOT_SERVING and the refusal of new calls, for load balancers.
@@ -67,6 +79,7 @@ class ServerSettings(Settings):
     listen: Listen
     metrics_listen: MetricsListen = ""
     threads: int = Field(default=16, ge=1, le=1024)
+    compute_threads: int = Field(default=4, ge=1, le=64)
     max_concurrent_calls: int = Field(default=256, ge=1)
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     drain_s: float = Field(default=0.2, ge=0.0)
@@ -142,15 +155,18 @@ class RpcServer:
             experimental_non_blocking=True,
             experimental_thread_pool=ThreadPoolExecutor(1, thread_name_prefix="health"),
         )
+        self._interceptor = CallInterceptor(registry, scopes, self._access)
+        self._computing = ThreadPoolExecutor(settings.compute_threads, thread_name_prefix="compute")
         self._grpc = grpc.server(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
-            interceptors=[CallInterceptor(registry, scopes, self._access)],
+            interceptors=[self._interceptor],
             maximum_concurrent_rpcs=settings.max_concurrent_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
                 ("grpc.so_reuseport", int(share_port)),
                 ("grpc.http2.min_ping_interval_without_data_ms", SERVER_MIN_PING_INTERVAL_MS),
+                *_PENDING_CALLS,
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -162,14 +178,22 @@ class RpcServer:
         """The first of the addresses."""
         return self.addresses[0]
 
-    def add_service(self, full_name: str, register: Callable[[grpc.Server], None]) -> None:
+    def add_service(
+        self,
+        full_name: str,
+        register: Callable[[grpc.Server], None],
+        computing: Sequence[str] = (),
+    ) -> None:
         """Adds a servicer.
 
         Args:
             full_name: Name in the proto, e.g. `tradewind.api.risk.v1.RiskService`.
             register: Calls the generated `add_…Servicer_to_server`.
+            computing: Its methods that only compute; each has one request and one answer.
         """
         register(self._grpc)
+        for method in computing:
+            self._interceptor.run_in(self._computing, f"/{full_name}/{method}")
         self._services.append(full_name)
         self.set_serving(False)
 
@@ -221,6 +245,7 @@ class RpcServer:
             self._health.enter_graceful_shutdown()
             threading.Event().wait(self._settings.drain_s)
             self._grpc.stop(self._settings.grace_s).wait()
+            self._computing.shutdown(wait=False)
             stop_access()
             stop_metrics()
             if self._tracer is not None:

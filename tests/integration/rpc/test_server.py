@@ -2,6 +2,7 @@
 
 import threading
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,18 @@ class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
         self.entered = threading.Event()
         self.release = threading.Event()
         self.handled: list[str] = []
+        self.threads: set[str] = set()
 
     def GetTrainingJob(
         self, request: trainer_pb2.GetTrainingJobRequest, context: Context
     ) -> trainer_pb2.GetTrainingJobResponse:
         self.handled.append(request.job_id)
+        self.threads.add(threading.current_thread().name.partition("_")[0])
         if request.job_id == "slow":
             self.entered.set()
             self.release.wait(10)
+        if request.job_id == "hold":  # the thread that accepts calls, which runs callbacks
+            context.add_callback(self._hold)
         if request.job_id == "bad":
             raise errors.SettingsError("config is refused", [errors.FieldViolation("a", "no")])
         if request.job_id == "none":
@@ -43,6 +48,9 @@ class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
         if request.job_id == "defect":
             raise ZeroDivisionError("inside")
         return trainer_pb2.GetTrainingJobResponse(job=trainer_pb2.TrainingJob(job_id="ok"))
+
+    def _hold(self) -> None:
+        self.release.wait(10)
 
     def WatchTrainingJob(
         self, request: trainer_pb2.WatchTrainingJobRequest, context: Context
@@ -107,6 +115,28 @@ def test_call_over_the_limit_is_refused_at_once(servicer: Servicer) -> None:
         servicer.release.set()
         assert slow.result(10).job.job_id == "ok"
     assert isinstance(error_from_rpc(refused.value), errors.OverloadedError)
+
+
+def test_flood_of_open_calls_is_refused_as_overload_and_never_cancelled(
+    servicer: Servicer,
+) -> None:
+    settings = ServerSettings(listen="127.0.0.1:0", drain_s=0, max_concurrent_calls=64)
+    server = RpcServer("test", settings, CollectorRegistry())
+    server.add_service(
+        SERVICE,
+        lambda to: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, to),
+        computing=("GetTrainingJob",),
+    )
+    with server.running(), grpc.insecure_channel(server.address) as channel:
+        stub = trainer_pb2_grpc.TrainerServiceStub(channel)
+        request = trainer_pb2.GetTrainingJobRequest(job_id="fine")
+        stub.GetTrainingJob(trainer_pb2.GetTrainingJobRequest(job_id="hold"), timeout=10)
+        # More than gRPC's core lets wait by itself (1,000 to 3,000) before it cancels calls.
+        calls = [stub.GetTrainingJob.future(request, timeout=60) for _ in range(4_000)]
+        servicer.release.set()
+        codes = Counter(call.code() for call in calls)
+    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert servicer.threads == {"compute"}
 
 
 def test_call_past_its_deadline_names_the_code(server: RpcServer, servicer: Servicer) -> None:
