@@ -61,6 +61,8 @@ def test_library_with_its_imports_reaches_no_service() -> None:
         ("tradewind/risk", ("grpc", "torch", "tradewind.rpc", "time", "datetime")),
         ("tradewind/market", ("grpc", "torch", "pandas")),
         ("tradewind/bundle", ("grpc", "torch")),
+        ("tradewind/logs", ("grpc", "torch")),
+        ("tradewind/tracing", ("torch", "tradewind.rpc")),
         ("tradewind/reporting", ("grpc", "torch")),
         ("tradewind/policy", ("grpc", "stable_baselines3", "gymnasium")),
         ("orchestrator", ("torch", "stable_baselines3", "gymnasium")),

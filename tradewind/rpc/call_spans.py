@@ -157,6 +157,9 @@ class ClientSpans:
 
 
 def _end(span: Span, context: grpc.ServicerContext, *, raised: bool) -> None:
+    if not span.is_recorded:
+        span.end()
+        return
     code = "OK"
     if raised:
         # A handler that raised has set the status; or there is nobody left to give one to.

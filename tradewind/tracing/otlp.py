@@ -52,6 +52,11 @@ class OtlpSpan:
         self.sdk_span = span
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether anybody will see it."""
+        return self.sdk_span.is_recording()
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """Those of W3C Trace Context."""
         headers: dict[str, str] = {}
@@ -60,7 +65,7 @@ class OtlpSpan:
 
     def set_attributes(self, attributes: Mapping[str, str | int]) -> None:
         """Says more about it; empty texts are left out."""
-        if self.sdk_span.is_recording():
+        if self.is_recorded:
             kept = {name: value for name, value in attributes.items() if value != ""}
             self.sdk_span.set_attributes(kept)
 

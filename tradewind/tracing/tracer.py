@@ -15,6 +15,10 @@ class Span(Protocol):
     """One piece of work in a trace, from its start until `end`."""
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether anybody will see it: of traces, only some are kept."""
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """`traceparent` and, if there is one, `tracestate`, as W3C Trace Context names them."""
 
