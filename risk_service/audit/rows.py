@@ -12,6 +12,7 @@ from tradewind.errors import StorageError
 
 __all__ = ["add_rows", "last_decisions", "read_all", "read_head", "read_page", "row_columns"]
 
+_ROWS_AT_A_TIME = 25  # reading them holds the interpreter, which answers calls meanwhile
 _COPIED_COLUMNS = ("decision_id", "account", "kind", "action", "decided_at")
 _CHAIN_COLUMNS = (
     DECISIONS.c.sequence,
@@ -43,7 +44,9 @@ def add_rows(connection: Connection, rows: Sequence[AuditRow]) -> Head:
             f"{missing[0].sequence} follows: it was changed from outside, or is not the one "
             "these decisions were made for"
         )
-    connection.execute(insert(DECISIONS), [row_columns(row) for row in missing])
+    for start in range(0, len(missing), _ROWS_AT_A_TIME):
+        rows_now = missing[start : start + _ROWS_AT_A_TIME]
+        connection.execute(insert(DECISIONS), [row_columns(row) for row in rows_now])
     end = missing[-1].head
     connection.execute(update(HEAD).values(sequence=end.sequence, row_hash=end.row_hash))
     return end
