@@ -16,6 +16,8 @@ Bar-to-order is the time from a tick's last bar to the broker's acceptance of it
 import asyncio
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,11 +28,8 @@ from typing import Any
 from unittest import mock
 
 import grpc
-import gymnasium
 import numpy as np
 import yaml
-from numpy.typing import NDArray
-from stable_baselines3 import PPO
 
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.brokers import PaperBroker
@@ -38,23 +37,12 @@ from orchestrator.decision_log import TickRecord
 from orchestrator.events import EventBus
 from orchestrator.feeds import ReplayFeed
 from orchestrator.settings import OrchestratorSettings
-from tradewind.bundle import (
-    BoxSpace,
-    BundleDraft,
-    BundleStore,
-    DiscreteSpace,
-    FeatureRecord,
-    GoldenSet,
-    TrainingRecord,
-)
+from tradewind.heap import settle_heap
 from tradewind.market import BarPanel, Bars, FeatureSpec, TradingTerms, load_sample, split_bars
-from tradewind.policy import TorchScriptNetwork, choose_network, measure_latency
 from tradewind.rpc import ServiceProcess
 from tradewind.settings import parse_settings, read_yaml
-from trainer_service.export import build_network, script_policy, serialize
 
 SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
-LAYERS = [64, 64]
 STRETCHES = 5
 TICKS_PER_STRETCH = 1_250  # in all 31,250 bar-decisions each way
 PACED_TICKS = 1_500
@@ -64,15 +52,6 @@ SPEC = FeatureSpec()
 # SELL goes flat; without fees a policy that was never trained does not ruin the account.
 TERMS = TradingTerms(initial_cash=20_000.0, position_fraction=0.5)
 NO_COSTS = {"fee": 0.0, "half_spread": 0.0, "level_spacing": 0.0}
-
-
-class Market(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """The spaces of the trading environment; the network is never trained here."""
-
-    observation_space = gymnasium.spaces.Box(
-        -SPEC.clip, SPEC.clip, (SPEC.observation_size,), np.float32
-    )
-    action_space = gymnasium.spaces.Discrete(3)
 
 
 class NoLog:
@@ -134,36 +113,6 @@ class Measured:
             print(f"  {name:32}{len(values):8,}{p50:9.0f}{p99:9.0f}{p999:9.0f}")
 
 
-def make_draft(bars: Bars) -> BundleDraft:
-    """A bundle of an untrained policy for the bars of any symbol."""
-    model = PPO("MlpPolicy", Market(), policy_kwargs={"net_arch": LAYERS}, seed=2, n_steps=64)
-    layers, distribution = build_network(model)
-    policy_pt = serialize(script_policy(layers))
-    network = TorchScriptNetwork(policy_pt)
-    draws = np.random.default_rng(1).normal(size=(64, SPEC.observation_size))
-    observations = draws.astype(np.float32)
-    golden = GoldenSet(
-        observations, network.act(observations)[0], network.distribution(observations)[0]
-    )
-    space = BoxSpace.from_bounds((SPEC.observation_size,), -SPEC.clip, SPEC.clip)
-    return BundleDraft(
-        name="bench",
-        algo="SB3-PPO",
-        policy_pt=policy_pt,
-        golden=golden,
-        obs_space=space,
-        action_space=DiscreteSpace(n=3),
-        distribution=distribution,
-        features=FeatureRecord(spec=SPEC.model_dump(mode="json"), digest=SPEC.digest),
-        training=TrainingRecord(
-            timesteps=0,
-            data_digest=bars.digest,
-            config={"environment": TERMS.model_dump(mode="json")},
-        ),
-        slo=measure_latency(choose_network(network, space, golden)[0], observations),
-    )
-
-
 def write_risk_policy(path: Path) -> None:
     """The default policy with every rule in shadow: all of its work, and nothing is stopped."""
     policy, _ = read_yaml(RISK_POLICY)
@@ -208,6 +157,7 @@ class Replay:
             if not log:
                 where = "orchestrator.agents.orchestrator.DecisionLogWriter"
                 stack.enter_context(mock.patch(where, NoLog))
+            settle_heap()  # as the command line does
             seconds = asyncio.run(self._time(agent, bus))
         measured.add(bus.snapshot().ticks, seconds)
 
@@ -275,7 +225,9 @@ def main() -> None:
     panel = BarPanel.align([split_bars(load_sample(symbol), 0.2)[1] for symbol in SYMBOLS])
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        BundleStore(folder / "store").publish(make_draft(panel.series[0]))
+        # In a process of its own: what trains policies is not part of an orchestrator.
+        publish = [sys.executable, "-m", "tests.bench.untrained_policy", str(folder / "store")]
+        subprocess.run(publish, check=True)
         write_risk_policy(folder / "risk.yaml")
         commands = {
             "inference": ["--store", str(folder / "store")],
