@@ -81,6 +81,7 @@ class DecisionLogWriter:
             raise StorageError(f"decision log {settings.folder}: {problem}") from problem
         recover(settings.folder)
         self._waiting: deque[TickRecord] = deque()
+        self._batch_ticks = min(settings.batch_ticks, settings.queue_ticks)
         self._wake = threading.Event()
         self._closing = False
         self._failure: StorageError | None = None
@@ -101,7 +102,7 @@ class DecisionLogWriter:
         self.check()
         self._waiting.append(record)
         # The first begins a batch and the last ends it; the thread sleeps through those between.
-        if len(self._waiting) in (1, self._settings.batch_ticks):
+        if len(self._waiting) in (1, self._batch_ticks):
             self._wake.set()
 
     def check(self) -> None:
@@ -158,15 +159,14 @@ class DecisionLogWriter:
 
     def _next_batch(self) -> tuple[list[TickRecord], bool]:
         """A full batch, or what came within `flush_s` of the first; and whether it is the last."""
-        batch_ticks = self._settings.batch_ticks
         if not self._waiting and not self._closing:
             self._wake.wait()
         self._wake.clear()
-        if len(self._waiting) < batch_ticks and not self._closing:
+        if len(self._waiting) < self._batch_ticks and not self._closing:
             self._wake.wait(self._settings.flush_s)
             self._wake.clear()
         closing = self._closing  # looked at first: what was appended before is among the rest
-        count = min(len(self._waiting), batch_ticks)
+        count = min(len(self._waiting), self._batch_ticks)
         records = [self._waiting.popleft() for _ in range(count)]
         return records, closing and not self._waiting
 

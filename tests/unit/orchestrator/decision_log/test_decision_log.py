@@ -167,6 +167,19 @@ def test_writer_with_a_full_queue_makes_the_caller_wait(
     assert len(DecisionLog(tmp_path).ticks) == 5
 
 
+def test_writer_with_a_queue_shorter_than_a_batch_writes_when_it_is_full(
+    tmp_path: Path, tick: MakeTick
+) -> None:
+    async def append() -> None:
+        settings = DecisionLogSettings(folder=tmp_path, queue_ticks=3, batch_ticks=100, flush_s=1e6)
+        with DecisionLogWriter(settings, FACTS) as writer:
+            for number in range(10):
+                await writer.append(tick(number))
+
+    asyncio.run(append())
+    assert DecisionLog(tmp_path).ticks["sequence"].to_pylist() == list(range(10))
+
+
 def test_writer_with_a_full_disk_refuses_every_further_decision(
     tmp_path: Path, tick: MakeTick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
