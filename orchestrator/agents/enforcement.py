@@ -95,10 +95,10 @@ class PreTrade:
             metrics: Of the account.
         """
         checked = []
-        for intent in intents:
+        for place, intent in enumerate(intents, start=1):
             if not intent.refusal and intent.quantity:
                 intent = self._check(intent, inputs, metrics)
-                if not intent.refusal:
+                if not intent.refusal and place < len(intents):
                     inputs = dataclasses.replace(inputs, positions=_after(intent, inputs.positions))
             checked.append(intent)
         return checked
