@@ -37,7 +37,7 @@ class DecisionLogSettings(Settings):
     batch_ticks: int = Field(default=128, ge=1)
     """Most ticks that are written and flushed at once."""
 
-    flush_s: float = Field(default=0.5, gt=0.0)
+    flush_s: float = Field(default=1.0, gt=0.0)
     """Longest time until a tick is flushed when there is no full batch."""
 
     segment_ticks: int = Field(default=10_000, ge=1)
@@ -83,6 +83,7 @@ class DecisionLogWriter:
         self._waiting: deque[TickRecord] = deque()
         self._batch_ticks = min(settings.batch_ticks, settings.queue_ticks)
         self._wake = threading.Event()
+        self._soon_due = 0.0
         self._closing = False
         self._failure: StorageError | None = None
         self.full_waits = 0
@@ -102,7 +103,12 @@ class DecisionLogWriter:
         self.check()
         self._waiting.append(record)
         # The first begins a batch and the last ends it; the thread sleeps through those between.
-        if len(self._waiting) in (1, self._batch_ticks):
+        # A batch that is soon due ends here, too: its tick is done, and the next one not yet there.
+        now = time.monotonic()
+        if len(self._waiting) == 1:
+            self._soon_due = now + self._settings.flush_s / 2.0
+            self._wake.set()
+        elif len(self._waiting) == self._batch_ticks or now >= self._soon_due:
             self._wake.set()
 
     def check(self) -> None:
