@@ -17,7 +17,7 @@ from tradewind.market import Bars
 from tradewind.settings import load_settings
 
 SYMBOLS = ("BTC", "ETH", "LTC")
-ROWS = 420
+ROWS, SHORT_ROWS = 420, 200
 MISSING = {"ETH": {150, 151, 200, *range(280, 290)}, "LTC": {150, 260}}
 MAX_GAP_BARS = 8
 # What a fill costs in the training environment: nothing but its slippage and fee, at the open.
