@@ -33,13 +33,14 @@ import importlib.util, sys
 for absent in ("tradewind", "trainer_service", "stable_baselines3", "gymnasium", "pandas", "numba"):
     assert importlib.util.find_spec(absent) is None, absent
 import numpy, torch
-policy = torch.jit.load(sys.argv[1])
-observations = numpy.load(sys.argv[2])
-with torch.inference_mode():
-    actions = policy(torch.from_numpy(observations)).numpy()
-    parameters = policy.distribution(torch.from_numpy(observations)).numpy()
-assert len(parameters) == len(observations), parameters.shape
-numpy.save(sys.argv[3], actions)
+for folder in sys.argv[1:]:
+    policy = torch.jit.load(f"{folder}/policy.pt")
+    observations = numpy.load(f"{folder}/observations.npy")
+    with torch.inference_mode():
+        actions = policy(torch.from_numpy(observations)).numpy()
+        parameters = policy.distribution(torch.from_numpy(observations)).numpy()
+    assert len(parameters) == len(observations), parameters.shape
+    numpy.save(f"{folder}/actions.npy", actions)
 """
 
 
@@ -107,24 +108,37 @@ def _train(algorithm: str) -> tuple[Any, NDArray[np.float32]]:
     return model, np.stack(observations)
 
 
+@pytest.fixture(scope="module")
+def actions(
+    bare_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """By algorithm, what the model says and what its network says in the bare environment."""
+    expected, folders = {}, {}
+    for algorithm in PARAMETERS:
+        model, observations = _train(algorithm)
+        folder = folders[algorithm] = tmp_path_factory.mktemp(algorithm)
+        (folder / "policy.pt").write_bytes(serialize(script_policy(build_network(model)[0])))
+        np.save(folder / "observations.npy", observations)
+        inputs = model.get_vec_normalize_env().normalize_obs(observations)
+        expected[algorithm], _ = model.predict(inputs, deterministic=True)
+    finished = subprocess.run(
+        [str(bare_python), "-I", "-c", PREDICT, *map(str, folders.values())],
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return {
+        algorithm: (expected[algorithm], np.load(folder / "actions.npy"))
+        for algorithm, folder in folders.items()
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", PARAMETERS)
 def test_network_with_torch_and_numpy_alone_acts_as_the_model_on_held_out_observations(
-    bare_python: Path, tmp_path: Path, algorithm: str
+    actions: dict[str, tuple[NDArray[Any], NDArray[Any]]], algorithm: str
 ) -> None:
-    model, observations = _train(algorithm)
-    (tmp_path / "policy.pt").write_bytes(serialize(script_policy(build_network(model)[0])))
-    np.save(tmp_path / "observations.npy", observations)
-
-    files = [str(tmp_path / name) for name in ("policy.pt", "observations.npy", "actions.npy")]
-    finished = subprocess.run(
-        [str(bare_python), "-I", "-c", PREDICT, *files], capture_output=True, text=True
-    )
-
-    assert finished.returncode == 0, finished.stderr
-    inputs = model.get_vec_normalize_env().normalize_obs(observations)
-    expected, _ = model.predict(inputs, deterministic=True)
-    found = np.load(tmp_path / "actions.npy")
+    expected, found = actions[algorithm]
     if algorithm == "SAC":
         np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-5)
     else:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_readme_with_its_python_blocks_in_order_runs(
     assert "btc-dqn/20" in result.stdout
 
 
+@cache
+def usage_of(module: str) -> str:
+    """What a module says of its command line."""
+    run = [sys.executable, "-m", module, "--help"]
+    return subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def test_readme_with_its_make_commands_names_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"make ([a-z-]+)", " ".join(blocks("sh")) + README))
@@ -67,8 +75,7 @@ def test_readme_with_its_service_commands_names_files_and_flags_that_exist() -> 
         for flag, value in itertools.pairwise(words):
             if flag in {"--config", "--policy"}:
                 assert (ROOT / value).is_file(), command
-        run = [sys.executable, "-m", module, "--help"]
-        usage = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        usage = usage_of(module)
         assert all(word in usage for word in words if word.startswith("--")), command
 
 
