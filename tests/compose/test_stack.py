@@ -163,13 +163,17 @@ def test_rolled_back_variant_stays_out_when_inference_is_killed(
     ]
     file = tmp_path / "routing.yaml"
     file.write_text(yaml.safe_dump({"policies": {"compose": {"variants": variants}}}))
-    stack.run("cp", str(file), "trainer:/bundles/routing.yaml")
+
+    def survivor_serves(client: InferenceClient) -> bool:
+        return "survivor" in {found.policy for found in client.list_policies().policy_versions}
 
     def state(client: InferenceClient) -> str:
         found = client.get_routing("compose").variant("compose", "bold")
         return "" if found is None else found.state
 
     with InferenceClient(stack.addresses["inference"], timeout_s=5.0) as inference:
+        wait_until(lambda: survivor_serves(inference), "both policies to serve", patience_s=180.0)
+        stack.run("cp", str(file), "trainer:/bundles/routing.yaml")
         wait_until(lambda: state(inference) == "ACTIVE", "the routing to be in force")
         inference.roll_back_variant("compose", "bold", name="Ada", reason="a test")
         stack.kill("inference")
