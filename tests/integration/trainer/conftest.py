@@ -49,7 +49,7 @@ class TrainerUnderTest:
         ]
         self._log = folder / f"{name}.log"
         self.service = ServiceProcess("trainer_service", arguments, log=self._log)
-        self.client = TrainerClient(self.service.address)
+        self.client = TrainerClient(self.service.address, timeout_s=200.0)
 
     def close(self) -> None:
         self.client.close()
