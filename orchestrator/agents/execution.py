@@ -102,7 +102,9 @@ class ExecutionAgent:
         decision = Decision()
         ready = self._ready_symbols(tick, busy, decision)
         # An account that holds something is watched also when no policy can be asked.
-        watched = bool(ready) or any(map(self._portfolio.quantity, self._portfolio.symbols))
+        watched = self._can_ask(ready) or any(
+            map(self._portfolio.quantity, self._portfolio.symbols)
+        )
         inputs = self._history.inputs() if watched else None
         risk = None if inputs is None else await self._begin_evaluate(tick, inputs, request_id)
         started = time.perf_counter_ns()
@@ -148,6 +150,14 @@ class ExecutionAgent:
             else:
                 ready.add(symbol)
         return frozenset(ready)
+
+    def _can_ask(self, ready: frozenset[str]) -> bool:
+        """Whether there is a policy all of whose symbols are ready."""
+        return any(
+            ready.issuperset(symbols)
+            for allocated in self._policies.values()
+            for symbols in allocated
+        )
 
     def _questions(
         self, ready: frozenset[str], request_id: str
