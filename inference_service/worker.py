@@ -13,7 +13,6 @@ from multiprocessing.connection import Connection
 from inference_service.service import pin_to_core, worker_server
 from inference_service.worker_order import WorkerOrder
 from tradewind.errors import TradewindError
-from tradewind.heap import settle_heap
 from tradewind.logs import set_up_logging
 from tradewind.rpc import RpcServer
 
@@ -37,7 +36,6 @@ def main() -> int:
     try:
         with worker_server(order.settings, load_requests, share_port=True) as server:
             server.stop_on_signals()
-            settle_heap()
             supervisor.send(server.metrics_address)
             threading.Thread(target=_stop_with, args=(supervisor, server), daemon=True).start()
             server.wait_for_signal()
