@@ -80,7 +80,7 @@ def test_decide_has_sent_evaluate_before_it_makes_an_observation(
     risk: tuple[str, threading.Event],
 ) -> None:
     address, asked = risk
-    portfolio = Waiting([Allocation("BTC", "p", 10_000.0)])
+    portfolio = Waiting([Allocation(("BTC",), "p", 10_000.0)])
     portfolio.asked = asked
     history = RiskHistory(["BTC"], 10_000.0, STEP, BARS)
 
@@ -92,7 +92,6 @@ def test_decide_has_sent_evaluate_before_it_makes_an_observation(
                 Inference(),
                 client,
                 Guard(),
-                allocations=[Allocation("BTC", "p", 10_000.0)],
                 portfolio=portfolio,
                 history=history,
                 safety=SafetySettings(budget_ms=60_000.0),
