@@ -126,7 +126,8 @@ class BatchRiskTracker:
             feed_timestamps=dict.fromkeys(symbols, 0.0),
         )
         self._problem = new_problem()
-        self._storage = new_storage(plan, count)
+        self._config = plan.config_of_bars()
+        self._storage = new_storage(plan, count, self._config)
         self._workspace = np.empty(plan.workspace_size)
         self._snapshots = _snapshots(plan, count, symbols, capital_base)
 
@@ -149,7 +150,7 @@ class BatchRiskTracker:
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self._snapshots):
             raise RiskInputError(f"a batch of {len(self._snapshots)} has no rows {rows}")
         begin_rows(
-            self._plan.config,
+            self._config,
             *self._storage,
             rows,
             bar.portfolio_values,
@@ -168,18 +169,19 @@ class BatchRiskTracker:
         self._check(bar)
         plan = self._plan
         count, metrics = len(self._snapshots), len(plan.metrics)
-        values = np.empty((count, metrics + 2))
+        values, scores = np.empty((count, metrics)), np.empty((2, count))
         judged = np.empty(count, dtype=np.bool_)
         status = NEEDS_ROOM
         while status == NEEDS_ROOM:
             status = update_rows(
-                plan.config,
+                self._config,
                 plan.limits,
                 plan.shocks,
                 *self._storage,
                 self._snapshots,
                 *bar,
                 values,
+                scores,
                 judged,
                 self._workspace,
                 self._problem,
@@ -188,9 +190,7 @@ class BatchRiskTracker:
                 self._storage = grow_trades(self._storage)
         if status == CONTRADICTION:
             raise_contradiction(self._problem, self._named)
-        return StepRisk(
-            plan.metrics, values[:, :metrics], values[:, metrics], values[:, metrics + 1], judged
-        )
+        return StepRisk(plan.metrics, values, scores[0], scores[1], judged)
 
     def report(self, row: int) -> RiskReport:
         """The report of one account after the last update, with reasons in words."""

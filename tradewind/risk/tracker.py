@@ -56,7 +56,7 @@ class RiskTracker:
 
     def reset(self) -> None:
         """Forgets everything about the account."""
-        self._storage = new_storage(self._plan, 1)
+        self._storage = new_storage(self._plan, 1, self._plan.config)
         self._holdings = _Holdings()
         self._packed = self._plan.pack(self._holdings)
 

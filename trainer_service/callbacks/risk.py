@@ -2,13 +2,16 @@
 
 import collections
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
+from tradewind.compiled import compiled
 from tradewind.errors import TrainingError
-from tradewind.risk import ProductionRiskAdvisor, RiskInputs, RiskReport, StepRisk
+from tradewind.risk import FloatArray, ProductionRiskAdvisor, RiskInputs, RiskReport, StepRisk
 from trainer_service.callbacks.rewards import subtract_from_rewards
 from trainer_service.environment import VectorizedTradingEnv
 
@@ -108,17 +111,16 @@ class RiskAwareCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         risk = self._step_risk()
-        known = np.isfinite(risk.penalty)
-        count = int(np.count_nonzero(known))
-        deductions = self._penalty_weight * risk.penalty
-        if count < known.size:
-            deductions[~known] = 0.0
-            self._unknown_penalties += known.size - count
+        deductions = np.empty(risk.penalty.size)
+        known, penalties, judged, scores = _add_up(
+            risk.penalty, risk.risk_score, risk.judged, self._penalty_weight, deductions
+        )
+        self._unknown_penalties += deductions.size - known
         subtract_from_rewards(self, deductions)
         self.logger.record("risk/unknown_penalties", self._unknown_penalties)
-        if count:
-            self.logger.record_mean("risk/penalty", float(risk.penalty[known].sum()) / count)
-        self._judge(risk)
+        if known:
+            self.logger.record_mean("risk/penalty", penalties / known)
+        self._judge(deductions.size, judged, scores)
         return not self.stop_reason
 
     def _step_risk(self) -> StepRisk:
@@ -149,11 +151,11 @@ class RiskAwareCallback(BaseCallback):
             accounts.append(info["final_risk_inputs"] if done else inputs)
         return accounts
 
-    def _judge(self, risk: StepRisk) -> None:
-        count = int(np.count_nonzero(risk.judged))
+    def _judge(self, size: int, count: int, total: float) -> None:
+        """Takes the judged ones of `size` environments, and the sum of their scores."""
         if not count:
             self._unjudged_steps += 1
-            unjudged = self._unjudged_steps * risk.judged.size
+            unjudged = self._unjudged_steps * size
             has_filled = self._unjudged_steps >= min(self._patience, _FILLING_STEPS)
             if has_filled and unjudged >= self._patience:
                 raise TrainingError(
@@ -162,7 +164,6 @@ class RiskAwareCallback(BaseCallback):
                 )
             return
         self._unjudged_steps = 0
-        total = float(risk.risk_score[risk.judged].sum())
         self.logger.record_mean("risk/score", total / count)
         mean = self._recent_mean(total, count)
         self.logger.record("risk/judged_score", mean)
@@ -195,6 +196,33 @@ class RiskAwareCallback(BaseCallback):
             report = self._measured.risk_report(0)
         reasons = [f"{metric}: {report.unavailable[metric]}" for metric in report.unchecked_limits]
         return "; ".join(reasons) or "the risk policy has no limits"
+
+
+@compiled
+def _add_up(
+    penalties: FloatArray,
+    scores: FloatArray,
+    judged: NDArray[np.bool_],
+    weight: float,
+    deductions: FloatArray,
+) -> tuple[int, float, int, float]:
+    """Fills in what each reward loses, 0 where the penalty is unknown. All of shape [n].
+
+    Returns:
+        Known penalties and their sum, judged steps and the sum of their scores.
+    """
+    known, judged_count = 0, 0
+    penalty_sum, score_sum = 0.0, 0.0
+    for row in range(penalties.size):
+        deductions[row] = 0.0
+        if isfinite(penalties[row]):
+            deductions[row] = weight * penalties[row]
+            penalty_sum += penalties[row]
+            known += 1
+        if judged[row]:
+            score_sum += scores[row]
+            judged_count += 1
+    return known, penalty_sum, judged_count, score_sum
 
 
 def _as_step(reports: Sequence[RiskReport]) -> StepRisk:

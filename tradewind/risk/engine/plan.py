@@ -94,6 +94,14 @@ class Plan:
         """A result in which no metric has been calculated. Shape [4, metrics + 2]."""
         return self._new_result.copy()
 
+    def config_of_bars(self) -> np.ndarray[Any, Any]:
+        """Settings for accounts of which only bars are told: no room for what never comes."""
+        config = self.config.copy()
+        for series in ("price_changes", "order_flows", "order_latencies_us"):
+            config[f"{series}_window"] = 0
+        _lay_out(config)
+        return config
+
     def grow_workspace(self) -> None:
         """Makes room for twice as much, after a kernel has answered NEEDS_WORKSPACE."""
         self.workspace = np.empty(2 * self.workspace.size)
@@ -130,11 +138,16 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
     # Drawdowns and returns of whole arrays; then losses and their tail, or a tail of latencies.
     put_down = max(2 * config["returns_window"], config["order_latencies_us_window"])
     config["workspace_size"] = config["drawdowns_window"] + config["returns_window"] + put_down
+    _lay_out(config)
+    return config
+
+
+def _lay_out(config: np.ndarray[Any, Any]) -> None:
+    """Says where the buffer of each series begins, which is twice as long as its window."""
     offset = 0
     for series in SERIES:
         config[f"{series}_offset"] = offset
         offset += 2 * int(config[f"{series}_window"][0])
-    return config
 
 
 def _number(value: Any, info: FieldInfo) -> Any:

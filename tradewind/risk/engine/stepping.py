@@ -101,6 +101,7 @@ def update_rows(
     prices: FloatArray,
     average_daily_volumes: FloatArray,
     values_out: FloatArray,
+    scores_out: FloatArray,
     judged_out: NDArray[np.bool_],
     workspace: FloatArray,
     problem: FloatArray,
@@ -127,7 +128,8 @@ def update_rows(
         quantities: Shape [n, symbols].
         prices: Shape [n, symbols].
         average_daily_volumes: Shape [n, symbols].
-        values_out: Filled with the metrics, risk_score and penalty. Shape [n, metrics + 2].
+        values_out: Filled with the metrics. Shape [n, metrics].
+        scores_out: Filled with risk_score and penalty. Shape [2, n].
         judged_out: Filled with whether the score is known and every limit checked. Shape [n].
         workspace: As plan.workspace_size says.
         problem: Filled as column 0 of a result, `at` is the row, if there is a contradiction.
@@ -161,6 +163,8 @@ def update_rows(
         calculate_row(config[0], limits, shocks, storage, row, snapshot, touched, workspace)
         for column in range(values_out.shape[1]):
             values_out[row, column] = results[row, VALUE, column]
+        for column in range(2):
+            scores_out[column, row] = results[row, VALUE, values_out.shape[1] + column]
         judged_out[row] = _is_judged(limits, results[row])
     return 0
 

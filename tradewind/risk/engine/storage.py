@@ -101,10 +101,16 @@ class Increment(NamedTuple):
     trade_notionals: FloatArray
 
 
-def new_storage(plan: Plan, rows: int) -> Storage:
-    """Memory of accounts that nothing is known of yet."""
+def new_storage(plan: Plan, rows: int, config: np.ndarray[Any, Any]) -> Storage:
+    """Memory of accounts that nothing is known of yet.
+
+    Args:
+        plan: What is calculated.
+        rows: How many accounts.
+        config: The plan's settings, or those of bars.
+    """
     accounts: np.ndarray[Any, Any] = np.zeros(rows, dtype=ACCOUNT)
-    size = sum(2 * int(plan.config[f"{series}_window"][0]) for series in SERIES)
+    size = sum(2 * int(config[f"{series}_window"][0]) for series in SERIES)
     storage = Storage(
         accounts=accounts,
         ends=np.zeros((rows, TRADES_END + 1), dtype=np.int64),
