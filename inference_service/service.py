@@ -1,7 +1,6 @@
 """The service in one process: what is served, the server, and what follows the store."""
 
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -31,8 +30,9 @@ from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
 from tradewind.rpc import RpcServer
+from tradewind.scheduling import pin_to_core
 
-__all__ = ["POLICY_HEALTH_PREFIX", "pin_to_core", "serve", "worker_server"]
+__all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
 """Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
@@ -105,12 +105,6 @@ def worker_server(
         for thread in threads:
             if thread.is_alive():
                 thread.join()
-
-
-def pin_to_core(index: int) -> None:
-    """Keeps this process on one of the cores it may use, counted round."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[index % len(cores)]})
 
 
 def _set_serving(server: RpcServer, policy: str) -> None:

@@ -10,11 +10,12 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from inference_service.service import pin_to_core, worker_server
+from inference_service.service import worker_server
 from inference_service.worker_order import WorkerOrder
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
 from tradewind.rpc import RpcServer
+from tradewind.scheduling import pin_to_core
 
 __all__ = ["main"]
 

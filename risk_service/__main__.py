@@ -16,6 +16,7 @@ from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import SettingsError
 from tradewind.rpc import Flag, RpcServer, run_service
+from tradewind.scheduling import pin_to_core
 
 __all__ = ["main", "risk_server"]
 
@@ -80,6 +81,8 @@ def _open_trail(settings: RiskServiceSettings) -> AuditTrail:
 
 
 def _serve(settings: RiskServiceSettings) -> None:
+    if settings.pin_cpu:
+        pin_to_core(0)
     with risk_server(settings) as server:
         server.stop_on_signals()
         server.announce_ready()

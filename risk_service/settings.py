@@ -25,6 +25,7 @@ class RiskServiceSettings(ServiceSettings):
         max_series_values: Longest series that a request may carry.
         max_streams: How many CalculateStream calls may be open; fewer than the server has threads,
             because each holds one.
+        pin_cpu: Keeps the service on the first of the cores that it may use.
     """
 
     server: ServerSettings = ServerSettings(
@@ -38,6 +39,7 @@ class RiskServiceSettings(ServiceSettings):
     max_accounts: int = Field(default=1_000, ge=1)
     max_series_values: int = Field(default=100_000, ge=1)
     max_streams: int = Field(default=8, ge=1)
+    pin_cpu: bool = False
 
     @model_validator(mode="after")
     def _check_streams(self) -> "RiskServiceSettings":

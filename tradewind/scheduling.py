@@ -2,7 +2,13 @@
 
 import os
 
-__all__ = ["take_turns"]
+__all__ = ["pin_to_core", "take_turns"]
+
+
+def pin_to_core(index: int) -> None:
+    """Keeps this process on one of the cores it may use, counted round."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[index % len(cores)]})
 
 
 def take_turns() -> None:

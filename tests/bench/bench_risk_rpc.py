@@ -5,7 +5,7 @@
 Beside them, in the same run: a plain grpcio server that echoes the same request bytes with the same
 number of threads. Clients send and receive bytes as they are, so that they cost the same whatever
 the server does; rounds of each take turns. Evaluate makes every decision durable (fdatasync) before
-it answers, on the disk of the temporary folder.
+it answers, on the disk of the temporary folder. `pinned` is a second service with `pin_cpu: true`.
 """
 
 import contextlib
@@ -134,28 +134,35 @@ def show(name: str, latencies: Latencies, rate: float = float("nan"), beside: st
     print(f"{name:28}{p50:9.1f}{p99:9.1f}{p999:9.1f}{shown:>9}  {beside}")
 
 
-def measure(title: str, inputs: risk_pb2.RiskInputs, callers: int, echo: str, service: str) -> None:
+def measure(
+    title: str,
+    inputs: risk_pb2.RiskInputs,
+    callers: int,
+    echo: str,
+    services: dict[str, str],
+) -> None:
     """Prints the rows of one payload and one number of callers."""
     calculate = risk_pb2.CalculateOnlyRequest(inputs=inputs).SerializeToString()
     evaluate = risk_pb2.EvaluateRequest(inputs=inputs).SerializeToString()
     calculated, evaluated = risk_pb2.CalculateOnlyResponse, risk_pb2.EvaluateResponse
-    rows = [
-        Measured("echo", echo, ECHO, calculate),
-        Measured(
-            "CalculateOnly",
-            service,
-            SERVICE + "CalculateOnly",
-            calculate,
-            lambda data: calculated.FromString(data).compute_ns,
-        ),
-        Measured(
-            "Evaluate",
-            service,
-            SERVICE + "Evaluate",
-            evaluate,
-            lambda data: evaluated.FromString(data).metrics.compute_ns,
-        ),
-    ]
+    rows = [Measured("echo", echo, ECHO, calculate)]
+    for how, service in services.items():
+        rows += [
+            Measured(
+                "CalculateOnly" + how,
+                service,
+                SERVICE + "CalculateOnly",
+                calculate,
+                lambda data: calculated.FromString(data).compute_ns,
+            ),
+            Measured(
+                "Evaluate" + how,
+                service,
+                SERVICE + "Evaluate",
+                evaluate,
+                lambda data: evaluated.FromString(data).metrics.compute_ns,
+            ),
+        ]
     for _ in range(ROUNDS):
         for row in rows:
             load(row, callers)
@@ -174,19 +181,24 @@ def main() -> None:
     print(f"{BARS} bars, {platform.machine()}, {os.cpu_count()} cores, grpcio {grpc.__version__}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        arguments = [
-            "--listen", "127.0.0.1:0",
-            "--policy", str(POLICY),
-            "--database", f"sqlite:///{folder}/audit.sqlite",
-        ]  # fmt: skip
-        service = stack.enter_context(
-            ServiceProcess("risk_service", arguments, log=folder / "server.log")
-        )
+        services = {}
+        for how, pin in (("", "false"), (", pinned", "true")):
+            settings = folder / f"pin_{pin}.yaml"
+            settings.write_text(f"pin_cpu: {pin}\n")
+            arguments = [
+                "--config", str(settings),
+                "--listen", "127.0.0.1:0",
+                "--metrics-listen", "",
+                "--policy", str(POLICY),
+                "--database", f"sqlite:///{folder}/audit_{pin}.sqlite",
+            ]  # fmt: skip
+            service = ServiceProcess("risk_service", arguments, log=folder / f"server_{pin}.log")
+            services[how] = stack.enter_context(service).address
         echo = stack.enter_context(echo_process())
         print(f"{'microseconds':28}{'p50':>9}{'p99':>9}{'p99.9':>9}{'calls/s':>9}  p50 beside")
         for title, everything in (("account", False), ("everything", True)):
             for callers in (1, 16):
-                measure(title, account(everything), callers, echo, service.address)
+                measure(title, account(everything), callers, echo, services)
         show("fdatasync alone", flushes(folder))
 
 
