@@ -25,7 +25,7 @@ class VariantSeries:
         close_ns: When each bar closed, nanoseconds since the epoch, rising. Shape [n].
         returns: Simple return of each bar on what the variant had to trade with, fees paid and
             positions marked at the close. Shape [n].
-        model_compute_ns: Of every decision.
+        model_compute_ns: Of every answer; a call that failed has none.
         predict_ns: Round trip of the Predict calls of a tick that the variant decided in.
         bar_to_order_ns: From the last bar to the order, of those ticks.
     """
@@ -55,7 +55,7 @@ def read_account(log: DecisionLog, name: str) -> VariantSeries:
         name=name,
         close_ns=_integers(log.ticks["close_ns"])[1:],
         returns=equity[1:] / equity[:-1] - 1.0,
-        model_compute_ns=_integers(decisions["model_compute_ns"]),
+        model_compute_ns=_integers(decisions.filter(_answered(decisions))["model_compute_ns"]),
         predict_ns=_timing(log, "predict_ns")[decided],
         bar_to_order_ns=_timing(log, "bar_to_order_ns")[decided],
     )
@@ -106,6 +106,7 @@ def split_variants(log: DecisionLog, policy: str = "") -> tuple[VariantSeries, .
     gains = _gains(log, sequences, symbols)
     close_ns = _integers(log.ticks["close_ns"])
     computes, decided_by = _integers(decisions["model_compute_ns"]), np.array(names)
+    answered = np.asarray(_answered(decisions))
     found = []
     for number, name in enumerate(variants):
         own = owners == number
@@ -119,12 +120,17 @@ def split_variants(log: DecisionLog, policy: str = "") -> tuple[VariantSeries, .
                 name=name,
                 close_ns=close_ns[1:][traded],
                 returns=gained / (equity[:-1] * shares)[traded],
-                model_compute_ns=computes[mine],
+                model_compute_ns=computes[mine & answered],
                 predict_ns=_timing(log, "predict_ns")[ticks],
                 bar_to_order_ns=_timing(log, "bar_to_order_ns")[ticks],
             )
         )
     return tuple(found)
+
+
+def _answered(decisions: pa.Table) -> pa.ChunkedArray:
+    """Whether the inference service answered: the log's times of other calls are 0."""
+    return pc.not_equal(decisions["version"], "")
 
 
 def _gains(log: DecisionLog, sequences: IntArray, symbols: list[str]) -> FloatArray:

@@ -111,6 +111,22 @@ def test_answer_that_was_not_used_earns_nothing(tmp_path: Path, tick: MakeTick) 
     assert old.name == "old"
 
 
+def test_calls_without_an_answer_have_no_model_compute(tmp_path: Path, tick: MakeTick) -> None:
+    def ticks() -> Iterator[TickRecord]:
+        for record in trade(tick, 20, edge=0.0):
+            new, old = record.decisions
+            if record.sequence % 2:
+                new = replace(new, version="", reason="INFERENCE_UNAVAILABLE", model_compute_ns=0)
+            yield replace(record, decisions=(new, old))
+
+    log = write(tmp_path, ticks())
+    new, old = split_variants(log)
+
+    assert new.model_compute_ns.tolist() == [1_000] * 10
+    assert old.model_compute_ns.tolist() == [2_000] * 20
+    assert sorted(set(read_account(log, "whole").model_compute_ns)) == [1_000, 2_000]
+
+
 def series(returns: Any, start: int = 0) -> VariantSeries:
     nothing = np.zeros(0, np.int64)
     closes = np.arange(start, start + len(returns), dtype=np.int64)
