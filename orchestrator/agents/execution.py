@@ -113,11 +113,9 @@ class ExecutionAgent:
         decision.inputs_digest = _digest(tick.bars, questions)
         asked = time.perf_counter_ns()
         answers = await self._ask_policies(tick, questions)
-        known = len(decision.reasons)
-        for answer in answers:
-            self._read_answer(answer, positions, decision)
-        doubts = decision.reasons[known:]
-        del decision.reasons[known:]
+        doubts = [
+            doubt for answer in answers for doubt in self._read_answer(answer, positions, decision)
+        ]
         reply = None if risk is None else await risk
         decision.timings = Timings(
             features_ns=asked - started,
@@ -246,7 +244,9 @@ class ExecutionAgent:
 
     def _read_answer(
         self, answer: PolicyAnswer, positions: Mapping[str, PositionState], decision: Decision
-    ) -> None:
+    ) -> list[Reason]:
+        """Takes over what a policy wants; gives why any of it must not be traded on."""
+        doubts: list[Reason] = []
         reason = answer.reason
         prediction = answer.prediction
         if reason is Reason.VERSION_CHANGED and prediction is not None:
@@ -258,12 +258,13 @@ class ExecutionAgent:
             record, targets, doubt = policy_decision(answer, row, held, terms)
             decision.decisions.append(record)
             if doubt is not None:
-                decision.add(doubt)
+                doubts.append(doubt)
             elif targets is not None:
                 decision.intents += [
                     Intent(trade.symbol, trade.quantity, trade.price, Reason.POLICY)
                     for trade in self._portfolio.wanted_trades(symbols, targets, terms)
                 ]
+        return doubts
 
     def _conclude(
         self, reply: RiskReply | None, inputs: RiskInputs | None, asked: bool, decision: Decision
