@@ -105,8 +105,10 @@ def test_bundle_without_signature_is_refused_only_where_one_is_required(
 
 def test_keys_in_rotation_are_both_believed(signed: Path, key_file: Path, tmp_path: Path) -> None:
     SigningKey.create(tmp_path / "next.key")
-    files = [tmp_path / "next.key.pub", public(key_file)]
-    read_bundle(signed, trusted=TrustedKeys.load(files, required=True))
+    following = tmp_path / "next.key.pub"
+    both = TrustedKeys.load([following, public(key_file)], required=True)
+    assert read_bundle(signed, trusted=both).path == signed
+    assert refusal(signed, TrustedKeys.load([following], required=True)).startswith("SIGNATURE_")
 
 
 def test_published_bundle_that_is_signed_afterwards_is_read(
