@@ -1,7 +1,12 @@
 """How the threads of a process take turns: in a process of its own, for it cannot be taken back."""
 
+import os
 import subprocess
 import sys
+
+import pytest
+
+from tradewind.scheduling import take_turns
 
 
 def test_take_turns_is_inherited_by_threads_and_child_processes() -> None:
@@ -20,3 +25,14 @@ subprocess.run([sys.executable, "-c", ask], check=True)
         [sys.executable, "-u", "-c", script], capture_output=True, text=True, check=True
     )
     assert found.stdout.split() == ["True", "True", "True"]
+
+
+def test_take_turns_where_a_sandbox_forbids_it_says_so_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    take_turns()
+    assert "may interrupt a call under way: Operation not permitted" in caplog.text
