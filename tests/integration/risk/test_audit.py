@@ -223,7 +223,8 @@ def test_trail_with_a_small_journal_empties_it_on_the_way_and_loses_nothing(
         for start in range(1, 400, 20):
             rows += record(trail, range(start, start + 20))
             trail.page("", None, 1)
-        assert (tmp_path / "journal").stat().st_size < 30_000
+        content = (tmp_path / "journal").read_bytes().rstrip(b"\0")  # the room is behind it
+        assert len(content) < 30_000
         assert len(rows) == 400
     assert verify(["--database", database]) == 0
 
