@@ -61,9 +61,10 @@ class ServerSettings(Settings):
         listen: `HOST:PORT` or `unix:PATH`, or a list of them; port 0 picks a free one.
         metrics_listen: `HOST:PORT` of the Prometheus endpoint; empty for none.
         threads: Threads that run handlers. An open stream holds one of them.
-        compute_threads: Threads that run the calls which do nothing but compute, such as Predict.
+        compute_threads: Threads that run the calls which do nothing but compute.
             Only one at a time runs Python: more of them answer no more, and take the turns of the
-            thread that accepts calls, so that these wait unseen instead of being refused.
+            thread that accepts calls, so that these wait unseen instead of being refused. Only the
+            inference service has such calls: Predict, PredictBatch and ModelInfer.
         max_concurrent_calls: Calls under way; one more is refused with RESOURCE_EXHAUSTED.
         max_message_bytes: Largest message taken or sent; a larger one is refused.
         drain_s: Seconds between NOT_SERVING and the refusal of new calls, for load balancers.
