@@ -143,6 +143,7 @@ def _values(kind: type) -> Callable[[Any], tuple[Any, ...]]:
     return attrgetter(*(item.name for item in dataclasses.fields(kind)))
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _BAR_VALUES, _FILL_VALUES, _ORDER_VALUES = map(_values, (BarRecord, FillRecord, Order))
 
 
@@ -159,7 +160,7 @@ def _encode(entry: JournalEntry, flushed_to: int) -> bytes:
         [(_ORDER_VALUES(order), reason) for order, reason in entry.orders],
         flushed_to,
     ]
-    body = json.dumps(values, separators=(",", ":")).encode()
+    body = _ENCODER.encode(values).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from orchestrator.agents.reasons import Reason
 from tradewind.risk import Position, RiskInputs
 from tradewind.risk.policy import RiskPolicy
-from tradewind.risk.pretrade import IntendedOrder, check_order
+from tradewind.risk.pretrade import IntendedOrder, PreTradeLimits, check_order
 from tradewind.risk.rules import Action, Readings, RuleEngine
 from tradewind.risk.rules.conditions import compile_condition
 
 __all__ = ["Intent", "PreTrade", "apply_demand"]
+
+# The rules have the limits; how much of an order would be within them is not asked here.
+_NO_LIMITS = PreTradeLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,6 @@ class PreTrade:
 
     def __init__(self, policy: RiskPolicy, throttle_fraction: float) -> None:
         limits = policy.rule_limits()
-        self._limits = policy.pre_trade
         self._throttle_fraction = throttle_fraction
         rules = [
             rule.model_copy(update={"window": None})
@@ -105,7 +107,7 @@ class PreTrade:
 
     def _check(self, intent: Intent, inputs: RiskInputs, metrics: Mapping[str, float]) -> Intent:
         order = IntendedOrder(intent.symbol, intent.quantity, intent.price)
-        check = check_order(order, inputs, self._limits)
+        check = check_order(order, inputs, _NO_LIMITS)
         readings = Readings({**metrics, **check.values}, check.unavailable, check.not_applicable)
         outcome = self._engine.evaluate(readings, inputs.now, {})
         stops = Action.BLOCK if check.reduces_only else Action.HEDGE

@@ -18,6 +18,7 @@ from orchestrator.decision_log import (
     DecisionLogWriter,
     FillRecord,
     OrderRecord,
+    PositionRecord,
     TickRecord,
 )
 from orchestrator.events import EventBus
@@ -186,7 +187,7 @@ class OrchestratorAgent:
             broker_up = False
             _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem)
         entry = JournalEntry(self._sequence, tick.close_ns, tuple(tick.bars), fills, ())
-        book_tick(
+        positions = book_tick(
             tick.close_ns,
             entry,
             agent=self._agent,
@@ -208,7 +209,7 @@ class OrchestratorAgent:
             submit_ns=done - before_submit,
             bar_to_order_ns=done - tick.complete_ns,
         )
-        record = self._record(tick, fills, decision, records)
+        record = self._record(tick, fills, positions, decision, records)
         self._sequence += 1
         await self._log.append(record)
         self._tell(record)
@@ -274,6 +275,7 @@ class OrchestratorAgent:
         self,
         tick: Tick,
         fills: tuple[FillRecord, ...],
+        positions: tuple[PositionRecord, ...],
         decision: Decision,
         orders: tuple[OrderRecord, ...],
     ) -> TickRecord:
@@ -288,7 +290,7 @@ class OrchestratorAgent:
             bars=tuple(tick.bars),
             refused_bars=tuple(tick.refused),
             fills=fills,
-            positions=self.portfolio.positions(),
+            positions=positions,
             cash=self.portfolio.cash,
             equity=self.portfolio.equity,
             fees_paid=self.portfolio.fees_paid,

@@ -9,7 +9,7 @@ from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.reasons import Reason
 from orchestrator.brokers import Broker
 from orchestrator.decision_log import DecisionLog, DecisionLogWriter, OrderRecord, Outcome
-from orchestrator.decision_log.records import TickRecord
+from orchestrator.decision_log.records import PositionRecord, TickRecord
 from orchestrator.feeds import BarGuard
 from orchestrator.journal import JournalEntry
 from orchestrator.portfolio import Portfolio
@@ -48,7 +48,9 @@ async def restore(
         StorageError: The log cannot be written.
     """
     for entry in entries:
-        book_tick(entry.close_ns, entry, agent=agent, portfolio=portfolio, history=history)
+        positions = book_tick(
+            entry.close_ns, entry, agent=agent, portfolio=portfolio, history=history
+        )
         for bar in entry.bars:
             guard.seen(bar.symbol, bar.bar)
         if entry.sequence > logged:
@@ -64,7 +66,7 @@ async def restore(
                     bars=entry.bars,
                     refused_bars=(),
                     fills=entry.fills,
-                    positions=portfolio.positions(),
+                    positions=positions,
                     cash=portfolio.cash,
                     equity=portfolio.equity,
                     fees_paid=portfolio.fees_paid,
@@ -88,8 +90,11 @@ def book_tick(
     agent: ExecutionAgent,
     portfolio: Portfolio,
     history: RiskHistory,
-) -> None:
+) -> tuple[PositionRecord, ...]:
     """Books a tick: fills first, as they came before the close, then its bars.
+
+    Returns:
+        The positions at its close.
 
     Raises:
         ConflictError: A fill is missing.
@@ -97,7 +102,9 @@ def book_tick(
     portfolio.apply(entry.fills)
     portfolio.close_bars(entry.bars)
     agent.learn(entry.bars)
-    history.record(close_ns, entry.bars, entry.fills, portfolio.equity, portfolio.positions())
+    positions = portfolio.positions()
+    history.record(close_ns, entry.bars, entry.fills, portfolio.equity, positions)
+    return positions
 
 
 async def reconcile(broker: Broker, entries: Sequence[JournalEntry], portfolio: Portfolio) -> None:

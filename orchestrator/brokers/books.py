@@ -1,7 +1,7 @@
 """The paper broker's books: orders, fills and holdings in a SQLite file of their own."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -20,8 +20,7 @@ CREATE TABLE IF NOT EXISTS orders (client_order_id TEXT PRIMARY KEY, symbol TEXT
     quantity REAL NOT NULL, reference_price REAL NOT NULL, submitted_ns INTEGER NOT NULL,
     valid_until_ns INTEGER NOT NULL, status TEXT NOT NULL, filled_quantity REAL NOT NULL,
     reason TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS open_orders ON orders (status)
-    WHERE status IN ('NEW', 'PARTIALLY_FILLED');
+DROP INDEX IF EXISTS open_orders;
 CREATE TABLE IF NOT EXISTS fills (sequence INTEGER PRIMARY KEY, client_order_id TEXT NOT NULL,
     symbol TEXT NOT NULL, quantity REAL NOT NULL, price REAL NOT NULL,
     reference_price REAL NOT NULL, fee REAL NOT NULL, filled_ns INTEGER NOT NULL) STRICT;
@@ -66,6 +65,11 @@ class Books:
             rows = self._db.execute("SELECT symbol, quantity FROM positions ORDER BY symbol")
             return Holdings(cash, {symbol: quantity for symbol, quantity in rows if quantity})
 
+    def order_ids(self) -> set[str]:
+        """The id of every order there ever was."""
+        with self._storage():
+            return {name for (name,) in self._db.execute("SELECT client_order_id FROM orders")}
+
     def order(self, client_order_id: str) -> OrderState | None:
         """An order; None when it is not known."""
         with self._storage():
@@ -90,29 +94,36 @@ class Books:
     def record(
         self,
         observed_ns: int,
+        cash: float,
         orders: Iterable[OrderState],
-        fills: Iterable[FillRecord] = (),
-        holdings: tuple[float, Mapping[str, float]] | None = None,
+        fills: Sequence[FillRecord] = (),
+        positions: Mapping[str, float] | None = None,
     ) -> None:
         """Writes what changed, all of it or nothing.
+
+        Args:
+            observed_ns: Close of the last bars that orders were traded against.
+            cash: Of the account.
+            orders: New ones, and those that came further.
+            fills: New ones.
+            positions: Those that changed.
 
         Raises:
             StorageError: It could not be written.
         """
         with self._storage(), self._transaction():
-            self._db.execute("UPDATE account SET observed_ns = ?", (observed_ns,))
+            self._db.execute("UPDATE account SET cash = ?, observed_ns = ?", (cash, observed_ns))
             self._db.executemany(
                 "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET status = excluded.status,"
                 " filled_quantity = excluded.filled_quantity, reason = excluded.reason",
                 map(_order_row, orders),
             )
-            self._db.executemany(
-                "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_fill_row, fills)
-            )
-            if holdings is not None:
-                cash, positions = holdings
-                self._db.execute("UPDATE account SET cash = ?", (cash,))
+            if fills:
+                self._db.executemany(
+                    "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_fill_row, fills)
+                )
+            if positions:
                 self._db.executemany(
                     "INSERT OR REPLACE INTO positions VALUES (?, ?)", positions.items()
                 )

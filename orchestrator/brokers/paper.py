@@ -49,6 +49,7 @@ class PaperBroker:
         holdings = self._books.holdings()
         self._cash, self._positions = holdings.cash, dict(holdings.positions)
         self._observed_ns = self._books.observed_ns()
+        self._known = self._books.order_ids()
         self._open = {state.order.client_order_id: state for state in self._books.open_orders()}
         self._fills = self._books.fills(0)
         # Until a bar comes, what is held is worth what was last paid for it.
@@ -78,7 +79,8 @@ class PaperBroker:
                 raise ConflictError(f"order {name} is known and another: {state.order}")
             states.append(state)
         if new:
-            self._books.record(self._observed_ns, new.values())
+            self._books.record(self._observed_ns, self._cash, new.values())
+            self._known |= new.keys()
             self._open |= {name: state for name, state in new.items() if not state.status.is_final}
         return states
 
@@ -89,12 +91,14 @@ class PaperBroker:
             raise NotFoundError(f"order {client_order_id} is not known")
         if not state.status.is_final:
             state = state.advance(OrderStatus.CANCELLED, reason="cancelled by the client")
-            self._books.record(self._observed_ns, [state])
+            self._books.record(self._observed_ns, self._cash, [state])
             del self._open[client_order_id]
         return state
 
     async def order(self, client_order_id: str) -> OrderState | None:
         """How an order stands; None when it is not known."""
+        if client_order_id not in self._known:
+            return None
         return self._open.get(client_order_id) or self._books.order(client_order_id)
 
     async def open_orders(self) -> Sequence[OrderState]:
@@ -168,7 +172,8 @@ class PaperBroker:
                 changed.append(state)
         if not changed:
             return
-        self._books.record(self._observed_ns, changed, fills, (self._cash, self._positions))
+        moved = {fill.symbol: self._positions[fill.symbol] for fill in fills}
+        self._books.record(self._observed_ns, self._cash, changed, fills, moved)
         self._fills += fills
         for state in changed:
             if state.status.is_final:

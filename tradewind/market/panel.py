@@ -130,8 +130,6 @@ class BarAligner:
             The bars of all symbols that start with it, in their order, when it is the last of
             them; each symbol's bars come in the order of their times.
         """
-        if len(self._symbols) == 1:
-            return (bar,)
         bars = self._waiting.setdefault(bar.timestamp_ns, {})
         bars[symbol] = bar
         if len(bars) < len(self._symbols):

@@ -43,6 +43,9 @@ class PanelPipeline:
             MarketDataError: The bar is impossible, or starts before the last one that was learned
                 from has closed; nothing has changed.
         """
+        if len(self._pipelines) == 1:
+            self._pipelines[symbol].update(bar)
+            return
         self._pipelines[symbol].check(bar)
         bars = self._aligner.add(symbol, bar)
         if bars is not None:
