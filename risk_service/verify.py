@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping
 
 from risk_service.audit.chain import GENESIS, AuditRow, Head
 from risk_service.audit.database import Database
-from risk_service.audit.rows import read_all, read_head, row_columns
+from risk_service.audit.rows import StoredRow, read_all, read_head
 from tradewind.errors import TradewindError
 
 __all__ = ["find_faults", "main"]
@@ -63,8 +63,8 @@ def _row_faults(row: AuditRow, columns: RowMapping, previous: Head) -> Iterator[
     if not row.is_whole():
         yield f"decision {row.sequence} was changed"
         return
-    copies = row_columns(row)
-    changed = [name for name, value in copies.items() if columns[name] != value]
+    whole = StoredRow.of(row)._asdict()
+    changed = [name for name, value in whole.items() if columns[name] != value]
     if changed:
         yield f"decision {row.sequence} was changed in {', '.join(changed)}"
 

@@ -3,14 +3,37 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
 
 from tradewind.errors import StorageError
 from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import PreTradeCheck
 from tradewind.risk.rules import Action, Breach, Severity, WindowState
 
-__all__ = ["Decision"]
+__all__ = ["Copies", "Decision"]
+
+
+class Copies(NamedTuple):
+    """What the database has of a decision beside its payload, to search by."""
+
+    decision_id: str
+    account: str
+    kind: str
+    action: str
+    decided_at: float
+
+    @classmethod
+    def read(cls, payload: str) -> "Copies":
+        """Takes them out of the canonical form of a decision.
+
+        Raises:
+            ValueError: It is not JSON.
+            KeyError: It is not a decision.
+        """
+        values = from_json(payload)
+        return cls(*[values[name] for name in cls._fields])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,12 @@ class Decision:
     actor_name: str = ""
     actor_role: str = ""
     reason: str = ""
+
+    def copies(self) -> Copies:
+        """What the database has of it beside its payload."""
+        return Copies(
+            self.decision_id, self.account, self.kind.value, self.action.name, self.decided_at
+        )
 
     def to_json(self) -> str:
         """The canonical form: keys sorted, ASCII, floats in the shortest form that reads back."""

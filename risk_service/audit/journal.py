@@ -13,21 +13,30 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from risk_service.audit.chain import GENESIS, AuditRow, Head, extend_chain
+from risk_service.audit.decision import Copies
 from tradewind.durable import AppendFile, sync_folder
 from tradewind.errors import StorageError
 
 __all__ = ["Entry", "Journal"]
 
 _LOG = logging.getLogger(__name__)
+_Deliver: TypeAlias = Callable[[Sequence[AuditRow], Sequence[Copies | None]], None]
 
 
 class Entry:
-    """A payload on its way to the disk: with a `row` once it is durable, or with an `error`."""
+    """A payload on its way to the disk: with a `row` once it is durable, or with an `error`.
 
-    def __init__(self, payload: str) -> None:
+    `copies` are what the payload says, for who has to know without reading it.
+    """
+
+    __slots__ = ("copies", "error", "payload", "row")
+
+    def __init__(self, payload: str, copies: Copies | None) -> None:
         self.payload = payload
+        self.copies = copies
         self.row: AuditRow | None = None
         self.error: StorageError | None = None
 
@@ -65,7 +74,7 @@ class Journal:
         self._flushing = False
         self._closed = False
         self._head = GENESIS
-        self._deliver: Callable[[Sequence[AuditRow]], None] = lambda _: None
+        self._deliver: _Deliver = lambda _rows, _copies: None
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as problem:
@@ -80,12 +89,13 @@ class Journal:
             os.close(descriptor)
             raise
 
-    def start(self, head: Head, deliver: Callable[[Sequence[AuditRow]], None]) -> None:
+    def start(self, head: Head, deliver: _Deliver) -> None:
         """Begins to take rows; the database must have every row of `recovered`.
 
         Args:
             head: The end of the chain in the database.
-            deliver: Takes rows that have become durable, in their order; it must not block.
+            deliver: Takes rows that have become durable, in their order, and the copies that were
+                submitted with them; it must not block.
 
         Raises:
             StorageError: The file cannot be written.
@@ -100,13 +110,17 @@ class Journal:
         self._head = head
         self._deliver = deliver
 
-    def submit(self, payload: str) -> Entry:
+    def submit(self, payload: str, copies: Copies | None = None) -> Entry:
         """Takes a place in the order of the rows; `wait` makes the row durable.
+
+        Args:
+            payload: Of the row.
+            copies: What it says, where that is known.
 
         Raises:
             StorageError: The journal is closed.
         """
-        entry = Entry(payload)
+        entry = Entry(payload, copies)
         with self._changed:
             if self._closed:
                 raise self._closed_error()
@@ -192,7 +206,7 @@ class Journal:
             return
         self._flushed_size = self._file.size
         self._head = rows[-1].head
-        self._deliver(rows)
+        self._deliver(rows, [entry.copies for entry in batch])
         for entry, row in zip(batch, rows, strict=True):
             entry.row = row
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from risk_service.audit.chain import AuditRow, Head
 from risk_service.audit.database import Database
+from risk_service.audit.decision import Copies
 from risk_service.audit.journal import Journal
-from risk_service.audit.rows import add_rows
+from risk_service.audit.rows import StoredRow, add_rows
 from tradewind.errors import StorageError
 
 __all__ = ["Mover"]
@@ -49,7 +50,7 @@ class Mover:
         self._head = head
         self._journal_bytes = journal_bytes
         self._changed = threading.Condition()
-        self._rows: deque[AuditRow] = deque()
+        self._rows: deque[StoredRow] = deque()
         self._waiting_count = 0
         self._closing = False
         self._problem: str | None = "the database has not been reached yet"
@@ -69,10 +70,11 @@ class Mover:
             self.close()
             raise StorageError(problem)
 
-    def deliver(self, rows: Sequence[AuditRow]) -> None:
-        """Takes rows that are durable in the journal, in their order."""
+    def deliver(self, rows: Sequence[AuditRow], copies: Sequence[Copies | None]) -> None:
+        """Takes rows that are durable in the journal, in their order, and what they say."""
+        stored = list(map(StoredRow.of, rows, copies))
         with self._changed:
-            self._rows.extend(rows)
+            self._rows.extend(stored)
             if len(self._rows) >= _BATCH_ROWS:
                 self._changed.notify_all()
 
@@ -145,7 +147,7 @@ class Mover:
         rows = [self._rows[index] for index in range(min(count, len(self._rows)))]
         with connection.begin():
             head = add_rows(connection, rows)
-        if head != (rows[-1].head if rows else self._head):
+        if head != (rows[-1].link.head if rows else self._head):
             raise StorageError("the end of the chain in the database was changed from outside")
         with self._changed:
             for _ in rows:

@@ -1,19 +1,17 @@
 """What is asked of the tables: rows added to the chain, and read from it."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from pydantic_core import from_json
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from risk_service.audit.chain import AuditRow, Head
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import Copies, Decision
 from risk_service.audit.schema import DECISIONS, HEAD
 from tradewind.errors import StorageError
 
-__all__ = ["add_rows", "last_decisions", "read_all", "read_head", "read_page", "row_columns"]
+__all__ = ["StoredRow", "add_rows", "last_decisions", "read_all", "read_head", "read_page"]
 
-_ROWS_AT_A_TIME = 25  # reading them holds the interpreter, which answers calls meanwhile
-_COPIED_COLUMNS = ("decision_id", "account", "kind", "action", "decided_at")
 _CHAIN_COLUMNS = (
     DECISIONS.c.sequence,
     DECISIONS.c.payload,
@@ -22,7 +20,41 @@ _CHAIN_COLUMNS = (
 )
 
 
-def add_rows(connection: Connection, rows: Sequence[AuditRow]) -> Head:
+class StoredRow(NamedTuple):
+    """A row with every column of `decisions`, in their order."""
+
+    sequence: int
+    decision_id: str
+    account: str
+    kind: str
+    action: str
+    decided_at: float
+    payload: str
+    previous_hash: str
+    row_hash: str
+
+    @classmethod
+    def of(cls, row: AuditRow, copies: Copies | None = None) -> "StoredRow":
+        """The columns of a row.
+
+        Args:
+            row: The row.
+            copies: What its payload says; read from there when absent.
+
+        Raises:
+            ValueError: Its payload is not JSON.
+            KeyError: Its payload is not a decision.
+        """
+        copies = copies or Copies.read(row.payload)
+        return cls(row.sequence, *copies, row.payload, row.previous_hash, row.row_hash)
+
+    @property
+    def link(self) -> AuditRow:
+        """The row without the copies."""
+        return AuditRow(self.sequence, self.payload, self.previous_hash, self.row_hash)
+
+
+def add_rows(connection: Connection, rows: Sequence[StoredRow]) -> Head:
     """Adds rows to the chain in the transaction of the connection.
 
     Rows that the database already has are passed over, so that a transaction whose outcome was
@@ -38,35 +70,21 @@ def add_rows(connection: Connection, rows: Sequence[AuditRow]) -> Head:
     missing = [row for row in rows if row.sequence > head.sequence]
     if not missing:
         return head
-    if not missing[0].follows(head):
+    if not missing[0].link.follows(head):
         raise StorageError(
             f"the database ends at decision {head.sequence} with another hash than decision "
             f"{missing[0].sequence} follows: it was changed from outside, or is not the one "
             "these decisions were made for"
         )
-    for start in range(0, len(missing), _ROWS_AT_A_TIME):
-        rows_now = missing[start : start + _ROWS_AT_A_TIME]
-        connection.execute(insert(DECISIONS), [row_columns(row) for row in rows_now])
-    end = missing[-1].head
+    # Straight to the driver, which lets go of the interpreter at each row: calls are answered
+    # meanwhile, as they are not while something prepares the rows.
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    marks = ", ".join(mark for _ in StoredRow._fields)
+    into = f"decisions ({', '.join(StoredRow._fields)})"
+    connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({marks})", missing)  # noqa: S608
+    end = missing[-1].link.head
     connection.execute(update(HEAD).values(sequence=end.sequence, row_hash=end.row_hash))
     return end
-
-
-def row_columns(row: AuditRow) -> dict[str, object]:
-    """The columns of a row.
-
-    Raises:
-        ValueError: Its payload is not JSON.
-        KeyError: Its payload is not a decision.
-    """
-    values = from_json(row.payload)
-    return {
-        "sequence": row.sequence,
-        **{name: values[name] for name in _COPIED_COLUMNS},
-        "payload": row.payload,
-        "previous_hash": row.previous_hash,
-        "row_hash": row.row_hash,
-    }
 
 
 def read_head(connection: Connection, *, lock: bool = False) -> Head:

@@ -9,7 +9,7 @@ from risk_service.audit.database import Database
 from risk_service.audit.decision import Decision
 from risk_service.audit.journal import Entry, Journal
 from risk_service.audit.mover import Mover
-from risk_service.audit.rows import add_rows, last_decisions, read_page
+from risk_service.audit.rows import StoredRow, add_rows, last_decisions, read_page
 from risk_service.audit.schema import prepare_schema
 from tradewind.errors import StorageError
 
@@ -48,8 +48,9 @@ class AuditTrail:
                     database_id = prepare_schema(connection)
                 self._journal = Journal(journal, database_id)
                 undo.callback(self._journal.close)
+                recovered = list(map(StoredRow.of, self._journal.recovered))
                 with connection.begin():
-                    head = add_rows(connection, self._journal.recovered)
+                    head = add_rows(connection, recovered)
                 with connection.begin():
                     self.last_decisions = list(last_decisions(connection))
             self._mover = Mover(database, self._journal, head, journal_bytes)
@@ -72,7 +73,7 @@ class AuditTrail:
 
     def submit(self, decision: Decision) -> Entry:
         """Gives a decision its place in the order; `wait` makes it durable."""
-        return self._journal.submit(decision.to_json())
+        return self._journal.submit(decision.to_json(), decision.copies())
 
     def wait(self, entry: Entry, *, in_database: bool = False) -> AuditRow:
         """Waits until a decision is durable.

@@ -38,7 +38,8 @@ def recover(path: Path) -> list[AuditRow]:
 def started(
     journal: Journal, deliver: Callable[[Sequence[AuditRow]], None] = lambda _: None
 ) -> Journal:
-    journal.start(journal.recovered[-1].head if journal.recovered else GENESIS, deliver)
+    head = journal.recovered[-1].head if journal.recovered else GENESIS
+    journal.start(head, lambda rows, _copies: deliver(rows))
     return journal
 
 
