@@ -20,7 +20,7 @@ from tradewind.rpc.decision_codec import (
     check_to_message,
     halt_to_message,
 )
-from tradewind.rpc.risk_codec import risk_report_to_message
+from tradewind.rpc.risk_answer import AnswerWriter
 from tradewind.rpc.risk_wire import RiskRequest
 
 __all__ = [
@@ -77,21 +77,27 @@ def read_order(request: risk_pb2.EvaluateRequest) -> IntendedOrder | None:
     return IntendedOrder(order.symbol, order.quantity, order.price)
 
 
-def write_evaluation(evaluation: Evaluation) -> risk_pb2.EvaluateResponse:
-    """The answer to an Evaluate."""
+def write_evaluation(evaluation: Evaluation, metrics: AnswerWriter) -> bytes:
+    """The answer to an Evaluate: a serialized EvaluateResponse.
+
+    Args:
+        evaluation: What is answered.
+        metrics: Writes its metrics.
+    """
     decision = evaluation.decision
-    return risk_pb2.EvaluateResponse(
+    answer = risk_pb2.EvaluateResponse(
         action=action_to_message(decision.action),
         breaches=[breach_to_message(breach) for breach in decision.breaches],
         halt=halt_to_message(decision.halt),
-        metrics=risk_report_to_message(
-            evaluation.report,
-            compute_ns=evaluation.compute_ns,
-            request_id=decision.request_id,
-        ),
         decision_id=decision.decision_id,
         request_id=decision.request_id,
         pre_trade=check_to_message(decision.pre_trade),
+    ).SerializeToString()
+    return answer + metrics.write_nested(
+        evaluation.calculation,
+        compute_ns=evaluation.compute_ns,
+        request_id=decision.request_id,
+        field=risk_pb2.EvaluateResponse.METRICS_FIELD_NUMBER,
     )
 
 

@@ -4,7 +4,7 @@ import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from tradewind.risk import RiskInputs
 from tradewind.risk.pretrade import IntendedOrder
 
 __all__ = ["inputs_digest"]
+
+_NUMBER: Final = struct.Struct("<cd").pack
 
 
 def inputs_digest(inputs: RiskInputs, order: IntendedOrder | None) -> str:
@@ -28,26 +30,28 @@ def inputs_digest(inputs: RiskInputs, order: IntendedOrder | None) -> str:
 
 
 def _add(parts: list[bytes], value: Any) -> None:
-    if isinstance(value, np.ndarray):
-        parts.append(b"a%d:" % value.size)
-        parts.append(value.astype("<f8", copy=False).tobytes())
-    elif isinstance(value, float | int):
-        parts.append(struct.pack("<cd", b"d", value))
-    elif value is None:
-        parts.append(b"n")
+    # What there is most of is asked for first: all that a decision looks at comes through here.
+    if isinstance(value, float):
+        parts.append(_NUMBER(b"d", value))
     elif isinstance(value, str):
         text = value.encode()
-        parts.append(b"s%d:" % len(text))
-        parts.append(text)
+        parts.append(b"s%d:%b" % (len(text), text))
+    elif isinstance(value, np.ndarray):
+        parts.append(b"a%d:" % value.size)
+        parts.append(value.astype("<f8", copy=False).tobytes())
+    elif value is None:
+        parts.append(b"n")
+    elif isinstance(value, int):
+        parts.append(_NUMBER(b"d", value))
+    elif isinstance(value, tuple):
+        parts.append(b"t%d:" % len(value))
+        for item in value:
+            _add(parts, item)
     elif isinstance(value, Mapping):
         parts.append(b"m%d:" % len(value))
         for key in sorted(value):
             _add(parts, key)
             _add(parts, value[key])
-    elif isinstance(value, tuple):
-        parts.append(b"t%d:" % len(value))
-        for item in value:
-            _add(parts, item)
     else:
         assert is_dataclass(value)
         for name in value.__dataclass_fields__:

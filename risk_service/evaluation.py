@@ -1,6 +1,5 @@
 """From the state of an account to one durable decision."""
 
-import dataclasses
 import math
 import time
 import uuid
@@ -16,6 +15,7 @@ from risk_service.telemetry import Telemetry
 from tradewind.errors import ConflictError, FieldViolation, InvalidInputError
 from tradewind.risk import RiskInputs, RiskReport
 from tradewind.risk.decision import DecisionKind, Halt
+from tradewind.risk.engine.reporting import Calculation
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, IntendedOrder, PreTradeCheck, check_order
 from tradewind.risk.rules import LATCHING_ACTIONS, Action, Readings, RuleOutcome
 
@@ -26,10 +26,10 @@ _MAX_TEXT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A decision, the report it rests on, and how long that took to calculate."""
+    """A decision, the calculation it rests on, and how long that took."""
 
     decision: Decision
-    report: RiskReport
+    calculation: Calculation
     compute_ns: int
 
 
@@ -85,22 +85,24 @@ class Evaluator:
         self._trail.check()
         loaded = self._policies.current
         started = time.perf_counter_ns()
-        report = loaded.agent.calculate_only(inputs)
+        calculation = loaded.agent.calculate(inputs)
+        report = calculation.report()
         compute_ns = time.perf_counter_ns() - started
         self._telemetry.observe_calculation(compute_ns * 1e-9)
         check = None if order is None else check_order(order, inputs, loaded.policy.pre_trade)
         digest = inputs_digest(inputs, order)
         account = self._accounts.get(account_name)
         with account.lock:
-            decision = self._decide(account, loaded, inputs, report, check)
-            decision = dataclasses.replace(decision, request_id=request_id, inputs_digest=digest)
+            decision = self._decide(
+                account, loaded, inputs, report, check, request_id=request_id, digest=digest
+            )
             latched = decision.halt is not None and decision.halt != account.halt
             entry = self._trail.submit(decision)
             # In force at once, though not yet durable: a decision made meanwhile must see it.
             account.halt, account.windows = decision.halt, decision.windows
         self._trail.wait(entry, in_database=latched)
         self._telemetry.decided(decision)
-        return Evaluation(decision, report, compute_ns)
+        return Evaluation(decision, calculation, compute_ns)
 
     def resume(self, account_name: str, name: str, role: str, reason: str) -> Decision:
         """Clears the halt of an account, and what its rules with a window remember.
@@ -148,6 +150,9 @@ class Evaluator:
         inputs: RiskInputs,
         report: RiskReport,
         check: PreTradeCheck | None,
+        *,
+        request_id: str,
+        digest: str,
     ) -> Decision:
         now = inputs.now if inputs.now is not None and math.isfinite(inputs.now) else None
         outcome = loaded.rules.evaluate(_readings(report, check), now, account.windows)
@@ -159,7 +164,9 @@ class Evaluator:
             account=account.name,
             kind=DecisionKind.EVALUATE,
             action=outcome.action if halt is None else halt.action,
+            request_id=request_id,
             now=now,
+            inputs_digest=digest,
             policy_digest=loaded.digest,
             metric_values=report.metric_values,
             unavailable=report.unavailable,

@@ -28,6 +28,7 @@ __all__ = ["RiskServicer", "add_to_server"]
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 200
+_RESULT = risk_pb2.CalculateStreamResponse.RESULT_FIELD_NUMBER
 
 
 class RiskServicer:
@@ -97,15 +98,15 @@ class RiskServicer:
                 calculation, compute_ns = self._time(calculate, increment)
                 request_id = request.message.request_id
                 yield self._answers.write_nested(
-                    calculation, compute_ns=compute_ns, request_id=request_id
+                    calculation, compute_ns=compute_ns, request_id=request_id, field=_RESULT
                 )
         finally:
             self._free_streams.release()
 
     def Evaluate(
         self, request: RiskRequest[risk_pb2.EvaluateRequest], _context: grpc.ServicerContext
-    ) -> risk_pb2.EvaluateResponse:
-        """What the account must do; durable when it is answered."""
+    ) -> bytes:
+        """What the account must do, durable when it is answered: an EvaluateResponse's bytes."""
         message = request.message
         evaluation = self._evaluator.evaluate(
             message.account,
@@ -113,7 +114,7 @@ class RiskServicer:
             codec.read_order(message),
             message.request_id or current_request_id(),
         )
-        return codec.write_evaluation(evaluation)
+        return codec.write_evaluation(evaluation, self._answers)
 
     def GetRiskPolicy(
         self, _request: risk_pb2.GetRiskPolicyRequest, _context: grpc.ServicerContext

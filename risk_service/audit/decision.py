@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
@@ -94,7 +94,7 @@ class Decision:
         values["pre_trade"] = self.pre_trade and _write_slots(self.pre_trade)
         values["halt"] = self.halt and {**_write_slots(self.halt), "action": self.halt.action.name}
         values["windows"] = {key: _write_slots(state) for key, state in self.windows.items()}
-        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode(values)
 
     @classmethod
     def from_json(cls, text: str) -> "Decision":
@@ -126,6 +126,7 @@ class Decision:
             raise StorageError(f"a recorded decision cannot be read: {problem!r}") from None
 
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _PLAIN_FIELDS = (
     "decision_id",
     "decided_at",

@@ -1,4 +1,4 @@
-"""Answers of CalculateOnly, written without building a message for each."""
+"""Metrics in answers, written without building a message for each."""
 
 import struct
 from collections.abc import Callable, Hashable, Sequence
@@ -17,7 +17,6 @@ _Key: TypeAlias = tuple[Hashable, ...]
 
 _MOST_SHAPES: Final = 256
 _DOUBLE: Final = 8
-_RESULT: Final = risk_pb2.CalculateStreamResponse.RESULT_FIELD_NUMBER
 
 
 class AnswerWriter:
@@ -42,10 +41,12 @@ class AnswerWriter:
         tail = risk_pb2.CalculateOnlyResponse(compute_ns=compute_ns, request_id=request_id)
         return shape.write(calculation.values()) + tail.SerializeToString()
 
-    def write_nested(self, calculation: Calculation, *, compute_ns: int, request_id: str) -> bytes:
-        """The serialized CalculateStreamResponse, which has the other one in its field 1."""
+    def write_nested(
+        self, calculation: Calculation, *, compute_ns: int, request_id: str, field: int
+    ) -> bytes:
+        """The serialized CalculateOnlyResponse as the field of a message, of that number."""
         answer = self.write(calculation, compute_ns=compute_ns, request_id=request_id)
-        return write_head(_RESULT, len(answer)) + answer
+        return write_head(field, len(answer)) + answer
 
     def _find(self, calculation: Calculation) -> "_Shape | None":
         codes: _Key = (calculation.plan.digest, calculation.codes())

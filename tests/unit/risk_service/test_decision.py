@@ -105,6 +105,11 @@ def everything() -> dict[str, Any]:
     }
 
 
+def test_digest_with_inputs_of_a_recorded_decision_is_the_recorded_one() -> None:
+    digest = inputs_digest(RiskInputs(**everything()), IntendedOrder("BTC", 1.0, 2.0))
+    assert digest == "96e1e8f42aa26d5da57eafd5b01ca63492ad71ae1242b8e8ea1285b0943bd16f"
+
+
 def test_digest_with_equal_inputs_in_another_order_is_equal() -> None:
     other = everything()
     other["feed_timestamps"] = {"b": 2.0, "a": 1.0}

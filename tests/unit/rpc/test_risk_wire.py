@@ -177,10 +177,13 @@ def test_calculation_with_scanned_arrays_answers_as_with_inputs(
     for _ in range(3):  # from the second time on, the writer knows the shape of the answer
         answer = WRITER.write(calculation, compute_ns=7, request_id="r")
         assert risk_pb2.CalculateOnlyResponse.FromString(answer) == expected
-    nested = WRITER.write_nested(calculation, compute_ns=7, request_id="r")
-    assert risk_pb2.CalculateStreamResponse.FromString(nested).result == expected
+    for kind, name in ((STREAMED, "result"), (EVALUATED, "metrics")):
+        field = kind.DESCRIPTOR.fields_by_name[name].number
+        nested = WRITER.write_nested(calculation, compute_ns=7, request_id="r", field=field)
+        assert getattr(kind.FromString(nested), name) == expected
 
 
+STREAMED, EVALUATED = risk_pb2.CalculateStreamResponse, risk_pb2.EvaluateResponse
 WRITER = AnswerWriter()
 PLAIN = risk_pb2.RiskInputs(
     portfolio_values=[100.0, 90.0],
