@@ -66,7 +66,7 @@ async def _trade(settings: OrchestratorSettings) -> None:
         tracer = stack.enter_context(tracing(settings.tracing, "orchestrator"))
         agent = build_agent(settings, tracer=tracer)
         if settings.live is not None:
-            view = LiveView(settings, settings.live, agent.bus)
+            view = LiveView(settings, settings.live, agent.bus, tracer)
             await stack.enter_async_context(view)
             sys.stdout.write(f"orchestrator {settings.account}: live view on {view.url}\n")
             sys.stdout.flush()

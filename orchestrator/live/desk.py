@@ -7,6 +7,7 @@ from typing import Final, Self
 from orchestrator.services import open_risk
 from orchestrator.settings import ServiceAddresses
 from tradewind.risk.decision import Halt
+from tradewind.tracing import Tracer
 
 __all__ = ["RiskDesk"]
 
@@ -19,14 +20,18 @@ class RiskDesk:
     Args:
         services: Where the risk service listens.
         account: The account.
+        tracer: Gives every call a span; none by default.
     """
 
-    def __init__(self, services: ServiceAddresses, account: str) -> None:
+    def __init__(
+        self, services: ServiceAddresses, account: str, tracer: Tracer | None = None
+    ) -> None:
         self._services = services
         self._account = account
+        self._tracer = tracer
 
     async def __aenter__(self) -> Self:
-        self._risk = open_risk(self._services, timeout_s=_TIMEOUT_S)
+        self._risk = open_risk(self._services, timeout_s=_TIMEOUT_S, tracer=self._tracer)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -23,6 +23,7 @@ from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, InvalidInputError, SettingsError, TradewindError
 from tradewind.rpc.address import host_and_port, loopback_dial_address
 from tradewind.settings import Settings
+from tradewind.tracing import Tracer
 
 __all__ = ["LiveView"]
 
@@ -61,14 +62,21 @@ class LiveView:
         settings: The account; its `live` says where to listen.
         live: The same, which must be there.
         bus: What the orchestrator says.
+        tracer: Gives every call of the view a span; none by default.
 
     Attributes:
         url: Where a browser on this machine finds it; set inside the context.
     """
 
-    def __init__(self, settings: OrchestratorSettings, live: LiveSettings, bus: EventBus) -> None:
+    def __init__(
+        self,
+        settings: OrchestratorSettings,
+        live: LiveSettings,
+        bus: EventBus,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._live = live
-        self._desk = RiskDesk(settings.services, settings.account)
+        self._desk = RiskDesk(settings.services, settings.account, tracer)
         self._guard = RequestGuard(live.hosts)
         self._hub = Hub(
             bus,

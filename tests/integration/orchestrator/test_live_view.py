@@ -16,8 +16,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from examples.print_traces import Collector
 from orchestrator.decision_log import DecisionLog
+from tests.collector import WaitForSpans, collector, wait_for_spans
 from tests.integration.orchestrator.conftest import RISK_POLICY, Desk
+
+__all__ = ["collector", "wait_for_spans"]
 
 pytestmark = pytest.mark.slow
 
@@ -158,13 +162,19 @@ def test_page_of_a_run_shows_its_ticks_as_they_come_and_ends_with_the_equity_of_
 
 
 def test_halted_account_is_resumed_from_the_page_and_by_the_command_that_it_shows(
-    shared_desk: Desk, start: Start, chromium: Browser, tmp_path: Path
+    shared_desk: Desk,
+    start: Start,
+    chromium: Browser,
+    tmp_path: Path,
+    collector: Collector,
+    wait_for_spans: WaitForSpans,
 ) -> None:
     set_policy = shared_desk.set_risk_policy
     halting = copy.deepcopy(RISK_POLICY)
     halting["limits"]["max_drawdown"]["limit"] = 1e-9
 
-    run = start(tmp_path / "run", live__allow_resume=True)
+    traced = {"tracing__endpoint": collector.endpoint}
+    run = start(tmp_path / "run", live__allow_resume=True, **traced)
     with looking(chromium, run.url) as viewer:
         page = viewer.page
         viewer.waits_for_state("TRADING")
@@ -191,3 +201,8 @@ def test_halted_account_is_resumed_from_the_page_and_by_the_command_that_it_show
         expect(page.locator("#halt")).to_be_hidden(timeout=WAIT_MS)
         expect(page.locator("#troubles")).to_contain_text("RISK_HALT")
         assert run.process.poll() is None
+    run.process.send_signal(signal.SIGTERM)  # which sends the spans that are left
+    resume = "tradewind.api.risk.v1.RiskService/Resume"
+    spans = wait_for_spans(lambda found: resume in {span.name for span in found})
+    (resumed,) = [span for span in spans if span.name == resume]  # the command's is not traced
+    assert (resumed.service, resumed.is_error) == ("orchestrator", False)

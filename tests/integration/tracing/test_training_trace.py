@@ -1,4 +1,4 @@
-"""A training whose trace goes on from the caller through the service into the job's process."""
+"""Traces of a trainer service's callers: a program's goes on in the process of its job."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from tests.collector import WaitForSpans, collector, lines_of, wait_for_spans
 from tests.integration.trainer.conftest import TrainerUnderTest, tiny_config
 from tradewind.rpc.clients import TrainerClient
 from tradewind.tracing import TracingSettings, tracing
+from tradewind_cli.__main__ import main
 
 __all__ = ["collector", "tiny_config", "wait_for_spans"]
 
@@ -19,7 +20,10 @@ TRAINER = "tradewind.api.trainer.v1.TrainerService"
 
 
 @pytest.fixture
-def trainer(tmp_path: Path, collector: Collector) -> Iterator[TrainerUnderTest]:
+def trainer(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TrainerUnderTest]:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")  # milliseconds, instead of 5 s
     values = yaml.safe_load(Path("config/trainer.yaml").read_text())["server"]
     server = {**values, "tracing": {"endpoint": collector.endpoint}}
     trainer = TrainerUnderTest(tmp_path, server=server)
@@ -57,3 +61,23 @@ def test_training_with_tracing_goes_on_in_the_process_of_its_job(
         "    trainer_service: training job",
         *(f"      trainer_service: {phase}" for phase in phases),
     ]
+
+
+def test_command_with_a_collector_is_traced_into_the_service_and_with_a_bad_one_refused(
+    trainer: TrainerUnderTest,
+    collector: Collector,
+    wait_for_spans: WaitForSpans,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    listing = ("jobs", "list", "--address", trainer.service.address)
+
+    assert main(["--trace-to", collector.endpoint, *listing]) == 0
+
+    method = f"{TRAINER}/ListTrainingJobs"
+    spans = wait_for_spans(lambda found: len(found) >= 2)
+    assert lines_of(spans, spans[0].trace_id) == [
+        f"tradewind: {method} OK",
+        f"  trainer_service: {method} OK",
+    ]
+    assert main(["--trace-to", "127.0.0.1:4317", *listing]) == 2
+    assert "--trace-to" in capsys.readouterr().err
