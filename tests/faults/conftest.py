@@ -28,8 +28,14 @@ def make_stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
 
 
 @pytest.fixture
+def outcomes(request: pytest.FixtureRequest) -> list[Outcome]:
+    """The rows of the table at the end."""
+    return request.config.stash[_OUTCOMES]
+
+
+@pytest.fixture
 def begin(
-    released_draft: Callable[..., BundleDraft], request: pytest.FixtureRequest
+    released_draft: Callable[..., BundleDraft], outcomes: list[Outcome]
 ) -> Iterator[Callable[[Stack], Scenario]]:
     """Publishes a policy, puts a stack under load, and waits until accounts are halted."""
     with ExitStack() as owned:
@@ -39,7 +45,7 @@ def begin(
             load = owned.enter_context(Load(stack))
             load.recovery_s(time.monotonic())
             wait_until(lambda: len(load.halted) >= 5, "five halted accounts")
-            return Scenario(stack, load, request.config.stash[_OUTCOMES])
+            return Scenario(stack, load, outcomes)
 
         yield begin
 

@@ -1,4 +1,4 @@
-"""Network namespaces: each service on a machine of its own, as far as its network can tell."""
+"""Network namespaces: each program on a machine of its own, as far as its network can tell."""
 
 import shutil
 import subprocess
@@ -12,10 +12,11 @@ __all__ = ["Link", "Network"]
 
 # Addresses that no other network has: RFC 2544 sets them aside for tests of networks.
 _SUBNETS = tuple(f"198.18.{serial}" for serial in range(64, 128))
+_FORWARD = ("FORWARD", "-i", "tw+", "-o", "tw+", "-j", "ACCEPT")
 
 
 class Link:
-    """A namespace and the cable that joins it to this one.
+    """A namespace and the cable that joins it to this one, which leads to the others, too.
 
     Args:
         serial: Which of the subnets it takes.
@@ -27,17 +28,19 @@ class Link:
 
     def __init__(self, serial: int, name: str) -> None:
         self.host = f"{_SUBNETS[serial]}.2"
+        self._router = f"{_SUBNETS[serial]}.1"
         self._name = name
         self._ends = (f"{name}h", f"{name}n")
         here, there = self._ends
         _run("ip", "netns", "add", name)
         try:
             _run("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
-            _run("ip", "address", "add", f"{_SUBNETS[serial]}.1/24", "dev", here)
+            _run("ip", "address", "add", f"{self._router}/24", "dev", here)
             _run("ip", "-n", name, "address", "add", f"{self.host}/24", "dev", there)
-            for device in (("lo",), (there,)):
-                _run("ip", "-n", name, "link", "set", *device, "up")
+            _run("ip", "-n", name, "link", "set", "lo", "up")
             _run("ip", "link", "set", here, "up")
+            Path(f"/proc/sys/net/ipv4/conf/{here}/forwarding").write_text("1")
+            self.plug()
         except BaseException:
             self.remove()
             raise
@@ -54,6 +57,8 @@ class Link:
     def plug(self) -> None:
         """Puts it back."""
         _run("ip", "-n", self._name, "link", "set", self._ends[1], "up")
+        # It goes with the cable.
+        _run("ip", "-n", self._name, "route", "add", "default", "via", self._router)
 
     def swallow(self) -> None:
         """Has every packet to the namespace vanish, as a broken router on the way does."""
@@ -86,6 +91,9 @@ class Network:
         taken = {path.name for path in Path("/run/netns").glob("tw*")}
         free = (serial for serial in range(len(_SUBNETS)) if f"tw{serial}" not in taken)
         try:
+            # Where another program has the machine forward nothing, such as Docker.
+            _run("iptables", "-w", "-I", *_FORWARD)
+            self._owned.callback(_run, "iptables", "-w", "-D", *_FORWARD)
             for name in names:
                 serial = next(free)
                 self.links[name] = Link(serial, f"tw{serial}")
