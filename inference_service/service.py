@@ -30,7 +30,7 @@ from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
 from tradewind.rpc import RpcServer
-from tradewind.scheduling import pin_to_core
+from tradewind.scheduling import core_awake, pin_to_core
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 
@@ -42,7 +42,10 @@ def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
     """Runs the service in this process until a signal arrives."""
     if settings.pin_cpus:
         pin_to_core(0)
-    with worker_server(settings, loader.requests, share_port=False) as server:
+    with (
+        core_awake(wanted=settings.keep_awake),
+        worker_server(settings, loader.requests, share_port=False) as server,
+    ):
         server.stop_on_signals()
         server.announce_ready()
         server.wait_for_signal()

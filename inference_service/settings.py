@@ -56,6 +56,8 @@ class InferenceSettings(ServiceSettings):
         workers: Processes that share the port, each with everything in it. A unix: address then
             needs `{worker}` in its path, which stands for 0, 1, ….
         pin_cpus: Keeps each worker on a core of its own.
+        keep_awake: Keeps the cores of pinned workers from falling asleep between calls: each is
+            fully used from then on. For cores that nothing else needs.
         store: The bundle store; it may appear, vanish and come back while the service runs.
         poll_s: Seconds between two looks at the store.
         pinned: Version to serve by policy; a policy that is not named serves its latest good one.
@@ -87,6 +89,7 @@ class InferenceSettings(ServiceSettings):
     max_streams: int | None = Field(default=None, ge=1)
     workers: int = Field(default=1, ge=1, le=256)
     pin_cpus: bool = False
+    keep_awake: bool = False
     store: Path = Path("bundles")
     poll_s: float = Field(default=0.25, gt=0.0, le=60.0)
     pinned: dict[str, str] = Field(default_factory=dict)
@@ -125,6 +128,12 @@ class InferenceSettings(ServiceSettings):
                 f"max_streams is {self.max_streams}, which leaves no other call any of the "
                 f"{self.server.threads} threads that server.threads allows"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_keep_awake(self) -> Self:
+        if self.keep_awake and not self.pin_cpus:
+            raise ValueError("keep_awake needs pin_cpus, which says which cores are the workers'")
         return self
 
     @property

@@ -15,7 +15,7 @@ from inference_service.worker_order import WorkerOrder
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
 from tradewind.rpc import RpcServer
-from tradewind.scheduling import pin_to_core
+from tradewind.scheduling import core_awake, pin_to_core
 
 __all__ = ["main"]
 
@@ -35,7 +35,10 @@ def main() -> int:
     if order.settings.pin_cpus:
         pin_to_core(order.index)
     try:
-        with worker_server(order.settings, load_requests, share_port=True) as server:
+        with (
+            core_awake(wanted=order.settings.keep_awake),
+            worker_server(order.settings, load_requests, share_port=True) as server,
+        ):
             server.stop_on_signals()
             supervisor.send(server.metrics_address)
             threading.Thread(target=_stop_with, args=(supervisor, server), daemon=True).start()

@@ -25,6 +25,7 @@ def test_shipped_config_says_what_the_defaults_are() -> None:
         ({"workers": 0}, "workers: .*greater than or equal to 1"),
         ({"workers": 2, "server": {"listen": ["unix:/x"]}}, r"unix:/x needs \{worker\}"),
         ({"server": {"listen": ["unix:/x{worker}"]}}, "only then"),
+        ({"keep_awake": True}, "keep_awake needs pin_cpus"),
         ({"loader": {"memory_mb": 1}}, "loader.memory_mb"),
         ({"policies": {"../x": {}}}, "policies: .*policy name is refused"),
         ({"policies": {"x": {"versions": "some"}}}, "policies.x.versions"),
