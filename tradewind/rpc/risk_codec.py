@@ -19,6 +19,7 @@ from tradewind.risk import (
 from tradewind.rpc.wire import FIXED64, LENGTH_DELIMITED, write_head
 
 __all__ = [
+    "add_risk_inputs",
     "risk_inputs_from_message",
     "risk_inputs_to_message",
     "risk_report_from_message",
@@ -67,7 +68,14 @@ _KIND_NUMBERS = {name: number for number, name in _KINDS.items()}
 
 def risk_inputs_to_message(inputs: RiskInputs) -> risk_pb2.RiskInputs:
     """The message of a snapshot; what is absent stays absent."""
-    message = risk_pb2.RiskInputs(
+    message = risk_pb2.RiskInputs()
+    add_risk_inputs(message, inputs)
+    return message
+
+
+def add_risk_inputs(message: risk_pb2.RiskInputs, inputs: RiskInputs) -> None:
+    """Writes a snapshot into an empty field of a request, which would copy a message of it."""
+    without_series = risk_pb2.RiskInputs(
         start_of_day_value=inputs.start_of_day_value,
         capital_base=inputs.capital_base,
         positions=[
@@ -86,9 +94,9 @@ def risk_inputs_to_message(inputs: RiskInputs) -> risk_pb2.RiskInputs:
         average_daily_volumes=inputs.average_daily_volumes,
         options=[_option_to_message(option) for option in inputs.options],
     )
+    message.MergeFrom(without_series)
     # A message takes an array number by number, each as an object, but bytes as they are.
     message.MergeFromString(b"".join(_series_parts(inputs)))
-    return message
 
 
 def _series_parts(inputs: RiskInputs) -> Iterator[bytes]:
@@ -99,7 +107,7 @@ def _series_parts(inputs: RiskInputs) -> Iterator[bytes]:
             yield write_head(number, series.nbytes)
             yield series.astype("<f8", copy=False).tobytes()
     if inputs.trade_timestamps.size:
-        rows = np.tile(_EMPTY_TRADE, inputs.trade_timestamps.size)
+        rows = _EMPTY_TRADE.repeat(inputs.trade_timestamps.size)
         rows["timestamp"], rows["notional"] = inputs.trade_timestamps, inputs.trade_notionals
         yield rows.tobytes()
 

@@ -12,7 +12,7 @@ from tradewind.rpc.clients.risk_results import (
     read_evaluation,
     read_policy_status,
 )
-from tradewind.rpc.risk_codec import risk_inputs_to_message, risk_report_from_message
+from tradewind.rpc.risk_codec import add_risk_inputs, risk_report_from_message
 
 __all__ = [
     "CALCULATE_STREAM",
@@ -56,9 +56,8 @@ def calculate_only(
         RiskInputError: The inputs contradict each other; the violations name the fields.
         UnavailableError: The server is not ready, or cannot be reached.
     """
-    request = risk_pb2.CalculateOnlyRequest(
-        inputs=risk_inputs_to_message(inputs), request_id=request_id
-    )
+    request = risk_pb2.CalculateOnlyRequest(request_id=request_id)
+    add_risk_inputs(request.inputs, inputs)
     return Call("CalculateOnly", request, risk_report_from_message, timeout_s)
 
 
@@ -107,11 +106,11 @@ def evaluate(
         OverloadedError: It would be one account or one call too many.
     """
     request = risk_pb2.EvaluateRequest(
-        inputs=risk_inputs_to_message(inputs),
         request_id=request_id,
         account=account,
         intended_order=None if order is None else _order_to_message(order),
     )
+    add_risk_inputs(request.inputs, inputs)
     return Call("Evaluate", request, read_evaluation, timeout_s)
 
 
