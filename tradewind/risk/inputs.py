@@ -38,7 +38,7 @@ def _as_series(name: str, values: Any) -> FloatArray:
 def _is_series(array: Any) -> bool:
     return (
         array.__class__ is np.ndarray
-        and array.dtype is _FLOAT64
+        and array.dtype == _FLOAT64  # not `is`: kernels give arrays with a dtype of their own
         and array.ndim == 1
         and array.flags.carray
     )

@@ -1,9 +1,10 @@
 """What a result says beside its numbers, in words."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Final, NamedTuple
 
 from tradewind.risk.engine.result import CODE
+from tradewind.risk.engine.snapshot import names_of
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, names_an_element
 
@@ -36,7 +37,8 @@ class RemarkBook:
     def __init__(self, metrics: Sequence[str], limited: Collection[str]) -> None:
         self._metrics = metrics
         self._limited = limited
-        self._kept: dict[bytes, Remarks] = {}
+        self._kept: dict[Hashable, Remarks] = {}
+        self._named: set[bytes] = set()  # codes of results whose reasons call something by name
 
     def describe(self, result: FloatArray, snapshot: Snapshot) -> Remarks:
         """The remarks of a result.
@@ -46,7 +48,8 @@ class RemarkBook:
             snapshot: The inputs, to name the symbols in reasons.
         """
         codes = result[CODE:].tobytes()
-        remarks = self._kept.get(codes)
+        key = (codes, names_of(snapshot)) if codes in self._named else codes
+        remarks = self._kept.get(key)
         return self._read(codes, result, snapshot) if remarks is None else remarks
 
     def _read(self, codes: bytes, result: FloatArray, snapshot: Snapshot) -> Remarks:
@@ -63,8 +66,10 @@ class RemarkBook:
                 notes[metric] = NOTES[-int(code)]
         unchecked = tuple(metric for metric in unavailable if metric in self._limited)
         remarks = Remarks(unavailable, notes, unchecked)
-        if not has_named:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
-            self._kept[codes] = remarks
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+            self._named.clear()
+        if has_named:
+            self._named.add(codes)
+        self._kept[(codes, names_of(snapshot)) if has_named else codes] = remarks
         return remarks
