@@ -1,9 +1,12 @@
 """The rewards of a step, before a model stores them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
+from tradewind.compiled import compiled
 from tradewind.errors import TrainingError
 
 __all__ = ["subtract_from_rewards"]
@@ -30,9 +33,16 @@ def subtract_from_rewards(callback: BaseCallback, deductions: NDArray[np.float64
         )
     statistics = model.get_vec_normalize_env()
     if statistics is None:
-        rewards -= deductions.astype(rewards.dtype)
+        _subtract(rewards, deductions)
         return
     if statistics.old_reward.shape != deductions.shape:
         raise TrainingError("VecNormalize does not keep raw rewards: they cannot be changed")
     statistics.old_reward = (statistics.old_reward - deductions).astype(np.float32)
     rewards[:] = statistics.normalize_reward(statistics.old_reward)
+
+
+@compiled
+def _subtract(rewards: NDArray[Any], deductions: NDArray[np.float64]) -> None:
+    """`rewards -= deductions`, the deductions in the rewards' precision."""
+    for row in range(rewards.size):
+        rewards[row] -= rewards.dtype.type(deductions[row])

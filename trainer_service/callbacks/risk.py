@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 from tradewind.compiled import compiled
 from tradewind.errors import TrainingError
@@ -117,10 +118,11 @@ class RiskAwareCallback(BaseCallback):
         )
         self._unknown_penalties += deductions.size - known
         subtract_from_rewards(self, deductions)
-        self.logger.record("risk/unknown_penalties", self._unknown_penalties)
+        logger = self.logger
+        logger.record("risk/unknown_penalties", self._unknown_penalties)
         if known:
-            self.logger.record_mean("risk/penalty", penalties / known)
-        self._judge(deductions.size, judged, scores)
+            logger.record_mean("risk/penalty", penalties / known)
+        self._judge(logger, deductions.size, judged, scores)
         return not self.stop_reason
 
     def _step_risk(self) -> StepRisk:
@@ -151,7 +153,7 @@ class RiskAwareCallback(BaseCallback):
             accounts.append(info["final_risk_inputs"] if done else inputs)
         return accounts
 
-    def _judge(self, size: int, count: int, total: float) -> None:
+    def _judge(self, logger: Logger, size: int, count: int, total: float) -> None:
         """Takes the judged ones of `size` environments, and the sum of their scores."""
         if not count:
             self._unjudged_steps += 1
@@ -164,9 +166,9 @@ class RiskAwareCallback(BaseCallback):
                 )
             return
         self._unjudged_steps = 0
-        self.logger.record_mean("risk/score", total / count)
+        logger.record_mean("risk/score", total / count)
         mean = self._recent_mean(total, count)
-        self.logger.record("risk/judged_score", mean)
+        logger.record("risk/judged_score", mean)
         if (
             self._threshold is not None
             and mean > self._threshold
