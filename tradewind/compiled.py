@@ -9,6 +9,7 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.extending import _Intrinsic
 
 __all__ = ["compiled", "inlined"]
 
@@ -107,8 +108,20 @@ def _feed(kernel: Any, update: Callable[[bytes], None], seen: set[CodeType]) -> 
         value = function.__globals__.get(name)
         if isinstance(value, Dispatcher):
             _feed(value, update, seen)
+        elif isinstance(value, _Intrinsic):
+            _feed_code(value._defn.__code__, update)
         elif _is_constant(value):
             update(f"{name}={value!r}".encode())
+
+
+def _feed_code(code: CodeType, update: Callable[[bytes], None]) -> None:
+    """Feeds the code of an intrinsic, and of the functions in it, which write the instructions."""
+    update(code.co_code + repr(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _feed_code(constant, update)
+        else:
+            update(repr(constant).encode())
 
 
 def _is_constant(value: object) -> bool:

@@ -20,13 +20,21 @@ def outer(x):
     return inner(x) + 1.0
 """
 CALLEE = """\
+from numba import types
+from numba.extending import intrinsic
 from tradewind.compiled import compiled
 
 FACTOR = 2.0
 
+@intrinsic
+def sign(typingctx):
+    def generate(context, builder, signature, args):
+        return context.get_constant(types.float64, 1.0)
+    return types.float64(), generate
+
 @compiled
 def inner(x):
-    return x * FACTOR
+    return x * FACTOR * sign()
 """
 
 
@@ -53,17 +61,18 @@ def test_kernel_is_compiled_anew_when_and_only_when_what_it_is_built_from_change
 ) -> None:
     assert run(folder) == (7.0, 0)
     assert run(folder) == (7.0, 1)
-    # No change is in the file of the kernel that is called: a constant, a callee's code, and how
-    # it is compiled.
+    # No change is in the file of the kernel that is called: a constant, a callee's code, the
+    # instructions of an intrinsic, and how it is compiled.
     for old, new, value in (
         ("FACTOR = 2.0", "FACTOR = 5.0", 16.0),
         ("x *", "x -", -1.0),
-        ("@compiled", "@compiled(allocates=True)", -1.0),
+        ("float64, 1.0", "float64, -1.0", 9.0),
+        ("@compiled", "@compiled(allocates=True)", 9.0),
     ):
         callee = folder / "callee.py"
         callee.write_text(callee.read_text().replace(old, new))
         assert run(folder) == (value, 0)
-    assert run(folder) == (-1.0, 1)
+    assert run(folder) == (9.0, 1)
 
 
 def test_kernel_that_works_in_place_and_makes_an_array_is_refused() -> None:

@@ -1,6 +1,6 @@
 """One step of many copies of the trading environment as one compiled call."""
 
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from tradewind.market.accounting import (
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
 from tradewind.market.holdings import open_holdings
+from tradewind.prefetch import prefetch
 from tradewind.risk import BatchBar
 from trainer_service.environment.kernels import (
     Calendar,
@@ -25,7 +26,13 @@ from trainer_service.environment.kernels import (
     write_observation,
 )
 
-__all__ = ["Copies", "begin_copies", "observe_copies", "step_copies"]
+__all__ = ["Copies", "begin_copies", "choose_targets", "observe_copies", "step_copies"]
+
+
+PREFETCH_AHEAD: Final = 8
+"""So many copies before its turn the bar of a copy is fetched: a fetch takes about as long."""
+FLOATS_PER_LINE: Final = 16
+"""Components of an observation in a cache line."""
 
 
 class Copies(NamedTuple):
@@ -105,13 +112,51 @@ def observe_copies(
 
 
 @compiled
+def choose_targets(table: FloatArray, actions: NDArray[np.int64], targets: FloatArray) -> bool:
+    """Looks up the target of each discrete action, unless one of them does not exist.
+
+    Args:
+        table: Target of each action. Shape [actions].
+        actions: Shape [n].
+        targets: Becomes the target of each copy. Shape [n, 1].
+
+    Returns:
+        Whether every action exists; if not, nothing was written.
+    """
+    for row in range(actions.size):
+        if not 0 <= actions[row] < table.size:
+            return False
+    for row in range(actions.size):
+        targets[row, 0] = table[actions[row]]
+    return True
+
+
+@compiled
 def step_copies(
-    copies: Copies,
-    market: Market,
-    calendar: Calendar,
+    states: FloatArray,
+    traded: FloatArray,
+    at: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    episode_return: FloatArray,
+    start_of_day_value: FloatArray,
+    open_prices: FloatArray,
+    close_prices: FloatArray,
+    features: ObservationArray,
+    open_seconds: FloatArray,
+    close_seconds: FloatArray,
+    first_of_day: NDArray[np.int64],
+    average_daily_volumes: FloatArray,
     rules: TradingRules,
     targets: FloatArray,
-    bar: BatchBar,
+    portfolio_values: FloatArray,
+    bar_timestamps: FloatArray,
+    start_of_day_values: FloatArray,
+    trade_timestamps: FloatArray,
+    trade_notionals: FloatArray,
+    quantities: FloatArray,
+    prices: FloatArray,
+    bar_volumes: FloatArray,
     observations: ObservationArray,
     rewards: NDArray[np.float32],
     terminated: NDArray[np.bool_],
@@ -119,14 +164,36 @@ def step_copies(
 ) -> int:
     """Takes every copy to its next bar.
 
+    The fields of Copies, Market, Calendar and BatchBar are arguments of their own, in their order:
+    a tuple takes longer to cross into a kernel than its elements do.
+
     Args:
-        copies: The copies; none may be at its end.
-        market: The bars.
-        calendar: Times and volumes of the bars.
+        states: Field of Copies, as the arrays up to start_of_day_value; none may be at its end.
+        traded: Field of Copies.
+        at: Field of Copies.
+        start: Field of Copies.
+        end: Field of Copies.
+        episode_return: Field of Copies.
+        start_of_day_value: Field of Copies.
+        open_prices: Field of Market, as the arrays up to features.
+        close_prices: Field of Market.
+        features: Field of Market.
+        open_seconds: Field of Calendar, as the arrays up to average_daily_volumes.
+        close_seconds: Field of Calendar.
+        first_of_day: Field of Calendar.
+        average_daily_volumes: Field of Calendar.
         rules: Costs, reward and features.
         targets: Wanted positions as signed fractions of equity; NaN keeps a quantity.
             Shape [n, s].
-        bar: Becomes the accounts' bar.
+        portfolio_values: Field of BatchBar, as the arrays up to bar_volumes: becomes the accounts'
+            bar.
+        bar_timestamps: Field of BatchBar.
+        start_of_day_values: Field of BatchBar.
+        trade_timestamps: Field of BatchBar.
+        trade_notionals: Field of BatchBar.
+        quantities: Field of BatchBar.
+        prices: Field of BatchBar.
+        bar_volumes: Field of BatchBar.
         observations: Becomes the next observations. Shape [n, observation_size].
         rewards: Shape [n].
         terminated: Whether the equity has fallen too low. Shape [n].
@@ -135,28 +202,60 @@ def step_copies(
     Returns:
         How many episodes have ended.
     """
-    ended = 0
-    for row in range(targets.shape[0]):
+    copies = Copies(states, traded, at, start, end, episode_return, start_of_day_value)
+    market = Market(open_prices, close_prices, features)
+    calendar = Calendar(open_seconds, close_seconds, first_of_day, average_daily_volumes)
+    bar = BatchBar(
+        portfolio_values,
+        bar_timestamps,
+        start_of_day_values,
+        trade_timestamps,
+        trade_notionals,
+        quantities,
+        prices,
+        bar_volumes,
+    )
+    ended, count = 0, at.size
+    for row in range(min(PREFETCH_AHEAD, count)):
+        _prefetch_bar(market, calendar, at[row] + 1)
+    for row in range(count):
+        if row + PREFETCH_AHEAD < count:
+            _prefetch_bar(market, calendar, at[row + PREFETCH_AHEAD] + 1)
         reward, equity, terminates = step_account(
-            copies.states[row],
+            states[row],
             market,
             rules,
-            copies.at[row],
+            at[row],
             targets[row],
-            copies.traded[row],
+            traded[row],
             observations[row],
         )
-        index = copies.at[row] + 1
-        copies.at[row] = index
-        copies.episode_return[row] += reward
-        if calendar.first_of_day[index] == index:
-            copies.start_of_day_value[row] = equity
+        index = at[row] + 1
+        at[row] = index
+        episode_return[row] += reward
+        if first_of_day[index] == index:
+            start_of_day_value[row] = equity
         _write_bar(copies, calendar, row, bar)
         rewards[row] = reward
         terminated[row] = terminates
-        dones[row] = terminates or index == copies.end[row]
+        dones[row] = terminates or index == end[row]
         ended += dones[row]
     return ended
+
+
+@compiled
+def _prefetch_bar(market: Market, calendar: Calendar, index: int) -> None:
+    """Has a bar fetched: the copies stand at random bars, each in a few cache lines of its own."""
+    prefetch(market.open, index)
+    prefetch(market.close, index)
+    row = market.features[index]
+    for column in range(0, row.size, FLOATS_PER_LINE):
+        prefetch(row, column)
+    prefetch(row, row.size - 1)
+    prefetch(calendar.open_seconds, index)
+    prefetch(calendar.close_seconds, index)
+    prefetch(calendar.first_of_day, index)
+    prefetch(calendar.average_daily_volumes, index)
 
 
 @compiled

@@ -27,7 +27,13 @@ from tradewind.risk import (
     StepRisk,
 )
 from trainer_service.environment.config import EnvironmentConfig
-from trainer_service.environment.copies import Copies, begin_copies, observe_copies, step_copies
+from trainer_service.environment.copies import (
+    Copies,
+    begin_copies,
+    choose_targets,
+    observe_copies,
+    step_copies,
+)
 from trainer_service.environment.task import TradingTask
 
 __all__ = ["VectorizedTradingEnv"]
@@ -85,8 +91,10 @@ class VectorizedTradingEnv(VecEnv):
         self._running = False
         self._started_at = time.time()
         self._target_table = _target_table(settings)
+        self._discrete_targets = np.empty((n_envs, 1))
         self._targets: FloatArray | None = None
-        # Spaces and settings are slow to ask, and a step asks them every time.
+        # Slow to ask or to put together, and a step needs them every time.
+        self._constants = (*self.task.market, *self.task.calendar, self.task.rules)
         self._action_shape = (n_envs, *(self.action_space.shape or ()))
 
     def reset(self) -> ObservationArray:
@@ -131,23 +139,14 @@ class VectorizedTradingEnv(VecEnv):
         targets, self._targets = self._targets, None
         if targets is None:
             raise ConflictError("no actions have been given: call step_async() first")
-        task, count = self.task, self.num_envs
+        count = self.num_envs
         observations = self._empty_observations()
         rewards: NDArray[np.float32] = np.empty(count, dtype=np.float32)
         terminated: NDArray[np.bool_] = np.empty(count, dtype=np.bool_)
         dones: NDArray[np.bool_] = np.empty(count, dtype=np.bool_)
-        ended = step_copies(
-            self._copies,
-            task.market,
-            task.calendar,
-            task.rules,
-            targets,
-            self._bar,
-            observations,
-            rewards,
-            terminated,
-            dones,
-        )
+        given = (*self._copies, *self._constants, targets, *self._bar)
+        arguments: tuple[Any, ...] = (*given, observations, rewards, terminated, dones)
+        ended = step_copies(*arguments)
         if self._tracker is not None:
             self.step_risk = self._tracker.update(self._bar)
         infos = cast("list[dict[str, Any]]", [_RUNNING] * count)
@@ -277,12 +276,10 @@ class VectorizedTradingEnv(VecEnv):
             shares = actions.astype(np.float64)
             if ((shares >= terms.lowest_action) & (shares <= 1.0)).all():
                 return shares * terms.position_fraction
-        elif (
-            actions.dtype.kind in "iu"
-            and actions.min() >= ACTION_SELL
-            and actions.max() <= ACTION_BUY
-        ):
-            return self._target_table.take(actions)[:, np.newaxis]
+        elif actions.dtype.kind in "iu":
+            indices = np.ascontiguousarray(actions, dtype=np.int64)
+            if choose_targets(self._target_table, indices, self._discrete_targets):
+                return self._discrete_targets
         # Refuses the one that is wrong.
         return np.array([self.task.targets(action) for action in actions])
 
