@@ -1,49 +1,65 @@
-"""The losses of a trailing window, kept in descending order from bar to bar.
+"""The largest losses of a trailing window, kept in descending order from bar to bar.
 
-What a tail looks at is the same whichever way it was found, so a tracker may keep the window in
-order, which costs a search and a move, where whole arrays have to be searched for it.
+What a tail looks at is the same whichever way it was found, so a tracker may keep it in order,
+which costs a comparison at most bars, where whole arrays have to be searched for it. About twice as
+many losses are kept as any confidence looks at: of those that leave the window few are among them,
+and only when too few are left the window is searched anew.
 """
 
-from math import isfinite
+from math import inf, isfinite
 from typing import Final
 
 from tradewind.compiled import compiled
+from tradewind.risk.calculators.order_statistics import CONFIDENCES, tail_size
 from tradewind.risk.engine.account import Record
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["NOT_SORTED", "keep_losses_sorted"]
+__all__ = ["NOT_SORTED", "keep_losses_sorted", "kept_losses"]
 
 NOT_SORTED: Final = -1
 
 
+def kept_losses(window: int) -> int:
+    """How many losses of a window are kept in order."""
+    return min(window, 2 * tail_size(window, CONFIDENCES[0]))
+
+
 @compiled
-def keep_losses_sorted(account: Record, returns: FloatArray, losses: FloatArray) -> None:
+def keep_losses_sorted(
+    account: Record, window: int, returns: FloatArray, losses: FloatArray
+) -> None:
     """Brings the sorted losses up to date with one more return.
 
     Several at once leave them unsorted: who sends many gains nothing from an order that the next
     update would have to restore.
 
     Args:
-        account: The account; `sorted_losses` says how many are in order, or NOT_SORTED.
+        account: The account; `sorted_losses` says how many are in order, at least as many as any
+            confidence looks at, or NOT_SORTED.
+        window: Returns looked back over.
         returns: The latest returns, one more than the window if there are so many.
-        losses: −r of the last returns, largest first. Shape [window].
+        losses: The largest −r of the window, in descending order. Shape [kept_losses(window)].
     """
     new = account.return_count - account.losses_sorted_until
     if new == 0 or losses.size == 0:
         return
     account.losses_sorted_until = account.return_count
-    before = min(account.return_count - new, losses.size)
     # 0 − r, not −r: returns of 0.0 and −0.0 are the same loss to the last bit.
     loss = 0.0 - returns[returns.size - 1]
     if new > 1 or not isfinite(loss):
         account.sorted_losses = NOT_SORTED
-    elif account.sorted_losses != before:
-        account.sorted_losses = _sort(returns, losses)
-    elif before < losses.size:
-        _insert(losses[: before + 1], loss)
-        account.sorted_losses = before + 1
-    else:
-        _replace(losses, 0.0 - returns[returns.size - 1 - losses.size], loss)
+        return
+    kept, before = account.sorted_losses, min(account.return_count - 1, window)
+    if kept >= 0:
+        # As long as all of the window is kept, nothing else can come between.
+        has_all = kept == before
+        if before == window:
+            kept = _remove(losses, kept, 0.0 - returns[returns.size - 1 - window])
+        kept = _insert(losses, kept, loss, has_all)
+    count = min(account.return_count, window)
+    if kept < tail_size(count, CONFIDENCES[0]):
+        kept = _search(returns[returns.size - count :], losses)
+    account.sorted_losses = kept
 
 
 @compiled
@@ -60,56 +76,46 @@ def _place(losses: FloatArray, loss: float) -> int:
 
 
 @compiled
-def _insert(losses: FloatArray, loss: float) -> None:
-    """Puts a loss among sorted ones; the last element is free."""
-    last = losses.size - 1
-    place = _place(losses[:last], loss)
+def _remove(losses: FloatArray, kept: int, loss: float) -> int:
+    """Takes out a loss that leaves the window, if it was kept; returns how many are left."""
+    if kept == 0 or loss < losses[kept - 1]:
+        return kept
+    for index in range(_place(losses[:kept], loss), kept - 1):
+        losses[index] = losses[index + 1]
+    return kept - 1
+
+
+@compiled
+def _insert(losses: FloatArray, kept: int, loss: float, has_all: bool) -> int:
+    """Puts a loss among the kept ones, if it belongs there; returns how many there are.
+
+    Args:
+        losses: Shape [most that are kept].
+        kept: How many are.
+        loss: The new one.
+        has_all: Whether every loss of the window was kept: then the smallest may follow too.
+    """
+    is_smallest = kept == 0 or loss <= losses[kept - 1]
+    if is_smallest and (not has_all or kept == losses.size):
+        return kept
+    last = min(kept, losses.size - 1)
+    place = last if is_smallest else _place(losses[:kept], loss)
     for index in range(last, place, -1):
         losses[index] = losses[index - 1]
     losses[place] = loss
+    return last + 1
 
 
 @compiled
-def _replace(losses: FloatArray, old: float, new: float) -> None:
-    """Takes one of the sorted losses out and puts another in; moves only what lies between."""
-    out, place = _place(losses, old), _place(losses, new)
-    if place <= out:
-        for index in range(out, place, -1):
-            losses[index] = losses[index - 1]
-        losses[place] = new
-    else:
-        for index in range(out, place - 1):
-            losses[index] = losses[index + 1]
-        losses[place - 1] = new
-
-
-@compiled
-def _sort(returns: FloatArray, losses: FloatArray) -> int:
-    """Sorts the losses of the window; returns how many, NOT_SORTED if one is not finite."""
-    count = min(losses.size, returns.size)
-    start = returns.size - count
-    for index in range(count):
-        loss = 0.0 - returns[start + index]
+def _search(returns: FloatArray, losses: FloatArray) -> int:
+    """Finds the largest losses of a window; returns how many, NOT_SORTED if one is not finite."""
+    kept = 0
+    smallest = -inf
+    for index in range(returns.size):
+        loss = 0.0 - returns[index]
         if not isfinite(loss):
             return NOT_SORTED
-        losses[index] = loss
-    # Heapsort, in place: the smallest goes to the end.
-    for root in range(count // 2 - 1, -1, -1):
-        _sift_down(losses, root, count)
-    for end in range(count - 1, 0, -1):
-        losses[0], losses[end] = losses[end], losses[0]
-        _sift_down(losses, 0, end)
-    return count
-
-
-@compiled
-def _sift_down(losses: FloatArray, root: int, end: int) -> None:
-    """Restores a heap with the smallest on top below one of its places."""
-    while 2 * root + 1 < end:
-        child = 2 * root + 1
-        if child + 1 < end and losses[child + 1] < losses[child]:
-            child += 1
-        if losses[root] <= losses[child]:
-            return
-        losses[root], losses[child] = losses[child], losses[root]
-        root = child
+        if kept < losses.size or loss > smallest:
+            kept = _insert(losses, kept, loss, True)
+            smallest = losses[kept - 1]
+    return kept

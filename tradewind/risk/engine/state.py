@@ -26,8 +26,8 @@ class Series(NamedTuple):
     """Trailing windows of the series, the newest element last.
 
     Attributes:
-        sorted_losses: −r of the last `losses_window` returns, largest first; empty unless it was
-            kept in order.
+        sorted_losses: The largest −r of the last `losses_window` returns, largest first, as many as
+            any confidence looks at or more; empty unless they were kept in order.
     """
 
     timestamps: FloatArray

@@ -27,7 +27,7 @@ from tradewind.risk.engine.account import (
     reset_account,
     simple_return,
 )
-from tradewind.risk.engine.losses import keep_losses_sorted
+from tradewind.risk.engine.losses import keep_losses_sorted, kept_losses
 from tradewind.risk.engine.plan import SERIES, Plan
 from tradewind.risk.engine.state import Series
 from tradewind.risk.inputs import FloatArray
@@ -71,7 +71,7 @@ class Storage(NamedTuple):
         trade_timestamps: Shape [rows, capacity].
         trade_notionals: Shape [rows, capacity].
         results: The last result of each account. Shape [rows, 4, metrics + 2].
-        losses: Sorted losses (engine.losses). Shape [rows, losses_window].
+        losses: Largest losses, sorted (engine.losses). Shape [rows, kept_losses(losses_window)].
     """
 
     accounts: Record
@@ -118,7 +118,7 @@ def new_storage(plan: Plan, rows: int, config: np.ndarray[Any, Any]) -> Storage:
         trade_timestamps=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
         trade_notionals=np.zeros((rows, INITIAL_TRADE_CAPACITY)),
         results=np.repeat(plan.new_result()[np.newaxis], rows, axis=0),
-        losses=np.zeros((rows, int(plan.config["losses_window"][0]))),
+        losses=np.zeros((rows, kept_losses(int(plan.config["losses_window"][0])))),
     )
     for row in range(rows):
         reset_row(accounts, storage.ends, row)
@@ -337,7 +337,8 @@ def trailing_series(config: Record, storage: Storage, row: int) -> Series:
 
 @compiled
 def sort_losses(config: Record, storage: Storage, row: int) -> None:
-    """Brings the sorted losses of one account up to date with its returns."""
+    """Brings the largest losses of one account up to date with its returns."""
     offset, end = config.returns_offset, storage.ends[row, RETURNS_END]
     returns = storage.windows[row, offset : offset + end]
-    keep_losses_sorted(storage.accounts[row], returns, storage.losses[row])
+    window = config.losses_window
+    keep_losses_sorted(storage.accounts[row], window, returns, storage.losses[row])
