@@ -2,11 +2,11 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
 from tradewind.prefetch import prefetch
 
 
@@ -17,7 +17,8 @@ def test_prefetch_with_any_array_fetches_the_first_element_and_changes_nothing(
     def fetch(values: NDArray[np.float64], index: int) -> None:
         prefetch(values, index)
 
-    kernel: Any = compiled(fetch)
+    # Not by `compiled`: the code of a kernel from the cache cannot be looked at.
+    kernel: Any = numba.njit(fetch)
     values = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
     before = values.copy()
     kernel(values, 5)
