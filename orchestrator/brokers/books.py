@@ -46,6 +46,7 @@ class Books:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA wal_autocheckpoint = 10000")
             self._db.executescript(_SCHEMA)
             self._db.execute("INSERT OR IGNORE INTO account VALUES (1, ?, 0)", (cash,))
 

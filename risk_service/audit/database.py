@@ -11,6 +11,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from tradewind.durable import sync_folder
 from tradewind.errors import SettingsError, StorageError
 
 __all__ = ["Database", "storage_errors"]
@@ -111,6 +112,22 @@ class Database:
             raise StorageError(f"the database {self.file}: {problem.strerror}") from None
         return found.st_dev, found.st_ino
 
+    def settle(self) -> None:
+        """Returns when every commit so far is on the disk.
+
+        Raises:
+            StorageError: The disk failed.
+        """
+        if self.file is None:  # it was when the commit returned
+            return
+        try:
+            for file in (self.file, self.file.with_name(self.file.name + "-wal")):
+                with contextlib.suppress(FileNotFoundError):
+                    _sync(file)
+            sync_folder(self.file.parent)
+        except OSError as problem:
+            raise StorageError(f"the database {self.file}: {problem.strerror}") from None
+
     def close(self) -> None:
         """Closes the connections that are not in use; one asked for later is opened anew."""
         self._engine.dispose()
@@ -144,8 +161,17 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # or sqlite3 begins transactions by itself, and late
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
+    # A commit is not on the disk when it returns: the journal keeps its rows until `settle`.
+    cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _postgresql_engine(url: URL) -> Engine:

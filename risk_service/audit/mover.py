@@ -139,9 +139,15 @@ class Mover:
                 raise StorageError("the file of the database was replaced")
             self._store(connection, _BATCH_ROWS)
             if self._journal.size > self._journal_bytes:
-                self._journal.relieve(lambda: self._store(connection, len(self._rows)))
+                self._journal.relieve(lambda: self._settle(connection))
             closing = self._gather()
-        self._journal.relieve(lambda: self._store(connection, len(self._rows)))
+        self._journal.relieve(lambda: self._settle(connection))
+
+    def _settle(self, connection: Connection) -> Head:
+        """Adds all that is left and has it on the disk, so that the journal can let go of it."""
+        head = self._store(connection, len(self._rows))
+        self._database.settle()
+        return head
 
     def _store(self, connection: Connection, count: int) -> Head:
         rows = [self._rows[index] for index in range(min(count, len(self._rows)))]

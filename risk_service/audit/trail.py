@@ -46,11 +46,13 @@ class AuditTrail:
             with database.exclusive_connection() as connection:
                 with connection.begin():
                     database_id = prepare_schema(connection)
+                database.settle()  # a journal that knows it must not outlive it
                 self._journal = Journal(journal, database_id)
                 undo.callback(self._journal.close)
                 recovered = list(map(StoredRow.of, self._journal.recovered))
                 with connection.begin():
                     head = add_rows(connection, recovered)
+                database.settle()  # before the journal begins anew
                 with connection.begin():
                     self.last_decisions = list(last_decisions(connection))
             self._mover = Mover(database, self._journal, head, journal_bytes)
@@ -80,7 +82,7 @@ class AuditTrail:
 
         Args:
             entry: From `submit`.
-            in_database: Waits until the database has it, too.
+            in_database: Waits until the database has it on its disk, too.
 
         Raises:
             StorageError: It could not be made durable.
@@ -88,6 +90,7 @@ class AuditTrail:
         row = self._journal.wait(entry)
         if in_database:
             self._mover.wait_until_stored(row.sequence)
+            self._database.settle()
         return row
 
     def page(self, account: str, before: int | None, size: int) -> list[AuditRow]:

@@ -5,6 +5,8 @@
 Held-out bars of the five assets of the sample are replayed by an OrchestratorAgent in this process;
 the inference and the risk service are processes of their own, spoken to over gRPC on loopback.
 Every decision is made durable by the risk service, every order is journalled before it is sent.
+All of it is measured with each service on a core of its own (`taskset`, `cpuset`), while the
+orchestrator goes where it finds room; the rate also with services that go where they find room.
 
 - Full speed: stretches of bars one after the other, each with the decision log and without it, in
   turn and in both orders. A bar-decision is the decision on one bar of one asset.
@@ -20,8 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from unittest import mock
 import grpc
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.brokers import PaperBroker
@@ -44,7 +47,8 @@ from tradewind.settings import parse_settings, read_yaml
 
 SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
 STRETCHES = 5
-TICKS_PER_STRETCH = 1_250  # in all 31,250 bar-decisions each way
+STRETCHES_NOT_PINNED = 2
+TICKS_PER_STRETCH = 1_250  # in all 31,250 bar-decisions each way with pinned services
 PACED_TICKS = 1_500
 PACED_TICKS_PER_SECOND = 50.0
 RISK_POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
@@ -126,11 +130,11 @@ class Replay:
 
     Args:
         folder: For the accounts.
-        services: Where the services listen.
+        addresses: Where the services listen.
     """
 
-    def __init__(self, folder: Path, services: Mapping[str, str]) -> None:
-        self._folder, self._services = folder, services
+    def __init__(self, folder: Path, addresses: Mapping[str, str]) -> None:
+        self._folder, self._addresses = folder, addresses
         self._rounds = 0
 
     def run(
@@ -180,7 +184,7 @@ class Replay:
         values: dict[str, Any] = {
             "account": account,
             "folder": folder,
-            "services": dict(self._services),
+            "services": dict(self._addresses),
             "allocations": [
                 {"symbol": symbol, "policy": "bench", "cash": TERMS.initial_cash}
                 for symbol in SYMBOLS
@@ -195,28 +199,66 @@ class Replay:
         return parse_settings(values, OrchestratorSettings)
 
 
-def measure(replay: Replay, panel: BarPanel) -> None:
-    """Prints the table."""
+def measure_rate(
+    replay: Replay, panel: BarPanel, stretches: int
+) -> tuple[Measured, NDArray[np.float64]]:
+    """Replays stretches at full speed, with the log and without.
+
+    Returns:
+        What those with it came to, and the rates of both. Shape [2, stretches].
+    """
     logged, unlogged = Measured("full speed"), Measured("full speed without the log")
     replay.run(panel.slice(0, 400).series, Measured("warm-up"), log=True)
-    for number in range(STRETCHES):
+    for number in range(stretches):
         # The bars that warm the features up come before the stretch.
         start = number * TICKS_PER_STRETCH
         stretch = panel.slice(start, start + TICKS_PER_STRETCH + SPEC.lookback - 1).series
         for log in (True, False) if number % 2 else (False, True):
             replay.run(stretch, logged if log else unlogged, log=log)
+    return logged, np.array([logged.rates, unlogged.rates])
+
+
+def measure(replay: Replay, panel: BarPanel) -> None:
+    """Prints the table."""
+    logged, rates = measure_rate(replay, panel, STRETCHES)
     paced = Measured(f"paced, {PACED_TICKS_PER_SECOND:g} ticks/s of {len(SYMBOLS)} bars")
     speed = PACED_TICKS_PER_SECOND * panel.interval_ns / 1e9
     replay.run(panel.slice(0, PACED_TICKS).series, paced, log=True, speed=speed)
 
-    rates = np.array([logged.rates, unlogged.rates])
     cost = float(np.median(1.0 - rates[0] / rates[1]))
     spread = ", ".join(f"{rate:,.0f}" for rate in rates[0])
-    print(f"bar-decisions/s: median {np.median(rates[0]):,.0f} of {spread}")
+    print(
+        f"bar-decisions/s, a core for each service: median {np.median(rates[0]):,.0f} of {spread}"
+    )
     print(f"  without the decision log {np.median(rates[1]):,.0f}; it costs {cost:.1%}")
     print(f"{'':34}{'ticks':>8}{'p50':>9}{'p99':>9}{'p99.9':>9}")
     logged.show()
     paced.show()
+
+
+@contextmanager
+def services(folder: Path, *, pinned: bool) -> Iterator[dict[str, str]]:
+    """Starts the two services; gives their addresses by name."""
+    commands = {
+        "risk": [
+            *("--policy", str(folder / "risk.yaml")),
+            *("--database", f"sqlite:///{folder}/audit-{pinned}.sqlite"),
+        ],
+        "inference": ["--store", str(folder / "store")],
+    }
+    cores = os.sched_getaffinity(0)
+    with ExitStack() as stack:
+        addresses = {}
+        stack.callback(os.sched_setaffinity, 0, cores)
+        for index, (name, arguments) in enumerate(commands.items()):
+            listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+            log = folder / f"{name}-{pinned}.log"
+            if pinned:  # what is started inherits it
+                os.sched_setaffinity(0, {sorted(cores)[index % len(cores)]})
+            process = ServiceProcess(f"{name}_service", [*listen, *arguments], log=log)
+            addresses[name] = stack.enter_context(process).address
+        os.sched_setaffinity(0, cores)
+        yield addresses
 
 
 def main() -> None:
@@ -229,20 +271,12 @@ def main() -> None:
         publish = [sys.executable, "-m", "tests.bench.untrained_policy", str(folder / "store")]
         subprocess.run(publish, check=True)
         write_risk_policy(folder / "risk.yaml")
-        commands = {
-            "inference": ["--store", str(folder / "store")],
-            "risk": [
-                *("--policy", str(folder / "risk.yaml")),
-                *("--database", f"sqlite:///{folder}/audit.sqlite"),
-            ],
-        }
-        addresses = {}
-        for name, arguments in commands.items():
-            listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
-            log = folder / f"{name}.log"
-            process = ServiceProcess(f"{name}_service", [*listen, *arguments], log=log)
-            addresses[name] = stack.enter_context(process).address
-        measure(Replay(folder, addresses), panel)
+        with services(folder, pinned=True) as addresses:
+            measure(Replay(folder / "pinned", addresses), panel)
+        with services(folder, pinned=False) as addresses:
+            replay = Replay(folder / "not-pinned", addresses)
+            _, (rates, _) = measure_rate(replay, panel, STRETCHES_NOT_PINNED)
+            print(f"bar-decisions/s, services not pinned: median {np.median(rates):,.0f}")
 
 
 if __name__ == "__main__":

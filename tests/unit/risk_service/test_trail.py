@@ -1,0 +1,98 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from risk_service.audit.database import Database
+from risk_service.audit.decision import Decision
+from risk_service.audit.trail import AuditTrail
+from tradewind.risk.decision import DecisionKind
+from tradewind.risk.rules import Action
+
+
+def decision(number: int) -> Decision:
+    return Decision(
+        decision_id=f"decision-{number}",
+        decided_at=1_700_000_000.0 + number,
+        account="default",
+        kind=DecisionKind.EVALUATE,
+        action=Action.ALLOW,
+        policy_digest="0" * 64,
+    )
+
+
+def watch_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is synced and cut back from now on, by this process' own calls."""
+    events: list[str] = []
+    for name in ("fsync", "ftruncate"):
+        real = getattr(os, name)
+
+        def call(descriptor: int, *size: int, name: str = name, real: object = real) -> None:
+            file = Path(f"/proc/self/fd/{descriptor}").readlink()
+            events.append(f"{name} {file.name}")
+            real(descriptor, *size)  # type: ignore[operator]
+
+        monkeypatch.setattr(os, name, call)
+    return events
+
+
+def append(trail: AuditTrail, *numbers: int) -> None:
+    for number in numbers:
+        trail.wait(trail.submit(decision(number)))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, Path]:
+    return f"sqlite:///{tmp_path}/audit.sqlite", tmp_path / "audit.journal"
+
+
+def test_close_with_rows_in_the_database_has_them_on_the_disk_before_the_journal_lets_go(
+    files: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = AuditTrail(Database(files[0]), files[1])
+    append(trail, 1, 2, 3)
+    events = watch_files(monkeypatch)
+    trail.close()
+    synced, cut = events.index("fsync audit.sqlite-wal"), events.index("ftruncate audit.journal")
+    assert synced < cut
+
+
+def test_start_with_rows_in_the_journal_has_them_on_the_disk_before_it_begins_anew(
+    files: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = AuditTrail(Database(files[0]), files[1])
+    append(trail, 1, 2, 3)
+    left = files[1].read_bytes()
+    trail.close()
+    files[1].write_bytes(left)  # as a crash leaves it
+    monkeypatch.setattr("risk_service.audit.mover.Mover.start", lambda _: None)
+    events = watch_files(monkeypatch)
+    AuditTrail(Database(files[0]), files[1])
+    begun = [at for at, event in enumerate(events) if event == "ftruncate audit.journal"][-1]
+    assert "fsync audit.sqlite-wal" in events[:begun]
+
+
+def test_rows_of_a_journal_over_its_size_are_on_the_disk_before_it_is_cut_back(
+    files: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = AuditTrail(Database(files[0]), files[1], journal_bytes=1)
+    events = watch_files(monkeypatch)
+    append(trail, 1)
+    deadline = time.monotonic() + 30.0
+    while "ftruncate audit.journal" not in events and time.monotonic() < deadline:
+        trail.page("", None, 1)  # has the mover come round
+    cuts = [at for at, event in enumerate(events) if event == "ftruncate audit.journal"]
+    trail.close()
+    assert cuts
+    assert "fsync audit.sqlite-wal" in events[: cuts[0]]
+
+
+def test_halt_that_is_waited_for_in_the_database_is_on_its_disk(
+    files: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = AuditTrail(Database(files[0]), files[1])
+    events = watch_files(monkeypatch)
+    trail.wait(trail.submit(decision(1)), in_database=True)
+    assert "fsync audit.sqlite-wal" in events
+    trail.close()
