@@ -43,6 +43,7 @@ from orchestrator.settings import OrchestratorSettings
 from tradewind.heap import settle_heap
 from tradewind.market import BarPanel, Bars, FeatureSpec, TradingTerms, load_sample, split_bars
 from tradewind.rpc import ServiceProcess
+from tradewind.scheduling import take_turns
 from tradewind.settings import parse_settings, read_yaml
 
 SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
@@ -264,6 +265,7 @@ def services(folder: Path, *, pinned: bool) -> Iterator[dict[str, str]]:
 def main() -> None:
     """Starts the services and measures."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, grpcio {grpc.__version__}")
+    take_turns()  # as the command line does
     panel = BarPanel.align([split_bars(load_sample(symbol), 0.2)[1] for symbol in SYMBOLS])
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
