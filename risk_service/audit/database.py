@@ -121,9 +121,10 @@ class Database:
         if self.file is None:  # it was when the commit returned
             return
         try:
-            for file in (self.file, self.file.with_name(self.file.name + "-wal")):
-                with contextlib.suppress(FileNotFoundError):
-                    _sync(file)
+            # What is in the database's file is: SQLite syncs it before it lets go of the log. To
+            # open and close that file here would take SQLite's own locks on it away.
+            with contextlib.suppress(FileNotFoundError):
+                _sync(self.file.with_name(self.file.name + "-wal"))
             sync_folder(self.file.parent)
         except OSError as problem:
             raise StorageError(f"the database {self.file}: {problem.strerror}") from None

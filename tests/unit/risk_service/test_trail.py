@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -95,4 +97,19 @@ def test_halt_that_is_waited_for_in_the_database_is_on_its_disk(
     events = watch_files(monkeypatch)
     trail.wait(trail.submit(decision(1)), in_database=True)
     assert "fsync audit.sqlite-wal" in events
+    trail.close()
+
+
+def test_sync_of_the_database_leaves_it_closed_to_who_would_take_its_log_away(
+    files: tuple[str, Path],
+) -> None:
+    trail = AuditTrail(Database(files[0]), files[1])
+    trail.wait(trail.submit(decision(1)), in_database=True)
+    program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute(sys.argv[2])"
+    file = files[0].removeprefix("sqlite:///")
+    other = subprocess.run(
+        [sys.executable, "-c", program, file, "PRAGMA journal_mode = DELETE"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "database is locked" in other.stderr
     trail.close()
