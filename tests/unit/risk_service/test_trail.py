@@ -81,13 +81,14 @@ def test_rows_of_a_journal_over_its_size_are_on_the_disk_before_it_is_cut_back(
     trail = AuditTrail(Database(files[0]), files[1], journal_bytes=1)
     events = watch_files(monkeypatch)
     append(trail, 1)
-    deadline = time.monotonic() + 30.0
-    while "ftruncate audit.journal" not in events and time.monotonic() < deadline:
+    cuts: list[int] = []
+    deadline = time.monotonic() + 60.0
+    # The first may have been under way when it was watched from.
+    while len(cuts) < 2 and time.monotonic() < deadline:
         trail.page("", None, 1)  # has the mover come round
-    cuts = [at for at, event in enumerate(events) if event == "ftruncate audit.journal"]
+        cuts = [at for at, event in enumerate(events) if event == "ftruncate audit.journal"]
     trail.close()
-    assert cuts
-    assert "fsync audit.sqlite-wal" in events[: cuts[0]]
+    assert "fsync audit.sqlite-wal" in events[cuts[0] : cuts[1]]
 
 
 def test_halt_that_is_waited_for_in_the_database_is_on_its_disk(
