@@ -1,12 +1,13 @@
-"""Writes the decision log on a thread of its own."""
+"""Writes the decision log: gathered between ticks, written on a thread of its own."""
 
 import asyncio
 import json
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,7 +23,8 @@ from tradewind.settings import Settings
 __all__ = ["DecisionLogSettings", "DecisionLogWriter"]
 
 _FULL_PAUSE_S: Final = 0.001
-_TICKS_AT_A_TIME: Final = 8  # converting holds the interpreter, which decides the next tick
+# Converting holds the interpreter, and costs a tick on its own several times its share of some.
+_CONVERTED_AT_ONCE: Final = 16
 
 
 class DecisionLogSettings(Settings):
@@ -32,7 +34,7 @@ class DecisionLogSettings(Settings):
     """One account's log; a restart goes on with it."""
 
     queue_ticks: int = Field(default=4096, ge=1)
-    """Ticks that may wait to be written; then deciding waits too."""
+    """Ticks that may be on their way to the disk; then deciding waits too."""
 
     batch_ticks: int = Field(default=128, ge=1)
     """Most ticks that are written and flushed at once."""
@@ -44,10 +46,23 @@ class DecisionLogSettings(Settings):
     """Ticks after which a segment is sealed as Parquet."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Ticks that are written and flushed at once: the number of the first, and their rows."""
+
+    first_sequence: int
+    tick_count: int
+    rows: list[pa.RecordBatch]
+
+
 class DecisionLogWriter:
     """Takes records and writes them, in their order, off the caller's path.
 
-    Back-pressure: when `queue_ticks` wait to be written, `append` waits, and with it the next
+    Records become rows when they are appended, some at a time: their tick is done by then, and a
+    thread that did it would take the interpreter from the ticks that follow. That thread has the
+    disk alone to wait for.
+
+    Back-pressure: when `queue_ticks` are not on the disk yet, `append` waits, and with it the next
     decision: a decision that cannot be recorded is not made. After a failure of the disk every
     `append` raises.
 
@@ -80,11 +95,14 @@ class DecisionLogWriter:
         except OSError as problem:
             raise StorageError(f"decision log {settings.folder}: {problem}") from problem
         recover(settings.folder)
-        self._waiting: deque[TickRecord] = deque()
         self._batch_ticks = min(settings.batch_ticks, settings.queue_ticks)
-        self._wake = threading.Event()
+        self._records: list[TickRecord] = []
+        self._rows: list[pa.RecordBatch] = []
+        self._first_sequence = self._tick_count = 0  # of the batch that is gathered
         self._soon_due = 0.0
-        self._closing = False
+        self._due: asyncio.TimerHandle | None = None
+        self._appended_count = self._written_count = 0
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._failure: StorageError | None = None
         self.full_waits = 0
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
@@ -96,20 +114,26 @@ class DecisionLogWriter:
         Raises:
             StorageError: The log cannot be written.
         """
-        if len(self._waiting) >= self._settings.queue_ticks:
+        if self._is_full():
             self.full_waits += 1
-            while len(self._waiting) >= self._settings.queue_ticks and self._failure is None:
+            while self._is_full() and self._failure is None:
                 await asyncio.sleep(_FULL_PAUSE_S)
         self.check()
-        self._waiting.append(record)
-        # The first begins a batch and the last ends it; the thread sleeps through those between.
-        # A batch that is soon due ends here, too: its tick is done, and the next one not yet there.
         now = time.monotonic()
-        if len(self._waiting) == 1:
+        if not self._tick_count:
+            self._first_sequence = record.sequence
             self._soon_due = now + self._settings.flush_s / 2.0
-            self._wake.set()
-        elif len(self._waiting) == self._batch_ticks or now >= self._soon_due:
-            self._wake.set()
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(self._settings.flush_s, self._end_batch)
+        self._records.append(record)
+        self._tick_count += 1
+        self._appended_count += 1
+        # A batch that is soon due ends here, too: its tick is done, and the next one not yet there.
+        if self._tick_count == self._batch_ticks or now >= self._soon_due:
+            self._end_batch()
+        elif len(self._records) == _CONVERTED_AT_ONCE:
+            self._convert()
+        self.check()
 
     def check(self) -> None:
         """Raises what made writing fail.
@@ -126,8 +150,9 @@ class DecisionLogWriter:
         Raises:
             StorageError: Not everything could be written.
         """
-        self._closing = True
-        self._wake.set()
+        if self._tick_count:
+            self._end_batch()
+        self._batches.put(None)
         self._thread.join()
         self.check()
 
@@ -142,50 +167,52 @@ class DecisionLogWriter:
     ) -> None:
         self.close()
 
+    def _is_full(self) -> bool:
+        return self._appended_count - self._written_count >= self._settings.queue_ticks
+
+    def _convert(self) -> None:
+        """Makes rows of the records, or remembers why there are none."""
+        if self._failure is None and self._records:
+            try:
+                self._rows.append(to_batch(self._records))
+            except Exception as problem:  # whatever it was, the next append has to raise it
+                self._fail(problem)
+        self._records = []
+
+    def _end_batch(self) -> None:
+        """Gives what was gathered to the thread."""
+        if self._due is not None:
+            self._due.cancel()
+        self._convert()
+        if self._failure is None:
+            self._batches.put(_Batch(self._first_sequence, self._tick_count, self._rows))
+        self._rows = []
+        self._tick_count = 0
+
     def _run(self) -> None:
         segment: OpenSegment | None = None
         try:
-            while True:
-                records, ended = self._next_batch()
-                if records:
-                    self._before_flush()
-                    if segment is None:
-                        first = records[0].sequence
-                        segment = OpenSegment(self._settings.folder, first, self._schema)
-                    segment.append(_batches(records))
-                if segment and (ended or segment.tick_count >= self._settings.segment_ticks):
+            while batch := self._batches.get():
+                self._before_flush()
+                if segment is None:
+                    folder = self._settings.folder
+                    segment = OpenSegment(folder, batch.first_sequence, self._schema)
+                segment.append(batch.rows)
+                self._written_count += batch.tick_count
+                if segment.tick_count >= self._settings.segment_ticks:
                     segment.seal()
                     segment = None
-                if ended:
-                    return
-        except Exception as problem:  # whatever it was, the next append has to raise it
-            self._failure = _as_storage_error(problem, self._settings.folder)
+            if segment is not None:
+                segment.seal()
+        except Exception as problem:
+            self._fail(problem)
             if segment is not None:
                 segment.abandon()
 
-    def _next_batch(self) -> tuple[list[TickRecord], bool]:
-        """A full batch, or what came within `flush_s` of the first; and whether it is the last."""
-        if not self._waiting and not self._closing:
-            self._wake.wait()
-        self._wake.clear()
-        if len(self._waiting) < self._batch_ticks and not self._closing:
-            self._wake.wait(self._settings.flush_s)
-            self._wake.clear()
-        closing = self._closing  # looked at first: what was appended before is among the rest
-        count = min(len(self._waiting), self._batch_ticks)
-        records = [self._waiting.popleft() for _ in range(count)]
-        return records, closing and not self._waiting
-
-
-def _batches(records: list[TickRecord]) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(records), _TICKS_AT_A_TIME):
-        yield to_batch(records[start : start + _TICKS_AT_A_TIME])
-        time.sleep(0)  # lets go of the interpreter
-
-
-def _as_storage_error(problem: Exception, folder: Path) -> StorageError:
-    if isinstance(problem, StorageError):
-        return problem
-    error = StorageError(f"decision log {folder}: {type(problem).__name__}: {problem}")
-    error.__cause__ = problem
-    return error
+    def _fail(self, problem: Exception) -> None:
+        if isinstance(problem, StorageError):
+            self._failure = problem
+        else:
+            what = f"{type(problem).__name__}: {problem}"
+            self._failure = StorageError(f"decision log {self._settings.folder}: {what}")
+            self._failure.__cause__ = problem

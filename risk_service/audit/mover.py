@@ -22,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 _BATCH_ROWS: Final = 500
 # A commit costs about the same for one row as for many, and answers wait for the disk beside it.
 _GATHER_S: Final = 1.0
+# A call that comes while rows are added waits for the core until the next pause.
+_PAUSE_S: Final = 0.0003
 _RETRY_S: Final = 0.5
 _WAIT_S: Final = 5.0
 _SILENT_S: Final = 5.0
@@ -152,7 +154,7 @@ class Mover:
     def _store(self, connection: Connection, count: int) -> Head:
         rows = [self._rows[index] for index in range(min(count, len(self._rows)))]
         with connection.begin():
-            head = add_rows(connection, rows)
+            head = add_rows(connection, rows, pause_s=_PAUSE_S)
         if head != (rows[-1].link.head if rows else self._head):
             raise StorageError("the end of the chain in the database was changed from outside")
         with self._changed:

@@ -1,7 +1,8 @@
 """What is asked of the tables: rows added to the chain, and read from it."""
 
+import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, func, select, update
 
@@ -12,6 +13,7 @@ from tradewind.errors import StorageError
 
 __all__ = ["StoredRow", "add_rows", "last_decisions", "read_all", "read_head", "read_page"]
 
+_ROWS_BETWEEN_PAUSES: Final = 4
 _CHAIN_COLUMNS = (
     DECISIONS.c.sequence,
     DECISIONS.c.payload,
@@ -54,11 +56,16 @@ class StoredRow(NamedTuple):
         return AuditRow(self.sequence, self.payload, self.previous_hash, self.row_hash)
 
 
-def add_rows(connection: Connection, rows: Sequence[StoredRow]) -> Head:
+def add_rows(connection: Connection, rows: Sequence[StoredRow], *, pause_s: float = 0.0) -> Head:
     """Adds rows to the chain in the transaction of the connection.
 
     Rows that the database already has are passed over, so that a transaction whose outcome was
     lost with its connection can simply be tried again.
+
+    Args:
+        connection: Its transaction is open.
+        rows: Rows in their order.
+        pause_s: Time for which the core is left to others again and again, in seconds.
 
     Returns:
         The new end of the chain.
@@ -81,7 +88,12 @@ def add_rows(connection: Connection, rows: Sequence[StoredRow]) -> Head:
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     marks = ", ".join(mark for _ in StoredRow._fields)
     into = f"decisions ({', '.join(StoredRow._fields)})"
-    connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({marks})", missing)  # noqa: S608
+    statement = f"INSERT INTO {into} VALUES ({marks})"  # noqa: S608
+    at_once = _ROWS_BETWEEN_PAUSES if pause_s else len(missing)
+    for start in range(0, len(missing), at_once):
+        connection.exec_driver_sql(statement, missing[start : start + at_once])
+        if pause_s:
+            time.sleep(pause_s)
     end = missing[-1].link.head
     connection.execute(update(HEAD).values(sequence=end.sequence, row_hash=end.row_hash))
     return end

@@ -38,6 +38,13 @@ def write(folder: Path, ticks: Sequence[TickRecord], **settings: float) -> Decis
     return asyncio.run(append())
 
 
+def logged_count(folder: Path) -> int:
+    try:
+        return len(DecisionLog(folder).ticks)
+    except NotFoundError:
+        return 0
+
+
 def open_segment(folder: Path, ticks: Sequence[TickRecord]) -> Path:
     """A stream of one batch for each tick, as a crash leaves it."""
     folder.mkdir(exist_ok=True)
@@ -153,9 +160,9 @@ def test_writer_with_a_full_queue_makes_the_caller_wait(
     async def append() -> int:
         settings = DecisionLogSettings(folder=tmp_path, queue_ticks=2, batch_ticks=1)
         with DecisionLogWriter(settings, FACTS) as writer:
-            for number in range(3):  # at most one of them is with the disk
+            for number in range(2):
                 await writer.append(tick(number))
-            late = asyncio.gather(*(writer.append(tick(number)) for number in (3, 4)))
+            late = asyncio.gather(*(writer.append(tick(number)) for number in (2, 3, 4)))
             while not writer.full_waits:
                 await asyncio.sleep(0)
             assert not late.done()
@@ -178,6 +185,20 @@ def test_writer_with_a_queue_shorter_than_a_batch_writes_when_it_is_full(
 
     asyncio.run(append())
     assert DecisionLog(tmp_path).ticks["sequence"].to_pylist() == list(range(10))
+
+
+def test_writer_with_less_than_a_batch_writes_what_there_is_in_time(
+    tmp_path: Path, tick: MakeTick
+) -> None:
+    async def append() -> None:
+        settings = DecisionLogSettings(folder=tmp_path, flush_s=0.01)
+        with DecisionLogWriter(settings, FACTS) as writer:
+            for number in range(3):
+                await writer.append(tick(number))
+            while logged_count(tmp_path) < 3:  # the timeout of the test is what can fail
+                await asyncio.sleep(0.001)
+
+    asyncio.run(append())
 
 
 def test_writer_with_a_full_disk_refuses_every_further_decision(
