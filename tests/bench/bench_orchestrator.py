@@ -47,9 +47,9 @@ from tradewind.scheduling import take_turns
 from tradewind.settings import parse_settings, read_yaml
 
 SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
-STRETCHES = 5
-STRETCHES_NOT_PINNED = 2
-TICKS_PER_STRETCH = 1_250  # in all 31,250 bar-decisions each way with pinned services
+STRETCHES = 10
+STRETCHES_NOT_PINNED = 4
+TICKS_PER_STRETCH = 625  # in all 31,250 bar-decisions each way with pinned services
 PACED_TICKS = 1_500
 PACED_TICKS_PER_SECOND = 50.0
 RISK_POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
