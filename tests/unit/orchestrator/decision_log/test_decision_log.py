@@ -190,15 +190,16 @@ def test_writer_with_a_queue_shorter_than_a_batch_writes_when_it_is_full(
 def test_writer_with_less_than_a_batch_writes_what_there_is_in_time(
     tmp_path: Path, tick: MakeTick
 ) -> None:
-    async def append() -> None:
-        settings = DecisionLogSettings(folder=tmp_path, flush_s=0.01)
+    async def append() -> int:
+        settings = DecisionLogSettings(folder=tmp_path, flush_s=0.05)
         with DecisionLogWriter(settings, FACTS) as writer:
             for number in range(3):
                 await writer.append(tick(number))
-            while logged_count(tmp_path) < 3:  # the timeout of the test is what can fail
+            while (count := logged_count(tmp_path)) < 3:
                 await asyncio.sleep(0.001)
+            return count
 
-    asyncio.run(append())
+    assert asyncio.run(append()) == 3
 
 
 def test_writer_with_a_full_disk_refuses_every_further_decision(
