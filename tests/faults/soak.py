@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import psutil
 from tests.faults.load import Load
 from tests.faults.stack import SERVICES, Stack
 from tradewind.bundle import BundleDraft, BundleStore, read_bundle
-from tradewind.rpc.clients import InferenceClient
+from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
 
 RELEASED = Path(__file__).parents[1] / "contract" / "bundle" / "store_v1"
 WARM_UP_MINUTES = 2
+CALLERS_AT_ONCE = 16
 # How much the last quarter may be above the first: caches and allocators settle for a while.
 MEMORY_LIMIT = 1.05
 DESCRIPTORS_LIMIT = 1.10
@@ -47,6 +49,7 @@ def main() -> int:
         publish(stack.store)
         with Load(stack) as load:
             load.recovery_s(time.monotonic())
+            open_connections(stack)
             refused = load.refused.total()
             samples = list(_run(stack, load, minutes))
         return _judge(samples, load, load.refused.total() - refused)
@@ -71,6 +74,26 @@ def publish(store: BundleStore) -> None:
             slo=known.slo,
         )
     )
+
+
+def open_connections(stack: Stack) -> None:
+    """Has every service open as many connections to its database as it keeps.
+
+    It opens one when calls meet, which may happen in the last quarter for the first time, and would
+    look like descriptors that are lost.
+    """
+    addresses = stack.addresses
+    with (
+        RiskClient(addresses["risk_service"]) as risk,
+        TrainerClient(addresses["trainer_service"]) as trainer,
+        ThreadPoolExecutor(CALLERS_AT_ONCE) as callers,
+    ):
+
+        def ask(_: int) -> None:
+            next(risk.list_decisions(page_size=1), None)
+            next(trainer.list_jobs(), None)
+
+        list(callers.map(ask, range(10 * CALLERS_AT_ONCE)))
 
 
 def _run(stack: Stack, load: Load, minutes: int) -> "list[Sample]":
