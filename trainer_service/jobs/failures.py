@@ -6,7 +6,7 @@ import torch
 
 from tradewind.errors import TradewindError
 
-__all__ = ["describe_failure"]
+__all__ = ["causes_of", "describe_failure"]
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -18,7 +18,7 @@ def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str
         problem: What it raised.
         memory_limit_mb: What it was allowed to allocate, in MiB; None for no limit.
     """
-    causes = _chain(problem)
+    causes = causes_of(problem)
     said = str(problem) or type(problem).__name__
     if any(map(_is_disk_full, causes)):
         return f"the disk is full, or its quota is used up: {said}"
@@ -31,7 +31,8 @@ def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str
     return f"{type(problem).__name__}: {problem}"
 
 
-def _chain(problem: BaseException | None) -> list[BaseException]:
+def causes_of(problem: BaseException | None) -> list[BaseException]:
+    """An exception and what it was raised from, or in the handling of, the latest first."""
     chain: list[BaseException] = []
     while problem is not None and problem not in chain:
         chain.append(problem)

@@ -17,7 +17,7 @@ from tradewind.tracing import Tracer, in_span, tracing
 from trainer_service.agent import TrainerAgent
 from trainer_service.checkpoints import Checkpointing
 from trainer_service.config import JobConfig, parse_training_config
-from trainer_service.jobs.failures import describe_failure
+from trainer_service.jobs.failures import causes_of, describe_failure
 from trainer_service.jobs.messages import (
     JobCheckpointed,
     JobFailed,
@@ -104,6 +104,9 @@ def _train(order: JobOrder, events: _Events, tracer: Tracer | None) -> int:
                 make_environment(config), listener, checkpointing, elapsed_s=order.elapsed_s
             )
     except Exception as problem:
+        for cause in causes_of(problem):
+            if isinstance(cause, SystemExit):  # of which a library made an error of its own
+                raise cause from None
         if not isinstance(problem, TradewindError):
             _LOG.exception("the training was ended by %s", type(problem).__name__)
         events.send(
