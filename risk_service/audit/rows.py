@@ -1,7 +1,6 @@
 """What is asked of the tables: rows added to the chain, and read from it."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, RowMapping, func, select, update
@@ -56,7 +55,9 @@ class StoredRow(NamedTuple):
         return AuditRow(self.sequence, self.payload, self.previous_hash, self.row_hash)
 
 
-def add_rows(connection: Connection, rows: Sequence[StoredRow], *, pause_s: float = 0.0) -> Head:
+def add_rows(
+    connection: Connection, rows: Sequence[StoredRow], pause: Callable[[], object] | None = None
+) -> Head:
     """Adds rows to the chain in the transaction of the connection.
 
     Rows that the database already has are passed over, so that a transaction whose outcome was
@@ -65,7 +66,7 @@ def add_rows(connection: Connection, rows: Sequence[StoredRow], *, pause_s: floa
     Args:
         connection: Its transaction is open.
         rows: Rows in their order.
-        pause_s: Time for which the core is left to others again and again, in seconds.
+        pause: Called every few rows, to leave the core to others.
 
     Returns:
         The new end of the chain.
@@ -89,11 +90,11 @@ def add_rows(connection: Connection, rows: Sequence[StoredRow], *, pause_s: floa
     marks = ", ".join(mark for _ in StoredRow._fields)
     into = f"decisions ({', '.join(StoredRow._fields)})"
     statement = f"INSERT INTO {into} VALUES ({marks})"  # noqa: S608
-    at_once = _ROWS_BETWEEN_PAUSES if pause_s else len(missing)
+    at_once = len(missing) if pause is None else _ROWS_BETWEEN_PAUSES
     for start in range(0, len(missing), at_once):
         connection.exec_driver_sql(statement, missing[start : start + at_once])
-        if pause_s:
-            time.sleep(pause_s)
+        if pause is not None:
+            pause()
     end = missing[-1].link.head
     connection.execute(update(HEAD).values(sequence=end.sequence, row_hash=end.row_hash))
     return end
