@@ -190,16 +190,17 @@ def test_writer_with_a_queue_shorter_than_a_batch_writes_when_it_is_full(
 def test_writer_with_less_than_a_batch_writes_what_there_is_in_time(
     tmp_path: Path, tick: MakeTick
 ) -> None:
-    async def append() -> int:
+    async def append() -> list[int]:
         settings = DecisionLogSettings(folder=tmp_path, flush_s=0.05)
         with DecisionLogWriter(settings, FACTS) as writer:
             for number in range(3):
                 await writer.append(tick(number))
-            while (count := logged_count(tmp_path)) < 3:
+            while logged_count(tmp_path) < 3:
                 await asyncio.sleep(0.001)
-            return count
+            logged: list[int] = DecisionLog(tmp_path).ticks["sequence"].to_pylist()
+        return logged
 
-    assert asyncio.run(append()) == 3
+    assert asyncio.run(append()) == [0, 1, 2]
 
 
 def test_writer_with_a_full_disk_refuses_every_further_decision(
