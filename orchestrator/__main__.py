@@ -15,7 +15,6 @@ from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import TradewindError
 from tradewind.heap import settle_heap
 from tradewind.logs import set_up_logging
-from tradewind.scheduling import take_turns
 from tradewind.settings import load_settings
 from tradewind.tracing import tracing
 
@@ -54,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"orchestrator: {problem}\n")
         return 2
     set_up_logging(settings.logging, "orchestrator", account=settings.account)
-    take_turns()
     try:
         asyncio.run(_trade(settings))
     except TradewindError as problem:

@@ -11,7 +11,6 @@ from typing import TypeVar
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
 from tradewind.rpc.server import ServiceSettings
-from tradewind.scheduling import take_turns
 from tradewind.settings import load_settings, parse_settings
 
 __all__ = ["Flag", "run_service"]
@@ -101,7 +100,6 @@ def run_service(
         sys.stderr.write(f"{program}: {problem}\n")
         return 2
     set_up_logging(settings.server.logging, program)
-    take_turns()
     try:
         serve(settings)
     except TradewindError as problem:
