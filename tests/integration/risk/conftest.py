@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from risk_service.__main__ import risk_server
+from risk_service.command import risk_server
 from risk_service.settings import RiskServiceSettings
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
 from tradewind.errors import InvalidInputError
