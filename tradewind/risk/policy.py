@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import FieldViolation, RiskPolicyError
@@ -129,11 +129,12 @@ class RiskPolicy(Settings):
         check_rules(self.rules, self.rule_limits(), metrics, PRE_TRADE_METRICS)
         return self
 
-    @model_validator(mode="after")
-    def _check_monitor_only(self) -> "RiskPolicy":
-        if self.monitor_only and self.rules:
-            raise ValueError("monitor_only is for a policy without rules; this one has some")
-        return self
+    @field_validator("monitor_only")
+    @classmethod
+    def _check_monitor_only(cls, monitor_only: bool, info: ValidationInfo) -> bool:
+        if monitor_only and info.data.get("rules"):
+            raise ValueError("is for a policy without rules; this one has some")
+        return monitor_only
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "RiskPolicy":
