@@ -21,7 +21,7 @@ from tradewind.risk.reasons import (
     PRICE_CHANGES,
 )
 
-__all__ = ["ACCOUNT", "Record", "reset_account"]
+__all__ = ["ACCOUNT", "Record", "reset_account", "upgraded"]
 
 Record: TypeAlias = Any
 """One element of a structured array, as a kernel sees it."""
@@ -72,6 +72,26 @@ ACCOUNT: Final = np.dtype(
     ],
     align=True,
 )
+
+_ADDED: Final = {"spent_value": NONE, "spent_value_before": NONE}
+"""Fields that a state saved by an earlier release may lack, and what they are in it: a value at or
+below zero was unusable then, and stays so to the end of the account."""
+
+
+def upgraded(accounts: Any) -> Any:
+    """Saved accounts of an earlier release with the fields that came since, which it left unset."""
+    if not isinstance(accounts, np.ndarray) or accounts.dtype.names is None:
+        return accounts
+    names = accounts.dtype.names
+    added = [name for name in ACCOUNT.names or () if name not in names]
+    if not set(added) <= _ADDED.keys() or not set(names) <= set(ACCOUNT.names or ()):
+        return accounts
+    full = np.zeros(accounts.shape, dtype=ACCOUNT)
+    for name in names:
+        full[name] = accounts[name]
+    for name in added:
+        full[name] = _ADDED[name]
+    return full
 
 
 @compiled
