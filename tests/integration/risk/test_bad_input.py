@@ -108,6 +108,22 @@ REFUSED = {
 }
 
 
+def test_option_on_its_expiry_is_one_that_says_so(default_service: Any) -> None:
+    option = risk_pb2.OptionPosition(
+        symbol="BTC",
+        kind=risk_pb2.OPTION_KIND_CALL,
+        quantity=2.0,
+        multiplier=1.0,
+        underlying_price=120.0,
+        strike=100.0,
+    )
+    answer = default_service.calculate(risk_pb2.RiskInputs(options=[option]))
+    assert answer.unavailable["net_delta"] == "options[0].years_to_expiry is not finite"
+    option.on_expiry = True
+    answer = default_service.calculate(risk_pb2.RiskInputs(options=[option]))
+    assert answer.metric_values["net_delta"] == 2.0
+
+
 @pytest.mark.parametrize(("fields", "metric", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
 def test_calculate_with_unusable_input_makes_the_metric_unavailable_with_a_reason(
     default_service: Any, fields: dict[str, Any], metric: str, reason: str
