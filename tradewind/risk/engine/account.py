@@ -73,25 +73,28 @@ ACCOUNT: Final = np.dtype(
     align=True,
 )
 
-_ADDED: Final = {"spent_value": NONE, "spent_value_before": NONE}
-"""Fields that a state saved by an earlier release may lack, and what they are in it: a value at or
-below zero was unusable then, and stays so to the end of the account."""
-
 
 def upgraded(accounts: Any) -> Any:
-    """Saved accounts of an earlier release with the fields that came since, which it left unset."""
+    """Saved accounts of an earlier release, with the fields that came since as in new accounts.
+
+    A value at or below zero was unusable then, and stays so to the end of the account.
+    """
     if not isinstance(accounts, np.ndarray) or accounts.dtype.names is None:
         return accounts
     names = accounts.dtype.names
-    added = [name for name in ACCOUNT.names or () if name not in names]
-    if not set(added) <= _ADDED.keys() or not set(names) <= set(ACCOUNT.names or ()):
+    if names == ACCOUNT.names or not set(names) <= set(ACCOUNT.names or ()):
         return accounts
     full = np.zeros(accounts.shape, dtype=ACCOUNT)
+    _reset_all(full)
     for name in names:
         full[name] = accounts[name]
-    for name in added:
-        full[name] = _ADDED[name]
     return full
+
+
+@compiled
+def _reset_all(accounts: Record) -> None:
+    for row in range(accounts.size):
+        reset_account(accounts[row])
 
 
 @compiled
