@@ -21,7 +21,8 @@ class RiskServiceSettings(ServiceSettings):
         journal: Local file that makes each decision durable before its answer leaves; beside the
             file of an SQLite database by default. It must outlive the process.
         resume_roles: Roles that may resume a halted account.
-        max_accounts: How many accounts there may be; a new one more is refused.
+        max_accounts: How many accounts are kept in memory. There may be more: the state of those
+            not heard of longest is read again from the database once they are evaluated.
         max_series_values: Longest series that a request may carry.
         max_streams: How many CalculateStream calls may be open; fewer than the server has threads,
             because each holds one.
