@@ -16,6 +16,7 @@ from tradewind.files import read_file
 __all__ = [
     "Location",
     "Settings",
+    "ends_with_its_end",
     "load_settings",
     "parse_settings",
     "parse_yaml",
@@ -153,6 +154,21 @@ def parse_yaml(
     if not isinstance(values, dict):
         raise error(f"{source} must be a mapping of settings, not a {type(values).__name__}")
     return values, lines
+
+
+def ends_with_its_end(text: bytes) -> bool:
+    """Whether a YAML document that can be parsed says itself where it ends.
+
+    A block does so with the line `...`, what stands in braces with its closing one. Any other
+    document may be the beginning of a longer one that was cut off.
+    """
+    root = end = None
+    for event in yaml.parse(text.decode(), Loader=yaml.SafeLoader):
+        if root is None and isinstance(event, yaml.CollectionStartEvent):
+            root = event
+        elif isinstance(event, yaml.DocumentEndEvent):
+            end = event
+    return end is not None and (bool(end.explicit) or (root is not None and bool(root.flow_style)))
 
 
 def _expand(
