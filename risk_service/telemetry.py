@@ -43,6 +43,11 @@ class Telemetry(Collector):
             "Policy files refused while an older policy stayed in force",
             registry=registry,
         )
+        self._refused = Gauge(
+            "tradewind_risk_policy_refused",
+            "1 while the policy file as it stands is not the policy in force",
+            registry=registry,
+        )
         self._decisions = Counter(
             "tradewind_risk_decisions",
             "Decisions made durable, by kind and action",
@@ -78,10 +83,12 @@ class Telemetry(Collector):
         """Shows the policy in force, and no other."""
         self._policy.clear()
         self._policy.labels(digest).set(1)
+        self._refused.set(0)
 
     def policy_refused(self) -> None:
         """Counts a policy file that was refused."""
         self._refusals.inc()
+        self._refused.set(1)
 
     def decided(self, decision: Decision) -> None:
         """Counts a decision that has become durable."""
