@@ -60,31 +60,31 @@ UNAVAILABLE = {
 REFUSED = {
     "unsorted timestamps": (
         {"portfolio_values": [1.0, 2.0], "timestamps": [2.0, 1.0]},
-        "timestamps[1]",
+        "inputs.timestamps[1]",
     ),
     "mismatched timestamps": (
         {"portfolio_values": [1.0, 2.0], "timestamps": [1.0]},
-        "timestamps",
+        "inputs.timestamps",
     ),
-    "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "order_flows"),
+    "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "inputs.order_flows"),
     "unsorted trades": (
         {"trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)]},
-        "trade_timestamps[1]",
+        "inputs.trades[1].timestamp",
     ),
     "option without a kind": (
         {"options": [risk_pb2.OptionPosition(symbol="BTC", quantity=1.0)]},
-        "options[0].kind",
+        "inputs.options[0].kind",
     ),
     "negative size": (
         {"positions": [position("BTC")], "order_books": {"BTC": book([(1, -1)], [(2, 1)])}},
-        "order_books['BTC']",
+        "inputs.order_books['BTC']",
     ),
     "crossed book": (
         {"positions": [position("BTC")], "order_books": {"BTC": book([(3, 1)], [(2, 1)])}},
-        "order_books['BTC']",
+        "inputs.order_books['BTC']",
     ),
-    "a symbol twice": ({"positions": [position("BTC"), position("BTC")]}, "positions[1]"),
-    "too many values": ({"portfolio_values": [1.0] * 100_001}, "portfolio_values"),
+    "a symbol twice": ({"positions": [position("BTC"), position("BTC")]}, "inputs.positions[1]"),
+    "too many values": ({"portfolio_values": [1.0] * 100_001}, "inputs.portfolio_values"),
 }
 
 
