@@ -63,6 +63,7 @@ class Journal:
 
     Attributes:
         recovered: The rows that the file held when it was opened.
+        is_of_before: Whether a release wrote it that knew neither marks nor anchors.
 
     Raises:
         StorageError: The file cannot be opened, is in use, is damaged or belongs to another
@@ -76,6 +77,7 @@ class Journal:
             f"tradewind risk journal {version} of database {database_id}\n".encode()
             for version in (3, 2, 1)
         ]
+        self.is_of_before = False
         self._flushed_size = 0
         self._changed = threading.Condition()
         self._waiting: list[Entry] = []
@@ -252,9 +254,11 @@ class Journal:
             data = file.read().rstrip(b"\0")  # the room
         if any(header.startswith(data) for header in self._headers):
             sync_folder(self._path.parent)  # empty, or its creation was interrupted
-            return [], 0
+            self.is_of_before = data in self._headers[1:]
+            return [], len(data) if data in self._headers else 0
         for header in self._headers:
             if data.startswith(header):
+                self.is_of_before = header is not self._headers[0]
                 return _read_rows(data, len(header), self._path)
         raise StorageError(f"the journal {self._path} does not belong to this database")
 

@@ -172,6 +172,8 @@ class AuditTrail:
         Anchor(self._database_id, head, self._places).save(self._anchor_path)
 
     def _load_anchor(self) -> Anchor | None:
+        if self._journal.is_of_before:
+            return None  # an earlier release has run since, and did not move it
         anchor = Anchor.load(self._anchor_path)
         if anchor is not None and anchor.database_id != self._database_id:
             raise StorageError(f"{self._anchor_path} does not belong to this database")
