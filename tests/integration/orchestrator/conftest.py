@@ -143,7 +143,7 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
 
 def _changeable(folder: Path) -> Path:
     """Settings of a risk service whose policy tests tighten and loosen as they like."""
-    path = folder / "risk.yaml"
+    path = folder / "risk_service.yaml"
     path.write_text("policy_may_loosen: true\n")
     return path
 
