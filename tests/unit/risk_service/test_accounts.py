@@ -1,7 +1,7 @@
 """Accounts: names, any number of them, and what becomes of those that memory lets go of."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,9 @@ class Desk:
         self.reads.append(place)
         return self.trail.decision_at(place)
 
-    def decide(self, name: str, halt: Halt | None = None, **state: WindowState) -> None:
+    def decide(
+        self, name: str, halt: Halt | None = None, state: Mapping[str, WindowState] | None = None
+    ) -> None:
         self.count += 1
         with self.accounts.hold(name) as account:
             decision = Decision(
@@ -46,10 +48,10 @@ class Desk:
                 kind=DecisionKind.EVALUATE,
                 action=Action.ALLOW,
                 halt=halt,
-                windows=state,
+                windows=state or {},
             )
             account.entry = entry = self.trail.submit(decision)
-            account.halt, account.windows = halt, state
+            account.halt, account.windows = halt, state or {}
         self.trail.wait(entry)
 
     def halt_of(self, name: str) -> Halt | None:
@@ -82,8 +84,8 @@ def test_accounts_with_a_thousand_junk_names_forget_no_halt_and_no_window_and_re
 ) -> None:
     desk = open_desk(limit=5)
     desk.decide("halted", HALT)
-    desk.decide("marked", **MARKED)
-    desk.decide("unmarked", **UNMARKED)
+    desk.decide("marked", state=MARKED)
+    desk.decide("unmarked", state=UNMARKED)
     for number in range(1_000):
         desk.decide(f"junk-{number}")
     assert desk.accounts.halted_count() == 1
