@@ -40,7 +40,12 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
     telemetry = Telemetry(registry)
     server = RpcServer("risk_service", settings.server, registry)
     with contextlib.ExitStack() as stack:
-        policies = PolicySource(settings.policy, settings.policy_poll_s, telemetry)
+        policies = PolicySource(
+            settings.policy,
+            settings.policy_poll_s,
+            telemetry,
+            may_loosen=settings.policy_may_loosen,
+        )
         stack.callback(policies.close)
         trail = _open_trail(settings)
         stack.callback(trail.close)

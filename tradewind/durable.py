@@ -62,6 +62,14 @@ class AppendFile:
         """
         os.fdatasync(self._descriptor)
 
+    def mark(self, sign: bytes) -> None:
+        """Writes something behind the content, which the next `append` overwrites; not flushed.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        os.pwrite(self._descriptor, sign, self.size)
+
     def cut_back(self, size: int) -> None:
         """Removes what is behind the first `size` bytes, and the room; durable when it returns.
 
@@ -93,13 +101,14 @@ class AppendFile:
             view, at = view[written:], at + written
 
 
-def replace_file(path: Path, data: bytes, *, prefix: str = ".new-") -> None:
+def replace_file(path: Path, data: bytes, *, prefix: str = ".new-", mode: int = 0o644) -> None:
     """Writes a file beside the one at `path`, flushes it to disk and renames it.
 
     Args:
         path: The file; its folder exists.
         data: Its bytes.
         prefix: Of the temporary name.
+        mode: Rights of the file.
 
     Raises:
         OSError: It cannot be written; the file at `path` is as it was.
@@ -110,7 +119,7 @@ def replace_file(path: Path, data: bytes, *, prefix: str = ".new-") -> None:
             temporary.write(data)
             temporary.flush()
             os.fsync(temporary.fileno())
-            written.chmod(0o644)
+            written.chmod(mode)
             written.replace(path)
         except BaseException:
             written.unlink(missing_ok=True)

@@ -9,7 +9,9 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tradewind.bounded_yaml import compose_bounded
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.files import read_file
 
 __all__ = [
     "Location",
@@ -127,7 +129,8 @@ def read_yaml(
         The mapping, and the line (counted from 1) of every key path.
 
     Raises:
-        SettingsError: The file is missing, is not YAML, is not a mapping or repeats a key.
+        SettingsError: The file is missing, is no regular file, is not YAML, is not a mapping,
+            repeats a key, or exceeds the bounds of `tradewind.bounded_yaml`.
     """
     return parse_yaml(_read(path, error), str(path), error)
 
@@ -137,16 +140,15 @@ def parse_yaml(
 ) -> tuple[dict[str, Any], dict[Location, int]]:
     """As `read_yaml`, of a text that was read already and is called `source` in an error."""
     try:
-        text = text if isinstance(text, str) else text.decode()
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[Location, int] = {}
-        if root is not None:
-            _index_lines(root, (), lines, source, error)
-        values = yaml.safe_load(text)
+        # What else a decoder of YAML takes, such as UTF-16, is no settings file.
+        root, values = compose_bounded(text if isinstance(text, str) else text.decode())
     except UnicodeDecodeError as problem:
         raise error(f"cannot read {source}: {problem}") from None
     except yaml.YAMLError as problem:
         raise error(f"{source} is not YAML: {problem}") from None
+    lines: dict[Location, int] = {}
+    if root is not None:
+        _index_lines(root, (), lines, source, error)
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -194,7 +196,7 @@ def _look_up(reference: re.Match[str]) -> str:
     path, name, default = reference["path"], reference["name"], reference["default"]
     if path is not None:
         try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            return read_file(path).decode().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as problem:
             raise LookupError(f"cannot read {path}: {problem}") from None
     value = os.environ.get(name)
@@ -207,7 +209,7 @@ def _look_up(reference: re.Match[str]) -> str:
 
 def _read(path: Path | str, error: type[SettingsError]) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_file(path)
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror}") from None
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import FieldViolation, RiskPolicyError
+from tradewind.files import read_file
 from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
 from tradewind.risk.calculators.base import CalculatorSettings
 from tradewind.risk.calculators.concentration import ConcentrationSettings
@@ -145,7 +146,7 @@ class RiskPolicy(Settings):
                 is refused; each with its line.
         """
         try:
-            text = Path(path).read_bytes()
+            text = read_file(path)
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
         return cls.from_text(text, str(path))

@@ -132,9 +132,20 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
             [*free, "--store", str(folder / "store")],
             log=folder / "inference_service.log",
         ) as inference,
-        ServiceProcess("risk_service", [*free, *stored], log=folder / "risk_service.log") as risk,
+        ServiceProcess(
+            "risk_service",
+            [*free, *stored, "--config", str(_changeable(folder))],
+            log=folder / "risk_service.log",
+        ) as risk,
     ):
         yield Desk(folder, inference, risk, publish, risk_policy)
+
+
+def _changeable(folder: Path) -> Path:
+    """Settings of a risk service whose policy tests tighten and loosen as they like."""
+    path = folder / "risk_service.yaml"
+    path.write_text("policy_may_loosen: true\n")
+    return path
 
 
 @pytest.fixture(scope="module")

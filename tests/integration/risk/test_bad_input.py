@@ -88,23 +88,23 @@ UNAVAILABLE = {
 REFUSED = {
     "unsorted timestamps": (
         {"portfolio_values": [1.0, 2.0], "timestamps": [2.0, 1.0]},
-        "timestamps[1]",
+        "inputs.timestamps[1]",
     ),
     "mismatched timestamps": (
         {"portfolio_values": [1.0, 2.0], "timestamps": [1.0]},
-        "timestamps",
+        "inputs.timestamps",
     ),
-    "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "order_flows"),
+    "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "inputs.order_flows"),
     "unsorted trades": (
         {"trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)]},
-        "trade_timestamps[1]",
+        "inputs.trades[1].timestamp",
     ),
     "option without a kind": (
         {"options": [risk_pb2.OptionPosition(symbol="BTC", quantity=1.0)]},
-        "options[0].kind",
+        "inputs.options[0].kind",
     ),
-    "a symbol twice": ({"positions": [position("BTC"), position("BTC")]}, "positions[1]"),
-    "too many values": ({"portfolio_values": [1.0] * 100_001}, "portfolio_values"),
+    "a symbol twice": ({"positions": [position("BTC"), position("BTC")]}, "inputs.positions[1]"),
+    "too many values": ({"portfolio_values": [1.0] * 100_001}, "inputs.portfolio_values"),
 }
 
 
@@ -207,14 +207,29 @@ def test_calculate_with_moments_outside_the_cornish_fisher_domain_says_what_it_d
     assert "Cornish–Fisher" in answer.notes["var_95"]
 
 
-def test_evaluate_with_one_account_too_many_is_refused(serve: Callable[..., Any]) -> None:
-    service = serve(max_accounts=1)
+def test_evaluate_with_more_accounts_than_memory_keeps_refuses_none_and_forgets_no_halt(
+    serve: Callable[..., Any],
+) -> None:
+    rules = "rules: [{name: r, when: {metric: max_drawdown, over: 0.2}, action: HALT}]\n"
+    service = serve(rules, max_accounts=3)
     calm = risk_pb2.RiskInputs(portfolio_values=[1.0, 1.0])
-    service.evaluate(calm, account="first")
-    with pytest.raises(grpc.RpcError) as caught:
-        service.evaluate(calm, account="second")
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert service.evaluate(calm, account="first").action == risk_pb2.ACTION_ALLOW
+    crashed = risk_pb2.RiskInputs(portfolio_values=[1.0, 0.5])
+    halted = service.evaluate(crashed, account="halted").halt
+    for number in range(30):
+        inputs = crashed if number % 2 else calm
+        service.evaluate(inputs, account=f"junk-{number}")
+    assert service.evaluate(calm, account="genuine").action == risk_pb2.ACTION_ALLOW
+    again = service.evaluate(calm, account="halted")
+    assert (again.action, again.halt) == (risk_pb2.ACTION_HALT, halted)
+    service.stop()
+    service = serve(rules, max_accounts=3)
+    assert service.evaluate(calm, account="halted").halt == halted
+    assert service.evaluate(calm, account="junk-1").action == risk_pb2.ACTION_HALT
+    assert service.evaluate(calm, account="junk-2").action == risk_pb2.ACTION_ALLOW
+    for number in range(30):
+        service.evaluate(calm, account=f"more-{number}")
+    service.resume("halted")
+    assert service.evaluate(calm, account="halted").action == risk_pb2.ACTION_ALLOW
 
 
 number = st.floats(allow_nan=True, allow_infinity=True) | st.floats(1.0, 1e6)

@@ -104,7 +104,10 @@ def test_calculate_only_with_any_numbers_gives_the_same_bits_or_the_same_refusal
         try:
             return bits(calculate(inputs))
         except RiskInputError as refused:
-            return refused.violations
+            return [
+                (each.field.removeprefix("inputs."), each.description)
+                for each in refused.violations
+            ]
 
     def remotely(inputs: RiskInputs) -> RiskReport:
         try:

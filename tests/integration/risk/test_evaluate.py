@@ -384,9 +384,13 @@ def test_metrics_with_decisions_show_values_breaches_actions_and_halts(
     assert service.metrics()["tradewind_risk_halted_accounts"] == 0
 
 
-def test_metrics_with_many_accounts_show_the_first_fifty(serve: Callable[..., Any]) -> None:
+def test_metrics_with_many_accounts_show_the_latest_fifty(
+    serve: Callable[..., Any],
+) -> None:
     service = serve(metrics_listen="127.0.0.1:0")
     for number in range(60):
         service.evaluate(drawdown(0.0), account=f"a{number}")
     shown = [name for name in service.metrics() if name.startswith("tradewind_risk_metric{")]
     assert len([name for name in shown if 'metric="max_drawdown"' in name]) == 50
+    assert any('account="a59"' in name for name in shown)
+    assert not any('account="a9"' in name for name in shown)
