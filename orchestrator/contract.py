@@ -23,12 +23,14 @@ class TradingContract:
             one of any name.
         terms: What the actions mean and what trading costs.
         risk_policy_digest: The risk policy that shaped the reward; None without one.
+        market: Name of the market whose bars it was trained on; None where the bundle has none.
     """
 
     features: FeatureSpec
     symbols: tuple[str, ...]
     terms: TradingTerms
     risk_policy_digest: str | None
+    market: str | None = None
 
     @property
     def symbol_count(self) -> int:
