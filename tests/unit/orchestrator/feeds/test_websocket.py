@@ -4,6 +4,7 @@ import asyncio
 import http
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -243,7 +244,7 @@ def test_feed_with_candles_that_form_asks_again_for_the_one_that_never_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now_ns = START + STEP + STEP // 2  # halfway through the second bar
-    monkeypatch.setattr(module.time, "time_ns", lambda: now_ns)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)
     forming = (message("BTC", 1, closed=False), message("BTC", 1))  # said, and not said
     vendor = Vendor(says(message("BTC", 0, closed=True), *forming, code=1012), says())
     always_open = Markets({"BTC": market_named("always-open")}, STEP)
@@ -267,7 +268,8 @@ class Quiet:
         if len(self.closed_by_client) == self._connections - 1:
             await connection.close()
         await connection.wait_closed()
-        self.closed_by_client.append(connection.protocol.close_rcvd and connection.close_code)
+        received = connection.protocol.close_rcvd
+        self.closed_by_client.append(None if received is None else int(received.code))
 
 
 @pytest.fixture
