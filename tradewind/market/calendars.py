@@ -140,7 +140,7 @@ def _weekdays(text: str) -> list[int]:
     return sorted(set(found))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def _exchange(name: str) -> Market:
     try:
         # With pandas, half a second: only for those who trade on an exchange.
@@ -162,15 +162,21 @@ def _exchange(name: str) -> Market:
 
 def _long_calendar(library: Any, name: str) -> Any:
     """The calendar over as many years as the library knows."""
-    bound = library.get_calendar(name, start="2020-01-01", end="2021-01-01")
-    first, last = bound.bound_min(), bound.bound_max()
+    try:
+        return library.get_calendar(
+            name, start=_FIRST_DAY.isoformat(), end=_LAST_DAY.isoformat(), side="left"
+        )
+    except ValueError:
+        pass  # It knows less than these years.
+    # Where special closings stand outside the library's own range as well, this one raises.
+    usual = library.get_calendar(name, side="left")
+    first, last = usual.bound_min(), usual.bound_max()
     start = max(_FIRST_DAY, first.date()) if first is not None else _FIRST_DAY
     end = min(_LAST_DAY, last.date()) if last is not None else _LAST_DAY
     try:
-        return library.get_calendar(name, start=start.isoformat(), end=end.isoformat())
+        return library.get_calendar(name, start=start.isoformat(), end=end.isoformat(), side="left")
     except ValueError:
-        # Special closings outside the rules' range: the range that the library chooses.
-        return library.get_calendar(name)
+        return usual
 
 
 def _from_schedule(code: str, zone: str, schedule: Any) -> Market:
@@ -207,6 +213,7 @@ def _sessions(
     opens = np.array(part_opens, dtype=np.int64).T
     closes = np.array(part_closes, dtype=np.int64).T
     run_opens, run_closes = _runs(opens.ravel(), closes.ravel())
+    *parts_ns, span_ns = _regular_session(opens, closes)
     numbers = np.array([day.toordinal() for day in days], dtype=np.int64)
     return Sessions(
         days=numbers - date(1970, 1, 1).toordinal(),
@@ -215,7 +222,8 @@ def _sessions(
         run_opens_ns=run_opens,
         run_closes_ns=run_closes,
         per_year=per_year,
-        regular_parts_ns=_regular_parts(opens, closes),
+        regular_parts_ns=tuple(part for part in parts_ns if part > 0),
+        regular_span_ns=span_ns,
     )
 
 
@@ -226,11 +234,12 @@ def _runs(opens: Days, closes: Days) -> tuple[Days, Days]:
     return opens[np.r_[True, apart]], closes[np.r_[apart, True]]
 
 
-def _regular_parts(opens: Days, closes: Days) -> tuple[int, ...]:
-    """Lengths of the parts of the session that is the most frequent of the latest ones."""
-    lengths = (closes - opens)[-_REGULAR_SESSIONS:]
+def _regular_session(opens: Days, closes: Days) -> list[int]:
+    """Lengths of the parts, and from opening to close, of the most frequent recent session."""
+    spans = closes[:, -1:] - opens[:, :1]
+    lengths = np.hstack([closes - opens, spans])[-_REGULAR_SESSIONS:]
     kinds, counts = np.unique(lengths, axis=0, return_counts=True)
-    return tuple(int(part) for part in kinds[np.argmax(counts)] if part > 0)
+    return [int(length) for length in kinds[np.argmax(counts)]]
 
 
 def _all_days() -> list[date]:

@@ -22,15 +22,20 @@ from tradewind.market.weekly_pattern import weekly_pattern
 __all__ = ["recognise_market"]
 
 # By how much is traded there: of calendars that fit equally well the first is taken. Those of
-# other exchanges have to be named.
-# fmt: off
-_EXCHANGES: Final = (
-    "XNYS", "XLON", "XTKS", "XHKG", "XSHG", "XETR", "XPAR", "XTSE",
-    "XBOM", "XKRX", "XASX", "XSWX", "XTAI", "XSES", "BVMF", "XJSE",
-    "XSAU", "XSTO", "XMIL", "XMAD", "XWAR", "XIST", "XMEX", "XNZE",
-    "XOSL", "XCSE", "XHEL", "XIDX", "XKLS", "XBKK", "CMES",
+# other exchanges have to be named. Each calendar takes a fifth of a second to make: bars within
+# the day are compared with those of their part of the world alone, told by the middle of their day
+# (UTC).
+_AMERICAS: Final = ("XNYS", "XTSE", "BVMF", "XMEX", "CMES")
+_EUROPE: Final = (
+    *("XLON", "XETR", "XPAR", "XSWX", "XJSE", "XSAU", "XSTO", "XMIL", "XMAD"),
+    *("XWAR", "XIST", "XOSL", "XCSE", "XHEL"),
 )
-# fmt: on
+_ASIA: Final = (
+    *("XTKS", "XHKG", "XSHG", "XBOM", "XASX", "XKRX", "XTAI", "XSES", "XNZE", "XIDX", "XKLS"),
+    "XBKK",
+)
+_REGIONS: Final = ((8.0, _ASIA), (14.0, _EUROPE), (24.0, _AMERICAS))
+_MAJOR: Final = ("XNYS", "XLON", "XTKS", "XHKG", "XSHG", "XETR", "XPAR", "XTSE")
 
 _HOUR_NS: Final = DAY_NS // 24
 _SHORTEST_DAILY_NS: Final = DAY_NS * 5 // 6
@@ -46,6 +51,8 @@ _WEEKEND_BELOW: Final = 0.1
 _MIN_DAYS_FIT: Final = 0.975
 _MIN_INSIDE: Final = 0.98
 _MIN_EDGES: Final = 0.5
+# No two calendars of different holidays agree for as long.
+_DECISIVE_SPAN_NS: Final = 300 * DAY_NS
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,8 @@ def _spans_weekend(times: NDArray[np.int64], interval_ns: int) -> bool:
 
 
 def _fits(times: NDArray[np.int64], interval_ns: int) -> Iterator[tuple[Market, _Fit]]:
-    for name in (FX_WEEK, *_EXCHANGES):
+    span = int(times[-1] - times[0])
+    for name in _candidates(times, interval_ns):
         try:
             market = market_named(name)
             fit = _fit(market, times, interval_ns)
@@ -165,8 +173,17 @@ def _fits(times: NDArray[np.int64], interval_ns: int) -> Iterator[tuple[Market, 
             continue  # The calendar does not go as far as the bars, or cannot be made.
         if fit.is_good:
             yield market, fit
-            if fit.days == 1.0 and fit.edges > 0.99 and times.size > 1_000:
+            if fit.days == 1.0 and span >= _DECISIVE_SPAN_NS:
                 return
+
+
+def _candidates(times: NDArray[np.int64], interval_ns: int) -> tuple[str, ...]:
+    if interval_ns >= _SHORTEST_DAILY_NS:
+        is_long = times[-1] - times[0] >= _DECISIVE_SPAN_NS
+        return (*((*_AMERICAS, *_EUROPE, *_ASIA) if is_long else _MAJOR), FX_WEEK)
+    angles = 2.0 * np.pi * (times % DAY_NS) / DAY_NS
+    middle = float(np.arctan2(np.sin(angles).mean(), np.cos(angles).mean()) / (2.0 * np.pi)) % 1.0
+    return (FX_WEEK, *next(names for until, names in _REGIONS if middle * 24.0 < until))
 
 
 def _fit(market: Market, times: NDArray[np.int64], interval_ns: int) -> _Fit:

@@ -41,6 +41,7 @@ class Sessions:
         per_year: Sessions a year.
         regular_parts_ns: Lengths of the parts of a regular session: two where there is a lunch
             break, else one.
+        regular_span_ns: From the opening to the close of a regular session.
     """
 
     days: TimestampArray
@@ -50,6 +51,7 @@ class Sessions:
     run_closes_ns: TimestampArray
     per_year: float
     regular_parts_ns: tuple[int, ...]
+    regular_span_ns: int
 
     def __post_init__(self) -> None:
         for name in ("days", "opens_ns", "closes_ns", "run_opens_ns", "run_closes_ns"):
@@ -87,8 +89,7 @@ class Market:
         """Whether a bar of this length is a whole trading day."""
         if self.sessions is None:
             return DAY_NS <= interval_ns <= _LONGEST_DAILY_NS
-        span = int((self.sessions.closes_ns - self.sessions.opens_ns)[-1])
-        return min(span, DAY_NS) <= interval_ns <= _LONGEST_DAILY_NS
+        return min(self.sessions.regular_span_ns, DAY_NS) <= interval_ns <= _LONGEST_DAILY_NS
 
     def bars_per_day(self, interval_ns: int) -> int:
         """Bars in a regular trading day, at least 1.
