@@ -25,6 +25,9 @@ _PERIODS_OF_DAYS: Final = ((28, 31, 12.0), (90, 92, 4.0), (365, 366, 1.0))
 
 TimestampArray = NDArray[np.int64]
 
+_NEVER: Final[TimestampArray] = np.empty(0, dtype=np.int64)
+_NEVER.setflags(write=False)
+
 
 @dataclass(frozen=True)
 class Sessions:
@@ -84,6 +87,11 @@ class Market:
     def days_per_year(self) -> float:
         """Trading days a year: 365 where the market never closes, about 252 for an exchange."""
         return _DAYS_PER_YEAR if self.sessions is None else self.sessions.per_year
+
+    @property
+    def session_closes_ns(self) -> TimestampArray:
+        """When each session closes; empty where the market never does. Shape [n]."""
+        return _NEVER if self.sessions is None else self.sessions.closes_ns
 
     def is_daily(self, interval_ns: int) -> bool:
         """Whether a bar of this length is a whole trading day."""
