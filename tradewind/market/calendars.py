@@ -30,7 +30,7 @@ MAX_PARTS: Final = 3
 """Parts that a day of a weekly pattern may have, between its breaks."""
 
 # The range of the calendars that rules make; the library shortens it where it knows less.
-_FIRST_DAY: Final = date(1970, 1, 1)
+_FIRST_DAY: Final = date(1950, 1, 1)
 _LAST_DAY: Final = date(2049, 12, 31)
 # What a regular year is taken from: complete years that lie behind, with their special closings.
 _REFERENCE_YEARS: Final = range(2005, 2025)

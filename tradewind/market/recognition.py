@@ -109,6 +109,8 @@ def recognise_market(timestamps_ns: NDArray[np.int64], interval_ns: int) -> Mark
             market, said=f"{market.name}: its calendar fits {fit.days:.1%} of the days{also}"
         )
     pattern = weekly_pattern(times, interval_ns)
+    if pattern is None and not _closed_hours(times, interval_ns):
+        return replace(ALWAYS_OPEN, said="always-open: assumed, its holes do not come back")
     if pattern is None:
         raise MarketDataError(
             "the bars have nights or week-ends that fit no market's calendar and no weekly "
