@@ -75,7 +75,7 @@ def read_contract(metadata_json: str) -> TradingContract:
     if len(set(symbols)) != len(symbols):
         raise BundleFormatError(f"{name} names a symbol twice: {', '.join(symbols)}")
     risk_policy_digest = metadata.risk.policy_digest if metadata.risk else None
-    market: str | None = getattr(metadata.features, "market", None)
+    market = metadata.features.market
     contract = TradingContract(features, symbols, terms, risk_policy_digest, market)
     if len(symbols) > 1 and terms.actions == "discrete":
         raise BundleFormatError(f"{name} trades {', '.join(symbols)} by discrete actions")

@@ -4,6 +4,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tradewind.errors import MarketDataError
 from tradewind.market.markets import ALWAYS_OPEN, Market, market_named
 
@@ -21,12 +24,22 @@ class Markets:
     Args:
         markets: Of each symbol; None where it is not known.
         interval_ns: Length of a bar.
+        annualises: Whether the risk service is told how many bars a year has; logs of releases that
+            did not are replayed without.
     """
 
-    def __init__(self, markets: Mapping[str, Market | None], interval_ns: int) -> None:
+    def __init__(
+        self,
+        markets: Mapping[str, Market | None],
+        interval_ns: int,
+        *,
+        annualises: bool = True,
+    ) -> None:
         self._markets = dict(markets)
+        self._annualises = annualises
         self._interval_ns = interval_ns
         self._told: set[Market] = set()
+        self._account_market = _most_frequent(list(self._markets.values()), interval_ns)
 
     @classmethod
     def unknown(cls, symbols: Iterable[str], interval_ns: int) -> "Markets":
@@ -44,7 +57,7 @@ class Markets:
         markets = {
             symbol: None if name is None else market_named(name) for symbol, name in names.items()
         }
-        return cls(markets, facts["interval_ns"])
+        return cls(markets, facts["interval_ns"], annualises="markets" in facts)
 
     @property
     def interval_ns(self) -> int:
@@ -58,6 +71,40 @@ class Markets:
             symbol: None if market is None else market.name
             for symbol, market in self._markets.items()
         }
+
+    @property
+    def account_market(self) -> Market | None:
+        """The market of the account; None where that of a symbol is not known.
+
+        Of several, it is the one with the most bars: the account is valued at each of them.
+        """
+        return self._account_market
+
+    @property
+    def periods_per_year(self) -> float | None:
+        """Bars in a year of the account; None where its market is not known."""
+        market = self._account_market if self._annualises else None
+        return None if market is None else market.periods_per_year(self._interval_ns)
+
+    def trading_day(self, close_ns: int) -> int:
+        """The trading day of the account that a close belongs to, as days since the epoch.
+
+        Where its market is not known, the day of UTC.
+        """
+        market = self._account_market
+        if market is not None:
+            try:
+                return market.trading_day(close_ns)
+            except MarketDataError as problem:
+                self._tell_once(market, problem)
+        return ALWAYS_OPEN.trading_day(close_ns)
+
+    def session_closes_ns(self, symbol: str) -> NDArray[np.int64]:
+        """When the sessions of a symbol's market close; none where it never does, or is not known.
+
+        Shape [n].
+        """
+        return (self._markets.get(symbol) or ALWAYS_OPEN).session_closes_ns
 
     def knows(self, symbol: str) -> bool:
         """Whether the market of a symbol is known."""
@@ -108,3 +155,11 @@ class Markets:
         if market not in self._told:
             self._told.add(market)
             _logger.warning("%s; it is taken to be always open there", problem)
+
+
+def _most_frequent(markets: list[Market | None], interval_ns: int) -> Market | None:
+    """The market with the most bars in a year; None where one is not known."""
+    known = [market for market in markets if market is not None]
+    if not known or len(known) < len(markets):
+        return None
+    return max(known, key=lambda market: market.periods_per_year(interval_ns))

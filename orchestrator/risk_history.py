@@ -15,7 +15,6 @@ from tradewind.risk.policy import RiskPolicy
 __all__ = ["RiskHistory", "history_length"]
 
 _NS_PER_SECOND = 1_000_000_000
-_NS_PER_DAY = 86_400 * _NS_PER_SECOND
 _SECONDS_PER_DAY = 86_400.0
 
 
@@ -55,6 +54,10 @@ class RiskHistory:
         markets: Markets | None = None,
     ) -> None:
         self._markets = markets or Markets.unknown(symbols, interval_ns)
+        self._periods_per_year = self._markets.periods_per_year
+        self._session_closes_ns = {
+            symbol: self._markets.session_closes_ns(symbol) for symbol in symbols
+        }
         self._capital_base = capital_base
         self._interval_ns = interval_ns
         self._length = length
@@ -91,8 +94,9 @@ class RiskHistory:
         # Fills of several symbols come in the order of their booking, not of their times.
         for fill in sorted(fills, key=lambda fill: fill.filled_ns):
             self._record_trade(fill.filled_ns / _NS_PER_SECOND, fill.quantity * fill.price)
-        if close_ns // _NS_PER_DAY != self._day:
-            self._day = close_ns // _NS_PER_DAY
+        day = self._markets.trading_day(close_ns)
+        if day != self._day:
+            self._day = day
             self.start_of_day_value = equity
         self._values.append(equity)
         self._seconds.append(seconds)
@@ -132,6 +136,7 @@ class RiskHistory:
             },
             now=now,
             average_daily_volumes=self._average_daily_volumes,
+            periods_per_year=self._periods_per_year,
         )
 
     def _record_bar(self, bar: BarRecord) -> None:
@@ -140,7 +145,13 @@ class RiskHistory:
         volumes.append(bar.volume)
         self._last_closes_ns[bar.symbol] = bar.start_ns + self._interval_ns
         view = starts.view()
-        volume = average_daily_volume(view, volumes.view(), len(view) - 1, self._interval_ns)
+        volume = average_daily_volume(
+            view,
+            volumes.view(),
+            len(view) - 1,
+            self._interval_ns,
+            self._session_closes_ns[bar.symbol],
+        )
         if volume > 0.0:
             self._average_daily_volumes[bar.symbol] = volume
 

@@ -32,6 +32,8 @@ from orchestrator.services import open_inference, open_risk
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context
+from tradewind.risk.calculators.volatility import AUTO
+from tradewind.risk.periods import check_periods, window_doubts
 from tradewind.tracing import Tracer, in_span
 
 __all__ = ["OpenBroker", "OpenFeed", "OrchestratorAgent"]
@@ -128,6 +130,7 @@ class OrchestratorAgent:
         stack.callback(journal.close)
         self._journal = journal
         self._markets = self._choose_markets()
+        self._hold_risk_policy_against_bars()
         facts = self._facts()
         self.bus.set_facts(facts)
         log = DecisionLogWriter(settings.log, facts, before_flush=journal.sync)
@@ -184,6 +187,19 @@ class OrchestratorAgent:
             self._journal.entries,
             settings.interval_ns,
         )
+
+    def _hold_risk_policy_against_bars(self) -> None:
+        policy, market = self._contracts.risk_policy, self._markets.account_market
+        interval_ns = self._settings.interval_ns
+        if market is not None:
+            check_periods(policy, market.periods_per_year(interval_ns), market.name)
+        elif policy.calculators.volatility.periods_per_year == AUTO:
+            _logger.warning(
+                "the market is not known, so how many bars a year has is not either: volatility is "
+                "unavailable, and a rule on it takes its action; `market` in the settings says it"
+            )
+        for doubt in window_doubts(policy, interval_ns / 1e9):
+            _logger.warning("risk policy: %s", doubt)
 
     def _say_if_nothing_was_decided(self) -> None:
         counters = self.bus.snapshot().counters

@@ -1,7 +1,6 @@
 """Keeps bars that must not be learned from away from the policy, and says why."""
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ from orchestrator.markets import Markets
 from tradewind.market import Bar
 from tradewind.market.bars import format_time
 from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE, bar_violations
+from tradewind.market.jumps import MAX_JUMP, is_jump
 from tradewind.settings import Settings
 
 __all__ = ["BarFault", "BarFlag", "BarGuard", "BarGuardSettings"]
@@ -57,7 +57,7 @@ class BarGuardSettings(Settings):
     max_clock_skew_s: float = Field(default=1.0, ge=0.0)
     """A bar may close this much later than the feed's clock says it is."""
 
-    max_jump: float = Field(default=0.4, gt=0.0)
+    max_jump: float = Field(default=MAX_JUMP, gt=0.0)
     """Largest absolute log return from the last close to the open or the close of a bar."""
 
     jump_confirmations: int = Field(default=3, ge=2)
@@ -166,8 +166,7 @@ class BarGuard:
         return _refused(item, BarFault.OUT_OF_ORDER, detail)
 
     def _jumps(self, last: Bar, bar: Bar) -> bool:
-        moves = (abs(math.log(price / last.close)) for price in (bar.open, bar.close))
-        return max(moves) > self.settings.max_jump
+        return is_jump(last.close, bar.open, bar.close, self.settings.max_jump)
 
     def _confirmed(self, state: _Symbol, bar: Bar) -> bool:
         doubted = state.doubted

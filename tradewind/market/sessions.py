@@ -149,6 +149,8 @@ class Market:
         The date (UTC) where the market never closes. With sessions, the date of the session that
         is open then, or opens next: what comes after a close belongs to the next day.
         """
+        if self.sessions is None:
+            return ts_ns // DAY_NS
         return int(self.trading_days(np.array([ts_ns], dtype=np.int64))[0])
 
     def trading_days(self, timestamps_ns: TimestampArray) -> TimestampArray:
