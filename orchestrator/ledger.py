@@ -75,7 +75,7 @@ class Ledger:
             self._volumes.view(),
             len(starts) - 1,
             self._interval_ns,
-            self._market.session_closes_ns,
+            *self._market.session_hours_ns,
         )
         return RiskInputs(
             portfolio_values=self._values.view(),

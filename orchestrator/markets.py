@@ -99,12 +99,12 @@ class Markets:
                 self._tell_once(market, problem)
         return ALWAYS_OPEN.trading_day(close_ns)
 
-    def session_closes_ns(self, symbol: str) -> NDArray[np.int64]:
-        """When the sessions of a symbol's market close; none where it never does, or is not known.
+    def session_hours_ns(self, symbol: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """When the sessions of a symbol's market open and close.
 
-        Shape [n].
+        None where it never closes, or is not known. Shape [n] each.
         """
-        return (self._markets.get(symbol) or ALWAYS_OPEN).session_closes_ns
+        return (self._markets.get(symbol) or ALWAYS_OPEN).session_hours_ns
 
     def knows(self, symbol: str) -> bool:
         """Whether the market of a symbol is known."""

@@ -55,8 +55,8 @@ class RiskHistory:
     ) -> None:
         self._markets = markets or Markets.unknown(symbols, interval_ns)
         self._periods_per_year = self._markets.periods_per_year
-        self._session_closes_ns = {
-            symbol: self._markets.session_closes_ns(symbol) for symbol in symbols
+        self._session_hours_ns = {
+            symbol: self._markets.session_hours_ns(symbol) for symbol in symbols
         }
         self._capital_base = capital_base
         self._interval_ns = interval_ns
@@ -150,7 +150,7 @@ class RiskHistory:
             volumes.view(),
             len(view) - 1,
             self._interval_ns,
-            self._session_closes_ns[bar.symbol],
+            *self._session_hours_ns[bar.symbol],
         )
         if volume > 0.0:
             self._average_daily_volumes[bar.symbol] = volume

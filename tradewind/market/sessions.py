@@ -89,9 +89,14 @@ class Market:
         return _DAYS_PER_YEAR if self.sessions is None else self.sessions.per_year
 
     @property
-    def session_closes_ns(self) -> TimestampArray:
-        """When each session closes; empty where the market never does. Shape [n]."""
-        return _NEVER if self.sessions is None else self.sessions.closes_ns
+    def session_hours_ns(self) -> tuple[TimestampArray, TimestampArray]:
+        """When each session opens and when it closes; empty where the market never does.
+
+        Shape [n] each.
+        """
+        if self.sessions is None:
+            return _NEVER, _NEVER
+        return self.sessions.opens_ns, self.sessions.closes_ns
 
     def is_daily(self, interval_ns: int) -> bool:
         """Whether a bar of this length is a whole trading day."""

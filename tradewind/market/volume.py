@@ -21,21 +21,23 @@ def average_daily_volume(
     volumes: FloatArray,
     last: int,
     interval_ns: int,
+    session_opens_ns: NDArray[np.int64],
     session_closes_ns: NDArray[np.int64],
 ) -> float:
     """Volume a trading day over the seven days up to the close of a bar.
 
     A sum over those days alone, oldest first, so that it does not matter where the bars begin. It
-    is divided by the sessions of the market that have closed within them: five in a usual week,
-    four in one with a holiday.
+    is divided by the sessions of the market within them, parts of one counted as such: five in a
+    usual week, four in one with a holiday.
 
     Args:
         timestamps_ns: Starts of the bars, increasing. Shape [n].
         volumes: Volume of each bar. Shape [n].
         last: The bar.
         interval_ns: Length of a bar.
-        session_closes_ns: When the sessions of the market close, increasing (see
-            `Market.session_closes_ns`); none where it never closes. Shape [m].
+        session_opens_ns: When the sessions of the market open, increasing (see
+            `Market.session_hours_ns`); none where it never closes. Shape [m].
+        session_closes_ns: When they close. Shape [m].
 
     Returns:
         Units of the asset a trading day; NaN where the bars do not go back seven days, or there
@@ -45,10 +47,10 @@ def average_daily_volume(
     first_start = end - _WINDOW_NS
     if first_start < timestamps_ns[0]:
         return nan
-    days = _DAYS
-    if session_closes_ns.size > 0:
-        days = _not_after(session_closes_ns, end) - _not_after(session_closes_ns, first_start)
-        if days == 0:
+    days = float(_DAYS)
+    if session_opens_ns.size > 0:
+        days = _sessions_within(session_opens_ns, session_closes_ns, first_start, end)
+        if days == 0.0:
             return nan
     first = last
     while first > 0 and timestamps_ns[first - 1] >= first_start:
@@ -60,23 +62,30 @@ def average_daily_volume(
 
 
 @compiled
-def _not_after(times: NDArray[np.int64], time: int) -> int:
-    """How many times are not later than a time."""
-    low, high = 0, times.size
+def _sessions_within(
+    opens_ns: NDArray[np.int64], closes_ns: NDArray[np.int64], start: int, end: int
+) -> float:
+    """How many sessions there are between two times."""
+    low, high = 0, closes_ns.size
     while low < high:
         middle = (low + high) // 2
-        if times[middle] <= time:
+        if closes_ns[middle] <= start:
             low = middle + 1
         else:
             high = middle
-    return low
+    count = 0.0
+    while low < opens_ns.size and opens_ns[low] < end:
+        part = min(closes_ns[low], end) - max(opens_ns[low], start)
+        count += part / (closes_ns[low] - opens_ns[low])
+        low += 1
+    return count
 
 
 def average_daily_volumes(bars: Bars) -> FloatArray:
     """`average_daily_volume` at every bar. Shape [n]."""
     volumes: FloatArray = np.empty(len(bars), dtype=np.float64)
-    closes_ns = bars.market.session_closes_ns
-    _write_all(bars.timestamps_ns, bars.volume, bars.interval_ns, closes_ns, volumes)
+    hours = bars.market.session_hours_ns
+    _write_all(bars.timestamps_ns, bars.volume, bars.interval_ns, *hours, volumes)
     return volumes
 
 
@@ -85,10 +94,11 @@ def _write_all(
     timestamps_ns: NDArray[np.int64],
     volumes: FloatArray,
     interval_ns: int,
+    session_opens_ns: NDArray[np.int64],
     session_closes_ns: NDArray[np.int64],
     out: FloatArray,
 ) -> None:
     for index in range(out.size):
         out[index] = average_daily_volume(
-            timestamps_ns, volumes, index, interval_ns, session_closes_ns
+            timestamps_ns, volumes, index, interval_ns, session_opens_ns, session_closes_ns
         )

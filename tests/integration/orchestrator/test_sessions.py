@@ -11,6 +11,7 @@ import pytest
 from orchestrator.decision_log import DecisionLog
 from orchestrator.decision_replay import replay_other, verify
 from orchestrator.runner import build_agent
+from orchestrator.tearsheet.sheet import read_sheet
 from tests.integration.orchestrator.conftest import (
     SPEC,
     TERMS,
@@ -38,6 +39,7 @@ class Case:
     first: str
     count: int
     closings: int
+    periods_per_year: float
 
     def bars(self, symbol: str = "ACME") -> Bars:
         """A random walk on the market's calendar; each bar opens where the one before closed."""
@@ -64,9 +66,9 @@ class Case:
 # Over the end of summer time, with Thanksgiving and the half day after it; over
 # most of a year; over the week-end at which New York, and so the week, leaves summer time.
 CASES = (
-    Case("half-hours", "XNYS", 1_800.0, "2019-10-28 13:30", 430, 30),
-    Case("days", "XNYS", 86_400.0, "2019-01-02 00:00", 230, 40),
-    Case("hours", "fx-week", 3_600.0, "2019-10-23 21:00", 420, 3),
+    Case("half-hours", "XNYS", 1_800.0, "2019-10-28 13:30", 430, 30, 252.0 * 13),
+    Case("days", "XNYS", 86_400.0, "2019-01-02 00:00", 230, 40, 252.0),
+    Case("hours", "fx-week", 3_600.0, "2019-10-23 21:00", 420, 3, 260.0 * 24),
 )
 
 
@@ -143,6 +145,18 @@ def test_policy_in_a_market_with_sessions_trades_as_in_training_to_the_last_bit(
     assert proved.equal, proved.first_difference
     same = replay_other(log, bundle)
     assert same.other == same.logged
+    # Annualised by the market's own year, in the log, the replay and the tear sheet alike.
+    equity = np.array([tick["equity"] for tick in ticks])
+    returns = equity[1:] / equity[:-1] - 1.0
+    assert same.logged == read_sheet(log).summary
+    assert same.logged.volatility == pytest.approx(
+        returns.std(ddof=1) * case.periods_per_year**0.5, rel=1e-9
+    )
+    window = returns[-256:] if len(returns) > 256 else returns
+    risk = dict(ticks[-1]["risk"]["metric_values"])
+    assert risk["volatility"] == pytest.approx(
+        window.std(ddof=1) * case.periods_per_year**0.5, rel=1e-9
+    )
     assert same.fills == fills
 
 

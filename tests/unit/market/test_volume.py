@@ -50,6 +50,6 @@ def test_average_daily_volume_bar_by_bar_gives_the_bits_of_all_at_once(bars: Bar
             volumes[seen],
             last,
             bars.interval_ns,
-            bars.market.session_closes_ns,
+            *bars.market.session_hours_ns,
         )
         assert value == at_once[last]
