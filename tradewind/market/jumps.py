@@ -13,7 +13,8 @@ __all__ = ["MAX_JUMP", "JumpWarning", "find_jumps", "is_jump", "warn_of_jumps"]
 MAX_JUMP: Final = 0.5
 """By default, the largest absolute log return from the last close to an open or a close.
 
-A split of 2:1 is one of 0.69, the half hour in which XRP fell most, in December 2017, one of 0.47."""
+A split of 2:1 is one of 0.69; the half hour in which XRP fell most, in 2017, one of 0.47.
+"""
 
 _SHOWN_ROWS: Final = 3
 
