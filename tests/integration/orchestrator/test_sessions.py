@@ -153,7 +153,7 @@ def test_policy_in_a_market_with_sessions_trades_as_in_training_to_the_last_bit(
         returns.std(ddof=1) * case.periods_per_year**0.5, rel=1e-9
     )
     window = returns[-256:] if len(returns) > 256 else returns
-    risk = dict(ticks[-1]["risk"]["metric_values"])
+    risk = dict(ticks[-1]["risk"]["metrics"])
     assert risk["volatility"] == pytest.approx(
         window.std(ddof=1) * case.periods_per_year**0.5, rel=1e-9
     )
