@@ -16,8 +16,8 @@ NEW_YORK, TOKYO = ZoneInfo("America/New_York"), ZoneInfo("Asia/Tokyo")
 UTC = ZoneInfo("UTC")
 
 
-def at(zone: ZoneInfo, *when: int) -> int:
-    return int(datetime(*when, tzinfo=zone).timestamp()) * SECOND
+def at(zone: ZoneInfo, year: int, month: int, of_month: int, hour: int = 0, minute: int = 0) -> int:
+    return int(datetime(year, month, of_month, hour, minute, tzinfo=zone).timestamp()) * SECOND
 
 
 def day(year: int, month: int, of_month: int) -> int:
