@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from tradewind.errors import MarketDataError
 from tradewind.market.markets import ALWAYS_OPEN, Market, market_named
@@ -10,6 +12,9 @@ from tradewind.market.markets import ALWAYS_OPEN, Market, market_named
 __all__ = ["Markets"]
 
 _logger = logging.getLogger(__name__)
+
+_LONGEST_DAILY_NS: Final = 129_600 * 1_000_000_000
+"""Bars of more than a day and a half are of several days."""
 
 
 class Markets:
@@ -75,6 +80,22 @@ class Markets:
             except MarketDataError as problem:
                 self._tell_once(market, problem)
         return -((previous_start_ns - start_ns) // self._interval_ns) - 1
+
+    def end_ns(self, symbol: str, start_ns: int) -> int:
+        """From when on nothing more is traded in a bar of a symbol.
+
+        The last bar of a session is over when that closes: the half hour after 15:30 of hours that
+        begin at 9:30, and a day's bar long before midnight.
+        """
+        market = self._markets.get(symbol)
+        nominal_ns = start_ns + self._interval_ns
+        sessions = None if market is None else market.sessions
+        if sessions is None or self._interval_ns > _LONGEST_DAILY_NS:
+            return nominal_ns
+        run = int(np.searchsorted(sessions.run_closes_ns, start_ns, side="right"))
+        if run == sessions.run_closes_ns.size or sessions.run_opens_ns[run] >= nominal_ns:
+            return nominal_ns  # beyond the calendar, or outside its hours
+        return min(nominal_ns, int(sessions.run_closes_ns[run]))
 
     def next_close_ns(self, symbol: str, close_ns: int) -> int:
         """When the bar closes that follows one of a symbol: until then its order may wait.

@@ -36,6 +36,12 @@ class Silence:
         """Length of a bar; None while it is not known."""
         return self._spacing_ns if self._markets is None else self._markets.interval_ns
 
+    def end_ns(self, symbol: str, start_ns: int) -> int:
+        """From when on nothing more is traded in a bar, as far as its length is known."""
+        if self._markets is not None:
+            return self._markets.end_ns(symbol, start_ns)
+        return start_ns + (self._spacing_ns or 0)
+
     def heard(self, symbol: str, start_ns: int) -> None:
         """Takes note of a new bar, which starts later than those of its symbol before it."""
         self._factor = 1

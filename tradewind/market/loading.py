@@ -5,6 +5,7 @@ from typing import Literal
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.market.bars import Bars
+from tradewind.market.forming import without_forming_bar
 
 __all__ = ["TimestampUnit", "load_bars"]
 
@@ -15,6 +16,8 @@ def load_bars(
     path: Path | str, symbol: str | None = None, *, timestamp_unit: TimestampUnit | None = None
 ) -> Bars:
     """Reads a table of bars and checks it; gaps stay gaps (see `Bars.gaps`).
+
+    A last bar that had not closed when the file was written is left out, and the log says so.
 
     The file needs the columns timestamp, open, high, low, close and volume, in any order; others
     are ignored. A timestamp is the start of its bar: ISO 8601 text (UTC unless it carries an
@@ -42,7 +45,7 @@ def load_bars(
             "reading bars from files needs: pip install 'tradewind[bars]'"
         ) from missing
     timestamps_ns, columns = read_columns(path, timestamp_unit)
-    return Bars(
+    bars = Bars(
         symbol=symbol or path.name.partition(".")[0],
         timestamps_ns=timestamps_ns,
         open=columns[OPEN_PRICE],
@@ -51,3 +54,4 @@ def load_bars(
         close=columns[CLOSE],
         volume=columns[VOLUME],
     )
+    return without_forming_bar(bars, path)
