@@ -32,6 +32,7 @@ class Markets:
         self._markets = dict(markets)
         self._interval_ns = interval_ns
         self._told: set[Market] = set()
+        self._next_starts_ns: dict[str, tuple[int, int]] = {}
 
     @classmethod
     def unknown(cls, symbols: Iterable[str], interval_ns: int) -> "Markets":
@@ -118,12 +119,18 @@ class Markets:
         return start_ns + self._interval_ns
 
     def _next_start_ns(self, market: Market | None, start_ns: int) -> int:
-        if market is not None:
+        if market is None:
+            return start_ns + self._interval_ns
+        # All symbols of a tick, and what comes after it, ask the same.
+        asked_ns, answer_ns = self._next_starts_ns.get(market.name, (None, 0))
+        if asked_ns != start_ns:
             try:
-                return market.next_bar_start_ns(start_ns, self._interval_ns)
+                answer_ns = market.next_bar_start_ns(start_ns, self._interval_ns)
             except MarketDataError as problem:
                 self._tell_once(market, problem)
-        return start_ns + self._interval_ns
+                answer_ns = start_ns + self._interval_ns
+            self._next_starts_ns[market.name] = (start_ns, answer_ns)
+        return answer_ns
 
     def _tell_once(self, market: Market, problem: MarketDataError) -> None:
         if market not in self._told:

@@ -21,19 +21,18 @@ class WaitingRoom:
     forms, or its clock is ahead of ours. Nobody can tell which before the bar has closed by both.
 
     Args:
-        end_ns: From when on nothing more is traded in a bar.
+        early_ns: How long before its close a bar arrived.
         skew_s: How far the clocks may be apart.
     """
 
-    def __init__(self, end_ns: Callable[[FeedBar], int], skew_s: float) -> None:
-        self._end_ns = end_ns
+    def __init__(self, early_ns: Callable[[FeedBar], int], skew_s: float) -> None:
+        self._early_ns = early_ns
         self._skew_ns = round(skew_s * 1e9)
         self._waiting: dict[str, _Waiting] = {}
 
     def may_form(self, item: FeedBar) -> bool:
         """Whether a bar arrived before its close, by no more than clocks may differ."""
-        early_ns = self._end_ns(item) - item.arrived_ns
-        return not item.says_closed and 0 < early_ns <= self._skew_ns
+        return not item.says_closed and 0 < self._early_ns(item) <= self._skew_ns
 
     def keep(self, item: FeedBar, now: float) -> None:
         """Lets a bar wait until it has closed by either clock.
@@ -42,8 +41,8 @@ class WaitingRoom:
             item: The bar; no other one of its symbol is here.
             now: The loop's clock, seconds.
         """
-        early_ns = self._end_ns(item) - item.arrived_ns
-        self._waiting[item.symbol] = _Waiting(item, now + (early_ns + self._skew_ns) * 1e-9)
+        wait_ns = self._early_ns(item) + self._skew_ns
+        self._waiting[item.symbol] = _Waiting(item, now + wait_ns * 1e-9)
 
     def find(self, symbol: str) -> FeedBar | None:
         """The bar of a symbol that waits here."""

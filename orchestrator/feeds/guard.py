@@ -136,9 +136,13 @@ class BarGuard:
         """Whether a symbol is traded here."""
         return symbol in self._symbols
 
-    def end_ns(self, item: FeedBar) -> int:
-        """From when on nothing more is traded in a bar, nanoseconds since the epoch."""
-        return self._markets.end_ns(item.symbol, item.bar.timestamp_ns)
+    def early_ns(self, item: FeedBar) -> int:
+        """How long before its close a bar arrived, nanoseconds; negative when it came after it."""
+        start_ns = item.bar.timestamp_ns
+        early_ns = start_ns + self._interval_ns - item.arrived_ns
+        if early_ns <= 0:
+            return early_ns  # a session may have cut it short, which makes no difference any more
+        return self._markets.end_ns(item.symbol, start_ns) - item.arrived_ns
 
     def seen(self, symbol: str, bar: Bar) -> None:
         """Takes in a bar that was let through before a restart."""
@@ -154,7 +158,7 @@ class BarGuard:
         if item.interval_ns is not None and item.interval_ns != self._interval_ns:
             detail = f"is {item.interval_ns / 1e9:g} s long, not {self._interval_ns / 1e9:g} s"
             return _refused(item, BarFault.INTERVAL, detail)
-        early_ns = self.end_ns(item) - item.arrived_ns
+        early_ns = self.early_ns(item)
         if early_ns > self.settings.max_clock_skew_s * _NS_PER_SECOND:
             return _refused(item, BarFault.FUTURE, f"closes {early_ns / 1e9:g} s after it arrived")
         return None

@@ -129,7 +129,7 @@ class _Assembly:
         self._interval_ns = interval_ns
         self._wait_s = wait_s
         self._tell_refusal = tell_refusal
-        self._early = WaitingRoom(guard.end_ns, guard.settings.max_clock_skew_s)
+        self._early = WaitingRoom(guard.early_ns, guard.settings.max_clock_skew_s)
         self._forming: Tick | None = None
         self._refused: list[RefusedBarRecord] = []
         self._more_refused: Counter[str] = Counter()
