@@ -108,12 +108,16 @@ class Markets:
         start_ns = self._next_start_ns(self._markets.get(symbol), close_ns - self._interval_ns)
         return start_ns + self._interval_ns
 
-    def due_ns(self, now_ns: int, bars: int = 1) -> int:
-        """When so many bars that begin after a time have closed, in the market that is first."""
-        return min(self._due_ns(market, now_ns, bars) for market in {*self._markets.values()})
+    def due_ns(self, start_ns: int, bars: int = 1) -> int:
+        """When so many bars that follow one have closed, in the market that is first.
 
-    def _due_ns(self, market: Market | None, now_ns: int, bars: int) -> int:
-        start_ns = now_ns
+        Args:
+            start_ns: When the bar starts, or another time of its grid.
+            bars: How many.
+        """
+        return min(self._due_ns(market, start_ns, bars) for market in {*self._markets.values()})
+
+    def _due_ns(self, market: Market | None, start_ns: int, bars: int) -> int:
         for _ in range(bars):
             start_ns = self._next_start_ns(market, start_ns)
         return start_ns + self._interval_ns

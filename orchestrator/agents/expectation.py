@@ -25,7 +25,8 @@ class Expectation:
 
     def first(self) -> int:
         """When the first tick must have come, nanoseconds since the epoch."""
-        return self._markets.due_ns(time.time_ns()) + self._slack_ns
+        now_ns = time.time_ns()
+        return self._markets.due_ns(now_ns - now_ns % self._markets.interval_ns) + self._slack_ns
 
     def after(self, tick: Tick) -> int:
         """When the one after a tick must: as long after it as the next bar closes after its own.
