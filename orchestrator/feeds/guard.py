@@ -107,7 +107,7 @@ class BarGuard:
         self.settings = settings
         self._interval_ns = interval_ns
         self._markets = markets or Markets.unknown(symbols, interval_ns)
-        self._told: set[tuple[str, BarFlag]] = set()
+        self._told: set[str] = set()
         self._symbols = {symbol: _Symbol() for symbol in symbols}
 
     def check(self, item: FeedBar) -> BarRecord | RefusedBarRecord:
@@ -204,22 +204,23 @@ class BarGuard:
         return flags
 
     def _long_gap(self, item: FeedBar, last: Bar, missing: int) -> BarFlag:
-        if self._markets.knows(item.symbol):
-            return BarFlag.WARM_UP_AGAIN
-        self._tell_once(
-            item.symbol,
-            BarFlag.UNKNOWN_GAP,
-            f"{missing} bars may be missing from {format_time(last.timestamp_ns)} to "
+        where = (
+            f"{item.symbol}: {missing} bars from {format_time(last.timestamp_ns)} to "
             f"{format_time(item.bar.timestamp_ns)}, more than max_gap_bars "
-            f"({self.settings.max_gap_bars}); its market is not known, so it goes on across them, "
-            "as training does: `market` in the settings says which nights are no gap",
+            f"({self.settings.max_gap_bars})"
         )
+        market = self._markets.names.get(item.symbol)
+        if market is not None:
+            _logger.warning("%s, are missing of the market %s: it warms up anew", where, market)
+            return BarFlag.WARM_UP_AGAIN
+        if item.symbol not in self._told:
+            self._told.add(item.symbol)
+            _logger.warning(
+                "%s, may be missing; its market is not known, so it goes on across them, as "
+                "training does: `market` in the settings says which nights are no gap; said once",
+                where,
+            )
         return BarFlag.UNKNOWN_GAP
-
-    def _tell_once(self, symbol: str, flag: BarFlag, text: str) -> None:
-        if (symbol, flag) not in self._told:
-            self._told.add((symbol, flag))
-            _logger.warning("%s: %s: %s; said once", symbol, flag, text)
 
 
 def _refused(item: FeedBar, fault: BarFault, detail: str) -> RefusedBarRecord:
