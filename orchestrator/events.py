@@ -88,6 +88,7 @@ class EventBus:
         self._facts: dict[str, object] = {}
         self._counters: dict[str, int] = {}
         self._due_ns: int | None = None
+        self._due_at_ns = 0
         self._refusal: RefusedBarRecord | None = None
 
     def publish(self, tick: TickRecord) -> None:
@@ -120,6 +121,8 @@ class EventBus:
     def expect(self, due_ns: int) -> None:
         """Says when the next tick must have come by the machine's clock."""
         self._due_ns = due_ns
+        # A clock that is set back must not put it off.
+        self._due_at_ns = time.monotonic_ns() + due_ns - time.time_ns()
 
     def refuse(self, refused: RefusedBarRecord) -> None:
         """Takes note of a bar that was refused, at once: there may never be a tick."""
@@ -136,7 +139,7 @@ class EventBus:
         """What trading comes to: nobody trades who has no bars, or none that count."""
         if self._state != "TRADING":
             return self._state, self._detail
-        if self._due_ns is not None and time.time_ns() > self._due_ns:
+        if self._due_ns is not None and time.monotonic_ns() > self._due_at_ns:
             detail = f"no tick since it was due at {format_time(self._due_ns)}"
             if self._refusal is not None:
                 fault, symbol = self._refusal.fault, self._refusal.symbol

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from tradewind.market.markets import ALWAYS_OPEN, Market, market_named
 __all__ = ["Markets"]
 
 _logger = logging.getLogger(__name__)
+
+_LONGEST_DAILY_NS: Final = 129_600 * 1_000_000_000
+"""Bars of more than a day and a half are of several days."""
 
 
 class Markets:
@@ -40,6 +43,7 @@ class Markets:
         self._interval_ns = interval_ns
         self._told: set[Market] = set()
         self._account_market = _most_frequent(list(self._markets.values()), interval_ns)
+        self._next_starts_ns: dict[str, tuple[int, int]] = {}
 
     @classmethod
     def unknown(cls, symbols: Iterable[str], interval_ns: int) -> "Markets":
@@ -123,6 +127,22 @@ class Markets:
                 self._tell_once(market, problem)
         return -((previous_start_ns - start_ns) // self._interval_ns) - 1
 
+    def end_ns(self, symbol: str, start_ns: int) -> int:
+        """From when on nothing more is traded in a bar of a symbol.
+
+        The last bar of a session is over when that closes: the half hour after 15:30 of hours that
+        begin at 9:30, and a day's bar long before midnight.
+        """
+        market = self._markets.get(symbol)
+        nominal_ns = start_ns + self._interval_ns
+        sessions = None if market is None else market.sessions
+        if sessions is None or self._interval_ns > _LONGEST_DAILY_NS:
+            return nominal_ns
+        run = int(np.searchsorted(sessions.run_closes_ns, start_ns, side="right"))
+        if run == sessions.run_closes_ns.size or sessions.run_opens_ns[run] >= nominal_ns:
+            return nominal_ns  # beyond the calendar, or outside its hours
+        return min(nominal_ns, int(sessions.run_closes_ns[run]))
+
     def next_close_ns(self, symbol: str, close_ns: int) -> int:
         """When the bar closes that follows one of a symbol: until then its order may wait.
 
@@ -133,23 +153,33 @@ class Markets:
         start_ns = self._next_start_ns(self._markets.get(symbol), close_ns - self._interval_ns)
         return start_ns + self._interval_ns
 
-    def due_ns(self, now_ns: int, bars: int = 1) -> int:
-        """When so many bars that begin after a time have closed, in the market that is first."""
-        return min(self._due_ns(market, now_ns, bars) for market in {*self._markets.values()})
+    def due_ns(self, start_ns: int, bars: int = 1) -> int:
+        """When so many bars that follow one have closed, in the market that is first.
 
-    def _due_ns(self, market: Market | None, now_ns: int, bars: int) -> int:
-        start_ns = now_ns
+        Args:
+            start_ns: When the bar starts, or another time of its grid.
+            bars: How many.
+        """
+        return min(self._due_ns(market, start_ns, bars) for market in {*self._markets.values()})
+
+    def _due_ns(self, market: Market | None, start_ns: int, bars: int) -> int:
         for _ in range(bars):
             start_ns = self._next_start_ns(market, start_ns)
         return start_ns + self._interval_ns
 
     def _next_start_ns(self, market: Market | None, start_ns: int) -> int:
-        if market is not None:
+        if market is None:
+            return start_ns + self._interval_ns
+        # All symbols of a tick, and what comes after it, ask the same.
+        asked_ns, answer_ns = self._next_starts_ns.get(market.name, (None, 0))
+        if asked_ns != start_ns:
             try:
-                return market.next_bar_start_ns(start_ns, self._interval_ns)
+                answer_ns = market.next_bar_start_ns(start_ns, self._interval_ns)
             except MarketDataError as problem:
                 self._tell_once(market, problem)
-        return start_ns + self._interval_ns
+                answer_ns = start_ns + self._interval_ns
+            self._next_starts_ns[market.name] = (start_ns, answer_ns)
+        return answer_ns
 
     def _tell_once(self, market: Market, problem: MarketDataError) -> None:
         if market not in self._told:

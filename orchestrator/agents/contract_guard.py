@@ -157,7 +157,7 @@ class ContractGuard:
             or running.contract.symbols != verified.contract.symbols
             or running.contract.terms != verified.contract.terms
             or running.action_space != verified.action_space
-            or None is not running.contract.market != verified.contract.market is not None
+            or _are_other_markets(running.contract.market, verified.contract.market)
         ):
             raise ConflictError(
                 f"{policy} {verified.version} has another contract than {running.version}, which "
@@ -184,6 +184,10 @@ def _verify(policy: str, description: PolicyDescription) -> VerifiedPolicy:
     return VerifiedPolicy(
         policy, served.version, served.bundle_sha256, contract, served.action_space
     )
+
+
+def _are_other_markets(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other
 
 
 def _check_symbols(name: str, contract: TradingContract, symbols: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.decision import Decision
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.execution import ExecutionAgent
+from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.recovery import book_tick, last_logged, reconcile, restore
 from orchestrator.brokers import Broker, Order, OrderStatus
@@ -93,7 +94,7 @@ class OrchestratorAgent:
             async with AsyncExitStack() as stack:
                 await self._start(stack)
                 self.bus.set_state("TRADING")
-                self._expect_first_tick()
+                self.bus.expect(self._expectation.first())
                 async for tick in read_ticks(
                     self._feed,
                     self._guard,
@@ -139,6 +140,9 @@ class OrchestratorAgent:
         stack.push_async_callback(self._broker.close)
         self._guard = BarGuard(
             settings.guard, settings.symbols, settings.interval_ns, self._markets
+        )
+        self._expectation = Expectation(
+            self._markets, settings.symbols, settings.guard.max_lateness_ns
         )
         self._history = RiskHistory(
             settings.symbols,
@@ -208,20 +212,6 @@ class OrchestratorAgent:
             most = ", ".join(f"{name} {count:,}" for name, count in sorted(codes.items()))
             _logger.warning("no tick was decided until the feed ended: %s", most or "no bars came")
 
-    def _expect_first_tick(self) -> None:
-        now_ns = time.time_ns()
-        self.bus.expect(self._markets.due_ns(now_ns) + self._settings.guard.max_lateness_ns)
-
-    def _expect_next_tick(self, tick: Tick) -> None:
-        """As long after this tick as the market's next bar closes after its bars."""
-        now_ns = time.time_ns()
-        next_ns = min(
-            self._markets.next_close_ns(symbol, tick.close_ns) for symbol in self._settings.symbols
-        )
-        # A replay's clock is behind by years, a feed that makes up for what was missed by less.
-        due_ns = max(next_ns + now_ns - tick.now_ns, now_ns + self._settings.interval_ns)
-        self.bus.expect(due_ns + self._settings.guard.max_lateness_ns)
-
     def _facts(self) -> dict[str, object]:
         settings = self._settings
         return {
@@ -278,7 +268,7 @@ class OrchestratorAgent:
         self._sequence += 1
         await self._log.append(record)
         self._tell(record)
-        self._expect_next_tick(tick)
+        self.bus.expect(self._expectation.after(tick))
         await self._compare_again(decision)
 
     async def _busy_symbols(self, close_ns: int) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Bars that arrive shortly before they close wait until nothing newer can come for their time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.feeds.feed import FeedBar
@@ -20,19 +21,18 @@ class WaitingRoom:
     forms, or its clock is ahead of ours. Nobody can tell which before the bar has closed by both.
 
     Args:
-        interval_ns: Length of a bar.
+        early_ns: How long before its close a bar arrived.
         skew_s: How far the clocks may be apart.
     """
 
-    def __init__(self, interval_ns: int, skew_s: float) -> None:
-        self._interval_ns = interval_ns
+    def __init__(self, early_ns: Callable[[FeedBar], int], skew_s: float) -> None:
+        self._early_ns = early_ns
         self._skew_ns = round(skew_s * 1e9)
         self._waiting: dict[str, _Waiting] = {}
 
     def may_form(self, item: FeedBar) -> bool:
         """Whether a bar arrived before its close, by no more than clocks may differ."""
-        early_ns = self._close_ns(item) - item.arrived_ns
-        return not item.says_closed and 0 < early_ns <= self._skew_ns
+        return not item.says_closed and 0 < self._early_ns(item) <= self._skew_ns
 
     def keep(self, item: FeedBar, now: float) -> None:
         """Lets a bar wait until it has closed by either clock.
@@ -41,8 +41,8 @@ class WaitingRoom:
             item: The bar; no other one of its symbol is here.
             now: The loop's clock, seconds.
         """
-        early_ns = self._close_ns(item) - item.arrived_ns
-        self._waiting[item.symbol] = _Waiting(item, now + (early_ns + self._skew_ns) * 1e-9)
+        wait_ns = self._early_ns(item) + self._skew_ns
+        self._waiting[item.symbol] = _Waiting(item, now + wait_ns * 1e-9)
 
     def find(self, symbol: str) -> FeedBar | None:
         """The bar of a symbol that waits here."""
@@ -57,10 +57,10 @@ class WaitingRoom:
         """Bars that have waited long enough, those that close first before the others."""
         return self._take([name for name, it in self._waiting.items() if it.until <= now])
 
-    def take_closing(self, close_ns: int) -> list[FeedBar]:
-        """Bars that close at a time or before, however long they have waited."""
-        names = [name for name, it in self._waiting.items() if self._close_ns(it.item) <= close_ns]
-        return self._take(names)
+    def take_older(self, start_ns: int) -> list[FeedBar]:
+        """Bars that start at a time or before, however long they have waited."""
+        waiting = self._waiting.items()
+        return self._take([name for name, it in waiting if it.item.bar.timestamp_ns <= start_ns])
 
     def take_all(self) -> list[FeedBar]:
         """Every bar, those that close first before the others."""
@@ -74,6 +74,3 @@ class WaitingRoom:
     def _take(self, names: list[str]) -> list[FeedBar]:
         taken = [self._waiting.pop(name).item for name in names]
         return sorted(taken, key=lambda item: item.bar.timestamp_ns)
-
-    def _close_ns(self, item: FeedBar) -> int:
-        return item.bar.timestamp_ns + self._interval_ns

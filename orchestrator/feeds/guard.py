@@ -107,7 +107,7 @@ class BarGuard:
         self.settings = settings
         self._interval_ns = interval_ns
         self._markets = markets or Markets.unknown(symbols, interval_ns)
-        self._told: set[tuple[str, BarFlag]] = set()
+        self._told: set[str] = set()
         self._symbols = {symbol: _Symbol() for symbol in symbols}
 
     def check(self, item: FeedBar) -> BarRecord | RefusedBarRecord:
@@ -136,6 +136,14 @@ class BarGuard:
         """Whether a symbol is traded here."""
         return symbol in self._symbols
 
+    def early_ns(self, item: FeedBar) -> int:
+        """How long before its close a bar arrived, nanoseconds; negative when it came after it."""
+        start_ns = item.bar.timestamp_ns
+        early_ns = start_ns + self._interval_ns - item.arrived_ns
+        if early_ns <= 0:
+            return early_ns  # a session may have cut it short, which makes no difference any more
+        return self._markets.end_ns(item.symbol, start_ns) - item.arrived_ns
+
     def seen(self, symbol: str, bar: Bar) -> None:
         """Takes in a bar that was let through before a restart."""
         self._symbols[symbol].last = bar
@@ -150,7 +158,7 @@ class BarGuard:
         if item.interval_ns is not None and item.interval_ns != self._interval_ns:
             detail = f"is {item.interval_ns / 1e9:g} s long, not {self._interval_ns / 1e9:g} s"
             return _refused(item, BarFault.INTERVAL, detail)
-        early_ns = bar.timestamp_ns + self._interval_ns - item.arrived_ns
+        early_ns = self.early_ns(item)
         if early_ns > self.settings.max_clock_skew_s * _NS_PER_SECOND:
             return _refused(item, BarFault.FUTURE, f"closes {early_ns / 1e9:g} s after it arrived")
         return None
@@ -195,22 +203,23 @@ class BarGuard:
         return flags
 
     def _long_gap(self, item: FeedBar, last: Bar, missing: int) -> BarFlag:
-        if self._markets.knows(item.symbol):
-            return BarFlag.WARM_UP_AGAIN
-        self._tell_once(
-            item.symbol,
-            BarFlag.UNKNOWN_GAP,
-            f"{missing} bars may be missing from {format_time(last.timestamp_ns)} to "
+        where = (
+            f"{item.symbol}: {missing} bars from {format_time(last.timestamp_ns)} to "
             f"{format_time(item.bar.timestamp_ns)}, more than max_gap_bars "
-            f"({self.settings.max_gap_bars}); its market is not known, so it goes on across them, "
-            "as training does: `market` in the settings says which nights are no gap",
+            f"({self.settings.max_gap_bars})"
         )
+        market = self._markets.names.get(item.symbol)
+        if market is not None:
+            _logger.warning("%s, are missing of the market %s: it warms up anew", where, market)
+            return BarFlag.WARM_UP_AGAIN
+        if item.symbol not in self._told:
+            self._told.add(item.symbol)
+            _logger.warning(
+                "%s, may be missing; its market is not known, so it goes on across them, as "
+                "training does: `market` in the settings says which nights are no gap; said once",
+                where,
+            )
         return BarFlag.UNKNOWN_GAP
-
-    def _tell_once(self, symbol: str, flag: BarFlag, text: str) -> None:
-        if (symbol, flag) not in self._told:
-            self._told.add((symbol, flag))
-            _logger.warning("%s: %s: %s; said once", symbol, flag, text)
 
 
 def _refused(item: FeedBar, fault: BarFault, detail: str) -> RefusedBarRecord:

@@ -36,6 +36,12 @@ class Silence:
         """Length of a bar; None while it is not known."""
         return self._spacing_ns if self._markets is None else self._markets.interval_ns
 
+    def end_ns(self, symbol: str, start_ns: int) -> int:
+        """From when on nothing more is traded in a bar, as far as its length is known."""
+        if self._markets is not None:
+            return self._markets.end_ns(symbol, start_ns)
+        return start_ns + (self._spacing_ns or 0)
+
     def heard(self, symbol: str, start_ns: int) -> None:
         """Takes note of a new bar, which starts later than those of its symbol before it."""
         self._factor = 1
@@ -52,9 +58,16 @@ class Silence:
         """Nanoseconds from now until a new bar must have come."""
         bars = self._bars * self._factor
         if self._markets is not None:
-            until_ns = self._markets.due_ns(now_ns, bars) - now_ns
+            until_ns = self._markets.due_ns(self._last_start_ns(now_ns), bars) - now_ns
         elif self._spacing_ns is not None:
             until_ns = (bars + 1) * self._spacing_ns
         else:
             until_ns = self._factor * _OF_UNKNOWN_BARS_NS
         return max(until_ns, self._factor * _SHORTEST_NS)
+
+    def _last_start_ns(self, now_ns: int) -> int:
+        """Start of the last bar that may have come by now, on the grid of those that did."""
+        assert self._markets is not None
+        interval_ns = self._markets.interval_ns
+        last_ns = max(self._last_starts_ns.values(), default=0)
+        return last_ns + max((now_ns - last_ns) // interval_ns - 1, 0) * interval_ns

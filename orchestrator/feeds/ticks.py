@@ -129,7 +129,7 @@ class _Assembly:
         self._interval_ns = interval_ns
         self._wait_s = wait_s
         self._tell_refusal = tell_refusal
-        self._early = WaitingRoom(interval_ns, guard.settings.max_clock_skew_s)
+        self._early = WaitingRoom(guard.early_ns, guard.settings.max_clock_skew_s)
         self._forming: Tick | None = None
         self._refused: list[RefusedBarRecord] = []
         self._more_refused: Counter[str] = Counter()
@@ -213,8 +213,8 @@ class _Assembly:
     def _complete(self) -> list[Tick]:
         """Closes the tick after a last look at who waits with a bar of it."""
         assert self._forming is not None
-        close_ns = self._forming.close_ns
-        done = [tick for item in self._early.take_closing(close_ns) for tick in self._check(item)]
+        start_ns = self._forming.close_ns - self._interval_ns
+        done = [tick for item in self._early.take_older(start_ns) for tick in self._check(item)]
         if self._forming is not None:
             done.append(self._finish())
         return done

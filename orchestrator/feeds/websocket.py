@@ -114,7 +114,7 @@ class WebSocketFeed:
         """Takes note of a bar, but of none that would make the server leave out what is missed."""
         start_ns = item.bar.timestamp_ns
         interval_ns = self._silence.interval_ns
-        closed_ns = start_ns if item.says_closed or interval_ns is None else start_ns + interval_ns
+        closed_ns = start_ns if item.says_closed else self._silence.end_ns(item.symbol, start_ns)
         if item.symbol not in self._known_ns or closed_ns > item.arrived_ns:
             return False
         if item.interval_ns is not None and item.interval_ns != (interval_ns or item.interval_ns):

@@ -6,6 +6,7 @@ from typing import Literal
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.market.bars import Bars
 from tradewind.market.calendars import market_named
+from tradewind.market.forming import without_forming_bar
 
 __all__ = ["TimestampUnit", "load_bars"]
 
@@ -20,6 +21,8 @@ def load_bars(
     market: str | None = None,
 ) -> Bars:
     """Reads a table of bars and checks it; gaps stay gaps (see `Bars.gaps`).
+
+    A last bar that had not closed when the file was written is left out, and the log says so.
 
     The file needs the columns timestamp, open, high, low, close and volume, in any order; others
     are ignored. A timestamp is the start of its bar: ISO 8601 text (UTC unless it carries an
@@ -50,7 +53,7 @@ def load_bars(
             "reading bars from files needs: pip install 'tradewind[bars]'"
         ) from missing
     timestamps_ns, columns = read_columns(path, timestamp_unit)
-    return Bars(
+    bars = Bars(
         symbol=symbol or path.name.partition(".")[0],
         timestamps_ns=timestamps_ns,
         open=columns[OPEN_PRICE],
@@ -60,3 +63,4 @@ def load_bars(
         volume=columns[VOLUME],
         given_market=given_market,
     )
+    return without_forming_bar(bars, path)

@@ -1,12 +1,16 @@
 """Markets that close: a policy trades across nights, week-ends and holidays as it was trained."""
 
+import asyncio
 import dataclasses
+import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from orchestrator.decision_log import DecisionLog
 from orchestrator.decision_replay import replay_other, verify
@@ -175,6 +179,47 @@ def test_policy_that_is_stopped_at_the_last_close_of_a_week_goes_on_with_the_sam
     )
     assert one.ticks["equity"].equals(two.ticks["equity"])
     assert one.flat("fills").drop(["close_ns"]).equals(two.flat("fills").drop(["close_ns"]))
+
+
+def test_run_whose_bars_are_all_too_late_says_that_it_holds_and_why(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    case = CASES[0]
+    bars = case.bars().slice(0, 20)
+    sent = []
+    for row in range(len(bars)):
+        bar = bars.bar(row)
+        values = {name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")}
+        forming = {"symbol": "ACME", "start_ns": bar.timestamp_ns, **values, "x": False}
+        sent += [json.dumps(forming), json.dumps({**forming, "x": True})]
+
+    async def trade() -> list[tuple[str, str]]:
+        async def serve_bars(connection: ServerConnection) -> None:
+            await connection.recv()
+            for text in sent:
+                await connection.send(text)
+            await connection.close()
+
+        async with serve(serve_bars, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            feed = {"kind": "websocket", "url": f"ws://127.0.0.1:{port}"}
+            agent = build_agent(account(desk, case, "late", bars, feed=feed, market="XNYS"))
+            trading = asyncio.create_task(agent.run())
+            states = []
+            with agent.bus.subscribe() as ticks:
+                async for tick in ticks:
+                    found = agent.bus.snapshot()
+                    states.append((found.state, found.detail))
+                    if tick.sequence == len(bars) - 1:
+                        break
+            await trading
+            assert agent.bus.snapshot().due_ns is not None
+            return states
+
+    with caplog.at_level(logging.WARNING):
+        states = asyncio.run(trade())
+    assert states == [("HOLDING", "LATE_BAR")] * len(bars)
+    assert "no tick was decided until the feed ended: LATE 20, LATE_BAR 20" in caplog.text
 
 
 def test_real_hole_within_a_session_is_flagged_and_its_order_expires(desk: Desk) -> None:

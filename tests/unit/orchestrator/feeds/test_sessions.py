@@ -105,3 +105,34 @@ def test_guard_beyond_the_end_of_a_calendar_counts_every_interval_and_says_so_on
         found = flags(["2062-01-02 20:30", "2062-01-03 14:30", "2062-01-04 14:30"], HOUR, "XNYS")
     assert found == [(), (BarFlag.WARM_UP_AGAIN,), (BarFlag.WARM_UP_AGAIN,)]
     assert caplog.text.count("taken to be always open") == 1
+
+
+@pytest.mark.parametrize(
+    ("interval_ns", "start", "arrived", "taken"),
+    [
+        # The last hour of New York's day takes half of one, a day's bar is over at its close.
+        (HOUR, "2019-11-26 20:30", "2019-11-26 21:00:01", True),
+        (HOUR, "2019-11-26 20:30", "2019-11-26 20:59:58", False),
+        (HOUR, "2019-11-29 17:30", "2019-11-29 18:00:01", True),
+        (HOUR, "2019-11-26 19:30", "2019-11-26 20:29:58", False),
+        (DAY, "2019-11-26 00:00", "2019-11-26 21:05:00", True),
+        (DAY, "2019-11-26 00:00", "2019-11-26 20:55:00", False),
+        (DAY, "2019-11-29 00:00", "2019-11-29 18:05:00", True),
+        # Outside the hours of the market a bar is as long as it says.
+        (HALF_HOUR, "2019-11-26 13:00", "2019-11-26 13:29:50", False),
+        (HALF_HOUR, "2019-11-26 13:00", "2019-11-26 13:30:01", True),
+    ],
+)
+def test_guard_with_a_bar_that_its_session_cuts_short_takes_it_once_that_has_closed(
+    interval_ns: int, start: str, arrived: str, taken: bool
+) -> None:
+    guard = BarGuard(
+        BarGuardSettings(),
+        ["ACME"],
+        interval_ns,
+        Markets({"ACME": market_named("XNYS")}, interval_ns),
+    )
+    bar = Bar(ns(start), 100.0, 101.0, 99.0, 100.0, 5.0)
+    got = guard.check(FeedBar("ACME", bar, ns(arrived)))
+    assert isinstance(got, BarRecord) == taken
+    assert taken or getattr(got, "fault", "") == "FUTURE"

@@ -308,22 +308,36 @@ def read_quiet(server: Quiet, **options: Any) -> list[FeedBar | FeedFault]:
 
 
 @pytest.mark.parametrize(
-    ("market", "now", "bars", "allowed"),
+    ("market", "last", "now", "bars", "until"),
     [
-        # From Friday 21:00 UTC, the close, to the end of the second bar on Monday.
-        ("XNYS", "2019-11-22T21:00", 2, 65.5 * 3_600 + 2 * 1_800),
-        ("XNYS", "2019-11-22T17:00", 2, 3 * 1_800),
-        ("XNYS", "2019-11-29T18:00", 1, 68.5 * 3_600 + 1_800),  # a half day has closed
-        ("fx-week", "2019-12-06T22:00", 1, 48 * 3_600 + 1_800),
-        ("always-open", "2019-11-23T12:00", 2, 3 * 1_800),
-        (None, "2019-11-23T12:00", 2, 3 * 1_800),
+        # Friday's last bar, half a second after the close: to the end of the second on Monday.
+        ("XNYS", "2019-11-22T20:30", "2019-11-22T21:00:00.5", 2, "2019-11-25T15:30"),
+        ("XNYS", "2019-11-22T20:30", "2019-11-23T12:13", 2, "2019-11-25T15:30"),  # asked again
+        # The bar before it: the last one and Monday's first are missed on Monday at 15:00.
+        ("XNYS", "2019-11-22T20:00", "2019-11-22T20:30:00.5", 2, "2019-11-25T15:00"),
+        ("XNYS", "2019-11-22T19:30", "2019-11-22T20:00:00.5", 2, "2019-11-22T21:00"),
+        ("XNYS", "2019-11-29T17:30", "2019-11-29T18:00:00.5", 1, "2019-12-02T15:00"),  # a half day
+        ("fx-week", "2019-12-06T21:30", "2019-12-06T22:00:00.5", 1, "2019-12-08T22:30"),
+        ("always-open", "2019-11-23T12:00", "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        (None, "2019-11-23T12:00", "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        # What was missed long ago is being made up for, or nothing has come yet.
+        ("always-open", "2019-11-01T12:00", "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        ("always-open", None, "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        ("XNYS", None, "2019-11-23T12:30:00.5", 2, "2019-11-25T15:30"),
+        # Late as it is: it has five seconds all the same.
+        ("always-open", "2019-11-23T12:00", "2019-11-23T12:59:59", 1, "2019-11-23T13:00:04"),
     ],
 )
 def test_silence_counts_the_bars_of_the_market_alone(
-    market: str | None, now: str, bars: int, allowed: float
+    market: str | None, last: str | None, now: str, bars: int, until: str
 ) -> None:
     known: Market | None = None if market is None else market_named(market)
     half_hour = 1_800 * 10**9
     silent = silence.Silence(bars, Markets({"X": known}, half_hour))
-    now_ns = int(datetime.fromisoformat(now).replace(tzinfo=UTC).timestamp()) * 10**9
-    assert silent.allowed_ns(now_ns) == allowed * 1e9
+    if last is not None:
+        silent.heard("X", ns(last))
+    assert silent.allowed_ns(ns(now)) == ns(until) - ns(now)
+
+
+def ns(text: str) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000) * 10**6
