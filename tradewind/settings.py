@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tradewind.errors import FieldViolation, SettingsError
 
-__all__ = ["Location", "Settings", "load_settings", "parse_settings", "parse_yaml", "read_yaml"]
+__all__ = [
+    "Location",
+    "Settings",
+    "ends_with_its_end",
+    "load_settings",
+    "parse_settings",
+    "parse_yaml",
+    "read_yaml",
+    "settings_from_text",
+]
 
 
 class Settings(BaseModel):
@@ -53,13 +62,24 @@ def load_settings(
             the wrong type or out of range, or a variable or file that it takes its value from is
             absent; every violation names its line.
     """
-    values, lines = read_yaml(path, error)
+    return settings_from_text(_read(path, error), str(path), model, overrides, error)
+
+
+def settings_from_text(
+    text: bytes,
+    source: str,
+    model: type[SettingsT],
+    overrides: Mapping[str, Any] | None = None,
+    error: type[SettingsError] = SettingsError,
+) -> SettingsT:
+    """As `load_settings`, of a text that was read already and is called `source` in an error."""
+    values, lines = parse_yaml(text, source, error)
     violations: list[FieldViolation] = []
     values = _expand(values, (), lines, violations)
     if violations:
-        raise error(f"{path} is refused", violations)
+        raise error(f"{source} is refused", violations)
     return parse_settings(
-        values, model, source=str(path), lines=lines, overrides=overrides, error=error
+        values, model, source=source, lines=lines, overrides=overrides, error=error
     )
 
 
@@ -109,11 +129,7 @@ def read_yaml(
     Raises:
         SettingsError: The file is missing, is not YAML, is not a mapping or repeats a key.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise error(f"cannot read {path}: {problem}") from None
-    return parse_yaml(text, str(path), error)
+    return parse_yaml(_read(path, error), str(path), error)
 
 
 def parse_yaml(
@@ -121,11 +137,14 @@ def parse_yaml(
 ) -> tuple[dict[str, Any], dict[Location, int]]:
     """As `read_yaml`, of a text that was read already and is called `source` in an error."""
     try:
+        text = text if isinstance(text, str) else text.decode()
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         lines: dict[Location, int] = {}
         if root is not None:
             _index_lines(root, (), lines, source, error)
         values = yaml.safe_load(text)
+    except UnicodeDecodeError as problem:
+        raise error(f"cannot read {source}: {problem}") from None
     except yaml.YAMLError as problem:
         raise error(f"{source} is not YAML: {problem}") from None
     if values is None:
@@ -133,6 +152,21 @@ def parse_yaml(
     if not isinstance(values, dict):
         raise error(f"{source} must be a mapping of settings, not a {type(values).__name__}")
     return values, lines
+
+
+def ends_with_its_end(text: bytes) -> bool:
+    """Whether a YAML document that can be parsed says itself where it ends.
+
+    A block does so with the line `...`, what stands in braces with its closing one. Any other
+    document may be the beginning of a longer one that was cut off.
+    """
+    root = end = None
+    for event in yaml.parse(text.decode(), Loader=yaml.SafeLoader):
+        if root is None and isinstance(event, yaml.CollectionStartEvent):
+            root = event
+        elif isinstance(event, yaml.DocumentEndEvent):
+            end = event
+    return end is not None and (bool(end.explicit) or (root is not None and bool(root.flow_style)))
 
 
 def _expand(
@@ -169,6 +203,13 @@ def _look_up(reference: re.Match[str]) -> str:
     if value is None:
         raise LookupError(f"the environment has no variable {name}")
     return value
+
+
+def _read(path: Path | str, error: type[SettingsError]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror}") from None
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any) -> None:

@@ -122,9 +122,9 @@ class RoutingSource:
             return None
 
     def _why_unknown(self, target: Target) -> str:
-        if target.policy not in self._store.policies():
+        if not self._store.has_policy(target.policy):
             return f"policy {target.policy!r} is not in the store"
-        if target.version and target.version not in self._store.versions(target.policy):
+        if target.version and not self._store.has_version(target.policy, target.version):
             return f"version {target.version} of policy {target.policy!r} is not in the store"
         if target.label and target.label != SERVED_LABEL:
             labels = {**self._store.labels(target.policy), **self._labels_of(target.policy)}

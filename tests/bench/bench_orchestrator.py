@@ -124,7 +124,7 @@ def write_risk_policy(path: Path) -> None:
     policy, _ = read_yaml(RISK_POLICY)
     for rule in policy["rules"]:
         rule["shadow"] = True
-    path.write_text(yaml.safe_dump(policy))
+    path.write_text(yaml.safe_dump(policy, explicit_end=True))
 
 
 class Replay:

@@ -81,7 +81,7 @@ class Desk:
 
     def set_risk_policy(self, policy: dict[str, Any]) -> None:
         """Changes the risk service's policy, and waits until it is in force."""
-        self.risk_policy.write_text(yaml.safe_dump(policy))
+        self.risk_policy.write_text(yaml.safe_dump(policy, explicit_end=True))
         self.wait_for_risk_policy(policy)
 
     def wait_for_risk_policy(self, policy: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
     publish = publisher(BundleStore(folder / "store"), released_draft)
     publish()
     risk_policy = folder / "risk.yaml"
-    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY, explicit_end=True))
     free = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
     stored = ("--policy", str(risk_policy), "--database", f"sqlite:///{folder}/audit.sqlite")
     with (

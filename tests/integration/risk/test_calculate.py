@@ -22,8 +22,8 @@ from tradewind.rpc.risk_codec import risk_inputs_to_message, risk_report_from_me
 
 DEFAULT_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
 POLICIES = {
-    "historical": "{}",
-    "cornish_fisher": "calculators: {var: {method: cornish_fisher}}",
+    "historical": "monitor_only: true",
+    "cornish_fisher": "monitor_only: true\ncalculators: {var: {method: cornish_fisher}}",
 }
 
 

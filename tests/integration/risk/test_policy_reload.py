@@ -27,7 +27,7 @@ losing = risk_pb2.RiskInputs(portfolio_values=[100.0, 80.0])
 def replace_file(path: Path, text: str) -> None:
     """As an editor or a deployment does it."""
     fresh = path.with_suffix(".new")
-    fresh.write_bytes(text.encode(errors="surrogateescape"))
+    fresh.write_bytes(f"{text}\n...\n".encode(errors="surrogateescape"))
     fresh.replace(path)
 
 

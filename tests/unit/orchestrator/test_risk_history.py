@@ -1,6 +1,7 @@
 """The short history that Evaluate is sent gives the metrics of the whole one."""
 
 import numpy as np
+import pytest
 
 from orchestrator.markets import Markets
 from orchestrator.risk_history import RiskHistory, history_length
@@ -17,11 +18,16 @@ CALCULATORS = {
 }
 
 
-def test_history_with_older_values_left_out_gives_the_metrics_of_all_of_them() -> None:
+@pytest.mark.parametrize("lost", [{}, {100: 0.0, 333: -4e4, 334: -5e4}])
+def test_history_with_older_values_left_out_gives_the_metrics_of_all_of_them(
+    lost: dict[int, float],
+) -> None:
     policy = RiskPolicy.parse({"calculators": CALCULATORS})
     length = history_length(policy)
     assert length == 101
     values = 1e5 * np.exp(np.cumsum(np.random.default_rng(3).normal(0.0, 0.01, 600)))
+    for at, value in lost.items():
+        values[at] = value
     markets = Markets({"BTC": ALWAYS_OPEN}, STEP_NS)
     history = RiskHistory((), 1e5, STEP_NS, length, markets)
     agent = RiskAgentV2(policy)
@@ -41,12 +47,14 @@ def test_history_with_older_values_left_out_gives_the_metrics_of_all_of_them() -
                 now=short.now,
                 periods_per_year=17_520.0,
             )
+            if lost and index > 333:
+                assert agent.calculate_only(short).metric_values["max_drawdown"] > 1.0
             ours = dict(agent.calculate_only(short).metric_values)
             theirs = dict(agent.calculate_only(whole).metric_values)
             for name in ("drawdown_duration_bars", "max_drawdown_duration_bars"):
                 assert ours.pop(name) <= theirs.pop(name)
             assert ours == theirs
-            assert "volatility" in ours or index < 20
+            assert "volatility" in ours or index < 20 or lost
 
 
 def test_periods_of_an_account_are_those_of_the_market_with_the_most_bars() -> None:
