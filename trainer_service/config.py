@@ -165,6 +165,10 @@ class DataConfig(Settings):
     paths: dict[str, Path] = Field(default_factory=dict)
     """A file for each of `symbols`."""
 
+    market: str | None = None
+    """The market the files' bars are of: always-open, fx-week, a code such as XNYS, or a weekly
+    pattern; by default it is recognised from the bars."""
+
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         if self.symbols or self.paths:

@@ -14,7 +14,7 @@ from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.evaluation import Evaluation, EvaluationConfig, evaluate
 from trainer_service.export import build_network, script_policy, serialize
 from trainer_service.progress import ProgressReporter, TrainingPhase
-from trainer_service.workspace import held_out_episode
+from trainer_service.workspace import held_out_episode, hold_against_bars
 
 __all__ = ["evaluate_bundle", "train_and_judge"]
 
@@ -71,6 +71,7 @@ def evaluate_bundle(
         VersionNotFoundError: There is no such folder.
         MarketDataError: The bars are too few, not those its features are for, or of other symbols
             than a policy for several trades.
+        RiskPolicyError: It states another number of bars in a year.
     """
     bundle = read_bundle(folder)
     environment = bundle.metadata.training.config.get("environment")
@@ -85,6 +86,7 @@ def evaluate_bundle(
     spec = parse_settings(bundle.metadata.features.spec, FeatureSpec, source="features")
     settings = parse_settings(environment, EnvironmentConfig, source="environment")
     whole = settings.model_copy(update={"episode_bars": None})
+    hold_against_bars(risk_policy, bars)
     env = held_out_episode(IntradayTradingEnv(bars, whole, spec), bars)
     network = TorchScriptNetwork(bundle.policy_pt)
     return evaluate(env, network, risk_policy, config or EvaluationConfig(), seed)

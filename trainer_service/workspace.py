@@ -1,5 +1,6 @@
 """Where a training happens: the bars it learns from, and those it never sees."""
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -11,11 +12,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import TrainingError
 from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
-from tradewind.risk import ProductionRiskAdvisor
+from tradewind.risk import ProductionRiskAdvisor, RiskPolicy
+from tradewind.risk.periods import check_periods, window_doubts
 from trainer_service.config import JobConfig, TrainingConfig
 from trainer_service.environment import IntradayTradingEnv, VectorizedTradingEnv
 
-__all__ = ["Env", "Workspace", "held_out_episode", "make_environment"]
+__all__ = ["Env", "Workspace", "held_out_episode", "hold_against_bars", "make_environment"]
+
+_logger = logging.getLogger(__name__)
 
 Env = gymnasium.Env[Any, Any]
 # What gymnasium.make adds: they check calls and change nothing.
@@ -58,6 +62,7 @@ class Workspace:
             bars, held_out = split_bars(bars, training.held_out_fraction)
             held_out_env = held_out_episode(trading_env, held_out)
         risk = config.risk_config
+        hold_against_bars(RiskPolicy.from_yaml(risk.policy_yaml), bars)
         assert training.n_envs is not None, "parse_training_config has chosen it"
         training_env = VectorizedTradingEnv(
             bars,
@@ -72,6 +77,19 @@ class Workspace:
     def bars(self) -> BarSeries | None:
         """All of the bars; None for an environment that is not made of bars."""
         return None if self.trading_env is None else self.trading_env.bars
+
+
+def hold_against_bars(policy: RiskPolicy, bars: BarSeries) -> None:
+    """Refuses a risk policy for bars of other years, and says what it cannot know of these.
+
+    Raises:
+        RiskPolicyError: It states another number of bars in a year.
+    """
+    check_periods(policy, bars.periods_per_year, bars.market.name)
+    if bars.market.said:
+        _logger.info("market of %s: %s", bars.symbol, bars.market.said)
+    for doubt in window_doubts(policy, bars.interval_ns / 1e9):
+        _logger.warning("risk policy: %s", doubt)
 
 
 def held_out_episode(env: IntradayTradingEnv, bars: BarSeries) -> IntradayTradingEnv:
@@ -89,11 +107,13 @@ def make_environment(config: JobConfig) -> IntradayTradingEnv:
     data = config.data
     bars: BarSeries
     if data.paths:
-        bars = BarPanel.align([load_bars(data.paths[name], name) for name in data.symbols])
+        bars = BarPanel.align(
+            [load_bars(data.paths[name], name, market=data.market) for name in data.symbols]
+        )
     elif data.symbols:
         bars = BarPanel.align([load_sample(name) for name in data.symbols])
     elif data.path is not None:
-        bars = load_bars(data.path, data.symbol)
+        bars = load_bars(data.path, data.symbol, market=data.market)
     else:
         assert data.symbol is not None
         bars = load_sample(data.symbol)

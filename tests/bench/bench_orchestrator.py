@@ -148,14 +148,15 @@ class Replay:
         bus = EventBus(kept_ticks=len(series[0]))
         agent = OrchestratorAgent(
             settings,
-            lambda after_ns: ReplayFeed(series, speed=speed, after_ns=after_ns),
-            lambda: PaperBroker(
+            lambda after_ns, _: ReplayFeed(series, speed=speed, after_ns=after_ns),
+            lambda markets: PaperBroker(
                 settings.folder / "broker",
                 cash=sum(item.cash for item in settings.allocations),
                 symbols=settings.symbols,
                 interval_ns=settings.interval_ns,
                 settings=settings.broker.market,
                 max_leverage=settings.broker.max_leverage,
+                markets=markets,
             ),
             bus,
         )

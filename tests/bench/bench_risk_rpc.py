@@ -75,6 +75,7 @@ def account(everything: bool) -> risk_pb2.RiskInputs:
     inputs = RiskInputs(
         portfolio_values=close[1:] * 10.0,
         timestamps=times,
+        periods_per_year=bars.periods_per_year,
         start_of_day_value=float(close[-40] * 10.0),
         trade_timestamps=times[-20:],
         trade_notionals=np.diff(close)[-20:] * 100.0,

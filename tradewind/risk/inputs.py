@@ -128,6 +128,8 @@ class RiskInputs:
         order_latencies_us: Latency of each order in microseconds, oldest first. Shape [q].
         average_daily_volumes: By symbol, in units of the asset per day.
         options: Present option holdings.
+        periods_per_year: Bars in a year of the market that the values are of: what annualised
+            metrics need where the risk policy says "auto".
     """
 
     portfolio_values: FloatArray
@@ -146,6 +148,7 @@ class RiskInputs:
     order_latencies_us: FloatArray
     average_daily_volumes: Mapping[str, float]
     options: tuple[OptionPosition, ...]
+    periods_per_year: float | None
 
     # Made for every bar, and neither slots nor the __init__ of a frozen dataclass are as fast.
     def __init__(
@@ -166,6 +169,7 @@ class RiskInputs:
         order_latencies_us: FloatArray = _EMPTY,
         average_daily_volumes: Mapping[str, float] | None = None,
         options: tuple[OptionPosition, ...] = (),
+        periods_per_year: float | None = None,
     ) -> None:
         values = vars(self)
         values.update(
@@ -185,6 +189,7 @@ class RiskInputs:
             order_latencies_us=order_latencies_us,
             average_daily_volumes={} if average_daily_volumes is None else average_daily_volumes,
             options=options,
+            periods_per_year=periods_per_year,
         )
         for name in _SERIES:
             array = values[name]

@@ -55,6 +55,9 @@ DECREASING: Final = 16
 REPEATED: Final = 19
 GOES_BACK: Final = 20
 NOT_ONE_PER_VALUE: Final = 21
+# More kinds of reasons.
+STATED_OTHERWISE: Final = 40
+SPACED_OTHERWISE: Final = 41
 
 # Fields.
 PORTFOLIO_VALUES: Final = 0
@@ -88,6 +91,7 @@ OPTION_YEARS_TO_EXPIRY: Final = 26
 OPTION_VOLATILITY: Final = 27
 OPTION_RISK_FREE_RATE: Final = 28
 OPTION_DIVIDEND_YIELD: Final = 29
+PERIODS_PER_YEAR: Final = 30
 
 # Notes.
 OUTSIDE_CORNISH_FISHER_DOMAIN: Final = 1
@@ -130,6 +134,7 @@ _PATHS: Final = (
     ("options", ".volatility"),
     ("options", ".risk_free_rate"),
     ("options", ".dividend_yield"),
+    ("periods_per_year", ""),
 )
 
 # The fields of the class RiskInputs that a contradiction can be about.
@@ -143,6 +148,9 @@ _CONTRADICTED: Final = {
 _ABSENT: Final = {
     TRADE_TIMESTAMPS: "none given; a trade of notional 0 says that there were none",
     POSITIONS: "none given; a position of quantity 0 says that there is none",
+    PERIODS_PER_YEAR: (
+        "not given, and the risk policy says auto: the bars in a year must be in the inputs"
+    ),
     OPTIONS: "none given; an option of quantity 0 says that there is none",
 }
 
@@ -159,6 +167,10 @@ _TEMPLATES: Final = {
     AHEAD_OF_NOW: "{field} is later than now by more than the allowed clock skew",
     MISSING_FOR_POSITION: "{field}: none for {position}",
     TOO_THIN_FOR_POSITION: "{field}: too few levels to liquidate {position}",
+    STATED_OTHERWISE: (
+        "{field}: the inputs and the risk policy state different numbers of bars in a year"
+    ),
+    SPACED_OTHERWISE: "{field}: bars so far apart contradict the bars in a year that are stated",
     NO_SHOCK: "the scenario has no shock for {field}",
     NO_PEAK: "{field} is not positive, nor was one before it: a drawdown needs a peak above zero",
     NOT_SECONDS: "{field} is not in seconds since the epoch: it would be after the year 5138",
@@ -186,6 +198,10 @@ class Snapshot(Protocol):
     @property
     def now(self) -> float | None:
         """The caller's clock."""
+
+    @property
+    def periods_per_year(self) -> float | None:
+        """Bars in a year."""
 
     @property
     def positions(self) -> tuple[Position, ...]:

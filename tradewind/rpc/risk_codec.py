@@ -94,6 +94,7 @@ def add_risk_inputs(message: risk_pb2.RiskInputs, inputs: RiskInputs) -> None:
         now=inputs.now,
         average_daily_volumes=inputs.average_daily_volumes,
         options=[_option_to_message(option) for option in inputs.options],
+        periods_per_year=inputs.periods_per_year,
     )
     message.MergeFrom(without_series)
     # A message takes an array number by number, each as an object, but bytes as they are.
@@ -244,5 +245,6 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "order_latencies_us": _array,
     "average_daily_volumes": dict,
     "options": _options,
+    "periods_per_year": float,
 }
 """How a field of the message becomes the field of RiskInputs of the same name."""

@@ -87,7 +87,7 @@ def test_run_with_changes_compares_each_before_it_trades_on_it_and_never_on_anot
     agent = build_agent(settings)
     open_feed, versions = agent._open_feed, ["2026-11-22.1"]
     changes = changes_of(desk, versions)
-    agent._open_feed = lambda after_ns: Changing(open_feed(after_ns), agent, changes)
+    agent._open_feed = lambda *after: Changing(open_feed(*after), agent, changes)
     asyncio.run(agent.run())
 
     log = DecisionLog(settings.log.folder)

@@ -26,6 +26,7 @@ from orchestrator.decision_replay import (
     verify,
 )
 from orchestrator.runner import build_agent
+from orchestrator.tearsheet.sheet import read_sheet
 from tests.integration.orchestrator.conftest import RISK_POLICY, SPEC, TERMS, Desk, publisher
 from tests.integration.orchestrator.tilt import publish_tilt
 from tradewind.bundle import BundleDraft, BundleStore
@@ -273,6 +274,7 @@ def test_replay_with_another_bundle_gives_its_actions_and_a_counterfactual_accou
     own = store.versions("tiny-dqn")[0]
     same = replay_other(log, open_bundle(store.path("tiny-dqn", own)))
     assert same.actions.equal == same.actions.compared == len(log.flat("decisions"))
+    assert read_sheet(log).summary == same.logged  # of one risk policy and one market
     assert same.other == same.logged  # the same orders meet the same paper market
     assert same.fills == len(log.flat("fills"))
     long_only = desk.publish(terms=TERMS.model_copy(update={"allow_short": False}))

@@ -225,6 +225,7 @@ def real_account() -> Callable[..., RiskInputs]:
             order_books={symbol: _book(price) for symbol, price in prices.items()},
             feed_timestamps={"trades": times[-1] - 1.5, "books": times[-1] - 0.25},
             now=float(times[-1]),
+            periods_per_year=first.periods_per_year,
             order_latencies_us=first.volume[start : start + 5_000],
             average_daily_volumes={"BTC": 20_000.0, "ETH": 150_000.0},
             options=(

@@ -84,6 +84,13 @@ def joined(history: RiskInputs, new: RiskInputs) -> RiskInputs:
     return replace(history, **changes)
 
 
+def some_periods(rng: np.random.Generator) -> float | None:
+    """Seldom a number of bars in a year, and then one that may be impossible."""
+    if rng.random() < 0.9:
+        return None
+    return float(rng.choice([17_520.0, 3_276.0, 365.0, 0.0, -1.0, np.nan]))
+
+
 def account_history(
     rng: np.random.Generator, bars: int, hurt: float, odd: float = 0.0
 ) -> Iterator[RiskInputs]:
@@ -126,6 +133,7 @@ def account_history(
             new.setdefault("order_books", {})[str(symbol)] = book
             new.setdefault("feed_timestamps", {})[str(symbol)] = time - float(rng.uniform(0, 5))
             new.setdefault("average_daily_volumes", {})[str(symbol)] = float(rng.uniform(50, 500))
+        new["periods_per_year"] = some_periods(rng)
         if rng.random() < 0.2:
             new["options"] = (
                 OptionPosition("BTC", "call", float(rng.normal()), 1.0, 50.0, 55.0, 0.2, 0.8),
@@ -233,7 +241,8 @@ def test_batch_with_random_bars_gives_the_bits_of_a_tracker_a_row(
 ) -> None:
     rng = np.random.default_rng(seed)
     rows, symbols = 3, ("BTC", "ETH")
-    batch, bar = agent.batch(rows, symbols, 1e5), BatchBar.zeros(rows, 2)
+    periods = [None, 17_520.0, 98_280.0][seed % 3]
+    batch, bar = agent.batch(rows, symbols, 1e5, periods), BatchBar.zeros(rows, 2)
     trackers = [agent.tracker() for _ in range(rows)]
     time = np.full(rows, 1.6e9)
     for step in range(80):
@@ -259,7 +268,8 @@ def test_batch_with_random_bars_gives_the_bits_of_a_tracker_a_row(
             trackers[row].reset()
             first = {name: value for name, value in of_bar(bar, row).items() if name != "positions"}
             notionals = {"trade_timestamps": bar.trade_timestamps[[row]], "trade_notionals": [0.0]}
-            trackers[row].update({**first, **notionals})
+            stated = {"periods_per_year": periods}
+            trackers[row].update({**first, **notionals, **stated})
         if begun.size:
             time = time + 60.0
             bar.timestamps[:] = bar.trade_timestamps[:] = time
@@ -308,7 +318,9 @@ def test_window_metrics_with_a_longer_history_depend_on_the_window_only(
     agent: RiskAgentV2,
 ) -> None:
     closes = load_sample("ETH").close[:300].copy()
-    whole = agent.calculate_only({"portfolio_values": closes}).metric_values
-    window = agent.calculate_only({"portfolio_values": closes[-38:]}).metric_values
+    whole, window = (
+        agent.calculate_only({"portfolio_values": values, "periods_per_year": 17_520.0})
+        for values in (closes, closes[-38:])
+    )
     for metric in ("volatility", "ewma_volatility", "var_95", "expected_shortfall_95"):
-        assert window[metric] == whole[metric]
+        assert window.metric_values[metric] == whole.metric_values[metric]

@@ -83,6 +83,7 @@ def inputs_messages(draw: st.DrawFn) -> risk_pb2.RiskInputs:
         order_latencies_us=draw(numbers),
         average_daily_volumes=draw(st.dictionaries(symbol, number, max_size=3)),
         options=draw(st.lists(message_of(risk_pb2.OptionPosition, number), max_size=3)),
+        periods_per_year=draw(st.none() | number),
     )
 
 

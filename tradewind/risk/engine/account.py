@@ -66,6 +66,7 @@ ACCOUNT: Final = np.dtype(
         # A tracker's: the latest `latest_time()` of its updates, and whether it has a result.
         ("latest_time", "f8"),
         ("is_calculated", "i8"),
+        ("periods_per_year", "f8"),  # that the last result is for; −inf: none
         # A tracker's: engine.losses.
         ("sorted_losses", "i8"),
         ("losses_sorted_until", "i8"),
@@ -126,6 +127,7 @@ def reset_account(account: Record) -> None:
     account.last_trade_timestamp = -inf
     account.latest_time = -inf
     account.is_calculated = 0
+    account.periods_per_year = -inf
     account.sorted_losses = 0
     account.losses_sorted_until = 0
 

@@ -163,7 +163,7 @@ def test_evaluate_with_an_account_that_loses_everything_says_so_and_gives_its_dr
     factor = np.where(np.arange(400) < 200, 1.0, 3.0)
     prices = {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")}
     risen = replace(bars, **prices)
-    env = make_env(risen, allow_short=True, rebalance_threshold=0.5)
+    env = make_env(risen, allow_short=True, rebalance_threshold=0.5, max_jump=2.0)
 
     found = evaluate(env, network_of(AlwaysSell()), policy, EvaluationConfig(), seed=1)
 
