@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from tradewind.bundle import BundleFault
 from tradewind.errors import BundleRuntimeError
 from tradewind.policy.program import UNDECIDED
+from tradewind.policy.script import check_script
+from tradewind.policy.script.faults import unloadable
+from tradewind.policy.script.state import check_stateless
 
 __all__ = ["TorchScriptNetwork", "use_one_torch_thread"]
 
@@ -32,26 +35,31 @@ class TorchScriptNetwork:
         policy_pt: What `torch.jit.save` wrote. The module's `forward(obs[N, *shape])` gives int64
             [N] or float32 [N, *action shape]; its exported method `distribution(obs)` gives
             float32 as metadata.Distribution says.
+        loops: Whether it may hold `while`: only where a time limit ends what does not end.
 
     Attributes:
         memory_bytes: Of its weights and other constants.
 
     Raises:
-        BundleRuntimeError: The bytes are not such a module.
+        BundleRuntimeError: The bytes are not such a module, or it holds an operation that no policy
+            may; see check_script.
     """
 
     runtime: Final = "torchscript"
 
-    def __init__(self, policy_pt: bytes) -> None:
+    def __init__(self, policy_pt: bytes, *, loops: bool = False) -> None:
         self.memory_bytes = len(policy_pt)  # which is nearly all weights
+        checked = check_script(policy_pt, loops=loops)  # loading and freezing execute code of it
         try:
             module = torch.jit.load(  # type: ignore[no-untyped-call]
-                io.BytesIO(policy_pt), map_location="cpu"
+                io.BytesIO(checked), map_location="cpu"
             ).eval()
             # Frozen weights need no gradient, so no call builds or specialises a graph for one.
             frozen = torch.jit.freeze(module, preserved_attrs=["distribution"])
             self._forward = frozen.forward
             self._distribution = frozen.distribution
+            check_stateless("forward", self._forward.graph)
+            check_stateless("distribution", self._distribution.graph)
         except (
             RuntimeError,
             torch.jit.Error,
@@ -60,11 +68,7 @@ class TorchScriptNetwork:
             OSError,
             EOFError,
         ) as problem:
-            raise BundleRuntimeError(
-                f"policy.pt is not a scripted network with the methods forward and distribution: "
-                f"{problem}",
-                reason=BundleFault.MODEL_UNLOADABLE,
-            ) from None
+            raise unloadable(problem) from None
 
     def graphs(self) -> tuple[torch.Graph, torch.Graph]:
         """What `act` and `distribution` execute, with the weights as constants."""
