@@ -10,6 +10,7 @@ from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.policy import (
     Action,
+    BundlePolicy,
     LatencyHistogram,
     LatencySnapshot,
     PredictionInfo,
@@ -55,9 +56,7 @@ class ExecutionAgentStub:
         slo_us: Objective of one model compute, in microseconds.
     """
 
-    def __init__(
-        self, policy: TorchScriptPolicy, slo_us: float = MAX_PREDICTION_LATENCY_US
-    ) -> None:
+    def __init__(self, policy: BundlePolicy, slo_us: float = MAX_PREDICTION_LATENCY_US) -> None:
         self._policy = policy
         self._slo_us = slo_us
 

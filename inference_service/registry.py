@@ -1,6 +1,6 @@
 """What is served now: an immutable snapshot, replaced as a whole by one assignment."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,7 @@ class LoadedVersion:
         policy: The verified, warm policy.
         slo_ns: Objective of one model compute.
         loaded_at: Seconds since the epoch.
+        failure: Tells why the version must answer no more; empty while it may.
 
     Attributes:
         name: Name of the policy.
@@ -38,8 +39,15 @@ class LoadedVersion:
         batch_latencies: Model compute of every batch.
     """
 
-    def __init__(self, policy: BundlePolicy, slo_ns: int, loaded_at: float) -> None:
+    def __init__(
+        self,
+        policy: BundlePolicy,
+        slo_ns: int,
+        loaded_at: float,
+        failure: Callable[[], str] = str,
+    ) -> None:
         self.policy = policy
+        self.failure = failure
         self.name = policy.metadata.name
         self.version = policy.metadata.version
         self.sha256 = policy.metadata.sha256

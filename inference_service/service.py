@@ -10,6 +10,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from inference_service.dispatch import Dispatcher
+from inference_service.loading.background import BackgroundLoads
+from inference_service.loading.executor import ExecutorGate
 from inference_service.loading.loader import BundleLoader
 from inference_service.loading.process import LoaderProcess
 from inference_service.memory import MemoryBound
@@ -38,6 +40,12 @@ __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 _STOP_S: Final = 5.0
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
 """Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
+
+
+# How long a load that has begun is waited for before the other policies are looked at: whoever
+# starts a server wants all of them, later none is to wait for a network that hangs.
+_PATIENCE_AT_START_S = 15.0
+_PATIENCE_S = 1.0
 
 
 def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
@@ -89,7 +97,9 @@ def worker_server(
         OpenInferenceServicer(registry, dispatcher, server.is_serving),
     )
     stopping = threading.Event()
-    watcher = _watcher(settings, load_requests, stopping, store, registry, telemetry, routing)
+    watcher, loads = _watcher(
+        settings, load_requests, stopping, store, registry, telemetry, routing
+    )
     threads = [
         _thread("store", watcher.follow, settings.poll_s, stopping),
         _thread("routing", routing.follow, settings.poll_s, stopping),
@@ -102,6 +112,7 @@ def worker_server(
             if router.table is not None:
                 watcher.scan()  # what shares the calls is loaded before the server is ready
                 routing.scan()
+            loads.patience_s = _PATIENCE_S
             for thread in threads:
                 thread.start()
             yield server
@@ -130,7 +141,7 @@ def _watcher(
     registry: Registry,
     telemetry: Telemetry,
     routing: RoutingFollower,
-) -> StoreWatcher:
+) -> tuple[StoreWatcher, BackgroundLoads]:
     loader = BundleLoader(
         load_requests,
         settings.loader,
@@ -138,14 +149,18 @@ def _watcher(
         settings.trusted,
         settings.slo_us,
         stopping,
+        settings.executor,
+        # One thread at least stays for the policies that no TorchScript executes.
+        ExecutorGate(settings.server.compute_threads - 1),
     )
+    loads = BackgroundLoads(loader, _PATIENCE_AT_START_S)
 
     def load(folder: Path) -> LoadedVersion:
-        version = loader(folder)
+        version = loads(folder)
         routing.scan()  # a routing that came with the store is in force before it can answer
         return version
 
-    return StoreWatcher(
+    watcher = StoreWatcher(
         store,
         registry,
         load,
@@ -155,6 +170,7 @@ def _watcher(
         on_serving=lambda _policy: routing.scan(),
         routed=routing.versions_of,
     )
+    return watcher, loads
 
 
 def _routing(

@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_service.awaited import note_call
 from inference_service.convert import (
     in_request,
     latency_report,
@@ -70,15 +71,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self._free_streams = threading.BoundedSemaphore(max_streams)
 
     def Predict(
-        self, request: inference_pb2.PredictRequest, _context: grpc.ServicerContext
+        self, request: inference_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> inference_pb2.PredictResponse:
         """One observation in, one action out."""
+        note_call(context.is_active)
         return self._predict(request)
 
     def PredictBatch(
-        self, request: inference_pb2.PredictBatchRequest, _context: grpc.ServicerContext
+        self, request: inference_pb2.PredictBatchRequest, context: grpc.ServicerContext
     ) -> inference_pb2.PredictBatchResponse:
         """N observations in, N actions out."""
+        note_call(context.is_active)
         version: LoadedVersion | None = None
         variant: Variant | None = None
         try:
@@ -115,7 +118,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     def PredictStream(
         self,
         request_iterator: Iterator[inference_pb2.PredictStreamRequest],
-        _context: grpc.ServicerContext,
+        context: grpc.ServicerContext,
     ) -> Iterator[inference_pb2.PredictStreamResponse]:
         """One answer per request, in order; the first bad request ends the stream."""
         if not self._free_streams.acquire(blocking=False):
@@ -124,6 +127,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             )
         try:
             for request in request_iterator:
+                note_call(context.is_active)
                 if not request.HasField("predict"):
                     violation = FieldViolation("predict", "absent")
                     raise InvalidInputError("request is refused", [violation])

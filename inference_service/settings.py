@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from inference_service.loading.settings import LoaderSettings
+from inference_service.loading.settings import ExecutorSettings, LoaderSettings
 from inference_service.version_rule import VersionRule
 from tradewind.bundle import (
     BundleLimits,
@@ -81,6 +81,7 @@ class InferenceSettings(ServiceSettings):
         slo_us: Objective of one model compute, in microseconds.
         limits: Largest files accepted in a bundle.
         loader: What loading one bundle may take.
+        executor: What executing a network that only TorchScript can execute may take.
     """
 
     server: ServerSettings = ServerSettings(
@@ -105,6 +106,7 @@ class InferenceSettings(ServiceSettings):
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
     limits: BundleLimits = BundleLimits()
     loader: LoaderSettings = LoaderSettings()
+    executor: ExecutorSettings = ExecutorSettings()
 
     @property
     def stream_count(self) -> int:

@@ -1,5 +1,6 @@
 """Follows the bundle store: loads what is new, serves it once it is proved, refuses what is bad."""
 
+import contextlib
 import logging
 import os
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
+from inference_service.loading.background import StillLoadingError
 from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry, Snapshot
 from inference_service.store_changes import StoreChanges
@@ -82,6 +84,7 @@ class StoreWatcher:
         self._troubled: set[str] = set()
         self._sizes: dict[tuple[str, str], int] = {}
         self._kept_at_refusal: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
+        self._begun: dict[tuple[str, str], Fingerprint] = {}
 
     def follow(self, poll_s: float, stopping: threading.Event) -> None:
         """Scans until told to stop.
@@ -106,6 +109,7 @@ class StoreWatcher:
         Returns:
             Whether any policy was looked at closely.
         """
+        self._quarantine_failed()
         before = self._registry.snapshot
         try:
             states = self._store.policy_states()
@@ -138,6 +142,7 @@ class StoreWatcher:
         """Whether a change may be to come that does not show in the policy's own folder."""
         return (
             policy in self._troubled
+            or any(name == policy for name, _ in self._begun)
             or any(name == policy for name, _ in self._registry.snapshot.quarantined)
             or self._store.has_unfinished(policy)
         )
@@ -183,16 +188,34 @@ class StoreWatcher:
             if name == policy and version not in published:
                 self._registry.release(name, version)
                 self._kept_at_refusal.pop((name, version), None)
+        for name, version in list(self._begun):
+            if name == policy and version not in published:
+                del self._begun[name, version]
         rule = self._rule_of(policy)
         if rule.pinned and rule.pinned not in published:
             raise VersionNotFoundError(
                 f"version {rule.pinned}, to which policy {policy!r} is pinned, is not in the store"
             )
         served = self._registry.snapshot.served.get(policy)
-        serving = served.version if served is not None else ""
+        # One that was quarantined while it served gives way to any other good one.
+        failed = served is not None and self._is_quarantined(policy, served.version)
+        serving = served.version if served is not None and not failed else ""
         for version in rule.candidates(published, serving):
             if self._try_to_serve(policy, version):
                 return
+
+    def _quarantine_failed(self) -> None:
+        """Quarantines the loaded versions that have shown that they cannot be executed."""
+        for loaded in self._registry.snapshot.versions():
+            name, version = loaded.name, loaded.version
+            detail = loaded.failure()
+            if detail and not self._is_quarantined(name, version):
+                with contextlib.suppress(StorageError):  # the next look comes soon
+                    fingerprint = _fingerprint(self._store.path(name, version))
+                    self._refuse(name, version, BundleFault.MODEL_CALLS_FAILED, detail, fingerprint)
+
+    def _is_quarantined(self, policy: str, version: str) -> bool:
+        return (policy, version) in self._registry.snapshot.quarantined
 
     def _scan_routed(self, policy: str) -> None:
         """Loads the versions that the routing names; before that, none of them is let go."""
@@ -256,6 +279,8 @@ class StoreWatcher:
 
     def _try_to_serve(self, policy: str, version: str) -> bool:
         loaded = self._find(policy, version)
+        if loaded is not None and self._is_refused(policy, version):
+            return False
         if loaded is None:
             loaded = self._try_to_load(
                 policy, version, lambda new: self._memory.make_room_for(new, SERVED_LABEL)
@@ -291,13 +316,17 @@ class StoreWatcher:
         """Loads a version unless it was refused as it is; None when it does not load."""
         folder = self._store.path(policy, version)
         # Taken before loading: files that change meanwhile make another fingerprint.
-        fingerprint = _fingerprint(folder)
+        fingerprint = self._begun.pop((policy, version), None) or _fingerprint(folder)
         if self._is_refused(policy, version, fingerprint):
             return None
         started = time.perf_counter()
         try:
             loaded = self._load(folder)
             make_room(loaded)
+        except StillLoadingError as problem:
+            self._begun[policy, version] = fingerprint
+            _LOG.debug("%s", problem)
+            return None
         except BundleError as problem:
             reason, detail = problem.reason, str(problem)
         except (StorageError, NotFoundError, UnavailableError) as problem:
@@ -321,13 +350,18 @@ class StoreWatcher:
                     loaded.policy.runtime_reason,
                 )
             return loaded
+        self._refuse(policy, version, reason, detail, fingerprint)
+        return None
+
+    def _refuse(
+        self, policy: str, version: str, reason: str, detail: str, fingerprint: Fingerprint
+    ) -> None:
         self._registry.quarantine(
             QuarantinedVersion(policy, version, reason, detail, time.time(), fingerprint)
         )
         self._kept_at_refusal[policy, version] = self._kept()
         self._telemetry.quarantined(policy, reason)
         _LOG.error("quarantined %s/%s (%s): %s", policy, version, reason, detail)
-        return None
 
     def _find(self, policy: str, version: str) -> LoadedVersion | None:
         return self._registry.snapshot.loaded.get(policy, {}).get(version)

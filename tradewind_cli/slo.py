@@ -55,10 +55,10 @@ def slo(
 
 
 def _measure(bundle: Path, trials: int, slo_us: float) -> dict[str, Any]:
-    # torch takes seconds to import, and asking a service needs none of it
-    from inference_service.execution_agent import create_execution_agent_stub
+    from inference_service.execution_agent import ExecutionAgentStub
+    from tradewind.policy import load_sealed_policy
 
-    agent = create_execution_agent_stub(bundle, slo_us=slo_us)
+    agent = ExecutionAgentStub(load_sealed_policy(bundle), slo_us)
     report = agent.validate_slo_compliance(trials)
     return {
         "policy": agent.metadata.name,

@@ -5,7 +5,7 @@ from pathlib import Path
 from tradewind.bundle import read_bundle
 from tradewind.errors import BundleFormatError, MarketDataError
 from tradewind.market import BarSeries, FeatureSpec, series_of
-from tradewind.policy import TorchScriptNetwork
+from tradewind.policy import SealedNetwork, TorchScriptNetwork
 from tradewind.risk import RiskPolicy
 from tradewind.settings import parse_settings
 from trainer_service.agent import TrainerAgent
@@ -88,5 +88,5 @@ def evaluate_bundle(
     whole = settings.model_copy(update={"episode_bars": None})
     hold_against_bars(risk_policy, bars)
     env = held_out_episode(IntradayTradingEnv(bars, whole, spec), bars)
-    network = TorchScriptNetwork(bundle.policy_pt)
-    return evaluate(env, network, risk_policy, config or EvaluationConfig(), seed)
+    with SealedNetwork(bundle) as network:
+        return evaluate(env, network, risk_policy, config or EvaluationConfig(), seed)

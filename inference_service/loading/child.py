@@ -1,51 +1,42 @@
 """The loading process: `python -m inference_service.loading.child FD CORE,… LOG`.
 
-It imports torch once and forks for each bundle. What a network does to its fork, be it an endless
-loop, a crash or too much memory, ends that fork alone; and nothing that a load leaves behind in
-torch adds up. It has one thread, so a fork is a whole process. A network that only TorchScript can
-execute gets a fork that stays and executes it.
+It imports torch once and forks for each request, so that nothing that a network does to its fork,
+be it an endless loop, a crash or too much memory, reaches anything else. It has one thread, so a
+fork is a whole process. A fork reads and verifies what it is asked for, hands it over, seals itself
+and only then touches the network: whatever it says from then on is believed by nobody.
+
+The process itself never reads a byte of a bundle or of a fork.
 """
 
 import contextlib
 import gc
-import io
 import logging
 import os
-import resource
+import select
 import signal
 import socket
 import sys
-from multiprocessing.connection import Connection
-from typing import Any, NoReturn
-
-import numpy as np
-import torch
-from torch import Tensor, nn
+from typing import NoReturn
 
 from inference_service.loading.messages import (
-    ExecuteCall,
     ExecuteRequest,
-    ExecutorReady,
-    LoadOutcome,
     LoadRequest,
-    ProvedBundle,
+    bundle_frame,
+    read_request,
 )
-from inference_service.loading.settings import LoaderSettings
-from tradewind.bundle import BoxSpace, BundleFault, GoldenSet, read_bundle
-from tradewind.errors import BundleRuntimeError, LoweringError, TradewindError
+from tradewind.bundle import read_bundle
+from tradewind.errors import TradewindError, UnavailableError
 from tradewind.logs import LogSettings, set_up_logging
-from tradewind.policy import (
-    TorchScriptNetwork,
-    lower_and_prove,
-    open_network,
-    use_one_torch_thread,
-)
+from tradewind.policy.sealed.messages import error_message
+from tradewind.policy.sealed.worker import answer_calls, load, prepare, prove
+from tradewind.sealing import SealError, missing_protections, seal_process
+from tradewind.sealing.wire import receive, send
 
 __all__ = ["main"]
 
 _LOG = logging.getLogger("inference_service.loading.child")  # it is __main__
-_MIB = 1024 * 1024
 _NICENESS = 5  # calls under way come first, but a load does not starve
+_MOST_BYTES = 1 << 33  # of a request; who asks is trusted
 
 
 def main() -> None:
@@ -54,57 +45,97 @@ def main() -> None:
     os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
     log = LogSettings.model_validate_json(sys.argv[3])
     set_up_logging(log, "inference_service", process="loading")
-    use_one_torch_thread()
-    _warm_up()
+    prepare()
+    missing = missing_protections()
+    if missing:
+        _LOG.warning(
+            "this machine has no %s to seal TorchScript off; loader.allow_unsealed says whether "
+            "it is executed nevertheless",
+            " and no ".join(missing),
+        )
     gc.freeze()  # a collection in a fork would copy the pages of every object there is
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, 1, 1)
+    Zygote(requests).run()
+
+
+class Zygote:
+    """Forks for each request, and tells who asked how its fork ended.
+
+    Args:
+        requests: Where servers send a byte with two descriptors: of the connection to the fork, and
+            of the one on which they hear of its end. A server that closes the latter one has given
+            up, and the fork is killed.
+    """
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._watched: dict[int, tuple[int, socket.socket]] = {}  # by descriptor
+        self._poller = select.poll()
+        self._woken, self._waker = socket.socketpair()
+
+    def run(self) -> None:
+        """Works until no server is left."""
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._poller.register(self._woken, select.POLLIN)
+        self._poller.register(self._requests, select.POLLIN)
+        while True:
+            for descriptor, _ in self._poller.poll():
+                if descriptor == self._woken.fileno():
+                    self._reap()
+                elif descriptor == self._requests.fileno():
+                    if not self._take():
+                        return
+                elif descriptor in self._watched:
+                    self._poller.unregister(descriptor)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self._watched[descriptor][0], signal.SIGKILL)
+
+    def _take(self) -> bool:
+        """Forks for the next request; False when there will be none."""
+        message, descriptors, _, _ = socket.recv_fds(self._requests, 1, 2)
         if not message:
-            return
-        _reap()
-        with Connection(descriptors[0]) as answers:
-            _serve(answers, requests)
-
-
-def _reap() -> None:
-    """Takes note of the executors that have ended."""
-    with contextlib.suppress(ChildProcessError):  # there is none
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def _serve(answers: "Connection[Any, Any]", requests: socket.socket) -> None:
-    try:
-        request = answers.recv()
-        if answers.poll():  # nothing more is ever said: who asked has given up
-            return
-    except (EOFError, ConnectionError):  # or has ended
-        return
-    pid = os.fork()
-    if isinstance(request, ExecuteRequest):
+            return False
+        answers, ending = (socket.socket(fileno=each) for each in descriptors)
+        pid = os.fork()
         if pid == 0:
-            requests.close()
-            _execute_and_exit(answers, request)
-        return
-    if pid == 0:
-        _answer_and_exit(answers, request)
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code != 0:
-        with contextlib.suppress(OSError):  # nobody waits any more
-            answers.send(_death(request, code))
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _serve_and_exit(answers)
+        answers.close()
+        self._watched[ending.fileno()] = (pid, ending)
+        self._poller.register(ending, 0)  # its end alone
+        return True
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._woken.recv(4096):
+                pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._tell(pid, os.waitstatus_to_exitcode(status))
+
+    def _tell(self, pid: int, code: int) -> None:
+        for descriptor, (watched, ending) in list(self._watched.items()):
+            if watched == pid:
+                del self._watched[descriptor]
+                with contextlib.suppress(KeyError):
+                    self._poller.unregister(descriptor)
+                with ending, contextlib.suppress(OSError):  # nobody waits any more
+                    send(ending, {"code": code})
 
 
-def _answer_and_exit(
-    answers: "Connection[LoadOutcome, LoadRequest]", request: LoadRequest
-) -> NoReturn:
+def _serve_and_exit(answers: socket.socket) -> NoReturn:
     code = 1
     try:
-        _bound(request.bounds)
-        outcome = _load(request)
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        with contextlib.suppress(BrokenPipeError):  # nobody waits any more
-            answers.send(outcome)
+        with contextlib.suppress(EOFError, ConnectionError):  # who asked needs it no more
+            _serve(answers)
         code = 0
     except BaseException:  # whatever it is, the fork must not return into the loop of its parent
         _LOG.exception("a load was ended by a defect")
@@ -112,103 +143,40 @@ def _answer_and_exit(
         os._exit(code)
 
 
-def _execute_and_exit(answers: "Connection[Any, Any]", request: ExecuteRequest) -> NoReturn:
-    code = 1
+def _serve(answers: socket.socket) -> None:
+    request = read_request(*receive(answers, array_bytes=_MOST_BYTES))
     try:
-        with contextlib.suppress(EOFError, ConnectionError):  # who asked needs it no more
+        if isinstance(request, LoadRequest):
+            _load(answers, request)
+        else:
             _execute(answers, request)
-        code = 0
-    except BaseException:  # whatever it is, the fork must not return into the loop of its parent
-        _LOG.exception("an executor was ended by a defect")
-    finally:
-        os._exit(code)
-
-
-def _execute(answers: "Connection[Any, Any]", request: ExecuteRequest) -> None:
-    try:
-        network = TorchScriptNetwork(request.policy_pt)
-        network.warm_up(request.observations)
     except TradewindError as problem:
-        answers.send(problem)
-        return
-    answers.send(ExecutorReady(os.getpid()))
-    while True:
-        call: ExecuteCall = answers.recv()
-        try:
-            answers.send(getattr(network, call.method)(call.observations))
-        except TradewindError as problem:
-            answers.send(problem)
+        send(answers, error_message(problem))
+    except SealError as problem:
+        send(answers, error_message(UnavailableError(f"TorchScript is not executed: {problem}")))
 
 
-def _bound(bounds: LoaderSettings) -> None:
-    """Bounds this process by an alarm, which no hanging network can put off, and its memory."""
+def _load(answers: socket.socket, request: LoadRequest) -> None:
+    """Bounded by an alarm, which no hanging network can put off, and by memory."""
     os.nice(_NICENESS)
-    signal.setitimer(signal.ITIMER_REAL, bounds.timeout_s)
-    resource.setrlimit(resource.RLIMIT_DATA, (bounds.memory_mb * _MIB,) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _load(request: LoadRequest) -> LoadOutcome:
-    try:
-        bundle = read_bundle(request.folder, request.limits, request.trusted)
-        network = open_network(bundle)
-        try:
-            lowered = lower_and_prove(network, bundle.metadata.obs_space, bundle.golden)
-        except LoweringError as problem:
-            return ProvedBundle(bundle, None, str(problem))
-        return ProvedBundle(bundle, lowered, "")
-    except TradewindError as problem:
-        return problem
-    except MemoryError:
-        return _refusal(
-            request,
-            f"loading it takes more than {request.bounds.memory_mb} MB",
-            BundleFault.MODEL_TOO_LARGE,
-        )
-
-
-def _death(request: LoadRequest, code: int) -> BundleRuntimeError:
-    """What the exit code of a fork that gave no answer means."""
-    if code == -signal.SIGALRM:
-        return _refusal(
-            request,
-            f"loading it took longer than {request.bounds.timeout_s:g} s",
-            BundleFault.MODEL_LOAD_TIMEOUT,
-        )
-    how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
-    return _refusal(
-        request,
-        f"loading it ended the loading process by {how}",
-        BundleFault.MODEL_LOAD_CRASHED,
+    signal.setitimer(signal.ITIMER_REAL, request.bounds.timeout_s)
+    bundle = read_bundle(request.folder, request.limits, request.trusted)
+    send(answers, *bundle_frame(bundle))
+    seal_process(
+        [answers.fileno()],
+        memory_mb=request.bounds.memory_mb,
+        partly=request.bounds.allow_unsealed,
     )
+    prove(answers, bundle)
 
 
-def _refusal(request: LoadRequest, what: str, fault: BundleFault) -> BundleRuntimeError:
-    name = f"{request.folder.parent.name}/{request.folder.name}"
-    return BundleRuntimeError(f"bundle {name} is refused: {what}", reason=fault)
-
-
-class _Smallest(nn.Module):
-    """A network that does as little as one can."""
-
-    def forward(self, obs: Tensor) -> Tensor:
-        return self.distribution(obs).argmax(dim=1)
-
-    @torch.jit.export
-    def distribution(self, obs: Tensor) -> Tensor:
-        return torch.relu(obs)
-
-
-def _warm_up() -> None:
-    """Does once, before the first fork, what the first load of a process has to do besides."""
-    buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(_Smallest()), buffer)
-    network = TorchScriptNetwork(buffer.getvalue())
-    observations = np.zeros((2, 2), np.float32)
-    golden = GoldenSet(
-        observations, network.act(observations)[0], network.distribution(observations)[0]
+def _execute(answers: socket.socket, request: ExecuteRequest) -> None:
+    seal_process(
+        [answers.fileno()], memory_mb=request.bounds.memory_mb, partly=request.allow_unsealed
     )
-    lower_and_prove(network, BoxSpace(shape=(2,)), golden)
+    network = load(answers, request.policy_pt, request.observations)
+    if network is not None:
+        answer_calls(answers, network)
 
 
 if __name__ == "__main__":

@@ -1,43 +1,74 @@
-"""A TorchScript network in a process of its own, and its side in the server.
+"""A TorchScript network in a sealed process of its own, and its side in the server.
 
 Importing torch and loading a script hold the interpreter lock for hundreds of milliseconds, so
 neither is ever done in the process that answers calls.
 """
 
-import contextlib
-import os
-import signal
+import logging
 import socket
 import threading
-from multiprocessing.connection import Connection
+import time
+from collections import deque
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_service.loading.messages import (
-    ExecuteAnswer,
-    ExecuteCall,
-    ExecuteRequest,
-    ExecutorReady,
-    Method,
-)
-from tradewind.errors import TradewindError, UnavailableError
+from inference_service.awaited import is_awaited
+from inference_service.loading.fork import Fork
+from inference_service.loading.messages import ExecuteRequest
+from tradewind.errors import BundleError, OverloadedError, UnavailableError
+from tradewind.policy.sealed.network import Method, SealedCalls, hear_loaded
+from tradewind.sealing.wire import WireError
 
-__all__ = ["ExecutorNetwork"]
+__all__ = ["ExecutorGate", "ExecutorNetwork"]
 
-_START_S = 60.0
-_ANSWER_S = 5.0  # a network that takes longer hangs, and is killed
+_LOG = logging.getLogger(__name__)
+_KILLS_WITHIN_S: Final = 600.0
+
+
+class ExecutorGate:
+    """Counts the executors of a server whose call is slow: each holds one of its threads.
+
+    Args:
+        most: So many may be slow before calls of other executors are refused.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = max(1, most)
+        self._since: dict[int, float] = {}
+
+    def begin(self, key: int, slow_s: float) -> None:
+        """Notes that an executor begins a call.
+
+        Raises:
+            OverloadedError: Too many others are slow.
+        """
+        now = time.monotonic()
+        slow = sum(now - since > slow_s for since in list(self._since.values()))
+        if slow >= self._most:
+            raise OverloadedError(
+                f"{slow} TorchScript networks are slow, and no more threads may wait for any"
+            )
+        self._since[key] = now
+
+    def end(self, key: int) -> None:
+        """Notes that it is over."""
+        self._since.pop(key, None)
 
 
 class ExecutorNetwork:
     """A network that a fork of the loading process executes, one call at a time.
 
     A process that ended or hangs costs the call that finds out; the next call starts another one.
+    While a call is slow, others are refused at once: waiting, they would hold threads that other
+    policies need.
 
     Args:
         requests: Where the loading process takes requests.
-        request: The network.
+        request: The network, and what executing it may take.
+        gate: Shared by all networks of the server.
+        name: In the log.
 
     Attributes:
         memory_bytes: Of its weights and other constants, about.
@@ -49,14 +80,37 @@ class ExecutorNetwork:
 
     runtime: Final = "torchscript"
 
-    def __init__(self, requests: socket.socket, request: ExecuteRequest) -> None:
+    def __init__(
+        self,
+        requests: socket.socket,
+        request: ExecuteRequest,
+        *,
+        gate: ExecutorGate | None = None,
+        name: str = "a network",
+    ) -> None:
         self._requests = requests
         self._request = request
-        self._turn = threading.Lock()
-        self._connection: Connection[Any, Any] | None = None
-        self._pid = 0
+        self._bounds = request.bounds
+        self._gate = gate or ExecutorGate(1)
+        self._name = name
+        self._turn = threading.Condition()
+        self._busy_since: float | None = None
+        self._waiting = 0
+        self._fork: Fork | None = None
+        self._calls: SealedCalls | None = None
+        self._kills: deque[float] = deque(maxlen=self._bounds.kills)
+        self._failure = ""
         self.memory_bytes = len(request.policy_pt)
         self._start()
+
+    def __del__(self) -> None:
+        fork = getattr(self, "_fork", None)
+        if fork is not None:
+            fork.close()
+
+    def failure(self) -> str:
+        """Why the version is to be quarantined; empty while it is not."""
+        return self._failure
 
     def act(self, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
         """The actions in the mode of the distribution; see Network."""
@@ -70,46 +124,76 @@ class ExecutorNetwork:
         """The process has done so before it said that it is ready."""
 
     def _ask(self, method: Method, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
-        with self._turn:
-            answer = self._exchange(ExecuteCall(method, observations), _ANSWER_S)
-        if isinstance(answer, TradewindError):
-            raise answer
-        assert isinstance(answer, tuple)
-        return answer
-
-    def _exchange(self, message: ExecuteCall | ExecuteRequest, timeout_s: float) -> ExecuteAnswer:
-        if self._connection is None:
-            self._start()
-            assert self._connection is not None
+        if self._failure:
+            raise UnavailableError(self._failure)
+        self._take_turn()
         try:
-            self._connection.send(message)
-            if not self._connection.poll(timeout_s):
-                raise TimeoutError
-            answer: ExecuteAnswer = self._connection.recv()
-        except (EOFError, OSError) as problem:
-            self._lose()
-            why = "hangs" if isinstance(problem, TimeoutError) else "ended"
-            raise UnavailableError(
-                f"the process that executes this policy's TorchScript {why}; another one is started"
-            ) from None
-        return answer
+            self._gate.begin(id(self), self._bounds.slow_s)
+            if not is_awaited():
+                raise UnavailableError("nobody awaits the answer any more")
+            return self._call(method, observations)
+        finally:
+            self._gate.end(id(self))
+            with self._turn:
+                self._busy_since = None
+                self._turn.notify()
+
+    def _take_turn(self) -> None:
+        with self._turn:
+            if self._busy_since is not None and self._waiting >= self._bounds.max_waiting:
+                raise OverloadedError(f"{self._waiting} calls wait for {self._name} already")
+            self._waiting += 1
+            try:
+                while self._busy_since is not None:
+                    left = self._busy_since + self._bounds.slow_s - time.monotonic()
+                    if left <= 0.0:
+                        raise OverloadedError(f"{self._name} is slow: one call at a time")
+                    self._turn.wait(left)
+                self._busy_since = time.monotonic()
+            finally:
+                self._waiting -= 1
+
+    def _call(self, method: Method, observations: NDArray[np.float32]) -> tuple[NDArray[Any], int]:
+        if self._calls is None:
+            self._start()
+            assert self._calls is not None
+        try:
+            return self._calls.ask(method, observations, self._bounds.timeout_s)
+        except (EOFError, OSError, WireError) as problem:
+            raise self._lose(problem) from None
 
     def _start(self) -> None:
-        mine, theirs = socket.socketpair()
-        self._connection, self._pid = Connection(mine.detach()), 0
-        with theirs:
-            socket.send_fds(self._requests, [b"\0"], [theirs.fileno()])
-        ready = self._exchange(self._request, _START_S)
-        if isinstance(ready, TradewindError):
-            self._lose()
-            raise ready
-        assert isinstance(ready, ExecutorReady)
-        self._pid = ready.pid
+        deadline = time.monotonic() + self._bounds.start_timeout_s
+        try:
+            self._fork = Fork(self._requests, self._request, deadline)
+            hear_loaded(self._fork.connection, deadline=deadline)
+        except BundleError:
+            self._end()
+            raise
+        except (EOFError, OSError, WireError) as problem:
+            raise self._lose(problem) from None
+        self._calls = SealedCalls(self._fork.connection)
 
-    def _lose(self) -> None:
-        if self._pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
-        assert self._connection is not None
-        self._connection.close()  # which ends it otherwise
-        self._connection = None
+    def _lose(self, problem: Exception) -> UnavailableError:
+        """Kills the process; after several, the version is given up."""
+        self._end()
+        if isinstance(problem, WireError):
+            how = "gave an answer that is none"
+        else:
+            how = "hangs" if isinstance(problem, TimeoutError) else "ended"
+        now = time.monotonic()
+        self._kills.append(now)
+        if len(self._kills) == self._bounds.kills and now - self._kills[0] <= _KILLS_WITHIN_S:
+            self._failure = (
+                f"{self._bounds.kills} processes that executed {self._name} were lost within "
+                f"{_KILLS_WITHIN_S:g} s, the last one because it {how}"
+            )
+        _LOG.warning("the process that executes %s %s; it is killed", self._name, how)
+        return UnavailableError(
+            f"the process that executes this policy's TorchScript {how}; another one is started"
+        )
+
+    def _end(self) -> None:
+        if self._fork is not None:
+            self._fork.close()
+        self._fork, self._calls = None, None

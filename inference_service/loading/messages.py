@@ -1,27 +1,18 @@
-"""What a server and its loading process say to each other. Needs no torch."""
+"""What a server asks the loading process for, and how that travels. Needs no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_service.loading.settings import LoaderSettings
-from tradewind.bundle import Bundle, BundleLimits, TrustedKeys
-from tradewind.errors import TradewindError
-from tradewind.policy import LoweredNetwork
+from inference_service.loading.settings import ExecutorSettings, LoaderSettings
+from tradewind.bundle import Bundle, BundleLimits, BundleMetadata, GoldenSet, TrustedKeys
+from tradewind.sealing.wire import Frame, WireError
 
-__all__ = [
-    "ExecuteAnswer",
-    "ExecuteCall",
-    "ExecuteRequest",
-    "ExecutorReady",
-    "LoadOutcome",
-    "LoadRequest",
-    "Method",
-    "ProvedBundle",
-]
+__all__ = ["ExecuteRequest", "LoadRequest", "bundle_frame", "read_bundle_frame", "read_request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +31,19 @@ class LoadRequest:
     trusted: TrustedKeys | None
     bounds: LoaderSettings
 
-
-@dataclass(frozen=True, eq=False)
-class ProvedBundle:
-    """A bundle that may serve.
-
-    Attributes:
-        bundle: The bundle, verified.
-        lowered: Its network for the compiled runtime; None when TorchScript must execute it.
-        runtime_reason: Why that is so; else empty.
-    """
-
-    bundle: Bundle
-    lowered: LoweredNetwork | None
-    runtime_reason: str
-
-
-LoadOutcome = ProvedBundle | TradewindError
-"""What comes back: the bundle, or what is to be raised in the server."""
-
-Method = Literal["act", "distribution"]
-"""What a network is asked for."""
+    def frame(self) -> Frame:
+        """What travels."""
+        trusted = self.trusted and {
+            "public": [key.hex() for key in self.trusted.public],
+            "required": self.trusted.required,
+        }
+        message = {
+            "load": str(self.folder),
+            "limits": self.limits.model_dump(mode="json"),
+            "trusted": trusted,
+            "bounds": self.bounds.model_dump(mode="json"),
+        }
+        return message, []
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,26 +53,63 @@ class ExecuteRequest:
     Attributes:
         policy_pt: The network, out of a bundle that is proved.
         observations: To warm it up with.
+        bounds: What it may take.
+        allow_unsealed: See LoaderSettings.
     """
 
     policy_pt: bytes
     observations: NDArray[np.float32]
+    bounds: ExecutorSettings = field(default_factory=ExecutorSettings)
+    allow_unsealed: bool = False
+
+    def frame(self) -> Frame:
+        """What travels."""
+        message = {
+            "execute": self.bounds.model_dump(mode="json"),
+            "allow_unsealed": self.allow_unsealed,
+        }
+        return message, [np.frombuffer(self.policy_pt, np.uint8), self.observations]
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorReady:
-    """That process answers from now on."""
+def read_request(
+    message: dict[str, Any], arrays: Sequence[NDArray[Any]]
+) -> LoadRequest | ExecuteRequest:
+    """The request that a frame of a server stands for; a server is trusted."""
+    if "execute" in message:
+        policy_pt, observations = arrays
+        return ExecuteRequest(
+            policy_pt.tobytes(),
+            observations,
+            ExecutorSettings.model_validate(message["execute"]),
+            message["allow_unsealed"],
+        )
+    trusted = message["trusted"]
+    return LoadRequest(
+        Path(message["load"]),
+        BundleLimits.model_validate(message["limits"]),
+        trusted
+        and TrustedKeys(tuple(map(bytes.fromhex, trusted["public"])), required=trusted["required"]),
+        LoaderSettings.model_validate(message["bounds"]),
+    )
 
-    pid: int
+
+def bundle_frame(bundle: Bundle) -> Frame:
+    """What stands for a bundle that was read and verified, before its network is touched."""
+    golden = bundle.golden
+    files = [np.frombuffer(data, np.uint8) for data in (bundle.metadata_json, bundle.policy_pt)]
+    return {}, [*files, golden.observations, golden.actions, golden.distribution]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ExecuteCall:
-    """One call of the network."""
+def read_bundle_frame(folder: Path, arrays: Sequence[NDArray[Any]]) -> Bundle:
+    """The bundle that a frame stands for.
 
-    method: Method
-    observations: NDArray[np.float32]
-
-
-ExecuteAnswer = ExecutorReady | tuple[NDArray[Any], int] | TradewindError
-"""What comes back; to a call the array and the nanoseconds, or what the server is to raise."""
+    Raises:
+        WireError: It stands for none.
+        BundleError: Its parts contradict each other.
+    """
+    if len(arrays) != 5:
+        raise WireError("no bundle")
+    metadata_json, policy_pt = (array.tobytes() for array in arrays[:2])
+    metadata, golden = BundleMetadata.from_json(metadata_json), GoldenSet(*arrays[2:])
+    golden.check(metadata)
+    return Bundle(folder, metadata, metadata_json, policy_pt, golden)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import grpc
 
+from inference_service.awaited import note_call
 from inference_service.dispatch import Dispatcher
 from inference_service.open_inference.convert import (
     DISTRIBUTION,
@@ -78,9 +79,10 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
         return model_metadata(version, snapshot.loaded.get(version.name, ()))
 
     def ModelInfer(
-        self, request: messages.ModelInferRequest, _context: grpc.ServicerContext
+        self, request: messages.ModelInferRequest, context: grpc.ServicerContext
     ) -> messages.ModelInferResponse:
         """N observations in, N actions out."""
+        note_call(context.is_active)
         version: LoadedVersion | None = None
         variant: Variant | None = None
         try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.contract import TradingContract, read_contract
 from tradewind.bundle import BundleStore, DiscreteSpace, read_bundle
 from tradewind.errors import BundleError, ConflictError, VersionNotFoundError
-from tradewind.policy import CompiledNetwork, Network, choose_network, open_network
+from tradewind.policy import Network, SealedNetwork
 
 __all__ = ["OpenBundle", "find_bundle", "open_bundle", "run_network"]
 
@@ -26,7 +26,7 @@ class OpenBundle:
         name: `policy/version`.
         contract: How its policy is traded.
         action_size: Numbers in a continuous action; None when actions are discrete.
-        torchscript: The network as TorchScript.
+        torchscript: The network as TorchScript, in a sealed process.
         compiled: The network as the inference service runs it; None when it cannot be compiled.
         compiled_reason: Why not.
     """
@@ -47,23 +47,24 @@ class OpenBundle:
 def open_bundle(path: Path) -> OpenBundle:
     """Verifies a bundle, checks its golden answers, and compiles its network.
 
+    TorchScript is executed by a sealed process, which ends with the bundle.
+
     Raises:
         BundleError: The bundle must not be used.
         VersionNotFoundError: There is no such folder.
         StorageError: The file system failed.
     """
     bundle = read_bundle(path)
-    torchscript = open_network(bundle)
+    torchscript = SealedNetwork(bundle)
     metadata = bundle.metadata
-    network, reason = choose_network(torchscript, metadata.obs_space, bundle.golden)
     space = metadata.action_space
     return OpenBundle(
         name=f"{metadata.name}/{metadata.version}",
         contract=read_contract(bundle.metadata_json.decode()),
         action_size=None if isinstance(space, DiscreteSpace) else space.size,
         torchscript=torchscript,
-        compiled=network if isinstance(network, CompiledNetwork) else None,
-        compiled_reason=reason,
+        compiled=torchscript.compiled,
+        compiled_reason=torchscript.runtime_reason,
     )
 
 

@@ -14,6 +14,7 @@ from tradewind.policy.golden import GOLDEN_TOLERANCE, check_golden
 from tradewind.policy.latency import LatencyHistogram, LatencySnapshot
 from tradewind.policy.measure import measure_latency
 from tradewind.policy.protocol import Action, Network, PredictionInfo, RLPolicy
+from tradewind.policy.sealed.process import SealedNetwork, load_sealed_policy
 
 if TYPE_CHECKING:
     from tradewind.policy.lowering import lower_network
@@ -32,10 +33,12 @@ __all__ = [
     "Network",
     "PredictionInfo",
     "RLPolicy",
+    "SealedNetwork",
     "TorchScriptNetwork",
     "TorchScriptPolicy",
     "check_golden",
     "choose_network",
+    "load_sealed_policy",
     "lower_and_prove",
     "lower_network",
     "measure_latency",

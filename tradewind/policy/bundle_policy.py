@@ -36,7 +36,12 @@ class BundlePolicy:
         self._network = network
         self._reader = ObservationReader(bundle.metadata.obs_space)
         self._sampler = ActionSampler(bundle.metadata)
-        self._discrete = isinstance(bundle.metadata.action_space, DiscreteSpace)
+        space = bundle.metadata.action_space
+        self._discrete = isinstance(space, DiscreteSpace)
+        # A compiled argmax is an index of its own output; TorchScript may give any number.
+        self._bound = (
+            space.n if isinstance(space, DiscreteSpace) and network.runtime != "compiled" else None
+        )
 
     @property
     def metadata(self) -> BundleMetadata:
@@ -109,6 +114,8 @@ class BundlePolicy:
             _check_finite(actions, "action")
         elif min(actions.tolist()) < 0:
             raise _not_finite("distribution")
+        elif self._bound is not None and max(actions.tolist()) >= self._bound:
+            raise _no_action(self._bound)
         info: PredictionInfo = {
             "model_compute_ns": elapsed,
             "version": self._metadata.version,
@@ -129,6 +136,13 @@ class BundlePolicy:
 def _check_finite(values: NDArray[Any], name: str) -> None:
     if not np.isfinite(values).all():
         raise _not_finite(name)
+
+
+def _no_action(count: int) -> BundleRuntimeError:
+    return BundleRuntimeError(
+        f"the network gives an action that is none of 0 to {count - 1}",
+        reason=BundleFault.MODEL_OUTPUT_INVALID,
+    )
 
 
 def _not_finite(name: str) -> BundleRuntimeError:

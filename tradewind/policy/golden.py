@@ -9,7 +9,7 @@ from tradewind.bundle import BundleFault, GoldenSet
 from tradewind.errors import BundleGoldenError, BundleRuntimeError
 from tradewind.policy.protocol import Network
 
-__all__ = ["GOLDEN_TOLERANCE", "check_golden"]
+__all__ = ["GOLDEN_TOLERANCE", "check_golden", "compare_answers"]
 
 GOLDEN_TOLERANCE: Final = 1e-5
 """Largest difference of a continuous answer, relative to the recorded one where that exceeds 1."""
@@ -36,15 +36,32 @@ def check_golden(network: Network, golden: GoldenSet, *, kind: str = "golden obs
         ("distribution", network.distribution, golden.distribution),
     ):
         together, _ = method(golden.observations)
-        _compare(name, together, expected, kind)
+        compare_answers(name, together, expected, kind)
         for index, row in enumerate(rows):
             alone, _ = method(row)
-            _compare(name, alone, expected[index : index + 1], kind, first=index)
+            compare_answers(name, alone, expected[index : index + 1], kind, first=index)
 
 
-def _compare(
-    name: str, found: NDArray[Any], expected: NDArray[Any], kind: str, first: int = 0
+def compare_answers(
+    name: str,
+    found: NDArray[Any],
+    expected: NDArray[Any],
+    kind: str = "golden observation",
+    first: int = 0,
 ) -> None:
+    """Compares some answers; see check_golden.
+
+    Args:
+        name: What they are.
+        found: Those of the network.
+        expected: Those recorded.
+        kind: What an observation is called in an error.
+        first: Number of the first observation.
+
+    Raises:
+        BundleRuntimeError: They have the wrong type or shape.
+        BundleGoldenError: One differs; names the observation.
+    """
     if found.dtype != expected.dtype or found.shape != expected.shape:
         raise BundleRuntimeError(
             f"the network gives {name} as {found.dtype} {found.shape} "

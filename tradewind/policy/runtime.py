@@ -20,14 +20,20 @@ _ROWS_PER_SPREAD: Final = 128
 _NUMBERS_PER_SPREAD: Final = 1 << 20  # fewer rows of very large observations bound the memory
 
 
-def open_network(bundle: Bundle) -> TorchScriptNetwork:
+def open_network(bundle: Bundle, *, loops: bool = False) -> TorchScriptNetwork:
     """Loads and warms up the network of a verified bundle and checks its golden answers.
+
+    It is executed in this process, after nothing but the check of its operations.
+
+    Args:
+        bundle: The bundle.
+        loops: As TorchScriptNetwork has it.
 
     Raises:
         BundleError: The network must not be used; `reason` and message name the cause.
     """
     try:
-        network = TorchScriptNetwork(bundle.policy_pt)
+        network = TorchScriptNetwork(bundle.policy_pt, loops=loops)
         network.warm_up(bundle.golden.observations)
         check_golden(network, bundle.golden)
     except BundleError as problem:

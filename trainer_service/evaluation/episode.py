@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tradewind.market import series_of
 from tradewind.market.bars import FloatArray
-from tradewind.policy import TorchScriptNetwork
+from tradewind.policy import Network
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.environment.intraday import StepResult
 
@@ -71,7 +71,7 @@ class Episode:
         return returns
 
 
-def greedy(network: TorchScriptNetwork) -> Choose:
+def greedy(network: Network) -> Choose:
     """Chooses what the network prefers."""
     return lambda observation: network.act(observation[np.newaxis])[0][0]
 
@@ -116,7 +116,7 @@ def _record(env: IntradayTradingEnv, step: Callable[[Observations], StepResult])
 
 
 def record_observations(
-    env: gymnasium.Env[Any, Any], network: TorchScriptNetwork, count: int, seed: int
+    env: gymnasium.Env[Any, Any], network: Network, count: int, seed: int
 ) -> Observations:
     """What a policy sees in an environment, over as many episodes as it takes.
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tradewind.policy import TorchScriptNetwork
+from tradewind.policy import Network
 from tradewind.risk import RiskPolicy
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.evaluation.episode import Episode, greedy, play, play_to
@@ -35,7 +35,7 @@ class Evaluation:
 
 def evaluate(
     env: IntradayTradingEnv,
-    network: TorchScriptNetwork,
+    network: Network,
     risk_policy: RiskPolicy,
     config: EvaluationConfig,
     seed: int,
