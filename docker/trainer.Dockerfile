@@ -15,7 +15,7 @@ RUN --mount=type=bind,from=wheels,target=/wheels /tmp/install.sh /tmp/requiremen
 WORKDIR /app
 COPY tradewind tradewind
 COPY config config
-COPY docker/start.sh docker/start.sh
+COPY docker/start.sh docker/keys.sh docker/
 COPY pyproject.toml README.md ./
 COPY trainer_service trainer_service
 COPY tools/compile_kernels.py tools/compile_kernels.py
@@ -28,7 +28,7 @@ RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
-    && install -d -o tradewind -g tradewind /bundles /var/lib/tradewind
+    && install -d -o tradewind -g tradewind /bundles /signing /trusted /var/lib/tradewind
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/kernels /opt/kernels
 COPY --from=build /app /app

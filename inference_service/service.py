@@ -1,6 +1,7 @@
 """The service in one process: what is served, the server, and what follows the store."""
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ from tradewind.rpc import RpcServer
 from tradewind.scheduling import core_awake, pin_to_core
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
+
+_LOG = logging.getLogger(__name__)
 
 _STOP_S: Final = 5.0
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
@@ -78,6 +81,8 @@ def worker_server(
     Raises:
         SettingsError: An address cannot be listened on, or a trusted key cannot be read.
     """
+    if settings.require_signature is False:
+        _LOG.warning("bundles that nobody has signed are served: require_signature is false")
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
     registry = Registry()

@@ -17,7 +17,7 @@ from tradewind.bundle import (
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import InvalidInputError
 from tradewind.rpc import ServerSettings, ServiceSettings
-from tradewind.rpc.address import UNIX
+from tradewind.rpc.address import UNIX, is_reached_from_afar
 from tradewind.settings import Settings
 
 __all__ = ["InferenceSettings", "PolicySettings"]
@@ -77,7 +77,9 @@ class InferenceSettings(ServiceSettings):
         shadow_answers: Answers of each shadow that each worker keeps, the latest.
         trusted_keys: Files with the Ed25519 public keys whose signatures are believed. With any, a
             bundle with another signature is refused.
-        require_signature: Refuses a bundle without a signature, too.
+        require_signature: Whether a bundle without a signature is refused, too. Left out, it is
+            with trusted keys; without any, a server that other machines reach does not start, as
+            whoever can write the store would choose what it serves. `false` says that this is so.
         slo_us: Objective of one model compute, in microseconds.
         limits: Largest files accepted in a bundle.
         loader: What loading one bundle may take.
@@ -102,7 +104,7 @@ class InferenceSettings(ServiceSettings):
     shadow_queue: int = Field(default=256, ge=1, le=4096)
     shadow_answers: int = Field(default=1_000, ge=1, le=100_000)
     trusted_keys: tuple[Path, ...] = ()
-    require_signature: bool = False
+    require_signature: bool | None = None
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
     limits: BundleLimits = BundleLimits()
     loader: LoaderSettings = LoaderSettings()
@@ -147,12 +149,24 @@ class InferenceSettings(ServiceSettings):
         """
         if not self.trusted_keys:
             return None
-        return TrustedKeys.load(self.trusted_keys, required=self.require_signature)
+        return TrustedKeys.load(self.trusted_keys, required=self.signature_required)
+
+    @property
+    def signature_required(self) -> bool:
+        """Whether a bundle without a signature is refused."""
+        return bool(self.trusted_keys) if self.require_signature is None else self.require_signature
 
     @model_validator(mode="after")
     def _check_trusted_keys(self) -> Self:
         if self.require_signature and not self.trusted_keys:
             raise ValueError("require_signature needs trusted_keys, or no bundle would ever serve")
+        exposed = [listen for listen in self.server.listen if is_reached_from_afar(listen)]
+        if exposed and not self.trusted_keys and self.require_signature is None:
+            raise ValueError(
+                f"server.listen: {exposed[0]} is reached from other machines, and bundles that "
+                "nobody has signed would be served: set trusted_keys, or require_signature: false "
+                "where whoever can write the store may choose what is served"
+            )
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ __all__ = [
     "MetricsListen",
     "host_and_port",
     "is_loopback",
+    "is_reached_from_afar",
     "join_host_and_port",
     "loopback_dial_address",
     "reserve_port",
@@ -44,6 +45,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_reached_from_afar(listen: str) -> bool:
+    """Whether other machines may reach what listens at `HOST:PORT` or `unix:PATH`."""
+    return not listen.startswith(UNIX) and not is_loopback(host_and_port(listen)[0])
 
 
 def join_host_and_port(host: str, port: int) -> str:
