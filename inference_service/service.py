@@ -41,6 +41,7 @@ __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 _LOG = logging.getLogger(__name__)
 
 _STOP_S: Final = 5.0
+
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
 """Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
 

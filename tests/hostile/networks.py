@@ -108,7 +108,9 @@ def _later(obs: Tensor) -> Tensor:
 
 class Forks(Hostile):
     def forward(self, obs: Tensor) -> Tensor:
-        return torch.jit.wait(torch.jit.fork(_later, obs)).argmax(dim=1)
+        later = torch.jit.fork(_later, obs)  # type: ignore[no-untyped-call]
+        found: Tensor = torch.jit.wait(later)  # type: ignore[no-untyped-call]
+        return found.argmax(dim=1)
 
 
 class Seeds(Hostile):
@@ -202,7 +204,7 @@ class TakesMemoryBitByBit(Hostile):
     def forward(self, obs: Tensor) -> Tensor:
         kept = [obs]
         for _ in range(90_000):
-            kept += [torch.ones([1 << 20])]
+            kept += [obs.repeat([1 << 18, 1])]
         return kept[-1][: obs.shape[0]].long()
 
 

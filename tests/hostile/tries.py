@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ def main() -> None:
         if library.syscall(number, *arguments) < 0:
             raise OSError(ctypes.get_errno(), "")
 
-    tries = {
+    tries: dict[str, Callable[[], object]] = {
         "read by torch": lambda: opener(victim, False),
         "write by torch": lambda: opener(victim, True).fill_(65),
         "open": lambda: open(victim),

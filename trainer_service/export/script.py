@@ -17,7 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch.jit import ScriptModule
 
-from tradewind.errors import ExportError
+from tradewind.errors import BundleRuntimeError, ExportError
 from tradewind.policy import TorchScriptNetwork
 from trainer_service.export.modules import PolicyNetwork
 from trainer_service.export.network import build_network
@@ -36,7 +36,10 @@ def check_exportable(model: BaseAlgorithm) -> None:
         ExportError: The model cannot become a bundle; the message says why.
     """
     script = script_policy(build_network(model)[0])
-    TorchScriptNetwork(serialize(script))
+    try:
+        TorchScriptNetwork(serialize(script))
+    except BundleRuntimeError as problem:
+        raise ExportError(f"no service would load the network: {problem}") from None
     space = model.observation_space
     assert isinstance(space, spaces.Box)
     draws = np.random.default_rng(0).normal(size=(_TRIAL_OBSERVATIONS, *space.shape))

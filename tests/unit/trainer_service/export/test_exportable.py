@@ -66,6 +66,28 @@ class CallingPython(BaseFeaturesExtractor):
         return observations
 
 
+class Counting(BaseFeaturesExtractor):
+    """One that remembers, so that its answers depend on more than the observation."""
+
+    calls: Tensor
+
+    def __init__(self, observation_space: spaces.Box, features_dim: int) -> None:
+        super().__init__(observation_space, features_dim)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return observations + self.calls.add_(1.0)
+
+
+class Looping(BaseFeaturesExtractor):
+    """One that may never end."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        while bool(observations.abs().max() > 1e6):
+            observations = observations / 2.0
+        return observations
+
+
 def with_extractor(extractor: type[BaseFeaturesExtractor], **arguments: Any) -> Any:
     chosen = {"features_extractor_class": extractor, "features_extractor_kwargs": arguments}
     env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
@@ -89,6 +111,8 @@ def test_custom_extractor_that_can_be_scripted_is_exported() -> None:
         (Listing, "cannot be scripted"),
         (CallingPython, "cannot be saved"),
         (Diverging, "differs from the model"),
+        (Counting, "changes a weight in place"),
+        (Looping, "uses while at"),
     ],
 )
 def test_custom_extractor_that_no_bundle_can_hold_is_refused_before_training(
