@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def pair() -> Iterator[Pair]:
 
 
 def test_frame_arrives_as_it_was_sent(pair: Pair) -> None:
-    arrays = [
+    arrays: list[np.ndarray[Any, Any]] = [
         np.arange(6, dtype=np.float32).reshape(2, 3).T,
         np.array([1, -1], np.int64),
         np.empty((0, 4), np.float64),
