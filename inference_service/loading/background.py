@@ -11,6 +11,7 @@ from inference_service.registry import LoadedVersion
 __all__ = ["BackgroundLoads", "StillLoadingError"]
 
 _LOOK_S = 0.05
+_LEAST_PATIENCE_S = 1.0
 
 Load = Callable[[Path, Callable[[], None]], LoadedVersion]
 """Loads a folder, and says when it has begun: before that, a process may have to start first."""
@@ -31,7 +32,8 @@ class BackgroundLoads:
 
     Args:
         load: Loads a folder.
-        patience_s: How long a load that has begun is waited for.
+        patience_s: How long a load that has begun is waited for. What one has waited in vain, those
+            after it do not wait again.
         most: Loads under way at once; each takes memory and a share of a core.
 
     Attributes:
@@ -64,7 +66,8 @@ class BackgroundLoads:
     def _wait(self, running: _Running) -> None:
         done = threading.Event()
         running.version.add_done_callback(lambda _: done.set())
-        done.wait(self.patience_s)
+        if not done.wait(self.patience_s):
+            self.patience_s = min(self.patience_s, _LEAST_PATIENCE_S)
 
     def _begin(self, folder: Path) -> _Running:
         if len(self._running) >= self._most:

@@ -21,10 +21,14 @@ from tradewind.errors import BundleError, OverloadedError, UnavailableError
 from tradewind.policy.sealed.network import Method, SealedCalls, hear_loaded
 from tradewind.sealing.wire import WireError
 
-__all__ = ["ExecutorGate", "ExecutorNetwork"]
+__all__ = ["ExecutorGate", "ExecutorNetwork", "HangingError"]
 
 _LOG = logging.getLogger(__name__)
 _KILLS_WITHIN_S: Final = 600.0
+
+
+class HangingError(UnavailableError):
+    """A network did not answer in time, or did not start in time."""
 
 
 class ExecutorGate:
@@ -67,7 +71,7 @@ class ExecutorNetwork:
     Args:
         requests: Where the loading process takes requests.
         request: The network, and what executing it may take.
-        gate: Shared by all networks of the server.
+        gate: Shared by all networks of the server; by default it has one of its own.
         name: In the log.
 
     Attributes:
@@ -107,6 +111,10 @@ class ExecutorNetwork:
         fork = getattr(self, "_fork", None)
         if fork is not None:
             fork.close()
+
+    def share(self, gate: ExecutorGate) -> None:
+        """Counts among the networks of a server from now on."""
+        self._gate = gate
 
     def failure(self) -> str:
         """Why the version is to be quarantined; empty while it is not."""
@@ -189,7 +197,8 @@ class ExecutorNetwork:
                 f"{_KILLS_WITHIN_S:g} s, the last one because it {how}"
             )
         _LOG.warning("the process that executes %s %s; it is killed", self._name, how)
-        return UnavailableError(
+        kind = HangingError if isinstance(problem, TimeoutError) else UnavailableError
+        return kind(
             f"the process that executes this policy's TorchScript {how}; another one is started"
         )
 

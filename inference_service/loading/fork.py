@@ -12,7 +12,7 @@ from inference_service.loading.messages import ExecuteRequest, LoadRequest
 from tradewind.errors import UnavailableError
 from tradewind.sealing.wire import WireError, receive, send
 
-__all__ = ["Fork"]
+__all__ = ["Fork", "describe_ending"]
 
 _LOOK_S = 0.05
 _END_S = 5.0  # between the end of a fork and the word of it
@@ -91,4 +91,7 @@ class Fork:
 
 def describe_ending(code: int) -> str:
     """An exit code, for people."""
-    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    try:
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    except ValueError:  # a real-time signal
+        return f"signal {-code}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from inference_service.loading.executor import ExecutorGate, ExecutorNetwork
+from inference_service.loading.executor import ExecutorGate, ExecutorNetwork, HangingError
 from inference_service.loading.fork import Fork, describe_ending
 from inference_service.loading.messages import ExecuteRequest, LoadRequest, read_bundle_frame
 from inference_service.loading.settings import ExecutorSettings, LoaderSettings
@@ -76,6 +76,8 @@ class BundleLoader:
         bundle, lowered, reason = self._prove(folder, on_begun)
         try:
             return self._make_version(bundle, lowered, reason)
+        except HangingError:
+            raise self._too_slow(folder) from None
         except BundleError as problem:
             raise type(problem)(
                 f"{_refused(folder)}: {problem}", reason=problem.reason, metadata=problem.metadata
@@ -96,10 +98,11 @@ class BundleLoader:
                 self._executor,
                 self._bounds.allow_unsealed,
             ),
-            gate=self._gate,
             name=f"{bundle.metadata.name}/{bundle.metadata.version}",
         )
         check_answers(network, bundle)
+        if self._gate is not None:  # not before: others that are slow are no fault of this one
+            network.share(self._gate)
         policy = BundlePolicy(bundle, network, reason)
         return LoadedVersion(policy, self._slo_ns, time.time(), failure=network.failure)
 

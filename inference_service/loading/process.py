@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tradewind.logs import LogSettings
+from tradewind.sealing import environment_of_a_seal
 
 __all__ = ["ONE_THREAD", "LoaderProcess"]
 
@@ -80,7 +81,7 @@ class LoaderProcess:
             [sys.executable, "-m", "inference_service.loading.child", str(taken), cores, log],
             pass_fds=[taken],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **ONE_THREAD},
+            env=environment_of_a_seal(),
             process_group=0,  # so that Ctrl-C in a terminal drains the server first
         )
 

@@ -84,6 +84,31 @@ def test_inference_reads_the_bundles_and_scales_behind_a_budget() -> None:
     assert named("Service")["inference"]["spec"]["clusterIP"] == "None"
 
 
+def test_trainer_signs_and_inference_trusts_its_key_alone() -> None:
+    pods = {service: named("Deployment")[service]["spec"]["template"]["spec"] for service in PORTS}
+    mounts = {
+        service: {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
+        for service, pod in pods.items()
+    }
+    config = ROOT / "config" / "compose"
+    trainer = yaml.safe_load((config / "trainer.yaml").read_text())
+    inference = yaml.safe_load((config / "inference.yaml").read_text())
+    signing, trusted = mounts["trainer"]["signing"], mounts["inference"]["trusted"]
+    assert trainer["signing_key"].startswith(f"{signing['mountPath']}/")
+    assert all(key.startswith(f"{trusted['mountPath']}/") for key in inference["trusted_keys"])
+    assert signing["readOnly"]
+    assert trusted["readOnly"]
+    secrets = {
+        service: [each["secret"] for each in pod["volumes"] if "secret" in each]
+        for service, pod in pods.items()
+    }
+    assert secrets == {
+        "trainer": [{"secretName": "signing-key", "defaultMode": 0o400}],
+        "inference": [],
+        "risk": [],
+    }
+
+
 def test_state_has_one_writer_at_a_time() -> None:
     for service in ("trainer", "risk"):
         spec = named("Deployment")[service]["spec"]

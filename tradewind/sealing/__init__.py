@@ -4,6 +4,11 @@ No package index has a binding of these parts of the kernel that is kept up, so 
 ctypes. Nothing here needs root, and nothing can be undone.
 """
 
-from tradewind.sealing.seal import SealError, missing_protections, seal_process
+from tradewind.sealing.seal import (
+    SealError,
+    environment_of_a_seal,
+    missing_protections,
+    seal_process,
+)
 
-__all__ = ["SealError", "missing_protections", "seal_process"]
+__all__ = ["SealError", "environment_of_a_seal", "missing_protections", "seal_process"]

@@ -72,10 +72,11 @@ _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "rseq": (334, 293),
     "restart_syscall": (219, 128),
     "getrandom": (318, 278),
-    "tgkill": (234, 131),
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
+
+_TGKILL: Final = (234, 131)  # what abort() calls
 
 _LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _JUMP_EQUAL: Final = 0x15
@@ -87,15 +88,20 @@ _KILL: Final = 0x80000000  # the whole process
 _REFUSE: Final = 0x00050000
 _NUMBER: Final = 0
 _ARCHITECTURE: Final = 4
+_FIRST_ARGUMENT: Final = 16
 _THIRD_ARGUMENT: Final = 16 + 2 * 8
 _X32: Final = 0x40000000
 _EXECUTABLE: Final = 4  # PROT_EXEC
 
 
-def filter_program(machine: Machine) -> bytes:
+def filter_program(machine: Machine, pid: int) -> bytes:
     """The filter: calls that are not listed fail with EPERM, and no page becomes executable.
 
     Another architecture's calls, which have other numbers, end the process.
+
+    Args:
+        machine: Whose calls.
+        pid: Of the process to be sealed, the only one that it may send a signal to.
     """
     program: list[bytes] = []
 
@@ -114,6 +120,11 @@ def filter_program(machine: Machine) -> bytes:
         add(_JUMP_BITS, _EXECUTABLE, 0, 1)
         add(_RETURN, _REFUSE | errno.EACCES)
         add(_RETURN, _ALLOW)
+    add(_JUMP_EQUAL, _TGKILL[machine.column], 0, 4)
+    add(_LOAD, _FIRST_ARGUMENT)
+    add(_JUMP_EQUAL, pid, 1, 0)
+    add(_RETURN, _REFUSE | errno.EPERM)
+    add(_RETURN, _ALLOW)
     for name, numbers in _CALLS.items():
         if numbers[machine.column] is not None:
             add(_JUMP_EQUAL, _number(name, machine), 0, 1)

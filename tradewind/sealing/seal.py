@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import resource
 import signal
 import struct
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from tradewind.sealing.filter import MACHINES, filter_program
 
-__all__ = ["SealError", "missing_protections", "seal_process"]
+__all__ = ["SealError", "environment_of_a_seal", "missing_protections", "seal_process"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -29,12 +30,28 @@ _LANDLOCK_VERSION: Final = 1
 # Bits of the rights on files that each version of Landlock knows (linux/landlock.h).
 _FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _LATER_FILE_RIGHTS: Final = 16
+_KEPT: Final = re.compile(
+    r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|PYTHON\w+|NUMBA_\w+|LD_PRELOAD"
+    r"|FAKETIME\w*|COVERAGE_\w+"
+)
+# Such a process can fork, and leaves the other cores to the other processes.
+_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _NOBODY: Final = 65534
 _MIB: Final = 1024 * 1024
 
 
 class SealError(Exception):
     """The kernel refused to take a right; the process must end."""
+
+
+def environment_of_a_seal() -> dict[str, str]:
+    """The environment for a process that will seal itself: nothing in it is a secret.
+
+    A password in a variable would be in its memory, which a network that had taken the process over
+    could read and answer with.
+    """
+    kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
+    return {**kept, **dict.fromkeys(_ONE_THREAD, "1")}
 
 
 def missing_protections() -> tuple[str, ...]:
@@ -158,7 +175,7 @@ def _restrict_by_landlock(library: Any) -> None:
 
 def _restrict_by_seccomp(library: Any) -> None:
     machine = MACHINES[platform.machine()]
-    program = filter_program(machine)
+    program = filter_program(machine, os.getpid())
     buffer = ctypes.create_string_buffer(program, len(program))
     described = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
     arguments = (_SECCOMP_SET_MODE_FILTER, _SECCOMP_ALL_THREADS, described)

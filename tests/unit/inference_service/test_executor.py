@@ -298,6 +298,21 @@ def test_loads_go_on_beside_one_that_hangs(
     assert found[0].reason == BundleFault.MODEL_LOAD_TIMEOUT
 
 
+def test_loading_process_knows_no_secret_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    with LoaderProcess() as process:
+        wait_until(lambda: b"OMP_NUM_THREADS" in environment_of(process.pid))
+        assert b"hunter2" not in environment_of(process.pid)
+        assert b"NUMBA_NUM_THREADS=1" in environment_of(process.pid)
+
+
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_network_whose_answers_are_not_the_golden_ones_is_refused_by_the_server(
     process: LoaderProcess, store: BundleStore, publish: Publish
 ) -> None:

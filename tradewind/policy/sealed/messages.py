@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _LONGEST_TEXT: Final = 4_000
-_HIDDEN: Final = re.compile(r"[^\x20-\x7e\u00a0-\uffff]")
+_SPACE: Final = re.compile(r"\s+")
 _ERRORS: Final[dict[str, type[TradewindError]]] = {
     kind.__name__: kind
     for kind in (
@@ -57,7 +57,8 @@ def read_text(value: object) -> str:
     """Text of the other side, cut and without what could draw in a log or a terminal."""
     if not isinstance(value, str):
         raise WireError("no text")
-    return _HIDDEN.sub("?", value[:_LONGEST_TEXT])
+    spaced = _SPACE.sub(" ", value[:_LONGEST_TEXT])
+    return "".join(each if each.isprintable() else "?" for each in spaced)
 
 
 def error_message(problem: TradewindError) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from tradewind.errors import BundleError, BundleRuntimeError, SettingsError
 from tradewind.policy.bundle_policy import BundlePolicy
 from tradewind.policy.compiled_network import CompiledNetwork
 from tradewind.policy.sealed.network import Method, SealedCalls, check_answers, hear_proof
-from tradewind.sealing import missing_protections
+from tradewind.sealing import environment_of_a_seal, missing_protections
 from tradewind.sealing.wire import WireError, receive, send
 
 __all__ = ["ALLOW_UNSEALED", "SealedNetwork", "load_sealed_policy", "may_go_unsealed"]
@@ -40,9 +40,6 @@ _LOAD_S: Final = 60.0
 _CALL_S: Final = 60.0
 _MEMORY_MB: Final = 4096
 _MIB: Final = 1024 * 1024
-_ONE_THREAD: Final = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
 
 
 def load_sealed_policy(path: Path | str, limits: BundleLimits | None = None) -> BundlePolicy:
@@ -195,11 +192,12 @@ def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     mine, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tradewind.policy.sealed", str(theirs.fileno())],
+            # -P: what lies in the working directory is no module of ours.
+            [sys.executable, "-P", "-m", "tradewind.policy.sealed", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, **_ONE_THREAD},
+            env={**environment_of_a_seal(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             process_group=0,  # Ctrl-C is for the program, which ends it
         )
     return mine, process
