@@ -2,13 +2,13 @@
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
+from inference_service.fingerprint import Fingerprint, fingerprint_of
 from inference_service.loading.background import StillLoadingError
 from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry, Snapshot
@@ -31,7 +31,6 @@ _LOG = logging.getLogger(__name__)
 _IDLE_SHARE: Final = 0.01
 
 Load = Callable[[Path], LoadedVersion]
-Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 
 class StoreWatcher:
@@ -211,7 +210,7 @@ class StoreWatcher:
             detail = loaded.failure()
             if detail and not self._is_quarantined(name, version):
                 with contextlib.suppress(StorageError):  # the next look comes soon
-                    fingerprint = _fingerprint(self._store.path(name, version))
+                    fingerprint = fingerprint_of(self._store.path(name, version))
                     self._refuse(name, version, BundleFault.MODEL_CALLS_FAILED, detail, fingerprint)
 
     def _is_quarantined(self, policy: str, version: str) -> bool:
@@ -316,7 +315,7 @@ class StoreWatcher:
         """Loads a version unless it was refused as it is; None when it does not load."""
         folder = self._store.path(policy, version)
         # Taken before loading: files that change meanwhile make another fingerprint.
-        fingerprint = self._begun.pop((policy, version), None) or _fingerprint(folder)
+        fingerprint = self._begun.pop((policy, version), None) or fingerprint_of(folder)
         if self._is_refused(policy, version, fingerprint):
             return None
         started = time.perf_counter()
@@ -378,7 +377,7 @@ class StoreWatcher:
         ):
             return False
         if fingerprint is None:
-            fingerprint = _fingerprint(self._store.path(policy, version))
+            fingerprint = fingerprint_of(self._store.path(policy, version))
         return quarantined.fingerprint == fingerprint
 
     def _kept(self) -> frozenset[tuple[str, str]]:
@@ -394,7 +393,7 @@ class StoreWatcher:
         if known is not None:
             return known
         folder = self._store.path(policy, version)
-        return sum(size for _, _, size, _, _ in _fingerprint(folder))
+        return sum(size for _, _, size, _, _ in fingerprint_of(folder))
 
     def _report_trouble(self, where: str, problem: Exception, policy: str = "") -> None:
         """Counts every failure, and logs it once until it changes or ends."""
@@ -408,17 +407,3 @@ class StoreWatcher:
     def _end_trouble(self, where: str) -> None:
         if self._troubles.pop(where, None) is not None:
             _LOG.info("no trouble any more with %s", where or self._store.root)
-
-
-def _fingerprint(folder: Path) -> Fingerprint:
-    """What changes when any file of the folder is written, replaced, added or removed."""
-    try:
-        with os.scandir(folder) as entries:
-            states = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-    except FileNotFoundError:
-        return ()
-    except OSError as problem:
-        raise StorageError(f"cannot list {folder}: {problem}") from problem
-    return tuple(
-        sorted((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states)
-    )
