@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tradewind.errors import SettingsError
+from tradewind.policy.sealed import process as process_module
+from tradewind.policy.sealed.process import ALLOW_UNSEALED, may_go_unsealed
 from tradewind.sealing import SealError, missing_protections, seal_process
 from tradewind.sealing import seal as seal_module
 
@@ -45,3 +48,17 @@ def test_seal_without_a_protection_of_the_kernel_is_refused_by_its_name(
     with pytest.raises(SealError, match=f"this kernel lacks {' and '.join(missing)}"):
         seal_process([], memory_mb=1)
     assert np.frombuffer(b"still here", np.uint8).size == 10
+
+
+def test_tool_on_a_machine_that_cannot_seal_refuses_unless_it_is_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(ALLOW_UNSEALED, raising=False)
+    monkeypatch.setattr(process_module, "missing_protections", lambda: ())
+    assert not may_go_unsealed()
+    monkeypatch.setattr(process_module, "missing_protections", lambda: ("Landlock",))
+    with pytest.raises(SettingsError, match="this machine has no Landlock"):
+        may_go_unsealed()
+    monkeypatch.setenv(ALLOW_UNSEALED, "1")
+    assert may_go_unsealed()
+    assert "executed although this machine has no Landlock" in caplog.text
