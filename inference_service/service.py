@@ -72,7 +72,13 @@ def worker_server(
     ProcessCollector(registry=metrics)
     registry = Registry()
     telemetry = Telemetry(registry, metrics)
-    server = RpcServer("inference_service", settings.server, metrics, share_port=share_port)
+    server = RpcServer(
+        "inference_service",
+        settings.server,
+        metrics,
+        streams=settings.stream_count,
+        share_port=share_port,
+    )
     store = BundleStore(settings.store)
     router = Router(registry)
     shadows = ShadowRunner(settings.shadow_queue, settings.shadow_answers)
@@ -81,9 +87,7 @@ def worker_server(
     dispatcher = Dispatcher(router, telemetry, shadows)
     _add_services(
         server,
-        InferenceServicer(
-            registry, dispatcher, routing, shadows, settings.stream_count, server.caller_of
-        ),
+        InferenceServicer(registry, dispatcher, routing, shadows, server.caller_of),
         OpenInferenceServicer(registry, dispatcher, server.is_serving),
     )
     stopping = threading.Event()

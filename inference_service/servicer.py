@@ -1,6 +1,5 @@
 """Transport of the inference service: messages in, predictions, messages out."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -24,7 +23,7 @@ from inference_service.routing.convert import (
     shadow_answer_message,
 )
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
+from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.rpc.access import Identity, proven_name
 
 __all__ = ["InferenceServicer"]
@@ -41,7 +40,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         dispatcher: Finds who answers.
         routing: What is routed.
         shadows: What shadows answered.
-        max_streams: Streams that may be open at once; each holds one of the server's threads.
         caller_of: Who makes a call; None where nobody can tell.
     """
 
@@ -51,7 +49,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         dispatcher: Dispatcher,
         routing: RoutingFollower,
         shadows: ShadowRunner,
-        max_streams: int,
         caller_of: Callable[[grpc.ServicerContext], Identity | None],
     ) -> None:
         self._registry = registry
@@ -59,8 +56,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self._caller_of = caller_of
         self._routing = routing
         self._shadows = shadows
-        self._max_streams = max_streams
-        self._free_streams = threading.BoundedSemaphore(max_streams)
 
     def Predict(
         self, request: inference_pb2.PredictRequest, _context: grpc.ServicerContext
@@ -109,18 +104,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         _context: grpc.ServicerContext,
     ) -> Iterator[inference_pb2.PredictStreamResponse]:
         """One answer per request, in order; the first bad request ends the stream."""
-        if not self._free_streams.acquire(blocking=False):
-            raise OverloadedError(
-                f"{self._max_streams} streams are open, which is the most allowed"
-            )
-        try:
-            for request in request_iterator:
-                if not request.HasField("predict"):
-                    violation = FieldViolation("predict", "absent")
-                    raise InvalidInputError("request is refused", [violation])
-                yield inference_pb2.PredictStreamResponse(predict=self._predict(request.predict))
-        finally:
-            self._free_streams.release()
+        for request in request_iterator:
+            if not request.HasField("predict"):
+                violation = FieldViolation("predict", "absent")
+                raise InvalidInputError("request is refused", [violation])
+            yield inference_pb2.PredictStreamResponse(predict=self._predict(request.predict))
 
     def GetPolicy(
         self, request: inference_pb2.GetPolicyRequest, _context: grpc.ServicerContext

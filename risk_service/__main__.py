@@ -39,7 +39,7 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     telemetry = Telemetry(registry)
-    server = RpcServer("risk_service", settings.server, registry)
+    server = RpcServer("risk_service", settings.server, registry, streams=settings.max_streams)
     with contextlib.ExitStack() as stack:
         policies = PolicySource(settings.policy, settings.policy_poll_s, telemetry)
         stack.callback(policies.close)
@@ -59,7 +59,6 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
             telemetry,
             caller_of=server.caller_of,
             max_series_values=settings.max_series_values,
-            max_streams=settings.max_streams,
         )
         server.add_service(
             risk_pb2.DESCRIPTOR.services_by_name["RiskService"].full_name,
