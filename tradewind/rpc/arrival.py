@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 import grpc
-from grpc import _server  # type: ignore[attr-defined]  # not in its stubs
-from grpc._cython import cygrpc  # type: ignore[import-untyped]
+from grpc import _server
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 __all__ = ["Arrival", "Door", "Requests", "check_grpcio"]
 

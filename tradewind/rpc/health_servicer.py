@@ -16,6 +16,7 @@ from tradewind.errors import NotFoundError
 __all__ = ["HealthServicer"]
 
 _States = health_pb2.HealthCheckResponse
+_messages: Any = health_pb2  # the stubs do not know List
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
@@ -65,11 +66,9 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             raise NotFoundError("health knows no service of that name")
         return health_pb2.HealthCheckResponse(status=state)
 
-    def List(
-        self, _request: health_pb2.HealthListRequest, _context: grpc.ServicerContext
-    ) -> health_pb2.HealthListResponse:
+    def List(self, _request: Any, _context: grpc.ServicerContext) -> Any:
         """The state of the server and of each of its services."""
-        return health_pb2.HealthListResponse(
+        return _messages.HealthListResponse(
             statuses={
                 name: health_pb2.HealthCheckResponse(status=state)
                 for name, state in self._states.items()

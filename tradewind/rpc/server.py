@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -34,6 +34,7 @@ from tradewind.rpc.interceptor import CallInterceptor
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
 from tradewind.rpc.limits import NetworkLimits
 from tradewind.rpc.metrics_server import serve_metrics
+from tradewind.rpc.start_notice import compilations_told
 from tradewind.rpc.tls import ServerTls, server_credentials
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings, open_tracer
@@ -146,6 +147,7 @@ class RpcServer:
         name: Name of the program, for the ready line and the log.
         settings: What the operator set.
         registry: Prometheus registry that `/metrics` shows.
+        services: Names, in the proto, of the services that are added once it is open.
         streams: Streams that may be open at once, where a service has a setting of its own.
         share_port: Lets other processes that do so too listen on the same port. Without, a second
             server on a port is refused.
@@ -164,13 +166,15 @@ class RpcServer:
         settings: ServerSettings,
         registry: CollectorRegistry,
         *,
+        services: Sequence[str] = (),
         streams: int | None = None,
         share_port: bool = False,
     ) -> None:
         self._name = name
         self._settings = settings
         self._registry = registry
-        self._services: list[str] = []
+        self._services = list(services)
+        self._is_open = False
         self._signalled = threading.Event()
         self._access = None if settings.access is None else AccessControl(settings.access, registry)
         self._tracer = open_tracer(settings.tracing, name)
@@ -200,6 +204,7 @@ class RpcServer:
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self.set_serving(False)
         self.addresses: tuple[str, ...] = ()
         self.metrics_address = ""
 
@@ -221,10 +226,12 @@ class RpcServer:
             register: Calls the generated `add_…Servicer_to_server`.
             computing: Its methods that only compute; each has one request and one answer.
         """
-        register(self._grpc)
         self._doors.compute([f"/{full_name}/{method}" for method in computing])
-        self._services.append(full_name)
+        if full_name not in self._services:
+            self._services.append(full_name)
         self.set_serving(False)
+        to: Any = _Late(self._grpc) if self._is_open else self._grpc
+        register(to)
 
     def caller_of(self, context: grpc.ServicerContext) -> Identity | None:
         """Who makes a call; None where there is no access policy that could tell.
@@ -252,8 +259,12 @@ class RpcServer:
         return self._health.is_serving()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop.
+    def open(self) -> Iterator[None]:
+        """Listens inside the block, which is for what takes long before calls can be answered.
+
+        Health is NOT_SERVING, and calls of methods that are not added yet are answered with
+        UNAVAILABLE and the reason STARTING, until `running`. Compilations are told on standard
+        output.
 
         Raises:
             SettingsError: An address cannot be listened on.
@@ -262,23 +273,42 @@ class RpcServer:
             (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
         )
         self.addresses = tuple(map(self._bind, self._settings.listen))
-        stop_metrics = self._start_metrics()
-        stop_access = self._follow_access()
-        self._gate.start()
-        self._grpc.start()
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._start_metrics())
+            stack.callback(self._follow_access())
+            stack.enter_context(compilations_told(self._name))
+            self._interceptor.starting = f"{self._name} is starting and cannot answer yet"
+            self._gate.start()
+            self._grpc.start()
+            self._is_open = True
+            stack.callback(self._close)
             yield
-        finally:
-            self._health.drain()
-            threading.Event().wait(self._settings.drain_s)
-            self._health.close()
-            self._grpc.stop(self._settings.grace_s).wait()
-            self._gate.stop()
-            self._doors.close()
-            stop_access()
-            stop_metrics()
-            if self._tracer is not None:
-                self._tracer.close()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop.
+
+        Raises:
+            SettingsError: An address cannot be listened on.
+        """
+        with contextlib.nullcontext() if self._is_open else self.open():
+            self._interceptor.starting = ""
+            try:
+                yield
+            finally:
+                self._health.drain()
+                threading.Event().wait(self._settings.drain_s)
+                self._health.close()
+                self._grpc.stop(self._settings.grace_s).wait()
+
+    def _close(self) -> None:
+        self._health.drain()
+        self._health.close()
+        self._grpc.stop(0).wait()
+        self._gate.stop()
+        self._doors.close()
+        if self._tracer is not None:
+            self._tracer.close()
 
     def announce_ready(self) -> None:
         """Prints the line that says where the server listens."""
@@ -325,6 +355,20 @@ class RpcServer:
             return lambda: None
         self.metrics_address, stop = serve_metrics(self._settings.metrics_listen, self._registry)
         return stop
+
+
+class _Late:
+    """A server that runs already: it still takes handlers, but no methods to know by name.
+
+    Args:
+        server: The server.
+    """
+
+    def __init__(self, server: grpc.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, *_: object) -> None:
+        """Left out: methods that are known by name are only found a little sooner."""
 
 
 def on_signals(stop: Callable[[], None]) -> None:
