@@ -79,7 +79,7 @@ def quarantined_message(version: QuarantinedVersion) -> inference_pb2.Quarantine
 
 
 def latency_report(version: LoadedVersion) -> inference_pb2.LatencyReport:
-    """Model compute of a version, of single calls and of batches; with no call, percentiles are NaN."""
+    """Model compute of a version, single and in batches; percentiles of no call are NaN."""
     report = _latency_report(version, version.latencies.snapshot())
     report.batch.CopyFrom(_latency_report(version, version.batch_latencies.snapshot()))
     return report

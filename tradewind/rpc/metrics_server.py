@@ -30,8 +30,8 @@ def serve_metrics(
 ) -> tuple[str, Callable[[], None]]:
     """Serves a registry at `/metrics`.
 
-    One connection too many closes the one that has been silent for longest: those that only hold
-    connections cannot keep a scraper out.
+    One connection too many closes another one: the oldest of those that have asked for nothing yet,
+    or else the oldest. Those that only hold connections cannot keep a scraper out.
 
     Args:
         listen: `HOST:PORT`; port 0 picks a free one.
@@ -101,11 +101,9 @@ class _Server(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             if len(self._silent) + len(self._asked) >= self._connections:
-                if not self._silent:
-                    self.shutdown_request(request)
-                    return
-                oldest = next(iter(self._silent))
-                del self._silent[oldest]
+                held = self._silent or self._asked
+                oldest = next(iter(held))
+                del held[oldest]
                 _hang_up(oldest)
             self._silent[request] = time.monotonic()
         super().process_request(request, client_address)

@@ -276,7 +276,7 @@ def _bounds(listed: Sequence[float], shape: tuple[int, ...]) -> NDArray[np.float
     return np.broadcast_to(listed, shape) if len(listed) == 1 else np.reshape(listed, shape)
 
 
-def _copy(kind: type[T], message: Message, **others: object) -> T:
+def _copy(kind: type[T], message: Message, **others: Any) -> T:
     """A value whose attributes are the fields of a message, but for the others."""
     names = [field.name for field in fields(kind) if field.name not in others]
     return kind(**{name: getattr(message, name) for name in names}, **others)
