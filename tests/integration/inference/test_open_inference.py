@@ -268,7 +268,10 @@ def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Serve
         ),
         (
             violation(inputs=[tensor(parameters={"shared_memory_region": text})]),
-            ("inputs[0].parameters", "'shared_memory_region' would change the answer, and is not served"),
+            (
+                "inputs[0].parameters",
+                "'shared_memory_region' would change the answer, and is not served",
+            ),
         ),
         (violation(inputs=[tensor(contents=few)])[0], "inputs[0].contents"),
         (
@@ -292,7 +295,10 @@ def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Serve
         (violation(outputs=[OutputTensor(name="action")] * 2)[0], "outputs[1].name"),
         (
             violation(outputs=[OutputTensor(name="action", parameters={"classification": text})]),
-            ("outputs[0].parameters", "'classification' would change the answer, and is not served"),
+            (
+                "outputs[0].parameters",
+                "'classification' would change the answer, and is not served",
+            ),
         ),
         (violation(parameters={"sequence_id": text})[0], "parameters[sequence_id]"),
         (violation(parameters={"Seed": Parameter(int64_param=1)})[0], "parameters[Seed]"),
