@@ -30,12 +30,18 @@ from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
 from tradewind.rpc import RpcServer
+from tradewind.rpc.start_notice import waiting_told
 from tradewind.scheduling import core_awake, pin_to_core
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
 """Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
+
+_FIRST_SCAN = (
+    "the bundles of the store are proved; kernels are compiled for them once on a machine, which "
+    "takes up to a minute"
+)
 
 
 def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
@@ -100,10 +106,11 @@ def worker_server(
     routing.scan()
     try:
         with server.running():
-            watcher.scan_served()
-            if router.table is not None:
-                watcher.scan()  # what shares the calls is loaded before the server is ready
-                routing.scan()
+            with waiting_told("inference_service", _FIRST_SCAN):
+                watcher.scan_served()
+                if router.table is not None:
+                    watcher.scan()  # what shares the calls is loaded before the server is ready
+                    routing.scan()
             for thread in threads:
                 thread.start()
             yield server

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
+from tradewind.rpc.limits import raise_file_limit
 from tradewind.rpc.server import ServiceSettings
 from tradewind.scheduling import take_turns
 from tradewind.settings import load_settings, parse_settings
@@ -101,6 +102,7 @@ def run_service(
         sys.stderr.write(f"{program}: {problem}\n")
         return 2
     set_up_logging(settings.server.logging, program)
+    raise_file_limit()
     take_turns()
     try:
         serve(settings)

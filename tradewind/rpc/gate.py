@@ -120,6 +120,12 @@ class Gate:
         if self._sweeper.is_alive():
             self._sweeper.join()
 
+    def end_waiting(self) -> None:
+        """Ends the calls whose message has not come, since the server stops."""
+        for arrival in snapshot(self._waiting):
+            if self._waiting.pop(arrival, _GONE) is not _GONE:
+                arrival.refuse(UnavailableError("the server is stopping", reason="STOPPING"))
+
     def submit(self, run: Callable[..., Any], in_pool: Any, *call: Any) -> _Unawaited:
         """Called by grpcio, in the thread that accepts calls, when the headers are there."""
         arrival = Arrival(run, in_pool, call, self._on_message)

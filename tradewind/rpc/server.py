@@ -56,6 +56,7 @@ _PENDING_CALLS: Final = (
     ("grpc.server.max_pending_requests", 16_384),
     ("grpc.server.max_pending_requests_hard_limit", 32_768),
 )
+_LAST_MESSAGES_S: Final = 0.5  # from the stop to the messages of calls that have begun
 
 
 class ServerSettings(Settings):
@@ -299,7 +300,10 @@ class RpcServer:
                 self._health.drain()
                 threading.Event().wait(self._settings.drain_s)
                 self._health.close()
-                self._grpc.stop(self._settings.grace_s).wait()
+                stopped = self._grpc.stop(self._settings.grace_s)
+                if not stopped.wait(_LAST_MESSAGES_S):
+                    self._gate.end_waiting()  # they would hold the stop up to its grace
+                stopped.wait()
 
     def _close(self) -> None:
         self._health.drain()

@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["compilations_told"]
+__all__ = ["compilations_told", "waiting_told"]
 
 _COMPILED: Final = "tradewind.compiled"  # imported by those who have kernels
 _PAUSE_S: Final = 10.0
@@ -42,3 +43,24 @@ def compilations_told(program: str) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(notice)
+
+
+@contextlib.contextmanager
+def waiting_told(program: str, what: str, *, patience_s: float = 3.0) -> Iterator[None]:
+    """Inside the block, once it takes long, a line every few seconds says what is waited for."""
+    done = threading.Event()
+
+    def tell() -> None:
+        pause_s = patience_s
+        while not done.wait(pause_s):
+            sys.stdout.write(f"{program} not ready yet: {what}\n")
+            sys.stdout.flush()
+            pause_s = _PAUSE_S
+
+    teller = threading.Thread(target=tell, name="start-notice", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()

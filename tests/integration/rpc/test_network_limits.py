@@ -26,7 +26,7 @@ from tradewind.rpc import RpcServer, ServerSettings, error_from_rpc
 from tradewind.rpc.arrival import check_grpcio
 from tradewind.rpc.clients import TrainerClient
 from tradewind.rpc.limits import NetworkLimits, share_of
-from tradewind.rpc.start_notice import compilations_told
+from tradewind.rpc.start_notice import compilations_told, waiting_told
 
 GET, WATCH = f"/{SERVICE}/GetTrainingJob", f"/{SERVICE}/WatchTrainingJob"
 ROOT = Path(__file__).parents[3]
@@ -110,6 +110,20 @@ def test_calls_without_a_message_that_are_too_many_end_the_oldest(
         assert client.get_job("fine").job_id == "ok"
         assert peer.ended < set(streams)
         assert refused_counts(server) == {"TOO_MANY_WAITING_CALLS": 3.0}
+
+
+def test_calls_without_a_message_do_not_hold_up_the_drain(
+    servicer: Servicer, peers: Callable[[str], RawPeer]
+) -> None:
+    limits = NetworkLimits(message_timeout_s=600.0)
+    server = make_server(servicer, limits=limits, grace_s=600.0)  # longer than a test may take
+    with server.running():
+        peer = peers(server.address)
+        stream = peer.open(GET)
+        with TrainerClient(server.address) as client:
+            assert client.get_job("fine").job_id == "ok"
+    wait_until(lambda: stream in peer.ended)
+    assert refused_counts(server) == {"STOPPING": 1.0}
 
 
 def test_call_that_is_refused_says_which_limit_and_when_to_ask_again(servicer: Servicer) -> None:
@@ -282,6 +296,16 @@ def test_compilation_is_told_with_the_kernel(capsys: pytest.CaptureFixture[str])
         logger.setLevel(level)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("risk_service not ready yet: compiling drawdown, kernel 1")
+
+
+def test_start_that_takes_long_says_what_is_waited_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = ""
+    with waiting_told("inference_service", "bundles are proved", patience_s=0.01):
+        while not said:
+            said = capsys.readouterr().out
+    assert said == "inference_service not ready yet: bundles are proved\n"
 
 
 def test_client_and_probe_reach_this_machine_past_a_proxy(servicer: Servicer) -> None:
