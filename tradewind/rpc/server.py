@@ -56,7 +56,7 @@ _PENDING_CALLS: Final = (
     ("grpc.server.max_pending_requests", 16_384),
     ("grpc.server.max_pending_requests_hard_limit", 32_768),
 )
-_LAST_MESSAGES_S: Final = 0.5  # from the stop to the messages of calls that have begun
+_LAST_MESSAGES_S: Final = 2.0  # from the stop to the messages of calls that have begun
 
 
 class ServerSettings(Settings):
