@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_service.convert import (
+    in_request,
     latency_report,
     policy_version_message,
     quarantined_message,
@@ -23,8 +24,13 @@ from inference_service.routing.convert import (
     shadow_answer_message,
 )
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind.errors import (
+    FieldViolation,
+    InvalidInputError,
+    ObservationError,
+)
 from tradewind.rpc.access import Identity, proven_name
+from tradewind.rpc.field_paths import renamed
 
 __all__ = ["InferenceServicer"]
 
@@ -79,6 +85,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             )
         except Exception as error:
             self._dispatcher.failed(version, variant, error)
+            if version is not None and isinstance(error, ObservationError):
+                raise in_request(error, request, version.policy.metadata.obs_space) from None
             raise
         elapsed = info["model_compute_ns"]
         response = inference_pb2.PredictBatchResponse(
@@ -108,7 +116,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             if not request.HasField("predict"):
                 violation = FieldViolation("predict", "absent")
                 raise InvalidInputError("request is refused", [violation])
-            yield inference_pb2.PredictStreamResponse(predict=self._predict(request.predict))
+            try:
+                answer = self._predict(request.predict)
+            except InvalidInputError as error:
+                raise renamed(error, lambda field: f"predict.{field}") from None
+            yield inference_pb2.PredictStreamResponse(predict=answer)
 
     def GetPolicy(
         self, request: inference_pb2.GetPolicyRequest, _context: grpc.ServicerContext
@@ -211,6 +223,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             )
         except Exception as error:
             self._dispatcher.failed(version, variant, error)
+            if version is not None and isinstance(error, ObservationError):
+                raise in_request(error, request, version.policy.metadata.obs_space) from None
             raise
         response = inference_pb2.PredictResponse(
             policy=version.name,

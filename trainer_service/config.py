@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_
 
 from tradewind.bundle.names import POLICY_NAME_PATTERN
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.files import check_file
 from tradewind.market import SAMPLE_SYMBOLS, FeatureSpec
 from tradewind.risk import RiskPolicy
 from tradewind.settings import Settings, parse_settings
@@ -268,9 +269,9 @@ def parse_training_config(
     """
     config = parse_settings(values, model, source=_SOURCE)
     violations = [
-        FieldViolation(key, f"{path} is outside the folder that files are read from")
+        FieldViolation(key, problem)
         for key, path in config.files().items()
-        if folder is not None and not path.resolve().is_relative_to(folder.resolve())
+        if (problem := _why_unreadable(path, folder))
     ]
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
@@ -289,6 +290,19 @@ def parse_training_config(
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
     return config
+
+
+def _why_unreadable(path: Path, folder: Path | None) -> str:
+    """Why a file must not be opened; empty where nothing speaks against it."""
+    if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
+        return f"{path} is outside the folder that files are read from"
+    try:
+        check_file(path, within=folder)
+    except FileNotFoundError:
+        return ""  # its reader says so
+    except OSError as problem:
+        return f"cannot read {path}: it {problem.strerror}"
+    return ""
 
 
 def _check_constraints(risk: RiskConfig, policy: RiskPolicy) -> None:

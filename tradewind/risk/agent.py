@@ -129,7 +129,7 @@ class RiskAgentV2:
             if remark_count == NEEDS_WORKSPACE:
                 plan.grow_workspace()
         if remark_count == CONTRADICTION:
-            raise_contradiction(result, snapshot())
+            raise_contradiction(result)
         named = (header[POSITION_COUNT:].tobytes(), *names)
         return Calculation(plan, result, remark_count, snapshot, lambda: named)
 
@@ -159,5 +159,5 @@ class RiskAgentV2:
             plan.grow_workspace()
             return self._run(inputs)
         if remark_count == CONTRADICTION:
-            raise_contradiction(result, inputs)
+            raise_contradiction(result)
         return result, remark_count

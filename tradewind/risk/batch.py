@@ -190,7 +190,7 @@ class BatchRiskTracker:
             if status == NEEDS_ROOM:
                 self._storage = grow_trades(self._storage)
         if status == CONTRADICTION:
-            raise_contradiction(self._problem, self._named)
+            raise_contradiction(self._problem)
         return StepRisk(plan.metrics, values, scores[0], scores[1], judged)
 
     def report(self, row: int) -> RiskReport:

@@ -2,14 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.errors import FieldViolation, RiskInputError
 
-__all__ = ["FloatArray", "OptionPosition", "OrderBook", "Position", "RiskInputs"]
+__all__ = [
+    "END_OF_TIME_S",
+    "FloatArray",
+    "OptionPosition",
+    "OrderBook",
+    "Position",
+    "RiskInputs",
+]
+
+END_OF_TIME_S: Final = 1e11
+"""Seconds since the epoch in the year 5138: a time from here on is in another unit. Milliseconds
+have been since 1973."""
 
 FloatArray = NDArray[np.float64]
 

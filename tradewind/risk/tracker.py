@@ -99,7 +99,7 @@ class RiskTracker:
         packed[NOW_AT] = now or 0.0
         remark_count = self._run(increment, packed, changes)
         if remark_count == CONTRADICTION:
-            raise_contradiction(self._problem, holdings)
+            raise_contradiction(self._problem)
         self._holdings, self._packed = holdings, packed
         return holdings, remark_count
 

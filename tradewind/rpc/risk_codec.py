@@ -1,6 +1,7 @@
 """Between the domain's risk types and their messages; every double arrives bit for bit."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import nan
 from operator import attrgetter
 from typing import Any, Final, Literal
 
@@ -201,6 +202,7 @@ def _option_to_message(option: OptionPosition) -> risk_pb2.OptionPosition:
         underlying_price=option.underlying_price,
         strike=option.strike,
         years_to_expiry=option.years_to_expiry,
+        on_expiry=option.years_to_expiry == 0.0,
         volatility=option.volatility,
         risk_free_rate=option.risk_free_rate,
         dividend_yield=option.dividend_yield,
@@ -219,7 +221,8 @@ def _option_from_message(index: int, message: risk_pb2.OptionPosition) -> Option
         multiplier=message.multiplier,
         underlying_price=message.underlying_price,
         strike=message.strike,
-        years_to_expiry=message.years_to_expiry,
+        # A number that was left out is 0 on the wire, which is not the day of the expiry.
+        years_to_expiry=message.years_to_expiry or (0.0 if message.on_expiry else nan),
         volatility=message.volatility,
         risk_free_rate=message.risk_free_rate,
         dividend_yield=message.dividend_yield,

@@ -37,6 +37,7 @@ from tradewind.risk.engine.snapshot import (
     SHOCK_ROW,
     UNDERLYING,
     VOLUME,
+    YEARS,
 )
 from tradewind.rpc.wire import (
     FIXED64,
@@ -311,6 +312,8 @@ def _read_named(
         return UNUSUAL, UNUSUAL
     row = block[to : to + OPTION_WIDTH]
     row[: OPTION_NUMBERS - 1] = numbers[1:]
+    if row[YEARS] == 0.0:
+        row[YEARS] = np.nan  # left out: one on its expiry says so, and is read by protobuf
     row[IS_CALL] = option_kind == CALL
     row[OPTION_SHOCK_ROW] = OTHER_SYMBOLS
     return name, end

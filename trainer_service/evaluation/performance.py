@@ -23,8 +23,8 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
     Sources: W. Sharpe, "The Sharpe Ratio", J. Portfolio Management 21 (1994); F. Sortino, R. van
     der Meer, "Downside Risk", J. Portfolio Management 17 (1991).
 
-    An account that has lost everything has a return and no risk figures: its returns are no longer
-    defined.
+    An account that has lost everything has a return, a drawdown of 1 or more, and no other risk
+    figures: no return would follow.
 
     Returns:
         `return`, `sharpe`, `sortino`, `volatility`, `max_drawdown`, `var_95` and
@@ -36,7 +36,10 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
     initial = float(episode.equity[0])
     days = float(episode.timestamps[-1] - episode.timestamps[0]) / _SECONDS_PER_DAY
     figures = {"return": float(episode.equity[-1]) / initial - 1.0}
-    if not episode.ruined:
+    if episode.ruined:
+        curve = summarize_curve(episode.equity, episode.timestamps, policy)
+        figures["max_drawdown"] = curve.max_drawdown
+    else:
         figures |= _risk_figures(episode, policy)
     return figures | {
         "trades": float(episode.trade_count),

@@ -45,7 +45,7 @@ class Changing:
 
 def changes_of(desk: Desk, versions: list[str]) -> dict[int, Change]:
     async def risk_policy(policy: dict[str, Any]) -> None:
-        desk.risk_policy.write_text(yaml.safe_dump(policy))
+        desk.risk_policy.write_text(yaml.safe_dump(policy, explicit_end=True))
         await asyncio.to_thread(desk.wait_for_risk_policy, policy)
 
     async def publish(**changes: Any) -> None:

@@ -47,7 +47,7 @@ def desk(
     publish()
     publish_tilt(publish)
     risk_policy = folder / "risk.yaml"
-    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY, explicit_end=True))
     listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     audit = ["--policy", str(risk_policy), "--database", f"sqlite:///{folder}/audit.sqlite"]
     flags = {"inference_service": ["--store", str(folder / "store")], "risk_service": audit}

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from orchestrator import Ledger, replay
 from orchestrator.baselines import BuyAndHold, RandomPolicy
+from orchestrator.ledger import Ledger
+from orchestrator.replay import replay
 from tradewind.errors import MarketDataError
 from tradewind.market import Account, Bar, FeaturePipeline, FeatureSpec, TradingTerms, load_sample
 from tradewind.risk import RiskInputs

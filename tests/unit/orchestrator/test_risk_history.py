@@ -1,6 +1,7 @@
 """The short history that Evaluate is sent gives the metrics of the whole one."""
 
 import numpy as np
+import pytest
 
 from orchestrator.risk_history import RiskHistory, history_length
 from tradewind.risk import RiskAgentV2, RiskInputs
@@ -15,11 +16,16 @@ CALCULATORS = {
 }
 
 
-def test_history_with_older_values_left_out_gives_the_metrics_of_all_of_them() -> None:
+@pytest.mark.parametrize("lost", [{}, {100: 0.0, 333: -4e4, 334: -5e4}])
+def test_history_with_older_values_left_out_gives_the_metrics_of_all_of_them(
+    lost: dict[int, float],
+) -> None:
     policy = RiskPolicy.parse({"calculators": CALCULATORS})
     length = history_length(policy)
     assert length == 101
     values = 1e5 * np.exp(np.cumsum(np.random.default_rng(3).normal(0.0, 0.01, 600)))
+    for at, value in lost.items():
+        values[at] = value
     history = RiskHistory((), 1e5, STEP_NS, length)
     agent = RiskAgentV2(policy)
     for index, value in enumerate(values):
@@ -37,6 +43,8 @@ def test_history_with_older_values_left_out_gives_the_metrics_of_all_of_them() -
                 capital_base=1e5,
                 now=short.now,
             )
+            if lost and index > 333:
+                assert agent.calculate_only(short).metric_values["max_drawdown"] > 1.0
             ours = dict(agent.calculate_only(short).metric_values)
             theirs = dict(agent.calculate_only(whole).metric_values)
             for name in ("drawdown_duration_bars", "max_drawdown_duration_bars"):

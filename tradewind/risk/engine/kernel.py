@@ -48,8 +48,10 @@ def calculate(
     header = state.header
     series = state.series
     if touched.values or touched.holdings:
+        _calculate_from_values(config, account, header, series.drawdowns, out)
+    if config.drawdown_velocity >= 0:
         timestamps, drawdowns = series.timestamps, series.drawdowns
-        _calculate_from_values(config, account, header, timestamps, drawdowns, out)
+        calculate_drawdown_velocity(config, account, header, timestamps, drawdowns, out)
     if touched.returns:
         losses, workspace = series.sorted_losses, state.workspace
         _calculate_from_returns(config, account, series.returns, losses, workspace, out)
@@ -84,14 +86,11 @@ def _calculate_from_values(
     config: Record,
     account: Record,
     header: FloatArray,
-    timestamps: FloatArray,
     drawdowns: FloatArray,
     out: FloatArray,
 ) -> None:
     if config.drawdown >= 0:
         calculate_drawdown(config, account, header, out)
-    if config.drawdown_velocity >= 0:
-        calculate_drawdown_velocity(config, account, timestamps, drawdowns, out)
     if config.ulcer_index >= 0:
         calculate_ulcer_index(config, account, drawdowns, out)
 

@@ -121,16 +121,17 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
     for calculator in CALCULATORS:
         settings = policy.calculators.of(calculator.name)
         config[calculator.name] = column if settings.enabled else DISABLED
+        # Those of a disabled calculator, too: others look at the clock skew.
+        for name, info in calculator.settings.model_fields.items():
+            field = f"{calculator.name}_{name}"
+            if _kind(info) and name != "enabled":
+                config[field] = _number(getattr(settings, name), info)
         if not settings.enabled:
             continue
         column += len(calculator.metrics(settings))
         for series, bars in calculator.windows(settings).items():
             window = config[f"{series}_window"]
             window[0] = max(window[0], bars)
-        for name, info in calculator.settings.model_fields.items():
-            field = f"{calculator.name}_{name}"
-            if _kind(info) and name != "enabled":
-                config[field] = _number(getattr(settings, name), info)
     if config["expected_shortfall"] >= 0:
         config["losses_window"] = config["expected_shortfall_window_bars"]
     if config["var"] >= 0:

@@ -185,7 +185,7 @@ def check_symbols(snapshot: Snapshot) -> None:
         return
     symbols = [position.symbol for position in positions]
     index = next(at for at, symbol in enumerate(symbols) if symbol in symbols[:at])
-    violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index, -1, snapshot)
+    violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index)
     raise RiskInputError("risk inputs are refused", [violation])
 
 

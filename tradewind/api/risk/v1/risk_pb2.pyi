@@ -180,6 +180,7 @@ class OptionPosition(_message.Message):
     VOLATILITY_FIELD_NUMBER: _builtins.int
     RISK_FREE_RATE_FIELD_NUMBER: _builtins.int
     DIVIDEND_YIELD_FIELD_NUMBER: _builtins.int
+    ON_EXPIRY_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     kind: Global___OptionKind.ValueType
     quantity: _builtins.float
@@ -189,12 +190,15 @@ class OptionPosition(_message.Message):
     underlying_price: _builtins.float
     strike: _builtins.float
     years_to_expiry: _builtins.float
+    """0 means that it is unknown, unless the option is on_expiry."""
     volatility: _builtins.float
     """Annual, 0.2 = 20 %."""
     risk_free_rate: _builtins.float
     """Annual, continuously compounded."""
     dividend_yield: _builtins.float
     """Annual, continuously compounded."""
+    on_expiry: _builtins.bool
+    """On its expiry: years_to_expiry is 0, and known to be."""
     def __init__(
         self,
         *,
@@ -208,10 +212,11 @@ class OptionPosition(_message.Message):
         volatility: _builtins.float = ...,
         risk_free_rate: _builtins.float = ...,
         dividend_yield: _builtins.float = ...,
+        on_expiry: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dividend_yield", b"dividend_yield", "kind", b"kind", "multiplier", b"multiplier", "quantity", b"quantity", "risk_free_rate", b"risk_free_rate", "strike", b"strike", "symbol", b"symbol", "underlying_price", b"underlying_price", "volatility", b"volatility", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dividend_yield", b"dividend_yield", "kind", b"kind", "multiplier", b"multiplier", "on_expiry", b"on_expiry", "quantity", b"quantity", "risk_free_rate", b"risk_free_rate", "strike", b"strike", "symbol", b"symbol", "underlying_price", b"underlying_price", "volatility", b"volatility", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
