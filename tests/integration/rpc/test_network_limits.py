@@ -120,6 +120,7 @@ def test_calls_without_a_message_do_not_hold_up_the_drain(
     with server.running():
         peer = peers(server.address)
         stream = peer.open(GET)
+        wait_until(lambda: len(server._gate._waiting) == 1)
         with TrainerClient(server.address) as client:
             assert client.get_job("fine").job_id == "ok"
     wait_until(lambda: stream in peer.ended)
