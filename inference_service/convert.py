@@ -107,8 +107,15 @@ def quarantined_message(version: QuarantinedVersion) -> inference_pb2.Quarantine
 
 
 def latency_report(version: LoadedVersion) -> inference_pb2.LatencyReport:
-    """Model compute of a version; the percentiles of no call are NaN."""
-    latencies: LatencySnapshot = version.latencies.snapshot()
+    """Model compute of a version, single and in batches; percentiles of no call are NaN."""
+    report = _latency_report(version, version.latencies.snapshot())
+    report.batch.CopyFrom(_latency_report(version, version.batch_latencies.snapshot()))
+    return report
+
+
+def _latency_report(
+    version: LoadedVersion, latencies: LatencySnapshot
+) -> inference_pb2.LatencyReport:
     return inference_pb2.LatencyReport(
         policy=version.name,
         version=version.version,

@@ -1,5 +1,6 @@
 """What is served now: an immutable snapshot, replaced as a whole by one assignment."""
 
+import threading
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -37,6 +38,7 @@ class LoadedVersion:
         memory_bytes: Of its arrays.
         latencies: Model compute of every single prediction this process gave.
         batch_latencies: Model compute of every batch.
+        batch_observations: Observations in all batches.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class LoadedVersion:
         self.loaded_at = loaded_at
         self.latencies = LatencyHistogram(slo_ns)
         self.batch_latencies = LatencyHistogram(slo_ns)
+        self.batch_observations = 0
+        self._counting = threading.Lock()
 
     def predict(
         self, observation: ArrayLike, *, deterministic: bool, seed: int
@@ -81,6 +85,8 @@ class LoadedVersion:
             with_distribution=with_distribution,
         )
         self.batch_latencies.record(info["model_compute_ns"])
+        with self._counting:
+            self.batch_observations += len(actions)
         return actions, info
 
 

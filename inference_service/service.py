@@ -34,6 +34,7 @@ from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
 from tradewind.rpc import RpcServer
+from tradewind.rpc.start_notice import waiting_told
 from tradewind.scheduling import core_awake, pin_to_core
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
@@ -44,6 +45,11 @@ _STOP_S: Final = 5.0
 
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
 """Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
+
+_FIRST_SCAN: Final = (
+    "the bundles of the store are proved; kernels are compiled for them once on a machine, which "
+    "takes up to a minute"
+)
 
 
 # How long a load that has begun is waited for before the other policies are looked at: whoever
@@ -88,7 +94,13 @@ def worker_server(
     ProcessCollector(registry=metrics)
     registry = Registry()
     telemetry = Telemetry(registry, metrics)
-    server = RpcServer("inference_service", settings.server, metrics, share_port=share_port)
+    server = RpcServer(
+        "inference_service",
+        settings.server,
+        metrics,
+        streams=settings.stream_count,
+        share_port=share_port,
+    )
     store = BundleStore(settings.store)
     router = Router(registry)
     shadows = ShadowRunner(settings.shadow_queue, settings.shadow_answers)
@@ -97,9 +109,7 @@ def worker_server(
     dispatcher = Dispatcher(router, telemetry, shadows)
     _add_services(
         server,
-        InferenceServicer(
-            registry, dispatcher, routing, shadows, settings.stream_count, server.caller_of
-        ),
+        InferenceServicer(registry, dispatcher, routing, shadows, server.caller_of),
         OpenInferenceServicer(registry, dispatcher, server.is_serving),
     )
     stopping = threading.Event()
@@ -114,10 +124,11 @@ def worker_server(
     routing.scan()
     try:
         with server.running():
-            watcher.scan_served()
-            if router.table is not None:
-                watcher.scan()  # what shares the calls is loaded before the server is ready
-                routing.scan()
+            with waiting_told("inference_service", _FIRST_SCAN):
+                watcher.scan_served()
+                if router.table is not None:
+                    watcher.scan()  # what shares the calls is loaded before the server is ready
+                    routing.scan()
             loads.patience_s = _PATIENCE_S
             for thread in threads:
                 thread.start()

@@ -1,6 +1,5 @@
 """Transport of the inference service: messages in, predictions, messages out."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -30,7 +29,6 @@ from tradewind.errors import (
     FieldViolation,
     InvalidInputError,
     ObservationError,
-    OverloadedError,
 )
 from tradewind.rpc.access import Identity, proven_name
 from tradewind.rpc.field_paths import renamed
@@ -49,7 +47,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         dispatcher: Finds who answers.
         routing: What is routed.
         shadows: What shadows answered.
-        max_streams: Streams that may be open at once; each holds one of the server's threads.
         caller_of: Who makes a call; None where nobody can tell.
     """
 
@@ -59,7 +56,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         dispatcher: Dispatcher,
         routing: RoutingFollower,
         shadows: ShadowRunner,
-        max_streams: int,
         caller_of: Callable[[grpc.ServicerContext], Identity | None],
     ) -> None:
         self._registry = registry
@@ -67,8 +63,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self._caller_of = caller_of
         self._routing = routing
         self._shadows = shadows
-        self._max_streams = max_streams
-        self._free_streams = threading.BoundedSemaphore(max_streams)
 
     def Predict(
         self, request: inference_pb2.PredictRequest, context: grpc.ServicerContext
@@ -121,23 +115,16 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[inference_pb2.PredictStreamResponse]:
         """One answer per request, in order; the first bad request ends the stream."""
-        if not self._free_streams.acquire(blocking=False):
-            raise OverloadedError(
-                f"{self._max_streams} streams are open, which is the most allowed"
-            )
-        try:
-            for request in request_iterator:
-                note_call(context.is_active)
-                if not request.HasField("predict"):
-                    violation = FieldViolation("predict", "absent")
-                    raise InvalidInputError("request is refused", [violation])
-                try:
-                    answer = self._predict(request.predict)
-                except InvalidInputError as error:
-                    raise renamed(error, lambda field: f"predict.{field}") from None
-                yield inference_pb2.PredictStreamResponse(predict=answer)
-        finally:
-            self._free_streams.release()
+        for request in request_iterator:
+            note_call(context.is_active)
+            if not request.HasField("predict"):
+                violation = FieldViolation("predict", "absent")
+                raise InvalidInputError("request is refused", [violation])
+            try:
+                answer = self._predict(request.predict)
+            except InvalidInputError as error:
+                raise renamed(error, lambda field: f"predict.{field}") from None
+            yield inference_pb2.PredictStreamResponse(predict=answer)
 
     def GetPolicy(
         self, request: inference_pb2.GetPolicyRequest, _context: grpc.ServicerContext

@@ -52,7 +52,7 @@ class InferenceSettings(ServiceSettings):
     Attributes:
         server: The gRPC server; with several workers, the threads and calls are those of each.
         max_streams: PredictStreams open at once in a worker; one more is refused. Each holds one of
-            the server's threads, so there must be more of these; by default half of them.
+            the server's threads, so there must be more of these; by default as server.limits says.
         workers: Processes that share the port, each with everything in it. A unix: address then
             needs `{worker}` in its path, which stands for 0, 1, ….
         pin_cpus: Keeps each worker on a core of its own.
@@ -113,7 +113,7 @@ class InferenceSettings(ServiceSettings):
     @property
     def stream_count(self) -> int:
         """Streams that a worker allows at once."""
-        return self.max_streams or max(1, self.server.threads // 2)
+        return self.max_streams or self.server.stream_count
 
     @property
     def routing_file(self) -> Path:

@@ -15,6 +15,8 @@ __all__ = ["WorkerMetrics"]
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_S = 2.0
+# Workers are on this machine, whatever proxy the environment names for others.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class _Worker(Protocol):
@@ -71,7 +73,7 @@ class WorkerMetrics(Collector):
         if not address:
             return None
         try:
-            with urllib.request.urlopen(f"http://{address}/metrics", timeout=_TIMEOUT_S) as page:
+            with _OPENER.open(f"http://{address}/metrics", timeout=_TIMEOUT_S) as page:
                 text: str = page.read().decode()
                 return text
         except (urllib.error.URLError, OSError) as problem:

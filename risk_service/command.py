@@ -38,8 +38,16 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     telemetry = Telemetry(registry)
-    server = RpcServer("risk_service", settings.server, registry)
+    service = risk_pb2.DESCRIPTOR.services_by_name["RiskService"].full_name
+    server = RpcServer(
+        "risk_service",
+        settings.server,
+        registry,
+        services=(service,),
+        streams=settings.max_streams,
+    )
     with contextlib.ExitStack() as stack:
+        stack.enter_context(server.open())  # compiling the kernels may take minutes
         policies = PolicySource(
             settings.policy,
             settings.policy_poll_s,
@@ -63,12 +71,8 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
             telemetry,
             caller_of=server.caller_of,
             max_series_values=settings.max_series_values,
-            max_streams=settings.max_streams,
         )
-        server.add_service(
-            risk_pb2.DESCRIPTOR.services_by_name["RiskService"].full_name,
-            lambda grpc_server: add_to_server(servicer, grpc_server),
-        )
+        server.add_service(service, lambda grpc_server: add_to_server(servicer, grpc_server))
         stack.enter_context(server.running())
         server.set_serving(True)
         yield server

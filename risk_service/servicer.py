@@ -1,6 +1,5 @@
 """Transport of the risk service: messages in, domain calls, messages out."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +18,6 @@ from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import (
     FieldViolation,
     InvalidInputError,
-    OverloadedError,
     RiskInputError,
 )
 from tradewind.logs import current_request_id
@@ -47,7 +45,6 @@ class RiskServicer:
         telemetry: What is counted.
         caller_of: Who makes a call; None where nobody can tell.
         max_series_values: Longest series that a request may carry.
-        max_streams: How many streams may be open.
     """
 
     def __init__(
@@ -59,7 +56,6 @@ class RiskServicer:
         *,
         caller_of: Callable[[grpc.ServicerContext], Identity | None],
         max_series_values: int,
-        max_streams: int,
     ) -> None:
         self._policies = policies
         self._evaluator = evaluator
@@ -67,7 +63,6 @@ class RiskServicer:
         self._telemetry = telemetry
         self._caller_of = caller_of
         self._max_series_values = max_series_values
-        self._free_streams = threading.Semaphore(max_streams)
         self._answers = AnswerWriter()
 
     def CalculateOnly(
@@ -97,23 +92,17 @@ class RiskServicer:
 
         Yields serialized CalculateStreamResponses.
         """
-        # Every open stream holds a thread; the calls that guard trading must find one.
-        if not self._free_streams.acquire(blocking=False):
-            raise OverloadedError("as many streams are open as are allowed")
-        try:
-            calculate = self._policies.current.agent.tracker().calculate
-            for request in request_iterator:
-                try:
-                    increment = codec.read_inputs(request, self._max_series_values)
-                    calculation, compute_ns = self._time(calculate, increment)
-                except RiskInputError as problem:
-                    raise _in_request(problem, request) from None
-                request_id = request.message.request_id
-                yield self._answers.write_nested(
-                    calculation, compute_ns=compute_ns, request_id=request_id, field=_RESULT
-                )
-        finally:
-            self._free_streams.release()
+        calculate = self._policies.current.agent.tracker().calculate
+        for request in request_iterator:
+            try:
+                increment = codec.read_inputs(request, self._max_series_values)
+                calculation, compute_ns = self._time(calculate, increment)
+            except RiskInputError as problem:
+                raise _in_request(problem, request) from None
+            request_id = request.message.request_id
+            yield self._answers.write_nested(
+                calculation, compute_ns=compute_ns, request_id=request_id, field=_RESULT
+            )
 
     def Evaluate(
         self, request: RiskRequest[risk_pb2.EvaluateRequest], _context: grpc.ServicerContext

@@ -1,6 +1,7 @@
 """The one way in which Tradewind compiles a numerical kernel."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any, Literal, TypeVar, cast, overload
@@ -13,6 +14,7 @@ from numba.core.extending import _Intrinsic
 
 __all__ = ["compiled", "inlined"]
 
+_LOG = logging.getLogger(__name__)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -86,6 +88,13 @@ class _KernelCache(FunctionCache):
     def __init__(self, kernel: Any) -> None:
         super().__init__(kernel.py_func)  # type: ignore[no-untyped-call]
         self._kernel = kernel
+
+    def load_overload(self, sig: object, target_context: object) -> object:
+        """What was compiled before; what was not is compiled next, which is said: it takes long."""
+        found: object = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        if found is None:
+            _LOG.info("compiling %s", self._kernel.py_func.__name__)
+        return found
 
     def _index_key(self, signature: object, codegen: object) -> tuple[object, ...]:
         digest = hashlib.sha256()

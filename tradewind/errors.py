@@ -6,7 +6,8 @@ TradewindError
  │   │   └─ RiskPolicyError      the risk policy YAML
  │   ├─ MarketDataError          bars that cannot be used; says which row
  │   ├─ ObservationError         an observation of the wrong shape, type or with NaN or infinity
- │   └─ RiskInputError           risk inputs that contradict each other
+ │   ├─ RiskInputError           risk inputs that contradict each other
+ │   └─ MessageTooLargeError     a message that is larger than the other side takes
  ├─ NotFoundError                a named thing does not exist
  │   ├─ PolicyNotFoundError
  │   ├─ VersionNotFoundError
@@ -14,7 +15,8 @@ TradewindError
  ├─ UnauthenticatedError         a caller that proves to be nobody the server knows
  ├─ PermissionDeniedError        a known caller without the role that the call takes
  ├─ UnavailableError             cannot answer now, may later: nothing loaded yet, draining
- ├─ OverloadedError              refused at once instead of queued
+ ├─ OverloadedError              refused at once instead of queued; `reason` says what is full
+ ├─ MessageTimeoutError          a call whose message did not come in time
  ├─ ConflictError                the state does not allow it: already ended, already exists
  ├─ BundleError                  a bundle that must not serve; `reason` is machine-readable
  │   ├─ BundleFormatError        metadata missing, truncated, of an unknown version or contradictory
@@ -47,6 +49,8 @@ __all__ = [
     "JobNotFoundError",
     "LoweringError",
     "MarketDataError",
+    "MessageTimeoutError",
+    "MessageTooLargeError",
     "NotFoundError",
     "ObservationError",
     "OverloadedError",
@@ -150,6 +154,25 @@ class RiskInputError(InvalidInputError):
     reason = "INVALID_RISK_INPUTS"
 
 
+class MessageTooLargeError(InvalidInputError):
+    """A message that is larger than the other side takes; sent again, it is refused again.
+
+    Args:
+        size_bytes: Of the message; None where that is not known.
+        limit_bytes: Of the largest one that is taken.
+    """
+
+    reason = "MESSAGE_TOO_LARGE"
+
+    def __init__(self, size_bytes: int | None, limit_bytes: int) -> None:
+        size = "a message" if size_bytes is None else f"a message of {size_bytes} bytes"
+        metadata = {} if size_bytes is None else {"size_bytes": str(size_bytes)}
+        super().__init__(
+            f"{size} is larger than the {limit_bytes} bytes that are taken; send fewer at once",
+            metadata={**metadata, "limit_bytes": str(limit_bytes)},
+        )
+
+
 class NotFoundError(TradewindError):
     """A named thing does not exist."""
 
@@ -187,15 +210,58 @@ class PermissionDeniedError(TradewindError):
 
 
 class UnavailableError(TradewindError):
-    """Cannot answer now, may later: nothing loaded yet, or draining."""
+    """Cannot answer now, may later: nothing loaded yet, or draining.
+
+    Args:
+        message: What is not there.
+        reason: The cause, such as STARTING; by default the reason of the class.
+        metadata: The names and numbers in the message, for programs.
+    """
 
     reason = "UNAVAILABLE"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, metadata=metadata)
+        if reason is not None:
+            self.reason = reason
+
 
 class OverloadedError(TradewindError):
-    """Refused at once because too much is under way."""
+    """Refused at once because too much is under way.
+
+    Args:
+        message: What there is too much of.
+        reason: The cause, such as TOO_MANY_CALLS; by default the reason of the class.
+        retry_after_s: When it is worth to ask again; None where asking again does not help.
+        metadata: The names and numbers in the message, for programs.
+    """
 
     reason = "OVERLOADED"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        retry_after_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, metadata=metadata)
+        if reason is not None:
+            self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class MessageTimeoutError(TradewindError):
+    """A call that began, and whose message did not come in time."""
+
+    reason = "MESSAGE_TIMEOUT"
 
 
 class ConflictError(TradewindError):

@@ -34,7 +34,10 @@ def slo(
     ] = "p99",
     as_json: JsonOption = False,
 ) -> None:
-    """Judges model-compute latency; the exit code is 1 when the objective is missed."""
+    """Judges model-compute latency; the exit code is 1 when the objective is missed.
+
+    Of a service, calls with one observation and calls with a batch are judged each by themselves.
+    """
     if (bundle is None) == (address is None):
         raise _refusal("BUNDLE", "give either a bundle or --address of a service")
     if percentile not in _PERCENTILES:
@@ -63,6 +66,7 @@ def _measure(bundle: Path, trials: int, slo_us: float) -> dict[str, Any]:
     return {
         "policy": agent.metadata.name,
         "version": agent.metadata.version,
+        "call": "single",
         "calls": trials,
         "mean_us": report["mean_latency_us"],
         "p50_us": report["p50_latency_us"],
@@ -74,30 +78,37 @@ def _measure(bundle: Path, trials: int, slo_us: float) -> dict[str, Any]:
 
 def _ask(context: typer.Context, address: str, policy: str) -> list[dict[str, Any]]:
     with connect(context, InferenceClient, address) as client:
-        reports = [report for report in client.latency_reports(policy) if report.call_count]
+        reports = [
+            (call, report)
+            for single in client.latency_reports(policy)
+            for call, report in (("single", single), ("batch", single.batch))
+            if report is not None and report.call_count
+        ]
     if not reports:
         raise NotFoundError(f"the service at {address} has measured no prediction yet")
     return [
         {
             "policy": report.policy,
             "version": report.version,
+            "call": call,
             "calls": report.call_count,
             "mean_us": report.mean_us,
             **{f"{name}_us": getattr(report, f"{name}_us") for name in _PERCENTILES},
             "slo_us": report.slo_us,
         }
-        for report in reports
+        for call, report in reports
     ]
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    columns = ("policy", "version", ">calls", *(f">{name} µs" for name in _PERCENTILES))
+    columns = ("policy", "version", "call", ">calls", *(f">{name} µs" for name in _PERCENTILES))
     print_table(
         (*columns, ">SLO µs", "verdict"),
         (
             (
                 row["policy"],
                 row["version"],
+                row["call"],
                 f"{row['calls']:,}",
                 *(f"{row[f'{name}_us']:.1f}" for name in _PERCENTILES),
                 f"{row['slo_us']:.0f}",

@@ -45,7 +45,10 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     slots = _plan_slots(settings)
+    service = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"].full_name
+    server = RpcServer("trainer_service", settings.server, registry, services=(service,))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(server.open())
         store = JobStore(settings.jobs, lease_s=settings.lease_s)
         stack.callback(store.close)
         telemetry = Telemetry(registry, store, slots)
@@ -69,10 +72,9 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
             limits=settings.limits,
             devices=frozenset(device for slot in slots for device in slot.takes),
         )
-        server = RpcServer("trainer_service", settings.server, registry)
         servicer = TrainerServicer(store, queue, rules, server.traceparent)
         server.add_service(
-            trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"].full_name,
+            service,
             lambda grpc_server: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(
                 servicer, grpc_server
             ),

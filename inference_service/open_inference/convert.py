@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inference_service.registry import LoadedVersion, Snapshot
 from tradewind.api.open_inference import grpc_predict_v2_pb2 as messages
+from tradewind.api.open_inference import model_config_pb2
 from tradewind.bundle import BoxSpace, DiscreteSpace
 from tradewind.errors import FieldViolation, InvalidInputError, ObservationError
 from tradewind.policy import PredictionInfo
@@ -18,7 +19,9 @@ __all__ = [
     "DISTRIBUTION",
     "OBSERVATION",
     "infer_response",
+    "model_config",
     "model_metadata",
+    "model_statistics",
     "read_observations",
     "read_outputs",
     "read_routing_key",
@@ -38,6 +41,15 @@ DISTRIBUTION = "distribution"
 _PLATFORM = "pytorch_torchscript"
 _FLOAT32_LE = np.dtype("<f4")
 _SHOWN_NAME = 64  # of a name that a caller made up, in an error
+
+_OURS = {"stochastic": "stochastic", "seed": "seed", "routingkey": "routing_key"}
+_OTHER_ANSWERS = (
+    "sequence",  # sequence_id, sequence_start, sequence_end: a state between calls
+    "sharedmemory",  # shared_memory_region, …: values that are elsewhere
+    "classification",
+    "deterministic",
+    "temperature",
+)
 
 InputTensor = messages.ModelInferRequest.InferInputTensor
 TensorMetadata = messages.ModelMetadataResponse.TensorMetadata
@@ -59,7 +71,7 @@ def read_observations(request: messages.ModelInferRequest, space: BoxSpace) -> N
     raw = request.raw_input_contents
     if not raw:
         return _read_contents(tensor.contents, size).reshape(shape)
-    if tensor.HasField("contents"):
+    if tensor.contents.ListFields():
         raise _refused_input("inputs[0].contents", "present beside raw_input_contents")
     if len(raw) != 1:
         raise _refused_input("raw_input_contents", f"{len(raw)} elements instead of 1")
@@ -86,10 +98,10 @@ def read_routing_key(request: messages.ModelInferRequest) -> str:
 
 
 def read_sampling(request: messages.ModelInferRequest) -> tuple[bool, int]:
-    """Whether to sample, and the seed.
+    """Whether to sample, and the seed; what else clients say and what changes no answer is ignored.
 
     Raises:
-        InvalidInputError: A parameter is unknown or of another type.
+        InvalidInputError: A parameter is of another type, or asks for another answer.
     """
     stochastic, seed = False, 0
     for name, parameter in request.parameters.items():
@@ -100,7 +112,7 @@ def read_sampling(request: messages.ModelInferRequest) -> tuple[bool, int]:
             seed = parameter.uint64_param
         elif name == "seed" and kind == "int64_param":
             seed = parameter.int64_param
-        elif name != "routing_key":
+        elif name in ("stochastic", "seed") or _means_another_answer(name):
             raise _refused(
                 f"parameters[{name:.{_SHOWN_NAME}}]",
                 f"{kind or 'no value'}; known are stochastic (bool_param), seed (uint64_param or "
@@ -113,7 +125,7 @@ def read_outputs(request: messages.ModelInferRequest) -> tuple[str, ...]:
     """The names of the outputs to give, in the order asked for; all of them when none is named.
 
     Raises:
-        InvalidInputError: A name is unknown or comes twice, or an output has a parameter.
+        InvalidInputError: A name is unknown or comes twice, or a parameter asks for another answer.
     """
     names: list[str] = []
     for number, output in enumerate(request.outputs):
@@ -124,8 +136,8 @@ def read_outputs(request: messages.ModelInferRequest) -> tuple[str, ...]:
             )
         if output.name in names:
             raise _refused(f"outputs[{number}].name", f"{output.name!r} for a second time")
-        if output.parameters:
-            raise _refused(f"outputs[{number}].parameters", _no_parameter(output.parameters))
+        for name in filter(_means_another_answer, output.parameters):
+            raise _refused(f"outputs[{number}].parameters", _no_parameter(name))
         names.append(output.name)
     return tuple(names) or (ACTION, DISTRIBUTION)
 
@@ -187,6 +199,38 @@ def model_metadata(
     )
 
 
+def model_config(version: LoadedVersion) -> messages.ModelConfigResponse:
+    """What a version takes and gives, as Triton's configuration has it."""
+    metadata = model_metadata(version, ())
+    response = messages.ModelConfigResponse()
+    config = response.config
+    config.name, config.platform, config.backend = version.name, _PLATFORM, version.policy.runtime
+    for tensor in metadata.inputs:
+        data_type = model_config_pb2.DataType.Value(f"TYPE_{tensor.datatype}")
+        config.input.add(name=tensor.name, data_type=data_type, dims=tensor.shape)
+    for tensor in metadata.outputs:
+        data_type = model_config_pb2.DataType.Value(f"TYPE_{tensor.datatype}")
+        config.output.add(name=tensor.name, data_type=data_type, dims=tensor.shape)
+    return response
+
+
+def model_statistics(versions: Iterable[LoadedVersion]) -> messages.ModelStatisticsResponse:
+    """How often versions were asked, in either protocol, and how long their networks took."""
+    response = messages.ModelStatisticsResponse()
+    for version in versions:
+        single, batches = version.latencies.snapshot(), version.batch_latencies.snapshot()
+        count, total_ns = single.count + batches.count, single.total_ns + batches.total_ns
+        took = messages.StatisticDuration(count=count, ns=round(total_ns))
+        response.model_stats.add(
+            name=version.name,
+            version=version.version,
+            inference_count=single.count + version.batch_observations,
+            execution_count=count,
+            inference_stats=messages.InferStatistics(success=took, compute_infer=took),
+        )
+    return response
+
+
 def repository_index(snapshot: Snapshot, *, ready_only: bool) -> messages.RepositoryIndexResponse:
     """Every loaded version, and the refused ones with their reason."""
     index = messages.RepositoryIndexResponse()
@@ -212,8 +256,8 @@ def _only_input(request: messages.ModelInferRequest) -> InputTensor:
     if tensor.datatype != "FP32":
         found = tensor.datatype[:_SHOWN_NAME]
         raise _refused_input("inputs[0].datatype", f"{found!r} instead of 'FP32'")
-    if tensor.parameters:
-        raise _refused_input("inputs[0].parameters", _no_parameter(tensor.parameters))
+    for name in filter(_means_another_answer, tensor.parameters):
+        raise _refused_input("inputs[0].parameters", _no_parameter(name))
     return tensor
 
 
@@ -229,8 +273,19 @@ def _read_contents(contents: messages.InferTensorContents, size: int) -> NDArray
     return np.fromiter(values, np.float32, count=size)
 
 
-def _no_parameter(names: Iterable[str]) -> str:
-    return f"{next(iter(names))[:_SHOWN_NAME]!r}, but none is known"
+def _means_another_answer(parameter: str) -> bool:
+    """Whether a client that sets a parameter expects another answer than without it.
+
+    Such are those of Triton's extensions that are not served, and ours in another spelling. All
+    others say how a client packs values (`content_type`, `binary_data_size`) or when it would like
+    its answer (`priority`, `timeout`).
+    """
+    plain = parameter.lower().replace("_", "").replace("-", "")
+    return plain.startswith(_OTHER_ANSWERS) or (plain in _OURS and parameter not in _OURS.values())
+
+
+def _no_parameter(name: str) -> str:
+    return f"{name[:_SHOWN_NAME]!r} would change the answer, and is not served"
 
 
 def _refused(field: str, description: str) -> InvalidInputError:

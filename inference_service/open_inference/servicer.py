@@ -9,7 +9,9 @@ from inference_service.dispatch import Dispatcher
 from inference_service.open_inference.convert import (
     DISTRIBUTION,
     infer_response,
+    model_config,
     model_metadata,
+    model_statistics,
     read_observations,
     read_outputs,
     read_routing_key,
@@ -77,6 +79,23 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
         snapshot = self._registry.snapshot
         version = self._dispatcher.describe(request.name, request.version)
         return model_metadata(version, snapshot.loaded.get(version.name, ()))
+
+    def ModelConfig(
+        self, request: messages.ModelConfigRequest, _context: grpc.ServicerContext
+    ) -> messages.ModelConfigResponse:
+        """The tensors of a version, as Triton's configuration has them."""
+        return model_config(self._dispatcher.describe(request.name, request.version))
+
+    def ModelStatistics(
+        self, request: messages.ModelStatisticsRequest, _context: grpc.ServicerContext
+    ) -> messages.ModelStatisticsResponse:
+        """How often every loaded version was asked, those of one policy, or one version."""
+        snapshot = self._registry.snapshot
+        if not request.name and not request.version:
+            return model_statistics(snapshot.versions())
+        asked = self._registry.resolve(request.name, request.version)
+        siblings = snapshot.loaded.get(asked.name, {}).values()
+        return model_statistics([asked] if request.version else siblings)
 
     def ModelInfer(
         self, request: messages.ModelInferRequest, context: grpc.ServicerContext

@@ -20,6 +20,8 @@ __all__ = [
     "join_host_and_port",
     "loopback_dial_address",
     "reserve_port",
+    "stays_here",
+    "without_scheme",
 ]
 
 UNIX = "unix:"
@@ -50,6 +52,24 @@ def is_loopback(host: str) -> bool:
 def is_reached_from_afar(listen: str) -> bool:
     """Whether other machines may reach what listens at `HOST:PORT` or `unix:PATH`."""
     return not listen.startswith(UNIX) and not is_loopback(host_and_port(listen)[0])
+
+
+def stays_here(address: str) -> bool:
+    """Whether what is sent to a gRPC target is certain not to leave this machine.
+
+    That is `unix:` paths, loopback IPs and `localhost`, `HOST:PORT` each.
+    """
+    if address.startswith(UNIX):
+        return True
+    try:
+        return is_loopback(host_and_port(without_scheme(address))[0])
+    except ValueError:
+        return False
+
+
+def without_scheme(address: str) -> str:
+    """A gRPC target of one IP without the scheme that says so."""
+    return address.removeprefix("ipv4:").removeprefix("ipv6:")
 
 
 def join_host_and_port(host: str, port: int) -> str:

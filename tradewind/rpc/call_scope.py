@@ -82,6 +82,11 @@ class CallScopes:
         spans = self._spans
         return scoped if spans is None or _is_probe(method) else spans.stream(method, scoped)
 
+    def enter(self, method: str, context: grpc.ServicerContext) -> None:
+        """Opens the scope of a call that is refused before its message is read."""
+        enter_scope(_CallScope(method, None, context))
+        _give_back(context)
+
     def _logged_s(self, method: str) -> float:
         """From how many seconds on a call of a method is logged though it succeeded."""
         return -1.0 if self._logs_all and not _is_probe(method) else self._slow_s

@@ -11,6 +11,7 @@ from typing import TypeVar
 from tradewind import __version__
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
+from tradewind.rpc.limits import raise_file_limit
 from tradewind.rpc.server import ServiceSettings
 from tradewind.settings import load_settings, parse_settings
 
@@ -102,6 +103,7 @@ def run_service(
         sys.stderr.write(f"{program}: {problem}\n")
         return 2
     set_up_logging(settings.server.logging, program)
+    raise_file_limit()
     try:
         serve(settings)
     except TradewindError as problem:

@@ -16,6 +16,8 @@ def wrap_handler(
     handler: grpc.RpcMethodHandler[Any, Any],
     wrap_call: Callable[[Handler], Handler],
     wrap_stream: Callable[[Handler], Handler],
+    *,
+    reads: bool = True,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """The handler of a method, wrapped.
 
@@ -23,9 +25,10 @@ def wrap_handler(
         handler: What answers the method.
         wrap_call: Wraps what gives one answer.
         wrap_stream: Wraps what gives a stream of answers.
+        reads: Whether grpcio reads the messages; without, the wrapped handler gets their bytes.
     """
     codecs = {
-        "request_deserializer": handler.request_deserializer,
+        "request_deserializer": handler.request_deserializer if reads else None,
         "response_serializer": handler.response_serializer,
     }
     if handler.unary_unary is not None:

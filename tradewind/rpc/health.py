@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tradewind.rpc.address import stays_here
 from tradewind.rpc.tls import ClientTls, client_credentials
 
 __all__ = ["is_alive", "is_healthy"]
@@ -33,10 +34,11 @@ def is_alive(address: str, timeout_s: float = 3.0, tls: ClientTls | None = None)
 
 
 def _ask(address: str, service: str, timeout_s: float, tls: ClientTls | None) -> int | None:
+    options = [("grpc.enable_http_proxy", int(not stays_here(address)))]
     if tls is None:
-        opened = grpc.insecure_channel(address)
+        opened = grpc.insecure_channel(address, options)
     else:
-        opened = grpc.secure_channel(address, client_credentials(tls))
+        opened = grpc.secure_channel(address, client_credentials(tls), options)
     with opened as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:

@@ -2,18 +2,16 @@
 
 import contextlib
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from pydantic import Field, model_validator
 
 from tradewind.errors import SettingsError
@@ -29,8 +27,14 @@ from tradewind.rpc.address import (
     loopback_dial_address,
 )
 from tradewind.rpc.call_scope import CallScopes
+from tradewind.rpc.doors import Doors
+from tradewind.rpc.gate import Gate
+from tradewind.rpc.health_servicer import HealthServicer
 from tradewind.rpc.interceptor import CallInterceptor
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
+from tradewind.rpc.limits import NetworkLimits
+from tradewind.rpc.metrics_server import serve_metrics
+from tradewind.rpc.start_notice import compilations_told
 from tradewind.rpc.tls import ServerTls, server_credentials
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings, open_tracer
@@ -52,6 +56,7 @@ _PENDING_CALLS: Final = (
     ("grpc.server.max_pending_requests", 16_384),
     ("grpc.server.max_pending_requests_hard_limit", 32_768),
 )
+_LAST_MESSAGES_S: Final = 2.0  # from the stop to the messages of calls that have begun
 
 
 class ServerSettings(Settings):
@@ -60,13 +65,16 @@ class ServerSettings(Settings):
     Attributes:
         listen: `HOST:PORT` or `unix:PATH`, or a list of them; port 0 picks a free one.
         metrics_listen: `HOST:PORT` of the Prometheus endpoint; empty for none.
-        threads: Threads that run handlers. An open stream holds one of them.
+        threads: Threads that run handlers. An open stream holds one of them. Health and reflection
+            have others, and a call whose message has not come yet holds none.
         compute_threads: Threads that run the calls which do nothing but compute.
             Only one at a time runs Python: more of them answer no more, and take the turns of the
             thread that accepts calls, so that these wait unseen instead of being refused. Only the
             inference service has such calls: Predict, PredictBatch and ModelInfer.
-        max_concurrent_calls: Calls under way; one more is refused with RESOURCE_EXHAUSTED.
+        max_concurrent_calls: Calls with one request and one answer under way, from when their
+            message has come; one more is refused with RESOURCE_EXHAUSTED.
         max_message_bytes: Largest message taken or sent; a larger one is refused.
+        limits: How much of the server callers may hold.
         drain_s: Seconds between NOT_SERVING and the refusal of new calls, for load balancers.
         grace_s: Seconds that calls under way get to end before they are cancelled.
         tls: Certificates; without, connections are in plain text. Unix sockets always are.
@@ -83,6 +91,7 @@ class ServerSettings(Settings):
     compute_threads: int = Field(default=4, ge=1, le=64)
     max_concurrent_calls: int = Field(default=256, ge=1)
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    limits: NetworkLimits = NetworkLimits()
     drain_s: float = Field(default=0.2, ge=0.0)
     grace_s: float = Field(default=10.0, ge=0.0)
     tls: ServerTls | None = None
@@ -90,6 +99,20 @@ class ServerSettings(Settings):
     logging: CallLogSettings = CallLogSettings()
     access: Path | None = None
     tracing: TracingSettings | None = None
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that may be open at once."""
+        return self.limits.streams or max(1, self.threads // 2)
+
+    @model_validator(mode="after")
+    def _check_streams(self) -> Self:
+        if self.limits.streams is not None and self.limits.streams >= self.threads:
+            raise ValueError(
+                f"limits.streams is {self.limits.streams}, which leaves no other call any of the "
+                f"{self.threads} threads"
+            )
+        return self
 
     @model_validator(mode="after")
     def _refuse_plaintext_from_afar(self) -> Self:
@@ -125,6 +148,8 @@ class RpcServer:
         name: Name of the program, for the ready line and the log.
         settings: What the operator set.
         registry: Prometheus registry that `/metrics` shows.
+        services: Names, in the proto, of the services that are added once it is open.
+        streams: Streams that may be open at once, where a service has a setting of its own.
         share_port: Lets other processes that do so too listen on the same port. Without, a second
             server on a port is refused.
 
@@ -142,35 +167,45 @@ class RpcServer:
         settings: ServerSettings,
         registry: CollectorRegistry,
         *,
+        services: Sequence[str] = (),
+        streams: int | None = None,
         share_port: bool = False,
     ) -> None:
         self._name = name
         self._settings = settings
         self._registry = registry
-        self._services: list[str] = []
+        self._services = list(services)
+        self._is_open = False
         self._signalled = threading.Event()
         self._access = None if settings.access is None else AccessControl(settings.access, registry)
         self._tracer = open_tracer(settings.tracing, name)
         scopes = CallScopes(settings.logging, self._tracer)
-        self._health = health.HealthServicer(
-            experimental_non_blocking=True,
-            experimental_thread_pool=ThreadPoolExecutor(1, thread_name_prefix="health"),
+        self._doors = Doors(
+            settings.limits,
+            calls=settings.max_concurrent_calls,
+            threads=settings.threads,
+            compute_threads=settings.compute_threads,
+            streams=streams or settings.stream_count,
+            access=self._access,
         )
-        self._interceptor = CallInterceptor(registry, scopes, self._access)
-        self._computing = ThreadPoolExecutor(settings.compute_threads, thread_name_prefix="compute")
+        self._health = HealthServicer()
+        self._interceptor = CallInterceptor(registry, scopes, self._doors, self._access)
+        self._gate = Gate(settings.limits, settings.max_message_bytes, self._doors.streams)
         self._grpc = grpc.server(
-            ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
+            self._gate,  # type: ignore[arg-type]  # it takes the place of the pool
             interceptors=[self._interceptor],
-            maximum_concurrent_rpcs=settings.max_concurrent_calls,
             options=[
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                # What is over our limit and not twice of it is refused by us, which says so better.
+                ("grpc.max_receive_message_length", 2 * settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
                 ("grpc.so_reuseport", int(share_port)),
                 ("grpc.http2.min_ping_interval_without_data_ms", SERVER_MIN_PING_INTERVAL_MS),
+                *settings.limits.channel_options(),
                 *_PENDING_CALLS,
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self.set_serving(False)
         self.addresses: tuple[str, ...] = ()
         self.metrics_address = ""
 
@@ -192,11 +227,12 @@ class RpcServer:
             register: Calls the generated `add_…Servicer_to_server`.
             computing: Its methods that only compute; each has one request and one answer.
         """
-        register(self._grpc)
-        for method in computing:
-            self._interceptor.run_in(self._computing, f"/{full_name}/{method}")
-        self._services.append(full_name)
+        self._doors.compute([f"/{full_name}/{method}" for method in computing])
+        if full_name not in self._services:
+            self._services.append(full_name)
         self.set_serving(False)
+        to: Any = _Late(self._grpc) if self._is_open else self._grpc
+        register(to)
 
     def caller_of(self, context: grpc.ServicerContext) -> Identity | None:
         """Who makes a call; None where there is no access policy that could tell.
@@ -217,18 +253,19 @@ class RpcServer:
 
     def set_health(self, name: str, *, serving: bool) -> None:
         """Says what health answers when asked for a name; nothing once the drain has begun."""
-        states = health_pb2.HealthCheckResponse
-        self._health.set(name, states.SERVING if serving else states.NOT_SERVING)
+        self._health.set(name, serving=serving)
 
     def is_serving(self) -> bool:
         """What health says of the whole server."""
-        # The context is for services that it does not know.
-        answer = self._health.Check(health_pb2.HealthCheckRequest(), None)  # type: ignore[arg-type]
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return self._health.is_serving()
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop.
+    def open(self) -> Iterator[None]:
+        """Listens inside the block, which is for what takes long before calls can be answered.
+
+        Health is NOT_SERVING, and calls of methods that are not added yet are answered with
+        UNAVAILABLE and the reason STARTING, until `running`. Compilations are told on standard
+        output.
 
         Raises:
             SettingsError: An address cannot be listened on.
@@ -237,20 +274,45 @@ class RpcServer:
             (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
         )
         self.addresses = tuple(map(self._bind, self._settings.listen))
-        stop_metrics = self._start_metrics()
-        stop_access = self._follow_access()
-        self._grpc.start()
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._start_metrics())
+            stack.callback(self._follow_access())
+            stack.enter_context(compilations_told(self._name))
+            self._interceptor.starting = f"{self._name} is starting and cannot answer yet"
+            self._gate.start()
+            self._grpc.start()
+            self._is_open = True
+            stack.callback(self._close)
             yield
-        finally:
-            self._health.enter_graceful_shutdown()
-            threading.Event().wait(self._settings.drain_s)
-            self._grpc.stop(self._settings.grace_s).wait()
-            self._computing.shutdown(wait=False)
-            stop_access()
-            stop_metrics()
-            if self._tracer is not None:
-                self._tracer.close()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Serves inside the block; leaving it drains: NOT_SERVING, a short wait, then the stop.
+
+        Raises:
+            SettingsError: An address cannot be listened on.
+        """
+        with contextlib.nullcontext() if self._is_open else self.open():
+            self._interceptor.starting = ""
+            try:
+                yield
+            finally:
+                self._health.drain()
+                threading.Event().wait(self._settings.drain_s)
+                self._health.close()
+                stopped = self._grpc.stop(self._settings.grace_s)
+                if not stopped.wait(_LAST_MESSAGES_S):
+                    self._gate.end_waiting()  # they would hold the stop up to its grace
+                stopped.wait()
+
+    def _close(self) -> None:
+        self._health.drain()
+        self._health.close()
+        self._grpc.stop(0).wait()
+        self._gate.stop()
+        self._doors.close()
+        if self._tracer is not None:
+            self._tracer.close()
 
     def announce_ready(self) -> None:
         """Prints the line that says where the server listens."""
@@ -299,6 +361,20 @@ class RpcServer:
         return stop
 
 
+class _Late:
+    """A server that runs already: it still takes handlers, but no methods to know by name.
+
+    Args:
+        server: The server.
+    """
+
+    def __init__(self, server: grpc.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, *_: object) -> None:
+        """Left out: methods that are known by name are only found a little sooner."""
+
+
 def on_signals(stop: Callable[[], None]) -> None:
     """Has SIGTERM and SIGINT call a function; only the main thread may."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -310,37 +386,3 @@ def announce_ready(name: str, addresses: Sequence[str], metrics_address: str) ->
     metrics = f", metrics on {metrics_address}" if metrics_address else ""
     sys.stdout.write(f"{name} ready on {', '.join(addresses)}{metrics}\n")
     sys.stdout.flush()
-
-
-def serve_metrics(listen: str, registry: CollectorRegistry) -> tuple[str, Callable[[], None]]:
-    """Serves a registry at `/metrics`.
-
-    Args:
-        listen: `HOST:PORT`; port 0 picks a free one.
-        registry: What is shown.
-
-    Returns:
-        The address, and what stops it.
-
-    Raises:
-        SettingsError: The address cannot be listened on.
-    """
-    host, port = host_and_port(listen)
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as problem:
-        raise SettingsError(f"cannot serve metrics on {listen}: {problem}") from None
-
-    address = loopback_dial_address(host, server.server_port)
-
-    def stop() -> None:
-        # The server's loop sees its end when a connection comes, or else only every half second.
-        ending = threading.Thread(target=server.shutdown, name="metrics-shutdown")
-        ending.start()
-        with contextlib.suppress(OSError):
-            socket.create_connection(host_and_port(address), timeout=1.0).close()
-        ending.join()
-        server.server_close()
-        thread.join()
-
-    return address, stop

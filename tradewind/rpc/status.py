@@ -1,5 +1,6 @@
 """Between exceptions and gRPC statuses, in both directions."""
 
+import re
 from collections.abc import Sequence
 from typing import cast
 
@@ -15,6 +16,8 @@ from tradewind.errors import (
     FieldViolation,
     InvalidInputError,
     JobNotFoundError,
+    MessageTimeoutError,
+    MessageTooLargeError,
     NotFoundError,
     ObservationError,
     OverloadedError,
@@ -41,6 +44,8 @@ _MAX_VIOLATIONS_BYTES = 896
 _VIOLATION_OVERHEAD_BYTES = 8
 _MAX_VALUE_BYTES = 256
 
+_LARGER_THAN_MAX = re.compile(r"message larger than max \((?P<size>\d+) vs\. (?P<limit>\d+)\)")
+
 # The most specific class of an exception that stands here decides.
 _CODES: dict[type[TradewindError], int] = {
     InvalidInputError: code_pb2.INVALID_ARGUMENT,
@@ -50,6 +55,7 @@ _CODES: dict[type[TradewindError], int] = {
     UnavailableError: code_pb2.UNAVAILABLE,
     StorageError: code_pb2.UNAVAILABLE,
     OverloadedError: code_pb2.RESOURCE_EXHAUSTED,
+    MessageTimeoutError: code_pb2.DEADLINE_EXCEEDED,
     ConflictError: code_pb2.FAILED_PRECONDITION,
     BundleError: code_pb2.FAILED_PRECONDITION,
     TrainingError: code_pb2.FAILED_PRECONDITION,
@@ -107,7 +113,12 @@ def status_from_error(error: BaseException) -> status_pb2.Status:
             ]
         )
         return _status(code, _cut(message, _MAX_MESSAGE_BYTES), info, bad_request)
-    return _status(code, _cut(str(error), _MAX_MESSAGE_BYTES), info)
+    message = _cut(str(error), _MAX_MESSAGE_BYTES)
+    if isinstance(error, OverloadedError) and error.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_after_s * 1e9))
+        return _status(code, message, info, retry)
+    return _status(code, message, info)
 
 
 def error_from_rpc(error: grpc.RpcError) -> TradewindError:
@@ -120,14 +131,20 @@ def error_from_rpc(error: grpc.RpcError) -> TradewindError:
     code = call.code()
     message = call.details() or code.name
     status = rpc_status.from_call(call)
-    info, violations = error_details_pb2.ErrorInfo(), []
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    bad_request = error_details_pb2.BadRequest()
+    retry_after_s: float | None = None
     for detail in status.details if status is not None else ():
-        bad_request = error_details_pb2.BadRequest()
-        if detail.Unpack(info) or not detail.Unpack(bad_request):
-            continue
-        violations = [
-            FieldViolation(item.field, item.description) for item in bad_request.field_violations
-        ]
+        if detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToNanoseconds() * 1e-9
+        elif not detail.Unpack(info):
+            detail.Unpack(bad_request)
+    violations = [
+        FieldViolation(item.field, item.description) for item in bad_request.field_violations
+    ]
+    too_large = _too_large(code, message, info)
+    if too_large is not None:
+        return too_large
     kind = _CLASSES_BY_REASON.get(info.reason) if info.domain == ERROR_DOMAIN else None
     kind = kind or _CLASSES_BY_CODE.get(code, RpcError)
     if issubclass(kind, RpcError):
@@ -137,7 +154,15 @@ def error_from_rpc(error: grpc.RpcError) -> TradewindError:
         if violations:
             message = message.removesuffix(f": {_listed(violations)}")
         return kind(message, violations, metadata=dict(info.metadata))
-    return kind(message, metadata=dict(info.metadata))
+    metadata = dict(info.metadata)
+    if kind is OverloadedError:
+        reason = info.reason or None
+        return OverloadedError(
+            message, reason=reason, retry_after_s=retry_after_s, metadata=metadata
+        )
+    if kind is UnavailableError:
+        return UnavailableError(message, reason=info.reason or None, metadata=metadata)
+    return kind(message, metadata=metadata)
 
 
 def code_of(error: TradewindError) -> str:
@@ -145,6 +170,23 @@ def code_of(error: TradewindError) -> str:
     if isinstance(error, RpcError):
         return error.metadata.get("code", "UNKNOWN")
     return str(code_pb2.Code.Name(status_from_error(error).code))
+
+
+def _too_large(
+    code: grpc.StatusCode, message: str, info: error_details_pb2.ErrorInfo
+) -> MessageTooLargeError | None:
+    """A message that is larger than the server takes, or than gRPC's core takes on either side.
+
+    The core says RESOURCE_EXHAUSTED and nothing but a text: `Sent message larger than max (9 vs.
+    8)`. Taken for overload it would be sent again for ever.
+    """
+    if info.domain == ERROR_DOMAIN and info.reason == MessageTooLargeError.reason:
+        size, limit = info.metadata.get("size_bytes", ""), info.metadata.get("limit_bytes", "")
+        return MessageTooLargeError(int(size) if size.isdecimal() else None, int(limit or 0))
+    said = _LARGER_THAN_MAX.search(message)
+    if code != grpc.StatusCode.RESOURCE_EXHAUSTED or said is None:
+        return None
+    return MessageTooLargeError(int(said["size"]), int(said["limit"]))
 
 
 def _listed(violations: Sequence[FieldViolation]) -> str:
@@ -176,7 +218,9 @@ def _cut(text: str, limit: int) -> str:
 def _status(
     code: int,
     message: str,
-    *details: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest,
+    *details: error_details_pb2.ErrorInfo
+    | error_details_pb2.BadRequest
+    | error_details_pb2.RetryInfo,
 ) -> status_pb2.Status:
     status = status_pb2.Status(code=code, message=message)
     for detail in details:

@@ -3,13 +3,11 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 import tradewind
 from tradewind.bundle import BundleDraft, BundleStore
@@ -22,22 +20,13 @@ SESSION = Path(__file__).with_name("triton_session.py")
 POLICIES = ("tiny-dqn", "tiny-sac")
 
 
-@pytest.fixture
-def triton_python() -> str:
-    """The interpreter that has tritonclient; its pins and ours exclude each other."""
-    command = [sys.executable, str(ROOT / "tools" / "side_environments.py"), "tritonclient"]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"no environment with tritonclient: {made.stderr.strip()[-300:]}")
-    return str(ROOT / ".venv-tritonclient" / "bin" / "python")
-
-
 def test_tritonclient_with_our_server_lists_inspects_and_infers(
-    triton_python: str,
+    python_with: Callable[[str], str],
     tmp_path: Path,
     start_service: Callable[..., ServiceProcess],
     released_draft: Callable[..., BundleDraft],
 ) -> None:
+    triton_python = python_with("tritonclient")
     store = BundleStore(tmp_path / "store")
     drafts = {name: released_draft(name) for name in POLICIES}
     versions = {name: store.publish(draft).metadata.version for name, draft in drafts.items()}
@@ -56,6 +45,7 @@ def test_tritonclient_with_our_server_lists_inspects_and_infers(
             check_answers(told["answers"][name], drafts[name], versions[name], client)
     check_refusals(told)
     actions = told["answers"]["tiny-dqn"]["action"]
+    check_extensions(told, versions)
     assert told["asyncio"] == [[action] for action in actions]
 
     (documented,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
@@ -98,6 +88,19 @@ def check_answers(
     # Of a batch, only the first row is sampled with the seed itself.
     alone = client.predict(rows[0], policy=draft.name, seed=7)
     np.testing.assert_allclose(answer["sampled"][0], alone.action, atol=1e-6)
+
+
+def check_extensions(told: dict[str, Any], versions: dict[str, str]) -> None:
+    config = told["configs"]["tiny-dqn"]["config"]
+    assert config["name"] == "tiny-dqn"
+    assert config["input"] == [
+        {"name": "observation", "data_type": "TYPE_FP32", "dims": ["-1", "6"]}
+    ]
+    assert [each["data_type"] for each in config["output"]] == ["TYPE_INT64", "TYPE_FP32"]
+    (statistics,) = told["statistics"]["model_stats"]
+    assert (statistics["name"], statistics["version"]) == ("tiny-dqn", versions["tiny-dqn"])
+    assert int(statistics["inference_count"]) > int(statistics["execution_count"]) > 0
+    assert int(statistics["inference_stats"]["compute_infer"]["ns"]) > 0
 
 
 def check_refusals(told: dict[str, Any]) -> None:

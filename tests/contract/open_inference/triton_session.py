@@ -35,6 +35,8 @@ def infer(client: Any, policy: str, observations: NDArray[np.float32]) -> dict[s
         model_version=version,
         outputs=outputs("action"),
         parameters={"stochastic": True, "seed": 7},
+        priority=1,
+        timeout=20_000_000,
         client_timeout=20.0,
     )
     compressed = client.infer(policy, observation(observations), compression_algorithm="gzip")
@@ -80,6 +82,8 @@ def main() -> None:
             "models_ready": {name: client.is_model_ready(name) for name in (*policies, "other")},
             "models": {name: client.get_model_metadata(name, as_json=True) for name in policies},
             "answers": {name: infer(client, name, observations[name]) for name in policies},
+            "configs": {name: client.get_model_config(name, as_json=True) for name in policies},
+            "statistics": client.get_inference_statistics(first, as_json=True),
             "asyncio": asyncio.run(infer_asyncio(address, first, observations[first])),
             "wrong_shape": refusal(client, first, observations[first][:, 1:]),
             "not_a_number": refusal(client, first, observations[first] * np.float32("nan")),

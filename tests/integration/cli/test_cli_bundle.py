@@ -141,12 +141,16 @@ def test_slo_with_a_running_service_reports_what_it_measured(
 
     service = start_service("inference_service", "--store", str(bundle.parents[1]))
     assert run("slo", "--address", service.address).code == 3
-    observation = read_bundle(bundle).golden.observations[0]
+    observations = read_bundle(bundle).golden.observations
     with InferenceClient(service.address) as client:
+        client.predict_batch(observations)  # all that the orchestrator sends
+        (batches,) = run("slo", "--address", service.address, "--json").document["reports"]
         for _ in range(3):
-            client.predict(observation)
-    (report,) = run("slo", "--address", service.address, "--json").document["reports"]
-    assert (report["policy"], report["calls"]) == ("tiny", 3)
+            client.predict(observations[0])
+        client.predict_batch(observations)
+    single, batches = run("slo", "--address", service.address, "--json").document["reports"]
+    assert (single["policy"], single["call"], single["calls"]) == ("tiny", "single", 3)
+    assert (batches["policy"], batches["call"], batches["calls"]) == ("tiny", "batch", 2)
 
 
 def test_command_line_with_help_answers_without_the_training_libraries() -> None:

@@ -185,4 +185,4 @@ def check_foreign_messages(
         for message in (b"\xff" * 40, b"\x0a\xff", b"\x22\x18short"):
             with pytest.raises(grpc.RpcError) as refused:
                 call(message, timeout=20)
-            assert refused.value.code() == grpc.StatusCode.INTERNAL
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -110,6 +110,23 @@ def test_model_infer_with_named_outputs_gives_these_in_order(served: Served) -> 
         assert [tensor.name for tensor in response.outputs] == names
 
 
+def test_model_infer_with_hints_of_clients_gives_the_answer_without_them(served: Served) -> None:
+    golden = served.golden["tiny-dqn"]
+    hints = {
+        "content_type": Parameter(string_param="np"),
+        "binary_data_size": Parameter(int64_param=golden.observations.nbytes),
+        "priority": Parameter(uint64_param=1),
+        "timeout": Parameter(int64_param=1),
+    }
+    request = raw_request("tiny-dqn", golden.observations, parameters=hints)
+    request.outputs.add(name="action", parameters={"binary_data": Parameter(bool_param=True)})
+    for name, hint in hints.items():
+        request.inputs[0].parameters[name].CopyFrom(hint)
+    request.inputs[0].contents.SetInParent()
+    assert request.inputs[0].HasField("contents")
+    np.testing.assert_array_equal(arrays(served.infer(request))["action"], golden.actions)
+
+
 def test_model_infer_with_a_seed_samples_what_predict_batch_samples(served: Served) -> None:
     observations = served.golden["tiny-sac"].observations
     stub = inference_pb2_grpc.InferenceServiceStub(served.channel)
@@ -251,7 +268,10 @@ def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Serve
         ),
         (
             violation(inputs=[tensor(parameters={"shared_memory_region": text})]),
-            ("inputs[0].parameters", "'shared_memory_region', but none is known"),
+            (
+                "inputs[0].parameters",
+                "'shared_memory_region' would change the answer, and is not served",
+            ),
         ),
         (violation(inputs=[tensor(contents=few)])[0], "inputs[0].contents"),
         (
@@ -275,9 +295,13 @@ def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Serve
         (violation(outputs=[OutputTensor(name="action")] * 2)[0], "outputs[1].name"),
         (
             violation(outputs=[OutputTensor(name="action", parameters={"classification": text})]),
-            ("outputs[0].parameters", "'classification', but none is known"),
+            (
+                "outputs[0].parameters",
+                "'classification' would change the answer, and is not served",
+            ),
         ),
-        (violation(parameters={"timeout": Parameter(int64_param=1)})[0], "parameters[timeout]"),
+        (violation(parameters={"sequence_id": text})[0], "parameters[sequence_id]"),
+        (violation(parameters={"Seed": Parameter(int64_param=1)})[0], "parameters[Seed]"),
         (violation(parameters={"stochastic": text})[0], "parameters[stochastic]"),
         (violation(parameters={"seed": Parameter()})[0], "parameters[seed]"),
         (

@@ -397,8 +397,8 @@ def check_outcome(
             check_answer(risk_pb2.EvaluateResponse.FromString(answer))
         return
     if not is_message:
-        assert error.code() is grpc.StatusCode.INTERNAL
-        assert error.details() == "Exception deserializing request!"
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert error.details() == "the message is not one that the method takes"
     else:
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error.details()
         assert field_violations(error)

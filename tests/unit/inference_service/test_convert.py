@@ -104,7 +104,7 @@ def test_version_message_tells_spaces_and_digests(
     assert (list(message.labels), message.risk_policy_digest) == ([], "")
 
 
-def test_latency_report_counts_single_predictions_only(
+def test_latency_report_counts_single_predictions_and_batches_apart(
     store: BundleStore, publish: Callable[..., str], load: Callable[[Path], LoadedVersion]
 ) -> None:
     version = load(store.path("tiny-dqn", publish()))
@@ -121,3 +121,6 @@ def test_latency_report_counts_single_predictions_only(
     assert report.call_count == len(observations)
     assert 0 < report.p50_us <= report.p99_us <= report.p9999_us <= report.max_us
     assert report.slo_us == 100.0
+    assert (report.batch.policy, report.batch.call_count) == ("tiny-dqn", 1)
+    assert 0 < report.batch.p50_us <= report.batch.max_us
+    assert version.batch_observations == len(observations)

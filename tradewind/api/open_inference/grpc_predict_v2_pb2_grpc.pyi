@@ -6,7 +6,8 @@ The Open Inference Protocol over gRPC, for clients made for KServe, Triton and t
 Package, names and numbers are those of its specification (github.com/kserve/open-inference-protocol,
 specification/protocol/open_inference_grpc.proto, Copyright 2023 The KServe Authors, Apache License 2.0) and
 must stay them, whatever our own contracts do elsewhere. RepositoryIndex is the part of Triton's model
-repository extension that lists. The comments say what Tradewind makes of each message: a model is a policy.
+repository extension that lists; ModelConfig and ModelStatistics are those of its extensions of these names
+(github.com/triton-inference-server/common, protobuf/grpc_service.proto, BSD License). The comments say what Tradewind makes of each message: a model is a policy.
 """
 
 from collections import abc as _abc
@@ -50,6 +51,10 @@ class GRPCInferenceServiceStub:
     """N observations in, N actions out, one pass through the network."""
     RepositoryIndex: _grpc.UnaryUnaryMultiCallable[_grpc_predict_v2_pb2.RepositoryIndexRequest, _grpc_predict_v2_pb2.RepositoryIndexResponse]
     """Every loaded and every refused version."""
+    ModelConfig: _grpc.UnaryUnaryMultiCallable[_grpc_predict_v2_pb2.ModelConfigRequest, _grpc_predict_v2_pb2.ModelConfigResponse]
+    """What a policy takes and gives, as Triton's configuration has it."""
+    ModelStatistics: _grpc.UnaryUnaryMultiCallable[_grpc_predict_v2_pb2.ModelStatisticsRequest, _grpc_predict_v2_pb2.ModelStatisticsResponse]
+    """How often a policy's versions were asked, and how long their networks took."""
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
@@ -67,6 +72,10 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """N observations in, N actions out, one pass through the network."""
     RepositoryIndex: _aio.UnaryUnaryMultiCallable[_grpc_predict_v2_pb2.RepositoryIndexRequest, _grpc_predict_v2_pb2.RepositoryIndexResponse]  # type: ignore[assignment]
     """Every loaded and every refused version."""
+    ModelConfig: _aio.UnaryUnaryMultiCallable[_grpc_predict_v2_pb2.ModelConfigRequest, _grpc_predict_v2_pb2.ModelConfigResponse]  # type: ignore[assignment]
+    """What a policy takes and gives, as Triton's configuration has it."""
+    ModelStatistics: _aio.UnaryUnaryMultiCallable[_grpc_predict_v2_pb2.ModelStatisticsRequest, _grpc_predict_v2_pb2.ModelStatisticsResponse]  # type: ignore[assignment]
+    """How often a policy's versions were asked, and how long their networks took."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -123,5 +132,21 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_grpc_predict_v2_pb2.RepositoryIndexResponse, _abc.Awaitable[_grpc_predict_v2_pb2.RepositoryIndexResponse]]:
         """Every loaded and every refused version."""
+
+    @_abc_1.abstractmethod
+    def ModelConfig(
+        self,
+        request: _grpc_predict_v2_pb2.ModelConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_grpc_predict_v2_pb2.ModelConfigResponse, _abc.Awaitable[_grpc_predict_v2_pb2.ModelConfigResponse]]:
+        """What a policy takes and gives, as Triton's configuration has it."""
+
+    @_abc_1.abstractmethod
+    def ModelStatistics(
+        self,
+        request: _grpc_predict_v2_pb2.ModelStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_grpc_predict_v2_pb2.ModelStatisticsResponse, _abc.Awaitable[_grpc_predict_v2_pb2.ModelStatisticsResponse]]:
+        """How often a policy's versions were asked, and how long their networks took."""
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: GRPCInferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,7 +15,7 @@ from tradewind.rpc.access.roles import METHOD_ROLES, PUBLIC_METHODS, Role
 from tradewind.rpc.access.source import AccessSource
 from tradewind.rpc.handlers import Handler, wrap_handler
 
-__all__ = ["AccessControl"]
+__all__ = ["AccessControl", "Authorise"]
 
 _AUTHORIZATION: Final = "authorization"
 _NOBODY: Final[frozenset[Role]] = frozenset()
@@ -50,22 +50,28 @@ class AccessControl:
         """
         return _identify(self._source.current, context)
 
-    def guard(
-        self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Wraps a method's handler; one that is public stays as it is.
+    @property
+    def policy(self) -> AccessPolicy:
+        """The policy in force."""
+        return self._source.current
+
+    def authoriser(self, method: str) -> Authorise | None:
+        """What lets the calls of a method go on; None for one that is public.
 
         Args:
             method: Its full name, `/package.Service/Method`.
-            handler: What answers it.
         """
+        return None if method in PUBLIC_METHODS else self._authoriser(method)
+
+    def guard_stream(
+        self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Has every answer of a stream depend on the caller's role; one answer is as it is."""
         if method in PUBLIC_METHODS:
             return handler
         authorise = self._authoriser(method)
         return wrap_handler(
-            handler,
-            lambda call: _guard_call(authorise, call),
-            lambda stream: self._guard_stream(authorise, stream),
+            handler, lambda call: call, lambda stream: self._guard_stream(authorise, stream)
         )
 
     def _guard_stream(self, authorise: Authorise, stream: Handler) -> Handler:
@@ -98,14 +104,6 @@ class AccessControl:
             return policy
 
         return authorise
-
-
-def _guard_call(authorise: Authorise, call: Handler) -> Handler:
-    def guarded(request: Any, context: grpc.ServicerContext) -> Any:
-        authorise(context)
-        return call(request, context)
-
-    return guarded
 
 
 def _identify(policy: AccessPolicy, context: grpc.ServicerContext) -> Identity:

@@ -60,6 +60,8 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         f"{_OPEN_INFERENCE}/ModelMetadata": _LOOK_AT_POLICIES,
         f"{_OPEN_INFERENCE}/ServerMetadata": _LOOK_AT_POLICIES,
         f"{_OPEN_INFERENCE}/RepositoryIndex": _LOOK_AT_POLICIES,
+        f"{_OPEN_INFERENCE}/ModelConfig": _LOOK_AT_POLICIES,
+        f"{_OPEN_INFERENCE}/ModelStatistics": _LOOK_AT_POLICIES,
         f"{_RISK}/CalculateOnly": _CALCULATE,
         f"{_RISK}/CalculateStream": _CALCULATE,
         f"{_RISK}/Evaluate": frozenset({Role.EVALUATE}),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.rpc.access.token import bearer_metadata
-from tradewind.rpc.address import UNIX, host_and_port, is_loopback
+from tradewind.rpc.address import host_and_port, stays_here, without_scheme
 from tradewind.rpc.clients.call import Service
 from tradewind.rpc.keepalive import CLIENT_PING_INTERVAL_MS, CLIENT_PING_TIMEOUT_MS
 from tradewind.rpc.request_ids import Metadata
@@ -49,13 +49,21 @@ def channel_target(addresses: Addresses) -> str:
     return f"{scheme}:{','.join(part.removeprefix(f'{scheme}:') for part in parts)}"
 
 
-def channel_options(service: Service, *, proxied: bool = True) -> list[tuple[str, Any]]:
+def channel_options(
+    service: Service,
+    addresses: Addresses,
+    *,
+    shows_token: bool,
+    max_message_bytes: int | None = None,
+) -> list[tuple[str, Any]]:
     """The options of a channel to one service.
 
     Args:
         service: The service.
-        proxied: Whether a proxy that the environment names may stand between; it sees all that is
-            said in plain text, and gRPC goes through it to loopback, too.
+        addresses: Where it is. A proxy that the environment names may stand between, but not on the
+            way to this machine itself, where gRPC would go through it, too.
+        shows_token: Whether calls show a token in plain text, which no proxy may see.
+        max_message_bytes: Largest message that the server takes, where that is known.
 
     Calls go to the replicas in turn. The service's retried methods are tried again with growing
     pauses, each time on the next replica, while the answer is UNAVAILABLE and the deadline allows;
@@ -69,6 +77,7 @@ def channel_options(service: Service, *, proxied: bool = True) -> list[tuple[str
         "backoffMultiplier": 2,
         "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
+    proxied = not shows_token and not all(map(stays_here, _parts(addresses)))
     names = [{"service": service.full_name, "method": name} for name in service.retried_methods]
     service_config = {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -82,7 +91,7 @@ def channel_options(service: Service, *, proxied: bool = True) -> list[tuple[str
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 500),
         # How large a message may be is the server's decision.
-        ("grpc.max_send_message_length", -1),
+        ("grpc.max_send_message_length", -1 if max_message_bytes is None else max_message_bytes),
         ("grpc.max_receive_message_length", -1),
         ("grpc.enable_http_proxy", int(proxied)),
     ]
@@ -98,7 +107,7 @@ def call_metadata(token: str | None, addresses: Addresses, *, plaintext: bool) -
     if token is None:
         return None
     for address in _parts(addresses) if plaintext else ():
-        if not _stays_here(address):
+        if not stays_here(address):
             raise InvalidInputError(
                 "the token is not sent",
                 [FieldViolation("token", f"{address} may be another machine, which takes TLS")],
@@ -111,21 +120,8 @@ def _parts(addresses: Addresses) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _stays_here(address: str) -> bool:
-    if address.startswith(UNIX):
-        return True
-    try:
-        return is_loopback(host_and_port(_without_scheme(address))[0])
-    except ValueError:
-        return False
-
-
-def _without_scheme(address: str) -> str:
-    return address.removeprefix("ipv4:").removeprefix("ipv6:")
-
-
 def _scheme(address: str) -> str:
-    address = _without_scheme(address)
+    address = without_scheme(address)
     try:
         host, _ = host_and_port(address)
         return f"ipv{ipaddress.ip_address(host).version}"

@@ -39,6 +39,8 @@ class Client:
         token: Shown to the server with every call. In plain text it goes no further than this
             machine.
         tracer: Gives every call a span; none by default.
+        max_message_bytes: Largest message that the server takes, its `max_message_bytes`: a larger
+            one is refused here, unsent. Without, the server refuses it.
 
     Raises:
         InvalidInputError: The address is refused, or the token: it would leave in plain text.
@@ -54,13 +56,19 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
         tracer: Tracer | None = None,
+        max_message_bytes: int | None = None,
     ) -> None:
         self._timeout_s = self.service.timeout_s if timeout_s is None else timeout_s
         self._target = channel_target(address)
         self._spans = ClientSpans(tracer, self.service.full_name, self._target)
         plaintext = credentials is None
         self._metadata = call_metadata(token, address, plaintext=plaintext)
-        options = channel_options(self.service, proxied=token is None or not plaintext)
+        options = channel_options(
+            self.service,
+            address,
+            shows_token=token is not None and plaintext,
+            max_message_bytes=max_message_bytes,
+        )
         if credentials is None:
             self._channel = grpc.insecure_channel(self._target, options)
         else:

@@ -166,6 +166,8 @@ class LatencyReport:
         max_us: Longest.
         slo_violation_count: Predictions that took longer than the objective.
         slo_us: The objective.
+        batch: The same of calls with a batch of observations, PredictBatch and ModelInfer; above
+            are those with one, Predict and PredictStream. None from a server that does not say it.
     """
 
     policy: str
@@ -180,6 +182,7 @@ class LatencyReport:
     max_us: float
     slo_violation_count: int
     slo_us: float
+    batch: "LatencyReport | None" = None
 
 
 def read_prediction(answer: inference_pb2.PredictResponse) -> Prediction:
@@ -236,7 +239,12 @@ def read_latency_reports(
     answer: inference_pb2.GetLatencyReportResponse,
 ) -> tuple[LatencyReport, ...]:
     """The answer to GetLatencyReport."""
-    return tuple(_copy(LatencyReport, message) for message in answer.reports)
+    return tuple(map(_latency_report, answer.reports))
+
+
+def _latency_report(message: inference_pb2.LatencyReport) -> LatencyReport:
+    batch = _latency_report(message.batch) if message.HasField("batch") else None
+    return _copy(LatencyReport, message, batch=batch)
 
 
 def _policy_version(message: inference_pb2.PolicyVersion) -> PolicyVersion:
@@ -268,6 +276,7 @@ def _bounds(listed: Sequence[float], shape: tuple[int, ...]) -> NDArray[np.float
     return np.broadcast_to(listed, shape) if len(listed) == 1 else np.reshape(listed, shape)
 
 
-def _copy(kind: type[T], message: Message) -> T:
-    """A value whose attributes are the fields of a message."""
-    return kind(**{field.name: getattr(message, field.name) for field in fields(kind)})
+def _copy(kind: type[T], message: Message, **others: Any) -> T:
+    """A value whose attributes are the fields of a message, but for the others."""
+    names = [field.name for field in fields(kind) if field.name not in others]
+    return kind(**{name: getattr(message, name) for name in names}, **others)

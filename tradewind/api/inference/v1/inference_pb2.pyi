@@ -604,6 +604,7 @@ class LatencyReport(_message.Message):
     MAX_US_FIELD_NUMBER: _builtins.int
     SLO_VIOLATION_COUNT_FIELD_NUMBER: _builtins.int
     SLO_US_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     version: _builtins.str
     call_count: _builtins.int
@@ -616,6 +617,13 @@ class LatencyReport(_message.Message):
     max_us: _builtins.float
     slo_violation_count: _builtins.int
     slo_us: _builtins.float
+    @_builtins.property
+    def batch(self) -> Global___LatencyReport:
+        """What stands above is of calls with one observation: Predict and PredictStream. This is the same of calls with a
+        batch, PredictBatch and ModelInfer of the Open Inference Protocol: each counts once, and took as long as the whole
+        batch did.
+        """
+
     def __init__(
         self,
         *,
@@ -631,10 +639,11 @@ class LatencyReport(_message.Message):
         max_us: _builtins.float = ...,
         slo_violation_count: _builtins.int = ...,
         slo_us: _builtins.float = ...,
+        batch: Global___LatencyReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_count", b"call_count", "max_us", b"max_us", "mean_us", b"mean_us", "p50_us", b"p50_us", "p90_us", b"p90_us", "p9999_us", b"p9999_us", "p999_us", b"p999_us", "p99_us", b"p99_us", "policy", b"policy", "slo_us", b"slo_us", "slo_violation_count", b"slo_violation_count", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "call_count", b"call_count", "max_us", b"max_us", "mean_us", b"mean_us", "p50_us", b"p50_us", "p90_us", b"p90_us", "p9999_us", b"p9999_us", "p999_us", b"p999_us", "p99_us", b"p99_us", "policy", b"policy", "slo_us", b"slo_us", "slo_violation_count", b"slo_violation_count", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
