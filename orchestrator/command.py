@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.halts import holdings_text
 from orchestrator.live import LiveView
 from orchestrator.runner import build_agent
+from orchestrator.services import resume_command
 from orchestrator.settings import OrchestratorSettings
 from tradewind import __version__
 from tradewind.errors import TradewindError
@@ -72,6 +75,7 @@ async def _trade(settings: OrchestratorSettings) -> None:
             await stack.enter_async_context(view)
             sys.stdout.write(f"orchestrator {settings.account}: live view on {view.url}\n")
             sys.stdout.flush()
+        agent.bus.listen(lambda text: _print(settings, text))
         settle_heap()
         trading = asyncio.create_task(agent.run())
         loop = asyncio.get_running_loop()
@@ -82,7 +86,35 @@ async def _trade(settings: OrchestratorSettings) -> None:
         except asyncio.CancelledError:
             agent.bus.set_state("STOPPED", "by a signal")
             sys.stdout.write("orchestrator stopped by a signal\n")
+        finally:
+            _print(settings, _left_open(settings, agent))
     counters = agent.bus.snapshot().counters
     counted = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
     equity = agent.portfolio.equity
     sys.stdout.write(f"orchestrator {settings.account}: equity {equity:,.2f}; {counted}\n")
+
+
+def _print(settings: OrchestratorSettings, text: str) -> None:
+    sys.stdout.write(f"orchestrator {settings.account}: {text}\n")
+    sys.stdout.flush()
+
+
+def _left_open(settings: OrchestratorSettings, agent: OrchestratorAgent) -> str:
+    """What an account is left with, for people: nobody watches it from now on."""
+    held = holdings_text(agent.portfolio.positions())
+    text = f"it holds {held}" if held else "it holds nothing"
+    if agent.open_orders is None:
+        text += "; which orders are open is not known, the broker does not answer"
+    elif agent.open_orders:
+        orders = ", ".join(
+            f"{state.order.client_order_id} {state.order.quantity - state.filled_quantity:.10g}"
+            for state in agent.open_orders
+        )
+        text += f"; open orders: {orders}"
+    else:
+        text += "; no order is open"
+    halt = agent.bus.snapshot().halt
+    if halt is None:
+        return text
+    command = resume_command(settings.services, settings.account)
+    return f"{text}; it is halted by rule {halt.rule} until a person resumes it: {command}"

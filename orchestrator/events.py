@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.decision_log.records import Outcome, RefusedBarRecord, TickRecord
 from tradewind.market.bars import format_time
+from tradewind.risk.decision import Halt
 
 __all__ = ["LIVE_STATES", "EventBus", "Snapshot", "Subscription"]
 
@@ -29,8 +30,9 @@ class Snapshot:
         detail: Why, for people; empty while trading.
         facts: What holds for the run: account, symbols, policies, limits of the risk policy.
         ticks: The last ticks, oldest first.
-        counters: Counts by name since the start: bars, ticks, orders, fills, each reason code and
-            each fault of a bar.
+        counters: Counts by name since the start: bars, ticks, orders, fills, halts, each reason
+            code and each fault of a bar.
+        halt: The halt of the account; None when it is not halted, as far as ticks say.
         due_ns: When the next tick must have come by the machine's clock, nanoseconds since the
             epoch; None while that is not known.
     """
@@ -41,6 +43,7 @@ class Snapshot:
     ticks: tuple[TickRecord, ...]
     counters: Mapping[str, int]
     due_ns: int | None = None
+    halt: Halt | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +93,8 @@ class EventBus:
         self._due_ns: int | None = None
         self._due_at_ns = 0
         self._refusal: RefusedBarRecord | None = None
+        self._halt: Halt | None = None
+        self._listeners: list[Callable[[str], None]] = []
 
     def publish(self, tick: TickRecord) -> None:
         """Takes in a tick and hands it on."""
@@ -114,6 +119,24 @@ class EventBus:
         """Says where the orchestrator stands; see `Snapshot.state`."""
         self._state, self._detail = state, detail
 
+    def set_halt(self, halt: Halt | None, detail: str = "") -> None:
+        """Says that the account is halted and what is done about it, or that it is no more."""
+        self._halt = halt
+        self.set_state("TRADING" if halt is None else "HALTED", detail)
+
+    def count(self, name: str) -> None:
+        """Counts something that is no part of a tick."""
+        self._counters[name] = self._counters.get(name, 0) + 1
+
+    def announce(self, text: str) -> None:
+        """Tells people something that they must not miss."""
+        for listener in self._listeners:
+            listener(text)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Has a function called with what is announced."""
+        self._listeners.append(listener)
+
     def set_facts(self, facts: Mapping[str, object]) -> None:
         """Says what holds for the run."""
         self._facts = dict(facts)
@@ -132,7 +155,13 @@ class EventBus:
         """Where the orchestrator stands now."""
         state, detail = self._standing()
         return Snapshot(
-            state, detail, self._facts, tuple(self._ticks), dict(self._counters), self._due_ns
+            state,
+            detail,
+            self._facts,
+            tuple(self._ticks),
+            dict(self._counters),
+            self._due_ns,
+            self._halt,
         )
 
     def _standing(self) -> tuple[str, str]:

@@ -120,8 +120,13 @@ class SafetySettings(Settings):
     on_trouble: SafeAction = "hold"
     """After a missed deadline, an unavailable service or an answer that cannot be verified."""
 
-    on_halt: SafeAction = "hold"
-    """While the risk service says HALT; LIQUIDATE always flattens."""
+    on_halt: SafeAction = "flatten"
+    """While the risk service says HALT: `flatten` closes every position, so that a halted account
+    does not go on losing; `hold` keeps them. LIQUIDATE always flattens."""
+
+    broker_timeout_s: float = Field(default=10.0, gt=0.0)
+    """How long a tick waits for the broker before and after its decision; what became of orders
+    that it did not answer in time is asked at the next tick."""
 
     throttle_fraction: float = Field(default=0.5, gt=0.0, le=1.0)
     """Share of an order's quantity that is sent while the risk service says THROTTLE."""

@@ -19,6 +19,7 @@ from orchestrator.live.hub import Browser, Hub
 from orchestrator.live.metrics import OrchestratorCollector
 from orchestrator.live.settings import LiveSettings
 from orchestrator.live.state import LiveState
+from orchestrator.services import resume_command
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, InvalidInputError, SettingsError, TradewindError
 from tradewind.rpc.address import host_and_port, loopback_dial_address
@@ -86,7 +87,7 @@ class LiveView:
             resume={
                 "allowed": live.allow_resume,
                 "token": self._guard.token if live.allow_resume else "",
-                "command": self._desk.resume_command(),
+                "command": resume_command(settings.services, settings.account),
             },
         )
         self._registry = CollectorRegistry()
