@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.agents.halts import holdings_text
-from orchestrator.live import LiveView
+from orchestrator.live.process import WatchProcess
 from orchestrator.runner import build_agent
 from orchestrator.services import resume_command
 from orchestrator.settings import OrchestratorSettings
@@ -34,6 +34,7 @@ _FLAGS = {
     "--log-level": ("logging.level", "what to log: DEBUG, INFO, WARNING or ERROR"),
     "--trace-to": ("tracing.endpoint", "http://HOST:PORT of a collector of traces (OTLP)"),
     "--live": ("live.listen", "HOST:PORT of the live view"),
+    "--metrics-listen": ("metrics_listen", "HOST:PORT of the metrics, with or without a live view"),
     "--inference": ("services.inference", "address of the inference service"),
     "--risk": ("services.risk", "address of the risk service"),
 }
@@ -70,11 +71,13 @@ async def _trade(settings: OrchestratorSettings) -> None:
     async with AsyncExitStack() as stack:
         tracer = stack.enter_context(tracing(settings.tracing, "orchestrator"))
         agent = build_agent(settings, tracer=tracer)
-        if settings.live is not None:
-            view = LiveView(settings, settings.live, agent.bus, tracer)
-            await stack.enter_async_context(view)
-            sys.stdout.write(f"orchestrator {settings.account}: live view on {view.url}\n")
-            sys.stdout.flush()
+        if settings.live is not None or settings.metrics_listen:
+            watch = WatchProcess(settings, agent.bus)
+            await stack.enter_async_context(watch)
+            if watch.url:
+                _print(settings, f"live view on {watch.url}")
+            if watch.metrics_address:
+                _print(settings, f"metrics on http://{watch.metrics_address}/metrics")
         agent.bus.listen(lambda text: _print(settings, text))
         settle_heap()
         trading = asyncio.create_task(agent.run())

@@ -10,6 +10,7 @@ from orchestrator.decision_log import DecisionLogSettings
 from orchestrator.feeds import BarGuardSettings
 from orchestrator.live import LiveSettings
 from tradewind.logs import LogSettings
+from tradewind.rpc.address import MetricsListen
 from tradewind.rpc.tls import ClientTls
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings
@@ -164,6 +165,12 @@ class OrchestratorSettings(Settings):
 
     live: LiveSettings | None = None
     """The live view; without, there is none."""
+
+    metrics_listen: MetricsListen = ""
+    """`HOST:PORT` where Prometheus finds the metrics, with or without a live view; empty for
+    nowhere, port 0 picks a
+    free one."""
+
     routing_key: RoutingKey = "account"
     """What stays with one variant of a routed policy: the account, each symbol, or the policy."""
 
