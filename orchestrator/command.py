@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -88,18 +89,19 @@ async def _trade(settings: OrchestratorSettings) -> None:
             await trading
         except asyncio.CancelledError:
             agent.bus.set_state("STOPPED", "by a signal")
-            sys.stdout.write("orchestrator stopped by a signal\n")
+            _print(settings, "stopped by a signal")
         finally:
             _print(settings, _left_open(settings, agent))
     counters = agent.bus.snapshot().counters
     counted = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
     equity = agent.portfolio.equity
-    sys.stdout.write(f"orchestrator {settings.account}: equity {equity:,.2f}; {counted}\n")
+    _print(settings, f"equity {equity:,.2f}; {counted}")
 
 
 def _print(settings: OrchestratorSettings, text: str) -> None:
-    sys.stdout.write(f"orchestrator {settings.account}: {text}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # that nobody reads any more is no reason to stop trading
+        sys.stdout.write(f"orchestrator {settings.account}: {text}\n")
+        sys.stdout.flush()
 
 
 def _left_open(settings: OrchestratorSettings, agent: OrchestratorAgent) -> str:

@@ -99,15 +99,14 @@ class HaltWatch:
         if not self._flattens():
             return
         stuck = _why_not_closed(tick)
-        if stuck and (stuck != self._stuck or self._stuck_ticks >= _SAY_AGAIN_TICKS):
-            self._stuck_ticks = 0
+        if stuck and (stuck != self._stuck or self._stuck_ticks % _SAY_AGAIN_TICKS == 0):
             self._say(
                 logging.ERROR,
                 f"halted, and it still holds {holdings_text(tick.positions)}: {', '.join(stuck)}; "
                 "closing is tried again at the next tick",
             )
         self._stuck = stuck
-        self._stuck_ticks += 1
+        self._stuck_ticks = self._stuck_ticks + 1 if stuck else 0
 
     def _flattens(self) -> bool:
         assert self._halt is not None

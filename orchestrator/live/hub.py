@@ -99,7 +99,7 @@ class Hub:
         self._resume = resume
         self._browsers: set[Browser] = set()
         self._sent = Mark()
-        self._missed_ticks = 0
+        self._dropped_ticks = 0
         self._tempo: deque[tuple[float, int, int]] = deque()
         self._halt: Halt | None = None
         self._halt_trouble = ""
@@ -118,7 +118,7 @@ class Hub:
     @property
     def missed_ticks(self) -> int:
         """Ticks that came faster than they could be taken in."""
-        return self._missed_ticks
+        return self._bus.missed_ticks + self._dropped_ticks
 
     @contextmanager
     def browser(self) -> Iterator[Browser]:
@@ -190,7 +190,7 @@ class Hub:
                 self._state.take(tick)
             async for tick in subscription:
                 self._state.take(tick)
-                self._missed_ticks = self._bus.missed_ticks + subscription.missed
+                self._dropped_ticks = subscription.missed
 
     async def _tell(self) -> None:
         told: object = None
@@ -269,7 +269,7 @@ class Hub:
             **self._state.figures(),
             "view": {
                 "browser_count": len(self._browsers),
-                "missed_ticks": self._missed_ticks,
+                "missed_ticks": self.missed_ticks,
                 "skipped_updates": self.skipped_count,
                 "ticks_per_s": (ticks_now - ticks) / took if took else 0.0,
                 "decisions_per_s": (decisions_now - decisions) / took if took else 0.0,

@@ -25,6 +25,7 @@ _logger = logging.getLogger(__name__)
 
 _QUEUED_TICKS: Final = 4_096
 _LARGEST_BACKLOG: Final = 8 * 1024 * 1024
+_AGAIN_S: Final = 0.25
 _START_S: Final = 60.0
 _END_S: Final = 8.0
 
@@ -120,12 +121,16 @@ class WatchProcess:
             self._write(tick)
         missed = self._missed + subscription.missed
         number = self._bus.status_number + missed
-        if number != self._status_number and self._has_room():
+        if number == self._status_number:
+            return
+        if self._has_room():
             # After the ticks, which it counts too: both sides then count the same.
             facts = self._bus.facts_number
             status = self._bus.status(missed, with_facts=facts != self._facts_number)
             self._pipe.write(encode(status))
             self._status_number, self._facts_number = number, facts
+        elif self._process.returncode is None:
+            asyncio.get_running_loop().call_later(_AGAIN_S, subscription.poke)
 
     def _write(self, tick: TickRecord) -> None:
         if self._has_room():
