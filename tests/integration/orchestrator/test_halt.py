@@ -261,7 +261,7 @@ def test_broker_that_refuses_to_close_is_asked_until_it_does_and_that_is_said(
     falling: Desk, gone: bool, why: str
 ) -> None:
     settings = account(falling, f"refused-{gone}", safety__broker_timeout_s=0.3)
-    done = Listening(settings).use(lambda it: Refusing(it, 4, gone)).run()  # type: ignore[arg-type]
+    done = Listening(settings).use(lambda it: Refusing(it, 4, gone)).run()
     assert done.held == FLAT
     first, still, flat = done.said
     assert f"could not be closed at this tick ({why}" in first
@@ -310,13 +310,13 @@ def test_account_halted_while_it_was_down_sends_none_of_the_orders_of_before_the
 ) -> None:
     settings = account(falling, "down")
     with pytest.raises(Crash):
-        Listening(settings).use(lambda it: Dying(it, 1.0)).run()  # type: ignore[arg-type]
+        Listening(settings).use(lambda it: Dying(it, 1.0)).run()
     lost = RiskInputs(portfolio_values=np.array([100.0, 50.0]))
     with RiskClient(falling.risk.address, timeout_s=20.0) as risk:
         assert risk.evaluate(lost, account="down").halt is not None
 
     sent: list[Order] = []
-    done = Listening(settings).use(lambda it: Noting(it, sent)).run()  # type: ignore[arg-type]
+    done = Listening(settings).use(lambda it: Noting(it, sent)).run()
     assert sent == []
     assert "HALTED while it was down, by rule ruin" in done.said[0]
     log = DecisionLog(settings.log.folder)
@@ -331,9 +331,9 @@ def test_orders_that_close_and_were_not_sent_before_a_crash_are_sent_at_the_star
 ) -> None:
     settings = account(falling, "closing")
     with pytest.raises(Crash):
-        Listening(settings).use(lambda it: Dying(it, -1.0)).run()  # type: ignore[arg-type]
+        Listening(settings).use(lambda it: Dying(it, -1.0)).run()
     sent: list[Order] = []
-    done = Listening(settings).use(lambda it: Noting(it, sent)).run()  # type: ignore[arg-type]
+    done = Listening(settings).use(lambda it: Noting(it, sent)).run()
     assert [order.symbol for order in sent] == list(SYMBOLS)
     assert done.held == FLAT
     check_replay(settings, falling)

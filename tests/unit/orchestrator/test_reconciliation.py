@@ -57,7 +57,7 @@ def run_odd(path: Path, **changes: Any) -> list[Order]:
         entries, portfolio = await crash_before_the_last_orders(path, LAST, 0)
         odd = Odd(broker(path), **changes)
         with pytest.raises(ConflictError, match=match):
-            await reconcile(odd, entries, portfolio, allow)  # type: ignore[arg-type]
+            await reconcile(odd, entries, portfolio, allow)
         await odd.close()
         return odd.sent
 
@@ -112,9 +112,9 @@ def test_panel_of_symbols_whose_books_differ_is_refused_before_anything_is_sent(
             panel.close_bars(entry.bars)
         odd = Odd(broker(tmp_path / "books"), holdings=lambda it: Holdings(it.cash, {"BTC": 1.0}))
         with pytest.raises(ConflictError, match=r"BTC 0\.0 here, 1\.0 there; ETH 100\.0 here"):
-            await reconcile(odd, entries, panel, allow)  # type: ignore[arg-type]
+            await reconcile(odd, entries, panel, allow)
         odd._changes.clear()
-        await reconcile(odd, entries, panel, allow)  # type: ignore[arg-type]
+        await reconcile(odd, entries, panel, allow)
         await odd.close()
         return odd.sent
 
@@ -130,14 +130,13 @@ def test_fills_missed_while_down_agree_and_fills_between_two_looks_are_waited_fo
         await again.observe(bars(3, 150.0))  # the market went on
         assert [item.client_order_id for item in await again.fills(1)] == ["2-BTC", "2-ETH"]
         odd = Odd(again)
-        reconciled = await reconcile(odd, entries, portfolio, allow)  # type: ignore[arg-type]
+        reconciled = await reconcile(odd, entries, portfolio, allow)
         assert (odd.sent, reconciled.withheld, reconciled.rejected) == ([], {}, {})
 
-        odd = Odd(again, fills=lambda _: next(looks))
         held = iter([Holdings(0.0, {"ETH": 101.0}), await again.holdings()])
-        odd._changes["holdings"] = lambda _: next(held)
         looks = iter([[], await again.fills(1), await again.fills(1)])
-        await reconcile(odd, entries, portfolio, allow)  # type: ignore[arg-type]
+        odd = Odd(again, fills=lambda _: next(looks), holdings=lambda _: next(held))
+        await reconcile(odd, entries, portfolio, allow)
         await again.close()
 
     asyncio.run(run())
@@ -160,7 +159,7 @@ def test_order_that_must_not_be_sent_is_withheld_and_one_that_is_rejected_is_tol
             asked.append((orders, held))
             return {"2-ETH": "RISK_HALT"}
 
-        reconciled = await reconcile(again, entries, portfolio, judge)  # type: ignore[arg-type]
+        reconciled = await reconcile(again, entries, portfolio, judge)
         assert asked == [([(too_large, "POLICY"), (LAST[1], "POLICY")], {"ETH": 100.0})]
         assert again.sent == [too_large]
         assert reconciled.withheld == {"2-ETH": "RISK_HALT"}
@@ -184,7 +183,7 @@ def test_broker_that_fails_at_a_step_is_asked_again_and_gets_each_order_once(
             return answer
 
         odd = Odd(broker(tmp_path / "books"), **{step: fail})
-        await reconcile_within(60.0, odd, entries, portfolio, allow)  # type: ignore[arg-type]
+        await reconcile_within(60.0, odd, entries, portfolio, allow)
         states = {state.order: state.status for state in await odd.open_orders()}
         assert states == dict.fromkeys(LAST, OrderStatus.NEW)
         await odd.close()
@@ -206,7 +205,7 @@ def test_broker_that_does_not_answer_ends_the_start_with_nothing_sent(
         entries, portfolio = await crash_before_the_last_orders(tmp_path / "books", LAST, 0)
         silent = Silent(broker(tmp_path / "books"))
         with pytest.raises(UnavailableError, match="within 0.05 s"):
-            await reconcile_within(0.05, silent, entries, portfolio, allow)  # type: ignore[arg-type]
+            await reconcile_within(0.05, silent, entries, portfolio, allow)
         assert silent.sent == []
         await silent.close()
 
@@ -236,7 +235,7 @@ def recover(journal: Path, books: Path, portfolio: Portfolio, step: str, nth: in
 
     async def run() -> None:
         dying = Dying(broker(books))
-        await reconcile(dying, entries, portfolio, allow)  # type: ignore[arg-type]
+        await reconcile(dying, entries, portfolio, allow)
         if step == "end":
             os.kill(os.getpid(), signal.SIGKILL)
 

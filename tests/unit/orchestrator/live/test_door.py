@@ -74,7 +74,7 @@ def test_requests_beyond_the_bound_of_a_connection_are_refused_and_others_are_an
     async def visit(_: Door, address: str) -> None:
         async with ClientSession() as session:
             answers = []
-            for _ in range(8):
+            for _attempt in range(8):
                 async with session.get(f"http://{address}/") as answer:
                     answers.append(answer.status)
         # After a refusal the client has to connect anew, and has a new bound.

@@ -15,7 +15,7 @@ from aiohttp import ClientSession, WSMsgType
 from orchestrator.decision_log import TickRecord
 from orchestrator.events import EventBus, Status
 from orchestrator.live.process import WatchProcess
-from orchestrator.live.wire import MessageReader, encode
+from orchestrator.live.wire import Message, MessageReader, encode
 from tests.unit.orchestrator.live.test_hub import settings
 from tradewind.errors import SettingsError
 from tradewind.risk.decision import Halt
@@ -44,7 +44,7 @@ def run(body: Callable[[], Any]) -> None:
 
 
 def test_message_through_a_pipe_is_what_was_sent(tick: MakeTick) -> None:
-    sent = [
+    sent: list[Message] = [
         settings(**WATCHED),
         tick(3),
         tick(4, equity=math.inf, cash=-math.inf, risk=None),
@@ -54,7 +54,7 @@ def test_message_through_a_pipe_is_what_was_sent(tick: MakeTick) -> None:
 
     async def body() -> None:
         stream = asyncio.StreamReader()
-        stream.feed_data(b"".join(map(encode, sent)))
+        stream.feed_data(b"".join(encode(message) for message in sent))
         stream.feed_eof()
         reader = MessageReader(stream)
         assert [await reader.read() for _ in sent] == sent
@@ -202,7 +202,8 @@ def test_socket_that_is_spoken_to_is_closed_and_one_that_takes_nothing_does_not_
                 pass
             assert spoken.close_code == 1008
             deaf = await session.ws_connect(f"{watch.url}stream")
-            deaf._conn.protocol.pause_reading()
+            protocol: Any = deaf._conn and deaf._conn.protocol
+            protocol.pause_reading()
             for sequence in range(400):
                 bus.publish(dataclasses.replace(many, sequence=sequence))
                 await asyncio.sleep(0.005)
