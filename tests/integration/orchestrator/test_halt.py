@@ -162,7 +162,7 @@ class Listening:
 
     def use(self, change: Callable[[Broker], Broker]) -> "Listening":
         opened = self.agent._open_broker
-        self.agent._open_broker = lambda: change(opened())
+        self.agent._open_broker = lambda markets: change(opened(markets))
         return self
 
     def run(self) -> "Listening":
