@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -9,8 +10,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from orchestrator.live import LiveView
+from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.halts import holdings_text
+from orchestrator.live.process import WatchProcess
 from orchestrator.runner import build_agent
+from orchestrator.services import resume_command
 from orchestrator.settings import OrchestratorSettings
 from tradewind import __version__
 from tradewind.errors import TradewindError
@@ -31,6 +35,7 @@ _FLAGS = {
     "--log-level": ("logging.level", "what to log: DEBUG, INFO, WARNING or ERROR"),
     "--trace-to": ("tracing.endpoint", "http://HOST:PORT of a collector of traces (OTLP)"),
     "--live": ("live.listen", "HOST:PORT of the live view"),
+    "--metrics-listen": ("metrics_listen", "HOST:PORT of the metrics, with or without a live view"),
     "--inference": ("services.inference", "address of the inference service"),
     "--risk": ("services.risk", "address of the risk service"),
 }
@@ -67,11 +72,14 @@ async def _trade(settings: OrchestratorSettings) -> None:
     async with AsyncExitStack() as stack:
         tracer = stack.enter_context(tracing(settings.tracing, "orchestrator"))
         agent = build_agent(settings, tracer=tracer)
-        if settings.live is not None:
-            view = LiveView(settings, settings.live, agent.bus, tracer)
-            await stack.enter_async_context(view)
-            sys.stdout.write(f"orchestrator {settings.account}: live view on {view.url}\n")
-            sys.stdout.flush()
+        if settings.live is not None or settings.metrics_listen:
+            watch = WatchProcess(settings, agent.bus)
+            await stack.enter_async_context(watch)
+            if watch.url:
+                _print(settings, f"live view on {watch.url}")
+            if watch.metrics_address:
+                _print(settings, f"metrics on http://{watch.metrics_address}/metrics")
+        agent.bus.listen(lambda text: _print(settings, text))
         settle_heap()
         trading = asyncio.create_task(agent.run())
         loop = asyncio.get_running_loop()
@@ -81,8 +89,37 @@ async def _trade(settings: OrchestratorSettings) -> None:
             await trading
         except asyncio.CancelledError:
             agent.bus.set_state("STOPPED", "by a signal")
-            sys.stdout.write("orchestrator stopped by a signal\n")
+            _print(settings, "stopped by a signal")
+        finally:
+            _print(settings, _left_open(settings, agent))
     counters = agent.bus.snapshot().counters
     counted = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
     equity = agent.portfolio.equity
-    sys.stdout.write(f"orchestrator {settings.account}: equity {equity:,.2f}; {counted}\n")
+    _print(settings, f"equity {equity:,.2f}; {counted}")
+
+
+def _print(settings: OrchestratorSettings, text: str) -> None:
+    with contextlib.suppress(OSError):  # that nobody reads any more is no reason to stop trading
+        sys.stdout.write(f"orchestrator {settings.account}: {text}\n")
+        sys.stdout.flush()
+
+
+def _left_open(settings: OrchestratorSettings, agent: OrchestratorAgent) -> str:
+    """What an account is left with, for people: nobody watches it from now on."""
+    held = holdings_text(agent.portfolio.positions())
+    text = f"it holds {held}" if held else "it holds nothing"
+    if agent.open_orders is None:
+        text += "; which orders are open is not known, the broker does not answer"
+    elif agent.open_orders:
+        orders = ", ".join(
+            f"{state.order.client_order_id} {state.order.quantity - state.filled_quantity:.10g}"
+            for state in agent.open_orders
+        )
+        text += f"; open orders: {orders}"
+    else:
+        text += "; no order is open"
+    halt = agent.bus.snapshot().halt
+    if halt is None:
+        return text
+    command = resume_command(settings.services, settings.account)
+    return f"{text}; it is halted by rule {halt.rule} until a person resumes it: {command}"

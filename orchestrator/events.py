@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.decision_log.records import Outcome, RefusedBarRecord, TickRecord
 from tradewind.market.bars import format_time
+from tradewind.risk.decision import Halt
 
-__all__ = ["LIVE_STATES", "EventBus", "Snapshot", "Subscription"]
+__all__ = ["LIVE_STATES", "EventBus", "Snapshot", "Status", "Subscription"]
 
 LIVE_STATES: Final = frozenset({"TRADING", "WARMING_UP", "HOLDING", "WAITING"})
 """What a trading orchestrator may be shown as; see `Snapshot.state`."""
@@ -29,8 +30,9 @@ class Snapshot:
         detail: Why, for people; empty while trading.
         facts: What holds for the run: account, symbols, policies, limits of the risk policy.
         ticks: The last ticks, oldest first.
-        counters: Counts by name since the start: bars, ticks, orders, fills, each reason code and
-            each fault of a bar.
+        counters: Counts by name since the start: bars, ticks, orders, fills, halts, each reason
+            code and each fault of a bar.
+        halt: The halt of the account; None when it is not halted, as far as ticks say.
         due_ns: When the next tick must have come by the machine's clock, nanoseconds since the
             epoch; None while that is not known.
     """
@@ -41,6 +43,28 @@ class Snapshot:
     ticks: tuple[TickRecord, ...]
     counters: Mapping[str, int]
     due_ns: int | None = None
+    halt: Halt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a snapshot says beside its ticks, and how many of them were lost on the way.
+
+    Attributes:
+        facts: None where they are those that were said before.
+        missed_ticks: Ticks that could not be handed on to another process.
+        due_ns: As in Snapshot.
+        refused: The last bar that was refused.
+    """
+
+    state: str
+    detail: str
+    facts: Mapping[str, object] | None
+    counters: Mapping[str, int]
+    halt: Halt | None
+    missed_ticks: int = 0
+    due_ns: int | None = None
+    refused: RefusedBarRecord | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +89,21 @@ class Subscription:
             await self._arrived.wait()
         return self._ticks.popleft()
 
+    async def changed(self) -> None:
+        """Waits until there are ticks, or the status is another one."""
+        await self._arrived.wait()
+        self._arrived.clear()
+
+    def take(self) -> list[TickRecord]:
+        """Every tick that waits."""
+        taken = list(self._ticks)
+        self._ticks.clear()
+        return taken
+
+    def poke(self) -> None:
+        """Says that the status is another one."""
+        self._arrived.set()
+
     def offer(self, tick: TickRecord) -> None:
         """Hands over a tick without waiting."""
         if len(self._ticks) == self.capacity:
@@ -79,6 +118,11 @@ class EventBus:
 
     Args:
         kept_ticks: How many of the last ticks a snapshot has.
+
+    Attributes:
+        missed_ticks: Ticks that were lost before they came here, from another process.
+        status_number: Counts the changes of the status.
+        facts_number: Counts the changes of the facts.
     """
 
     def __init__(self, kept_ticks: int = _KEPT_TICKS) -> None:
@@ -90,6 +134,11 @@ class EventBus:
         self._due_ns: int | None = None
         self._due_at_ns = 0
         self._refusal: RefusedBarRecord | None = None
+        self._halt: Halt | None = None
+        self._listeners: list[Callable[[str], None]] = []
+        self.missed_ticks = 0
+        self.status_number = 0
+        self.facts_number = 0
 
     def publish(self, tick: TickRecord) -> None:
         """Takes in a tick and hands it on."""
@@ -113,26 +162,84 @@ class EventBus:
     def set_state(self, state: str, detail: str = "") -> None:
         """Says where the orchestrator stands; see `Snapshot.state`."""
         self._state, self._detail = state, detail
+        self._poke()
+
+    def set_halt(self, halt: Halt | None, detail: str = "") -> None:
+        """Says that the account is halted and what is done about it, or that it is no more."""
+        self._halt = halt
+        self.set_state("TRADING" if halt is None else "HALTED", detail)
+
+    def count(self, name: str) -> None:
+        """Counts something that is no part of a tick."""
+        self._counters[name] = self._counters.get(name, 0) + 1
+
+    def announce(self, text: str) -> None:
+        """Tells people something that they must not miss."""
+        for listener in self._listeners:
+            listener(text)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Has a function called with what is announced."""
+        self._listeners.append(listener)
 
     def set_facts(self, facts: Mapping[str, object]) -> None:
         """Says what holds for the run."""
         self._facts = dict(facts)
+        self.facts_number += 1
+        self._poke()
+
+    def status(self, missed_ticks: int = 0, *, with_facts: bool = True) -> Status:
+        """Where the orchestrator stands now, without ticks."""
+        return Status(
+            self._state,
+            self._detail,
+            self._facts if with_facts else None,
+            dict(self._counters),
+            self._halt,
+            missed_ticks,
+            self._due_ns,
+            self._refusal,
+        )
+
+    def restore(self, status: Status) -> None:
+        """Takes over what the bus of another process says; its ticks come by `publish`."""
+        self._state, self._detail, self._halt = status.state, status.detail, status.halt
+        self._counters, self._refusal = dict(status.counters), status.refused
+        if status.facts is not None:
+            self._facts = dict(status.facts)
+        self.missed_ticks = status.missed_ticks
+        if status.due_ns is not None:
+            self.expect(status.due_ns)
+        self._poke()
+
+    def _poke(self) -> None:
+        self.status_number += 1
+        for subscription in self._subscriptions:
+            subscription.poke()
 
     def expect(self, due_ns: int) -> None:
         """Says when the next tick must have come by the machine's clock."""
         self._due_ns = due_ns
         # A clock that is set back must not put it off.
         self._due_at_ns = time.monotonic_ns() + due_ns - time.time_ns()
+        self._poke()
 
     def refuse(self, refused: RefusedBarRecord) -> None:
         """Takes note of a bar that was refused, at once: there may never be a tick."""
         self._refusal = refused
+        self._poke()
 
     def snapshot(self) -> Snapshot:
         """Where the orchestrator stands now."""
         state, detail = self._standing()
         return Snapshot(
-            state, detail, self._facts, tuple(self._ticks), dict(self._counters), self._due_ns
+            state,
+            detail,
+            self._facts,
+            tuple(self._ticks),
+            dict(self._counters),
+            self._due_ns,
+            self._halt,
         )
 
     def _standing(self) -> tuple[str, str]:

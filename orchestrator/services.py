@@ -1,4 +1,6 @@
-"""Opens the clients of the services as the settings say."""
+"""Opens the clients of the services as the settings say, and says how a person calls them."""
+
+import shlex
 
 import grpc
 
@@ -8,7 +10,7 @@ from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 from tradewind.rpc.tls import client_credentials
 from tradewind.tracing import Tracer
 
-__all__ = ["open_inference", "open_risk"]
+__all__ = ["open_inference", "open_risk", "resume_command"]
 
 
 def open_inference(
@@ -46,6 +48,23 @@ def open_risk(
     return AsyncRiskClient(
         services.risk, timeout_s=timeout_s, credentials=credentials, token=token, tracer=tracer
     )
+
+
+def resume_command(services: ServiceAddresses, account: str) -> str:
+    """A shell command by which a person resumes a halted account; name and reason are theirs."""
+    words = ["tradewind"]
+    if services.tls is not None:
+        files = {
+            "--ca": services.tls.ca,
+            "--cert": services.tls.certificate,
+            "--key": services.tls.key,
+        }
+        words += [word for name, path in files.items() if path for word in (name, str(path))]
+    if services.token_file is not None:
+        words += ["--token-file", "YOUR_TOKEN"]
+    words += ["risk", "resume", account, "--address", services.risk]
+    words += ["--name", "NAME", "--role", "risk_officer", "--reason", "REASON"]
+    return shlex.join(words)
 
 
 def _identity(services: ServiceAddresses) -> tuple[grpc.ChannelCredentials | None, str | None]:

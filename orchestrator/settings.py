@@ -10,6 +10,7 @@ from orchestrator.decision_log import DecisionLogSettings
 from orchestrator.feeds import BarGuardSettings
 from orchestrator.live import LiveSettings
 from tradewind.logs import LogSettings
+from tradewind.rpc.address import MetricsListen
 from tradewind.rpc.tls import ClientTls
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings
@@ -120,8 +121,13 @@ class SafetySettings(Settings):
     on_trouble: SafeAction = "hold"
     """After a missed deadline, an unavailable service or an answer that cannot be verified."""
 
-    on_halt: SafeAction = "hold"
-    """While the risk service says HALT; LIQUIDATE always flattens."""
+    on_halt: SafeAction = "flatten"
+    """While the risk service says HALT: `flatten` closes every position, so that a halted account
+    does not go on losing; `hold` keeps them. LIQUIDATE always flattens."""
+
+    broker_timeout_s: float = Field(default=10.0, gt=0.0)
+    """How long a tick waits for the broker before and after its decision; what became of orders
+    that it did not answer in time is asked at the next tick."""
 
     throttle_fraction: float = Field(default=0.5, gt=0.0, le=1.0)
     """Share of an order's quantity that is sent while the risk service says THROTTLE."""
@@ -159,6 +165,12 @@ class OrchestratorSettings(Settings):
 
     live: LiveSettings | None = None
     """The live view; without, there is none."""
+
+    metrics_listen: MetricsListen = ""
+    """`HOST:PORT` where Prometheus finds the metrics, with or without a live view; empty for
+    nowhere, port 0 picks a
+    free one."""
+
     routing_key: RoutingKey = "account"
     """What stays with one variant of a routed policy: the account, each symbol, or the policy."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from tradewind.errors import TradewindError
-from tradewind_cli import bundle, jobs, routing
+from tradewind_cli import bundle, jobs, risk, routing
 from tradewind_cli.compare import compare
 from tradewind_cli.connection import connection_options
 from tradewind_cli.evaluate import evaluate, walk_forward
@@ -40,6 +40,7 @@ app.command()(tearsheet)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(routing.app, name="routing")
+app.add_typer(risk.app, name="risk")
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(serve)

@@ -14,6 +14,7 @@ from orchestrator.decision_log.records import Outcome, PolicyDecision, RiskAnswe
 from tradewind.errors import InvalidInputError
 from tradewind.market import PositionState, TradingTerms
 from tradewind.risk import FloatArray
+from tradewind.rpc.clients import Evaluation
 
 __all__ = ["Decision", "policy_decision"]
 
@@ -27,22 +28,27 @@ class Decision:
         reasons: Reason codes, most important first, each once.
         decisions: Each policy's answer.
         risk: The risk service's answer.
+        evaluation: The same as it came.
         intents: Orders, refused ones too.
         inputs_digest: BLAKE2b-128 over bars and observations, hexadecimal.
         timings: Of features, Predict and Evaluate.
         unknown_versions: Policy, version and digest of answers that have to be compared.
         risk_policy_changed: The risk policy has to be compared.
+        withdrawn: Symbols whose orders must not go on: positions are closed instead, or nothing is
+            traded any more.
     """
 
     outcome: Outcome = Outcome.DECIDED
     reasons: list[Reason] = field(default_factory=list)
     decisions: list[PolicyDecision] = field(default_factory=list)
     risk: RiskAnswer | None = None
+    evaluation: Evaluation | None = None
     intents: list[Intent] = field(default_factory=list)
     inputs_digest: str = ""
     timings: Timings = field(default_factory=Timings)
     unknown_versions: list[tuple[str, str, str]] = field(default_factory=list)
     risk_policy_changed: bool = False
+    withdrawn: set[str] = field(default_factory=set)
 
     def add(self, reason: Reason) -> None:
         """Adds a reason code once."""

@@ -226,6 +226,7 @@ class ExecutionAgent:
             decision.risk_policy_changed = reply.reason is Reason.RISK_POLICY_CHANGED
         if reply.evaluation is not None:
             evaluation, report = reply.evaluation, reply.evaluation.report
+            decision.evaluation = evaluation
             decision.risk = RiskAnswer(
                 request_id=evaluation.request_id,
                 decision_id=evaluation.decision_id,
@@ -304,6 +305,7 @@ class ExecutionAgent:
             decision.add(Reason(f"RISK_{action.name}"))
             on_halt = self._safety.on_halt
             safe_actions.append("flatten" if action is Action.LIQUIDATE else on_halt)
+            decision.withdrawn.update(self._portfolio.symbols)
         return safe_actions
 
     def _do_safe_thing(self, safe_action: str, symbols: Sequence[str], decision: Decision) -> None:
@@ -311,6 +313,7 @@ class ExecutionAgent:
         decision.intents = []
         decision.outcome = Outcome.HELD
         if safe_action == "flatten":
+            decision.withdrawn.update(symbols)
             for symbol in symbols:
                 account = self._portfolio.account(symbol)
                 if account is not None and account.quantity:

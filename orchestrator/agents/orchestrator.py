@@ -1,10 +1,11 @@
 """The loop that trades one account: ticks in, orders out, everything written down."""
 
+import asyncio
 import dataclasses
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from orchestrator.agents.contract_guard import ContractGuard
@@ -12,9 +13,14 @@ from orchestrator.agents.decision import Decision
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.expectation import Expectation
+from orchestrator.agents.halts import HaltWatch
+from orchestrator.agents.pending import withheld_orders
+from orchestrator.agents.questions import ask_risk
 from orchestrator.agents.reasons import Reason
-from orchestrator.agents.recovery import book_tick, last_logged, reconcile, restore
-from orchestrator.brokers import Broker, Order, OrderStatus
+from orchestrator.agents.reconciliation import PendingOrders, reconcile_within
+from orchestrator.agents.recovery import book_tick, last_logged, restore, with_outcomes
+from orchestrator.agents.withdrawal import withdraw_orders
+from orchestrator.brokers import Broker, Order, OrderState, OrderStatus
 from orchestrator.decision_log import (
     DecisionLogWriter,
     FillRecord,
@@ -29,7 +35,7 @@ from orchestrator.market_choice import KnownTimes, choose_markets
 from orchestrator.markets import Markets
 from orchestrator.portfolio import Allocation, Portfolio
 from orchestrator.risk_history import RiskHistory, history_length
-from orchestrator.services import open_inference, open_risk
+from orchestrator.services import open_inference, open_risk, resume_command
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context
@@ -60,6 +66,12 @@ class OrchestratorAgent:
         tracer: Gives every tick and every call a span; none by default.
         known_times: Starts of bars of each symbol, as far as there are any before the first one
             comes: what a market is recognised from.
+
+    Attributes:
+        bus: Who watches.
+        portfolio: What the account holds.
+        open_orders: Set when it ends: orders that still work at the broker; None when it did not
+            say.
     """
 
     def __init__(
@@ -81,6 +93,13 @@ class OrchestratorAgent:
         self.portfolio = Portfolio(
             [Allocation(item.symbols, item.policy, item.cash) for item in settings.allocations]
         )
+        self.open_orders: Sequence[OrderState] | None = ()
+        self._halts = HaltWatch(
+            settings.account,
+            settings.safety,
+            resume_command(settings.services, settings.account),
+            self.bus,
+        )
 
     async def run(self) -> None:
         """Verifies, recovers, and trades until the feed ends.
@@ -93,6 +112,7 @@ class OrchestratorAgent:
         try:
             async with AsyncExitStack() as stack:
                 await self._start(stack)
+                stack.push_async_callback(self._note_open_orders)
                 self.bus.set_state("TRADING")
                 self.bus.expect(self._expectation.first())
                 async for tick in read_ticks(
@@ -123,6 +143,7 @@ class OrchestratorAgent:
         risk = await stack.enter_async_context(open_risk(services, tracer=tracer))
         await inference.wait_ready(settings.ready_timeout_s)
         await risk.wait_ready(settings.ready_timeout_s)
+        self._risk = risk
         self._contracts = ContractGuard(
             inference, risk, self.portfolio.allocations, settings.interval_ns
         )
@@ -161,11 +182,12 @@ class OrchestratorAgent:
             account=settings.account,
             routing_key=settings.routing_key,
         )
+        self._halts.begin()
         await self._recover()
 
     async def _recover(self) -> None:
         entries = self._journal.entries
-        await restore(
+        last = await restore(
             entries,
             account=self._settings.account,
             run_id=self._run_id,
@@ -176,7 +198,11 @@ class OrchestratorAgent:
             history=self._history,
             log=self._log,
         )
-        await reconcile(self._broker, entries, self.portfolio)
+        reconciled = await reconcile_within(
+            self._settings.ready_timeout_s, self._broker, entries, self.portfolio, self._judge
+        )
+        if last is not None:
+            await self._log.append(with_outcomes(last, reconciled.withheld, reconciled.rejected))
         self._sequence = entries[-1].sequence + 1 if entries else 0
         self._feed = self._open_feed(entries[-1].close_ns if entries else None, self._markets)
 
@@ -212,6 +238,30 @@ class OrchestratorAgent:
             most = ", ".join(f"{name} {count:,}" for name, count in sorted(codes.items()))
             _logger.warning("no tick was decided until the feed ended: %s", most or "no bars came")
 
+    async def _judge(self, orders: PendingOrders, held: Mapping[str, float]) -> Mapping[str, str]:
+        """Which orders of before a crash the risk service does not allow now."""
+        inputs = self._history.inputs()
+        reply = await ask_risk(
+            self._risk,
+            self._contracts,
+            inputs,
+            account=self._settings.account,
+            request_id=f"{self._settings.account}-{self._run_id}-recovery",
+            required_metrics=self._settings.safety.required_metrics,
+            timeout_s=self._settings.ready_timeout_s / 2,
+        )
+        self._halts.recovered(reply.evaluation)
+        return withheld_orders(orders, held, reply, inputs, self._contracts.risk_policy)
+
+    async def _note_open_orders(self) -> None:
+        """Asks the broker for the last time, also when the run is cancelled."""
+        try:
+            async with asyncio.timeout(self._settings.safety.broker_timeout_s):
+                self.open_orders = await self._broker.open_orders()
+        except (TradewindError, TimeoutError) as problem:
+            self.open_orders = None
+            _logger.warning("%s at the end: %s", Reason.BROKER_UNAVAILABLE, problem)
+
     def _facts(self) -> dict[str, object]:
         settings = self._settings
         return {
@@ -235,12 +285,13 @@ class OrchestratorAgent:
         broker_up, busy = True, frozenset(self._settings.symbols)
         fills: tuple[FillRecord, ...] = ()
         try:
-            await self._broker.observe(tick.bars)
-            fills = tuple(await self._broker.fills(self.portfolio.last_fill_sequence))
-            busy = await self._busy_symbols(tick.close_ns)
-        except UnavailableError as problem:
+            async with asyncio.timeout(self._settings.safety.broker_timeout_s):
+                await self._broker.observe(tick.bars)
+                fills = tuple(await self._broker.fills(self.portfolio.last_fill_sequence))
+                busy = await self._busy_symbols(tick.close_ns)
+        except (UnavailableError, TimeoutError) as problem:
             broker_up = False
-            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem)
+            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem or "it did not answer")
         entry = JournalEntry(self._sequence, tick.close_ns, tuple(tick.bars), fills, ())
         positions = book_tick(
             tick.close_ns,
@@ -250,13 +301,19 @@ class OrchestratorAgent:
             history=self._history,
         )
         decision = await self._agent.decide(tick, request_id, busy)
+        withdrawn: list[OrderRecord] = []
         if not broker_up:
             decision.add(Reason.BROKER_UNAVAILABLE)
+        elif doubtful := decision.withdrawn & busy:
+            timeout_s = self._settings.safety.broker_timeout_s
+            withdrawn = await withdraw_orders(
+                self._broker, decision, self.portfolio, doubtful, timeout_s
+            )
         before_journal = time.perf_counter_ns()
         orders = self._orders(tick.close_ns, decision.intents if broker_up else [])
         self._journal.append(dataclasses.replace(entry, orders=tuple(orders)))
         before_submit = time.perf_counter_ns()
-        records = await self._submit(orders, decision)
+        records = (*withdrawn, *await self._submit(orders, decision))
         done = time.perf_counter_ns()
         decision.timings = dataclasses.replace(
             decision.timings,
@@ -267,7 +324,7 @@ class OrchestratorAgent:
         record = self._record(tick, fills, positions, decision, records)
         self._sequence += 1
         await self._log.append(record)
-        self._tell(record)
+        self._tell(record, decision)
         self.bus.expect(self._expectation.after(tick))
         await self._compare_again(decision)
 
@@ -310,15 +367,17 @@ class OrchestratorAgent:
             return refused
         outcome = {}
         try:
-            for state in await self._broker.submit([order for order, _ in orders]):
+            async with asyncio.timeout(self._settings.safety.broker_timeout_s):
+                states = await self._broker.submit([order for order, _ in orders])
+            for state in states:
                 if state.status is OrderStatus.REJECTED:
                     outcome[state.order.client_order_id] = Reason.ORDER_REJECTED
                     decision.add(Reason.ORDER_REJECTED)
                     _logger.warning("order rejected: %s", state)
-        except UnavailableError as problem:
+        except (UnavailableError, TimeoutError) as problem:
             # Whether they arrived is not known; the next fills, or the next start, will tell.
             decision.add(Reason.BROKER_UNAVAILABLE)
-            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem)
+            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem or "it did not answer")
         return refused + tuple(
             OrderRecord(
                 order.client_order_id, order.symbol, order.quantity, order.reference_price,
@@ -358,11 +417,8 @@ class OrchestratorAgent:
             timings=decision.timings,
         )
 
-    def _tell(self, record: TickRecord) -> None:
-        halted = record.risk is not None and record.risk.halted
-        self.bus.set_state(
-            "HALTED" if halted else "TRADING", ", ".join(record.reasons) if halted else ""
-        )
+    def _tell(self, record: TickRecord, decision: Decision) -> None:
+        self._halts.look(record, decision.evaluation)
         self.bus.publish(record)
 
     async def _compare_again(self, decision: Decision) -> None:

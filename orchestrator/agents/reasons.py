@@ -36,6 +36,7 @@ class Reason(StrEnum):
     FLATTEN = "FLATTEN"  # sent to close the position
     PRE_TRADE_LIMIT = "PRE_TRADE_LIMIT"
     ORDER_OPEN = "ORDER_OPEN"  # an earlier order of the symbol is not final
+    WITHDRAWN = "WITHDRAWN"  # taken back: its position is closed instead, or nothing is traded
     ORDER_REJECTED = "ORDER_REJECTED"  # by the broker
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE"
     RECONCILIATION = "RECONCILIATION"  # the broker holds something else

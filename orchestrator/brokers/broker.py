@@ -99,7 +99,11 @@ class Holdings:
 
 
 class Broker(Protocol):
-    """One account at a broker. Every method may raise UnavailableError: the outcome is unknown."""
+    """One account at a broker.
+
+    Every method may raise UnavailableError: the outcome is unknown. So it is of a call that is
+    cancelled because it takes too long.
+    """
 
     async def observe(self, bars: Sequence[BarRecord]) -> None:
         """Shows the bars of a tick: a simulated broker trades against them, others do nothing."""

@@ -72,9 +72,11 @@ async def _trade(
                 fills = list(await broker.fills(count))
                 count += len(fills)
                 given.append(fills)
+                withdrawn = {order.client_order_id for order in tick.orders if not order.sent}
                 for state in await broker.open_orders():
-                    if state.order.valid_until_ns <= tick.close_ns:
-                        await broker.cancel(state.order.client_order_id)
+                    name = state.order.client_order_id
+                    if state.order.valid_until_ns <= tick.close_ns or name in withdrawn:
+                        await broker.cancel(name)
                 orders = [
                     Order(
                         order.client_order_id,

@@ -1,7 +1,5 @@
 """What the live view asks the risk service itself, beside the trading."""
 
-import json
-import shlex
 from typing import Final, Self
 
 from orchestrator.services import open_risk
@@ -64,26 +62,3 @@ class RiskDesk:
             TradewindError: It is not known whether it was resumed.
         """
         return await self._risk.resume(self._account, name=name, role=role, reason=reason)
-
-    def resume_command(self) -> str:
-        """A command that does the same in a shell, for people; name and reason are theirs."""
-        services = self._services
-        imports, credentials = "", ""
-        if services.tls is not None:
-            files = ", ".join(
-                f"{name}={_quoted(path)}"
-                for name, path in services.tls.model_dump(mode="json", exclude_none=True).items()
-            )
-            imports = "from tradewind.rpc.tls import ClientTls, client_credentials; "
-            credentials = f", credentials=client_credentials(ClientTls({files}))"
-        code = (
-            f"{imports}from tradewind.rpc.clients import RiskClient; "
-            f"RiskClient({_quoted(services.risk)}{credentials}).resume({_quoted(self._account)}, "
-            'name="NAME", role="risk_officer", reason="REASON")'
-        )
-        return f"python -c {shlex.quote(code)}"
-
-
-def _quoted(text: str) -> str:
-    """A text as Python and JSON write it alike: in double quotes, which a shell leaves alone."""
-    return json.dumps(text)

@@ -57,7 +57,7 @@ class Browser:
         while True:
             if self._is_behind:
                 self._is_behind = False
-                return self._hub.snapshot(first=True)
+                return self._hub.first_message()
             if self._updates:
                 return self._updates.popleft()
             if self._ended:
@@ -69,7 +69,7 @@ class Browser:
 class Hub:
     """Keeps the state of the page, and everybody who looks at it up to date.
 
-    All of it runs on the loop of the orchestrator, tick by tick while that waits for answers.
+    What it says is encoded once and kept until there is something new to say, however many ask.
 
     Args:
         bus: What the orchestrator says.
@@ -99,12 +99,14 @@ class Hub:
         self._resume = resume
         self._browsers: set[Browser] = set()
         self._sent = Mark()
-        self._missed_ticks = 0
+        self._dropped_ticks = 0
         self._tempo: deque[tuple[float, int, int]] = deque()
         self._halt: Halt | None = None
         self._halt_trouble = ""
         self._resumed: dict[str, object] | None = None
         self._halt_sequence = -2
+        self._state_json: bytes | None = None
+        self._first_message: str | None = None
         self.skipped_count = 0
         self.failed = False
 
@@ -116,7 +118,7 @@ class Hub:
     @property
     def missed_ticks(self) -> int:
         """Ticks that came faster than they could be taken in."""
-        return self._missed_ticks
+        return self._bus.missed_ticks + self._dropped_ticks
 
     @contextmanager
     def browser(self) -> Iterator[Browser]:
@@ -162,18 +164,25 @@ class Hub:
         }
         return decision_id
 
-    def snapshot(self, *, first: bool = False) -> str:
-        """Everything that the page shows, as JSON; `first` adds what only the page itself needs."""
-        extra: dict[str, object] = {"resume": self._resume} if first else {}
-        return _encode(
-            {
-                **self._message("snapshot"),
-                "run": self._state.run(),
-                "curves": self._state.curves(),
-                "ticks": self._state.rows(),
-                **extra,
-            }
-        )
+    def state_json(self) -> bytes:
+        """Everything that the page shows, as JSON of the last interval."""
+        if self._state_json is None:
+            self._state_json = _encode(
+                {
+                    **self._message("snapshot"),
+                    "run": self._state.run(),
+                    "curves": self._state.curves(),
+                    "ticks": self._state.rows(),
+                }
+            )
+        return self._state_json
+
+    def first_message(self) -> str:
+        """The same, and what only the page itself needs: what a browser begins with."""
+        if self._first_message is None:
+            resume = _encode({"resume": self._resume})
+            self._first_message = (self.state_json()[:-1] + b"," + resume[1:]).decode()
+        return self._first_message
 
     async def _follow(self) -> None:
         with self._bus.subscribe(_QUEUED_TICKS) as subscription:
@@ -181,7 +190,7 @@ class Hub:
                 self._state.take(tick)
             async for tick in subscription:
                 self._state.take(tick)
-                self._missed_ticks = subscription.missed
+                self._dropped_ticks = subscription.missed
 
     async def _tell(self) -> None:
         told: object = None
@@ -191,7 +200,7 @@ class Hub:
             now = time.monotonic()
             self._measure(now)
             if not self._browsers:
-                self._sent = self._state.mark()
+                self._mark_sent()
                 continue
             found = (self._state.last, self._bus.snapshot().state)
             if found != told or now - last_at >= _QUIET_S:
@@ -205,10 +214,15 @@ class Hub:
                 "curves": self._state.curves(self._sent),
                 "ticks": self._state.rows_after(self._sent.sequence),
             }
-        )
-        self._sent = self._state.mark()
+        ).decode()
+        self._mark_sent()
         for browser in self._browsers:
             browser.offer(update)
+
+    def _mark_sent(self) -> None:
+        """What comes now goes on from here, and so must what a browser begins with."""
+        self._sent = self._state.mark()
+        self._state_json = self._first_message = None
 
     async def _ask(self) -> None:
         """Asks what ticks do not say: why and since when there is a halt, and changed limits."""
@@ -255,7 +269,7 @@ class Hub:
             **self._state.figures(),
             "view": {
                 "browser_count": len(self._browsers),
-                "missed_ticks": self._missed_ticks,
+                "missed_ticks": self.missed_ticks,
                 "skipped_updates": self.skipped_count,
                 "ticks_per_s": (ticks_now - ticks) / took if took else 0.0,
                 "decisions_per_s": (decisions_now - decisions) / took if took else 0.0,
@@ -280,7 +294,7 @@ class Hub:
             return {"resumed": resumed}
         if not self._is_halted():
             return None
-        halt = self._halt
+        halt = self._halt or self._bus.snapshot().halt
         if halt is None:
             return {"cause": None, "trouble": self._halt_trouble}
         return {
@@ -295,5 +309,5 @@ class Hub:
         }
 
 
-def _encode(message: dict[str, Any]) -> str:
-    return to_json(message, inf_nan_mode="null").decode()
+def _encode(message: dict[str, Any]) -> bytes:
+    return to_json(message, inf_nan_mode="null")

@@ -1,18 +1,23 @@
 """The orchestrator's own Prometheus metrics, read from its event bus when they are asked for."""
 
+import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Self
 
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from orchestrator.agents.reasons import Reason
 from orchestrator.events import EventBus
+from orchestrator.live.door import Bounds, Door
 from orchestrator.live.hub import Hub
+from tradewind.errors import SettingsError
 
-__all__ = ["OrchestratorCollector"]
+__all__ = ["MetricsPage", "MetricsText", "OrchestratorCollector"]
 
-_TOTALS: Final = ("bars", "decided_ticks", "fills", "orders", "ticks")
+_TOTALS: Final = ("bars", "decided_ticks", "fills", "halts", "orders", "ticks")
 _STATES: Final = (
     "STARTING",
     "WARMING_UP",
@@ -23,6 +28,7 @@ _STATES: Final = (
     "STOPPED",
     "FAILED",
 )
+_KEPT_S: Final = 1.0
 
 
 class OrchestratorCollector(Collector):
@@ -30,10 +36,10 @@ class OrchestratorCollector(Collector):
 
     Args:
         bus: What the orchestrator says.
-        hub: Who looks.
+        hub: Who looks; None where there is no live view.
     """
 
-    def __init__(self, bus: EventBus, hub: Hub) -> None:
+    def __init__(self, bus: EventBus, hub: Hub | None = None) -> None:
         self._bus = bus
         self._hub = hub
 
@@ -73,10 +79,14 @@ class OrchestratorCollector(Collector):
         if snapshot.ticks:
             last = snapshot.ticks[-1]
             yield _gauge("equity", "Cash and positions at their marks.", last.equity)
+            exposure = sum(abs(item.quantity * item.mark_price) for item in last.positions)
+            yield _gauge("exposure", "Sum of the absolute positions at their marks.", exposure)
             yield _gauge("last_decision_timestamp_seconds", "The last tick.", last.decided_ns / 1e9)
             if last.risk is not None and "current_drawdown" in last.risk.metrics:
                 drawdown = last.risk.metrics["current_drawdown"]
                 yield _gauge("drawdown", "As the risk service calculates it.", drawdown)
+        if self._hub is None:
+            return
         yield _gauge("live_browsers", "Browsers that look.", self._hub.browser_count)
         yield CounterMetricFamily(
             "tradewind_orchestrator_live_missed_ticks",
@@ -88,6 +98,62 @@ class OrchestratorCollector(Collector):
             "Updates that browsers were too slow for.",
             self._hub.skipped_count,
         )
+
+
+class MetricsText:
+    """The metrics as Prometheus reads them, made at most once a second however often it asks."""
+
+    def __init__(self, bus: EventBus, hub: Hub | None = None) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(OrchestratorCollector(bus, hub))
+        self._body = b""
+        self._made_at = -_KEPT_S
+
+    def response(self) -> web.Response:
+        """The metrics."""
+        now = time.monotonic()
+        if now - self._made_at >= _KEPT_S:
+            self._body, self._made_at = generate_latest(self._registry), now
+        return web.Response(body=self._body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class MetricsPage:
+    """Serves the metrics alone, as a context.
+
+    Args:
+        listen: `HOST:PORT`.
+        bus: What the orchestrator says.
+
+    Attributes:
+        address: `HOST:PORT` by which it is reached from this machine; set inside the context.
+    """
+
+    def __init__(self, listen: str, bus: EventBus) -> None:
+        self._listen = listen
+        self._text = MetricsText(bus)
+        self._door = Door(Bounds())
+        self.address = ""
+
+    async def __aenter__(self) -> Self:
+        """Starts to listen.
+
+        Raises:
+            SettingsError: The address cannot be listened on.
+        """
+        application = web.Application(middlewares=[self._door.middleware()])
+        application.router.add_get("/metrics", self._show)
+        try:
+            await self._door.open(application, self._listen)
+        except OSError as problem:
+            raise SettingsError(f"cannot serve metrics on {self._listen}: {problem}") from None
+        self.address = self._door.address
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._door.close()
+
+    async def _show(self, _: web.Request) -> web.Response:
+        return self._text.response()
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -1,4 +1,4 @@
-"""Serves the live view over HTTP, on the loop of the orchestrator."""
+"""Serves the live view and the metrics over HTTP, in a process of their own."""
 
 import asyncio
 import contextlib
@@ -9,19 +9,19 @@ from typing import Annotated, Final, Self
 
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Middleware
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import Field, ValidationError
 
 from orchestrator.events import EventBus
 from orchestrator.live.desk import RiskDesk
+from orchestrator.live.door import Bounds, Door
 from orchestrator.live.guard import HEADERS, Handler, RequestGuard
 from orchestrator.live.hub import Browser, Hub
-from orchestrator.live.metrics import OrchestratorCollector
+from orchestrator.live.metrics import MetricsText
 from orchestrator.live.settings import LiveSettings
 from orchestrator.live.state import LiveState
+from orchestrator.services import resume_command
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, InvalidInputError, SettingsError, TradewindError
-from tradewind.rpc.address import host_and_port, loopback_dial_address
 from tradewind.settings import Settings
 from tradewind.tracing import Tracer
 
@@ -31,6 +31,8 @@ _logger = logging.getLogger(__name__)
 
 _HEARTBEAT_S: Final = 15.0
 _CLOSE_S: Final = 1.0
+_SEND_S: Final = 10.0
+_STATE_EVERY_S: Final = 1.0
 _LARGEST_REQUEST: Final = 16 * 1024
 
 _FILES: Final = {
@@ -86,11 +88,11 @@ class LiveView:
             resume={
                 "allowed": live.allow_resume,
                 "token": self._guard.token if live.allow_resume else "",
-                "command": self._desk.resume_command(),
+                "command": resume_command(settings.services, settings.account),
             },
         )
-        self._registry = CollectorRegistry()
-        self._registry.register(OrchestratorCollector(bus, self._hub))
+        self._door = Door(Bounds())
+        self._metrics = MetricsText(bus, self._hub)
         static = resources.files("orchestrator.live") / "static"
         self._files = {name: (static / name).read_bytes() for name in _FILES}
         self._sockets: set[web.WebSocketResponse] = set()
@@ -102,21 +104,15 @@ class LiveView:
         Raises:
             SettingsError: The address cannot be listened on, or a TLS file cannot be used.
         """
-        host, port = host_and_port(self._live.listen)
         await self._desk.__aenter__()  # first: what it refuses must not leave an open port
-        self._runner = web.AppRunner(
-            self._application(), access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S
-        )
-        await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await self._door.open(self._application(), self._live.listen)
         except OSError as problem:
-            await self._runner.cleanup()
             await self._desk.__aexit__()
             raise SettingsError(
                 f"cannot serve the live view on {self._live.listen}: {problem}"
             ) from None
-        self.url = f"http://{loopback_dial_address(host, self._runner.addresses[0][1])}/"
+        self.url = f"http://{self._door.address}/"
         self._following = asyncio.create_task(self._hub.run())
         return self
 
@@ -145,17 +141,18 @@ class LiveView:
                 while self._sockets:
                     await asyncio.sleep(0.01)
         await self._desk.__aexit__()
-        await self._runner.cleanup()
+        await self._door.close()
 
     def _application(self) -> web.Application:
         application = web.Application(
-            middlewares=[self._middleware()], client_max_size=_LARGEST_REQUEST
+            middlewares=[self._door.middleware(), self._middleware()],
+            client_max_size=_LARGEST_REQUEST,
         )
         application.router.add_get("/", self._page)
         application.router.add_get("/static/{name:.+}", self._file)
         application.router.add_get("/stream", self._stream)
         application.router.add_get("/state", self._state)
-        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/metrics", self._show_metrics)
         application.router.add_post("/resume", self._resume)
         return application
 
@@ -185,13 +182,13 @@ class LiveView:
     def _static(self, name: str) -> web.Response:
         return web.Response(body=self._files[name], content_type=_FILES[name], charset="utf-8")
 
-    async def _state(self, _: web.Request) -> web.Response:
+    async def _state(self, request: web.Request) -> web.Response:
         self._check_alive()
-        return web.Response(text=self._hub.snapshot(), content_type="application/json")
+        await self._door.space_out(request, "state", _STATE_EVERY_S)
+        return web.Response(body=self._hub.state_json(), content_type="application/json")
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        body = generate_latest(self._registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        return self._metrics.response()
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self._check_alive()
@@ -199,12 +196,14 @@ class LiveView:
             raise web.HTTPServiceUnavailable(text="too many look already: live.max_browsers")
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=1024)
         await socket.prepare(request)
+        self._door.let_stay(request)
         self._sockets.add(socket)
         try:
             with self._hub.browser() as browser:
-                sending = asyncio.create_task(_send(socket, browser))
+                sending = asyncio.create_task(_send(socket, browser, request))
                 async for _ in socket:
-                    pass  # nothing is asked this way; this is how its end is noticed
+                    # Nothing is asked this way: who says something is no page of ours.
+                    await socket.close(code=WSCloseCode.POLICY_VIOLATION)
                 sending.cancel()
                 with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                     await sending
@@ -240,8 +239,14 @@ class LiveView:
             )
 
 
-async def _send(socket: web.WebSocketResponse, browser: Browser) -> None:
+async def _send(socket: web.WebSocketResponse, browser: Browser, request: web.Request) -> None:
     with contextlib.suppress(ConnectionError):
         while (message := await browser.next_message()) is not None:
-            await socket.send_str(message)
+            try:
+                async with asyncio.timeout(_SEND_S):
+                    await socket.send_str(message)
+            except TimeoutError:  # it takes nothing, and would keep its place for ever
+                if request.transport is not None:
+                    request.transport.abort()
+                return
         await socket.close(code=WSCloseCode.GOING_AWAY)

@@ -196,7 +196,7 @@ def test_halted_account_is_resumed_from_the_page_and_by_the_command_that_it_show
         viewer.waits_for_state("HALTED")
         set_policy(RISK_POLICY)
         command = shlex.split(page.locator("#halt-command-text").text_content() or "")
-        subprocess.run([sys.executable, *command[1:]], cwd=ROOT, check=True)
+        subprocess.run([sys.executable, "-m", "tradewind_cli", *command[1:]], cwd=ROOT, check=True)
         viewer.waits_for_state("TRADING")
         expect(page.locator("#halt")).to_be_hidden(timeout=WAIT_MS)
         expect(page.locator("#troubles")).to_contain_text("RISK_HALT")

@@ -1,11 +1,12 @@
 """What a start after a crash makes of the journal's last line."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.recovery import reconcile
+from orchestrator.agents.reconciliation import PendingOrders, reconcile
 from orchestrator.brokers import Order, OrderStatus, PaperBroker, PaperMarketSettings
 from orchestrator.decision_log import BarRecord
 from orchestrator.journal import JournalEntry
@@ -28,6 +29,11 @@ def bars(index: int, price: float) -> tuple[BarRecord, ...]:
 def order(name: str, symbol: str, quantity: float, index: int, price: float) -> Order:
     close_ns = START + (index + 1) * STEP
     return Order(name, symbol, quantity, price, close_ns, close_ns + STEP)
+
+
+async def allow(orders: PendingOrders, held: Mapping[str, float]) -> dict[str, str]:
+    """Keeps nothing from being sent."""
+    return {}
 
 
 def broker(path: Path) -> PaperBroker:
@@ -68,7 +74,7 @@ def test_start_sends_what_was_not_sent_once_and_at_the_prices_of_the_crash(
         entries, portfolio = await crash_before_the_last_orders(tmp_path / "books", last, sent)
         again = broker(tmp_path / "books")
         for _ in range(2):
-            await reconcile(again, entries, portfolio)
+            await reconcile(again, entries, portfolio, allow)
         states = {state.order: state.status for state in await again.open_orders()}
         assert states == dict.fromkeys(last, OrderStatus.NEW)
         await again.observe(bars(3, 200.0))
@@ -77,7 +83,7 @@ def test_start_sends_what_was_not_sent_once_and_at_the_prices_of_the_crash(
             ("2-BTC", 85.0),
             ("2-ETH", -1.0),
         ]
-        await reconcile(again, entries, portfolio)
+        await reconcile(again, entries, portfolio, allow)
         await again.close()
 
     asyncio.run(run())
@@ -88,7 +94,7 @@ def test_start_with_a_broker_that_holds_something_else_is_refused(tmp_path: Path
         entries, portfolio = await crash_before_the_last_orders(tmp_path / "books", (), 0)
         other = broker(tmp_path / "other")
         with pytest.raises(ConflictError, match=r"cash 0\.0000 here, 10000\.0000 there; ETH 100"):
-            await reconcile(other, entries, portfolio)
+            await reconcile(other, entries, portfolio, allow)
         await other.close()
 
     asyncio.run(run())

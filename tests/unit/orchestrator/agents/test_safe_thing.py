@@ -24,8 +24,17 @@ from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, Evaluat
 
 STEP = 1_800_000_000_000
 START = 1_600_000_200_000_000_000
+# Every order is too large by far; one that closes a position for safety's sake goes all the same.
 RULES = {
-    "rules": [{"name": "loss", "when": {"metric": "max_drawdown", "over": 0.1}, "action": "HALT"}]
+    "pre_trade": {"order_notional": 1.0},
+    "rules": [
+        {"name": "loss", "when": {"metric": "max_drawdown", "over": 0.1}, "action": "HALT"},
+        {
+            "name": "too_large",
+            "when": {"metric": "pre_trade.order_notional"},
+            "action": "BLOCK",
+        },
+    ],
 }
 
 
@@ -109,6 +118,11 @@ def test_demand_to_liquidate_is_met_although_a_required_metric_is_missing() -> N
         [-3.0],
         ["WARM_UP", "METRIC_UNAVAILABLE", "RISK_LIQUIDATE"],
     )
+
+
+def test_halted_account_closes_its_positions_where_nothing_else_is_set() -> None:
+    assert SafetySettings().on_halt == "flatten"
+    assert decide(Action.HALT, SafetySettings(budget_ms=1e6)) == ([-3.0], ["WARM_UP", "RISK_HALT"])
 
 
 @pytest.mark.parametrize(

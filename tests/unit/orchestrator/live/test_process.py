@@ -1,0 +1,213 @@
+"""The process of the live view: it says what the bus says, and cannot hold the bus up."""
+
+import asyncio
+import dataclasses
+import json
+import math
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, WSMsgType
+
+from orchestrator.decision_log import TickRecord
+from orchestrator.events import EventBus, Status
+from orchestrator.live.process import WatchProcess
+from orchestrator.live.wire import Message, MessageReader, encode
+from tests.unit.orchestrator.live.test_hub import settings
+from tradewind.errors import SettingsError
+from tradewind.risk.decision import Halt
+from tradewind.risk.rules import Action
+
+MakeTick = Callable[..., TickRecord]
+WATCHED = {"live": {"listen": "127.0.0.1:0"}, "metrics_listen": "127.0.0.1:0"}
+
+
+async def get(url: str) -> str:
+    async with ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.text()
+
+
+async def until(url: str, holds: Callable[[str], bool]) -> str:
+    """Asks until an answer is as a test wants it."""
+    async with asyncio.timeout(60.0):
+        while not holds(text := await get(url)):
+            await asyncio.sleep(0.05)
+    return text
+
+
+def run(body: Callable[[], Any]) -> None:
+    asyncio.run(body())
+
+
+def test_message_through_a_pipe_is_what_was_sent(tick: MakeTick) -> None:
+    sent: list[Message] = [
+        settings(**WATCHED),
+        tick(3),
+        tick(4, equity=math.inf, cash=-math.inf, risk=None),
+        Status("HALTED", "why", {"a": [1]}, {"ticks": 2}, Halt(Action.HALT, 1.5, "r", "w", "d"), 7),
+        Status("TRADING", "", {}, {}, None),
+    ]
+
+    async def body() -> None:
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"".join(encode(message) for message in sent))
+        stream.feed_eof()
+        reader = MessageReader(stream)
+        assert [await reader.read() for _ in sent] == sent
+        assert await reader.read() is None
+
+    run(body)
+
+
+def test_view_in_its_process_shows_ticks_status_and_counts_of_the_bus(tick: MakeTick) -> None:
+    async def body() -> None:
+        bus = EventBus()
+        bus.publish(tick(0))
+        async with WatchProcess(settings(**WATCHED), bus) as watch:
+            halted = dataclasses.replace(tick(0).risk, halted=True)  # type: ignore[type-var]
+            for sequence in range(1, 50):
+                bus.publish(tick(sequence, reasons=("RISK_HALT",), risk=halted))
+            bus.count("halts")
+            halt = Halt(Action.HALT, 1.0, "ruin", "too much", "d7")
+            bus.set_halt(halt, "HALTED, and what is done")
+            text = await until(f"{watch.url}state", lambda it: '"HALTED"' in it)
+            state = json.loads(text)
+            assert state["counters"] == bus.snapshot().counters
+            assert state["counters"]["ticks"] == 50
+            assert state["account"]["sequence"] == 49
+            assert state["detail"] == "HALTED, and what is done"
+            # Known without being allowed to ask the risk service for it.
+            assert state["halt"]["cause"]["rule"] == "ruin"
+            for page in (f"{watch.url}metrics", f"http://{watch.metrics_address}/metrics"):
+                metrics = await until(page, lambda it: "halts_total 1.0" in it)
+                assert 'tradewind_orchestrator_state{state="HALTED"} 1.0' in metrics
+                assert "tradewind_orchestrator_ticks_total 50.0" in metrics
+                assert "tradewind_orchestrator_exposure 0.75" in metrics
+
+    run(body)
+
+
+def test_view_that_hangs_holds_nothing_up_and_says_later_what_it_missed(
+    tick: MakeTick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.live.process._LARGEST_BACKLOG", 100_000)
+
+    async def body() -> None:
+        bus = EventBus()
+        async with WatchProcess(settings(**WATCHED), bus) as watch:
+            os.kill(watch._process.pid, signal.SIGSTOP)
+            try:
+                for sequence in range(2_000):  # each is as soon done as if nobody looked
+                    bus.publish(tick(sequence))
+                    await asyncio.sleep(0)
+            finally:
+                os.kill(watch._process.pid, signal.SIGCONT)
+            bus.set_state("TRADING")
+            shown = await until(f"{watch.url}state", lambda it: '"ticks":2000,' in it)
+            missed = json.loads(shown)["view"]["missed_ticks"]
+            assert missed == watch._missed > 0
+
+    run(body)
+
+
+def test_view_that_dies_is_logged_and_ends_nothing(
+    tick: MakeTick, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        bus = EventBus()
+        async with WatchProcess(settings(**WATCHED), bus) as watch:
+            watch._process.kill()
+            async with asyncio.timeout(60.0):
+                while "the live view has ended" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            for sequence in range(20):
+                bus.publish(tick(sequence))
+                await asyncio.sleep(0)
+        assert bus.snapshot().counters["ticks"] == 20
+
+    run(body)
+
+
+def test_view_ignores_the_signals_of_a_terminal_and_gives_the_last_word_at_the_end(
+    tick: MakeTick,
+) -> None:
+    async def body() -> None:
+        bus = EventBus()
+        async with ClientSession() as session:
+            async with WatchProcess(settings(**WATCHED), bus) as watch:
+                socket = await session.ws_connect(f"{watch.url}stream")
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    os.kill(watch._process.pid, number)
+                bus.publish(tick(0))
+                bus.set_state("STOPPED", "by a signal")
+            messages = [json.loads(it.data) async for it in socket if it.type is WSMsgType.TEXT]
+            assert (messages[-1]["state"], messages[-1]["detail"]) == ("STOPPED", "by a signal")
+            assert messages[-1]["account"]["sequence"] == 0
+        assert watch._process.returncode == 0
+
+    run(body)
+
+
+def test_metrics_without_a_view_are_served_and_nothing_else() -> None:
+    async def body() -> None:
+        bus = EventBus()
+        async with WatchProcess(settings(metrics_listen="127.0.0.1:0"), bus) as watch:
+            assert watch.url == ""
+            bus.set_state("TRADING")
+            text = await until(
+                f"http://{watch.metrics_address}/metrics", lambda it: 'state="TRADING"} 1.0' in it
+            )
+            assert "live_browsers" not in text
+            async with ClientSession() as session:
+                async with session.get(f"http://{watch.metrics_address}/state") as answer:
+                    assert answer.status == 404
+
+    run(body)
+
+
+@pytest.mark.parametrize("name", ["live", "metrics_listen"])
+def test_view_whose_port_is_taken_is_refused_at_the_start(name: str) -> None:
+    async def body() -> None:
+        taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        address = f"127.0.0.1:{taken.sockets[0].getsockname()[1]}"
+        account = settings(**{name: {"listen": address} if name == "live" else address})
+        with pytest.raises(SettingsError, match=f"cannot serve .* on {address}"):
+            async with WatchProcess(account, EventBus()):
+                pass
+        taken.close()
+
+    run(body)
+
+
+def test_socket_that_is_spoken_to_is_closed_and_one_that_takes_nothing_does_not_hang_the_view(
+    tick: MakeTick,
+) -> None:
+    async def body() -> None:
+        bus = EventBus()
+        many = tick(0)
+        many = dataclasses.replace(many, reasons=tuple(f"R{i}" for i in range(200)))
+        async with (
+            WatchProcess(
+                settings(live={"listen": "127.0.0.1:0", "interval_s": 0.05}), bus
+            ) as watch,
+            ClientSession() as session,
+        ):
+            spoken = await session.ws_connect(f"{watch.url}stream")
+            await spoken.send_str("hello")
+            async for _ in spoken:
+                pass
+            assert spoken.close_code == 1008
+            deaf = await session.ws_connect(f"{watch.url}stream")
+            protocol: Any = deaf._conn and deaf._conn.protocol
+            protocol.pause_reading()
+            for sequence in range(400):
+                bus.publish(dataclasses.replace(many, sequence=sequence))
+                await asyncio.sleep(0.005)
+            shown = await until(f"{watch.url}state", lambda it: '"ticks":400,' in it)
+            assert json.loads(shown)["account"]["sequence"] == 399
+
+    run(body)
