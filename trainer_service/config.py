@@ -44,6 +44,10 @@ class TrainingParams(Settings):
     """Environments stepped together. By default as many as suit the algorithm, and its parameters
     are then by default those that go with so many; a short run is trained in one."""
 
+    stagger_episodes: bool = True
+    """Cut the first episodes of the environments short, each at another length, so that they do
+    not all end together for ever after; the first environment's is whole."""
+
     normalize_observations: bool = False
     """Subtract the running mean and divide by the running deviation, in the bundle too."""
 

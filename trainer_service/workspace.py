@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, Self
 
 import gymnasium
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
@@ -13,13 +12,29 @@ from tradewind.errors import TrainingError
 from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.config import JobConfig, TrainingConfig
-from trainer_service.environment import IntradayTradingEnv, VectorizedTradingEnv
+from trainer_service.environment import (
+    IntradayTradingEnv,
+    TradingEnvCopies,
+    VectorizedTradingEnv,
+)
+from trainer_service.environment.custom import (
+    Env,
+    changed_methods,
+    check_copyable,
+    check_reward,
+    copy_onto,
+    describe_environment,
+    inner_of,
+)
 
-__all__ = ["Env", "Workspace", "held_out_episode", "make_environment"]
-
-Env = gymnasium.Env[Any, Any]
-# What gymnasium.make adds: they check calls and change nothing.
-_TRANSPARENT_WRAPPERS = (OrderEnforcing, PassiveEnvChecker)
+__all__ = [
+    "Env",
+    "Workspace",
+    "environment_on",
+    "held_out_episode",
+    "make_environment",
+    "trading_env_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +44,19 @@ class Workspace:
     Attributes:
         env: The environment as given.
         training_env: What the model learns in.
-        trading_env: The environment as given, None when it is not one of ours.
-        held_out_env: One episode over the held-out bars, None when nothing is held out.
+        trading_env: The trading environment within the one given, None when there is none.
+        held_out_env: One episode over the held-out bars, in an IntradayTradingEnv as production
+            trades; None when nothing is held out.
+        record: What a bundle says of an environment of the user's own; None of any other.
+        remarks: What whoever trains must know.
     """
 
     env: Env
     training_env: VecEnv
     trading_env: IntradayTradingEnv | None
     held_out_env: IntradayTradingEnv | None
+    record: dict[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def prepare(cls, env: Env, config: TrainingConfig) -> Self:
@@ -46,11 +66,12 @@ class Workspace:
             TrainingError: The configuration asks for what the environment cannot give.
             MarketDataError: A part of the bars is too short for an episode.
         """
-        trading_env = _trading_env(env)
+        trading_env = inner_of(env)
         if trading_env is None:
             _refuse_without_bars(env, config)
-            monitored = DummyVecEnv([partial(Monitor, env)])
+            monitored = DummyVecEnv([partial(Monitor, _FiniteRewards(env))])
             return cls(env, _normalize(monitored, config), None, None)
+        check_copyable(env)
         bars, settings, spec = trading_env.bars, trading_env.config, trading_env.feature_spec
         training = config.training_params
         held_out_env = None
@@ -59,14 +80,27 @@ class Workspace:
             held_out_env = held_out_episode(trading_env, held_out)
         risk = config.risk_config
         assert training.n_envs is not None, "parse_training_config has chosen it"
-        training_env = VectorizedTradingEnv(
-            bars,
-            settings,
-            spec,
-            n_envs=training.n_envs,
-            risk=ProductionRiskAdvisor(risk.policy_yaml) if risk.enabled else None,
+        copies: dict[str, Any] = {
+            "n_envs": training.n_envs,
+            "risk": ProductionRiskAdvisor(risk.policy_yaml) if risk.enabled else None,
+            "stagger": training.stagger_episodes,
+        }
+        changes = changed_methods(env)
+        if not changes:
+            training_env = VectorizedTradingEnv(bars, settings, spec, **copies)
+            return cls(env, _normalize(training_env, config), trading_env, held_out_env)
+        return cls(
+            env,
+            _normalize(TradingEnvCopies(env, bars, **copies), config),
+            trading_env,
+            held_out_env,
+            describe_environment(env),
+            (
+                f"{env} changes {', '.join(changes)}: {training.n_envs} copies of it are stepped "
+                "in Python, which is slower than IntradayTradingEnv's compiled step; the held-out "
+                "figures are those of IntradayTradingEnv, which is what production trades",
+            ),
         )
-        return cls(env, _normalize(training_env, config), trading_env, held_out_env)
 
     @property
     def bars(self) -> BarSeries | None:
@@ -78,6 +112,32 @@ def held_out_episode(env: IntradayTradingEnv, bars: BarSeries) -> IntradayTradin
     """Copies an environment onto held-out bars: one episode over all of them, whatever is lost."""
     whole = {"episode_bars": None, "random_start": False, "min_equity_fraction": 0.0}
     return IntradayTradingEnv(bars, env.config.model_copy(update=whole), env.feature_spec)
+
+
+def environment_on(env: Env, bars: BarSeries) -> Env:
+    """Copies a trading environment onto other bars, with all that a subclass or wrapper changes.
+
+    Raises:
+        TrainingError: It cannot be copied.
+        MarketDataError: The bars are too few.
+    """
+    if changed_methods(env):
+        check_copyable(env)
+        return copy_onto(env, bars)
+    trading_env = trading_env_of(env)
+    return IntradayTradingEnv(bars, trading_env.config, trading_env.feature_spec)
+
+
+def trading_env_of(env: Env) -> IntradayTradingEnv:
+    """The trading environment within an environment.
+
+    Raises:
+        TrainingError: There is none.
+    """
+    trading_env = inner_of(env)
+    if trading_env is None:
+        raise TrainingError(f"{env} has no bars to train and judge on: give an IntradayTradingEnv")
+    return trading_env
 
 
 def make_environment(config: JobConfig) -> IntradayTradingEnv:
@@ -100,17 +160,13 @@ def make_environment(config: JobConfig) -> IntradayTradingEnv:
     return IntradayTradingEnv(bars, config.environment, config.features)
 
 
-def _trading_env(env: Env) -> IntradayTradingEnv | None:
-    inner = env
-    while isinstance(inner, _TRANSPARENT_WRAPPERS):
-        inner = inner.env
-    if isinstance(inner, IntradayTradingEnv):
-        return inner
-    if isinstance(env.unwrapped, IntradayTradingEnv):
-        raise TrainingError(
-            f"an IntradayTradingEnv is copied for training, which would lose its wrappers: {env}"
-        )
-    return None
+class _FiniteRewards(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Ends a training whose environment gives a reward that nothing can be learnt from."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        check_reward(self.env, reward)
+        return observation, reward, terminated, truncated, info
 
 
 def _refuse_without_bars(env: Env, config: TrainingConfig) -> None:
