@@ -127,12 +127,16 @@ class TrainingConfig(Settings):
     store: Path = Path("bundles")
     """The bundle store to publish to."""
 
+    drafts: Path = Path("runs/drafts")
+    """Where the trained model is kept until its bundle is published. One that could not be
+    published stays there: `tradewind bundle export` tries again."""
+
     signing_key: Path | None = None
     """File with the Ed25519 key that signs the bundle; without, it bears no signature."""
 
     def record(self) -> dict[str, Any]:
         """What shaped the training, as JSON: not where it went and was followed."""
-        return self.model_dump(mode="json", exclude={"store", "signing_key", "tracking"})
+        return self.model_dump(mode="json", exclude={"store", "drafts", "signing_key", "tracking"})
 
     def files(self) -> dict[str, Path]:
         """The files that the configuration names, by key."""

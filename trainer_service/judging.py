@@ -1,5 +1,6 @@
 """One training judged on bars of its own, and nothing published; or a bundle judged again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tradewind.bundle import read_bundle
@@ -11,7 +12,12 @@ from tradewind.settings import parse_settings
 from trainer_service.agent import TrainerAgent
 from trainer_service.config import TrainingConfig
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
-from trainer_service.evaluation import Evaluation, EvaluationConfig, evaluate
+from trainer_service.evaluation import (
+    Evaluation,
+    EvaluationConfig,
+    evaluate,
+    judge_constraints,
+)
 from trainer_service.export import build_network, script_policy, serialize
 from trainer_service.progress import ProgressReporter, TrainingPhase
 from trainer_service.workspace import Env, environment_on, held_out_episode, trading_env_of
@@ -44,11 +50,18 @@ def train_and_judge(
     trainer = TrainerAgent(config.model_copy(update={"training_params": training}))
     held_out = held_out_episode(trading_env_of(env), future)
     reporter.enter(TrainingPhase.PREPARING)
-    model = trainer.fit(environment_on(env, past), reporter)
-    network = TorchScriptNetwork(serialize(script_policy(build_network(model)[0])))
+    trained = trainer.fit(environment_on(env, past), reporter)
+    network = TorchScriptNetwork(serialize(script_policy(build_network(trained.model)[0])))
     reporter.enter(TrainingPhase.EVALUATING)
     risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
-    return evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
+    found = evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
+    constraints = config.risk_config.lagrangian
+    if constraints is None or trained.constraints is None:
+        return found
+    judged = judge_constraints(
+        held_out, trading_env_of(env).config, network, risk_policy, constraints.constraints
+    )
+    return replace(found, figures=found.figures | trained.constraints.figures() | judged)
 
 
 def evaluate_bundle(

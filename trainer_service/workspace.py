@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any, Self
 
 import gymnasium
+import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
@@ -47,6 +49,8 @@ class Workspace:
         trading_env: The trading environment within the one given, None when there is none.
         held_out_env: One episode over the held-out bars, in an IntradayTradingEnv as production
             trades; None when nothing is held out.
+        observations: What to compare an exported network on where nothing is held out; None has
+            them recorded in the environment.
         record: What a bundle says of an environment of the user's own; None of any other.
         remarks: What whoever trains must know.
     """
@@ -55,6 +59,7 @@ class Workspace:
     training_env: VecEnv
     trading_env: IntradayTradingEnv | None
     held_out_env: IntradayTradingEnv | None
+    observations: NDArray[np.float32] | None = None
     record: dict[str, Any] | None = None
     remarks: tuple[str, ...] = ()
 
@@ -94,8 +99,8 @@ class Workspace:
             _normalize(TradingEnvCopies(env, bars, **copies), config),
             trading_env,
             held_out_env,
-            describe_environment(env),
-            (
+            record=describe_environment(env),
+            remarks=(
                 f"{env} changes {', '.join(changes)}: {training.n_envs} copies of it are stepped "
                 "in Python, which is slower than IntradayTradingEnv's compiled step; the held-out "
                 "figures are those of IntradayTradingEnv, which is what production trades",

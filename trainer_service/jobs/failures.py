@@ -19,7 +19,9 @@ def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str
         memory_limit_mb: What it was allowed to allocate, in MiB; None for no limit.
     """
     causes = causes_of(problem)
-    said = str(problem) or type(problem).__name__
+    # A note says where the trained model is kept.
+    notes: tuple[str, ...] = tuple(getattr(problem, "__notes__", ()))
+    said = "; ".join((str(problem) or type(problem).__name__, *notes))
     if any(map(_is_disk_full, causes)):
         return f"the disk is full, or its quota is used up: {said}"
     if any(map(_is_out_of_memory, causes)):
@@ -28,7 +30,7 @@ def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str
         return f"the training ran out of the memory {allowed}{limit}: {said}"
     if isinstance(problem, TradewindError):
         return said
-    return f"{type(problem).__name__}: {problem}"
+    return f"{type(problem).__name__}: {said}"
 
 
 def causes_of(problem: BaseException | None) -> list[BaseException]:
