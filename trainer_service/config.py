@@ -16,6 +16,7 @@ from trainer_service.algorithms import find_algorithm
 from trainer_service.environment.config import UNFED_METRICS, EnvironmentConfig
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.multipliers import LagrangianConfig
+from trainer_service.redaction import redact_settings
 from trainer_service.resources import JobResources
 from trainer_service.tracking import TrackingConfig
 
@@ -259,7 +260,12 @@ ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 
 
 def parse_training_config(
-    values: Mapping[str, Any], model: type[ConfigT], *, folder: Path | None = None
+    values: Mapping[str, Any],
+    model: type[ConfigT],
+    *,
+    folder: Path | None = None,
+    own: frozenset[Path] = frozenset(),
+    quote_files: bool = True,
 ) -> ConfigT:
     """Checks a configuration as far as that is possible before training, and fills in defaults.
 
@@ -267,6 +273,9 @@ def parse_training_config(
         values: The configuration as given.
         model: TrainingConfig or JobConfig.
         folder: Folder that the files it names must lie in; None allows any.
+        own: Files that may lie elsewhere.
+        quote_files: False says of a file that is refused the place and the kind alone: whoever
+            named it may not be the one who may read it.
 
     Raises:
         SettingsError: A key is unknown, missing, of the wrong type or out of range, values
@@ -278,7 +287,7 @@ def parse_training_config(
     violations = [
         FieldViolation(key, f"{path} is outside the folder that files are read from")
         for key, path in config.files().items()
-        if folder is not None and not path.resolve().is_relative_to(folder.resolve())
+        if folder is not None and not _may_read(path, folder, own)
     ]
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
@@ -291,12 +300,26 @@ def parse_training_config(
         )
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
-    policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+    policy = _read_policy(config.risk_config.policy_yaml, quote=quote_files)
     _check_constraints(config.risk_config, policy)
     violations = list(config.check_risk(policy))
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
     return config
+
+
+def _may_read(path: Path, folder: Path, own: frozenset[Path]) -> bool:
+    resolved = path.resolve()
+    return resolved.is_relative_to(folder.resolve()) or resolved in {it.resolve() for it in own}
+
+
+def _read_policy(path: Path, *, quote: bool) -> RiskPolicy:
+    try:
+        return RiskPolicy.from_yaml(path)
+    except SettingsError as problem:
+        if quote:
+            raise
+        raise redact_settings(problem, "risk_config.policy_yaml", path) from None
 
 
 def _check_constraints(risk: RiskConfig, policy: RiskPolicy) -> None:

@@ -45,6 +45,10 @@ class LagrangianConfig(Settings):
     proportional: float = Field(default=0.1, ge=0.0)
     """On top of that while the metric is at twice its limit: damps the swings."""
 
+    largest: PositiveFloat = 0.3
+    """The most that a multiplier becomes: costs are not to drown the return while a limit stays
+    broken. With 0.3, reaching the limit costs as much as losing 30 % of equity."""
+
     episodes: PositiveInt = 16
     """The latest episodes, over all environments, whose mean the multipliers follow. They are
     updated whenever one ends, from the time on that half as many have ended."""
@@ -229,8 +233,10 @@ class Multipliers:
         totals = np.where(known, ends, 0.0).sum(axis=0)
         self.means = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
         violation = np.where(counts > 0, self.means - 1.0, 0.0)
-        self._integral = np.maximum(self._integral + self._config.integral * violation, 0.0)
-        self.values = np.maximum(self._integral + self._config.proportional * violation, 0.0)
+        most = self._config.largest
+        integral = self._integral + self._config.integral * violation
+        self._integral = np.clip(integral, 0.0, most)  # not beyond what it may add
+        self.values = np.clip(self._integral + self._config.proportional * violation, 0.0, most)
         self.update_count += 1
 
 

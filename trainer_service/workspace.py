@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import gymnasium
@@ -11,7 +12,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import TrainingError
-from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
+from tradewind.market import BarPanel, Bars, BarSeries, load_bars, load_sample, split_bars
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.config import JobConfig, TrainingConfig
 from trainer_service.environment import (
@@ -28,6 +29,7 @@ from trainer_service.environment.custom import (
     describe_environment,
     inner_of,
 )
+from trainer_service.redaction import redact_bars
 
 __all__ = [
     "Env",
@@ -145,8 +147,13 @@ def trading_env_of(env: Env) -> IntradayTradingEnv:
     return trading_env
 
 
-def make_environment(config: JobConfig) -> IntradayTradingEnv:
+def make_environment(config: JobConfig, *, quote_files: bool = True) -> IntradayTradingEnv:
     """Makes the environment that a job names.
+
+    Args:
+        config: The job.
+        quote_files: False says of a file that does not hold bars which rows are refused, and
+            nothing of what stands there.
 
     Raises:
         MarketDataError: The bars cannot be read, are too few, or have none in common.
@@ -154,15 +161,28 @@ def make_environment(config: JobConfig) -> IntradayTradingEnv:
     data = config.data
     bars: BarSeries
     if data.paths:
-        bars = BarPanel.align([load_bars(data.paths[name], name) for name in data.symbols])
+        bars = BarPanel.align(
+            [_load(data.paths[name], name, quote=quote_files) for name in data.symbols]
+        )
     elif data.symbols:
         bars = BarPanel.align([load_sample(name) for name in data.symbols])
     elif data.path is not None:
-        bars = load_bars(data.path, data.symbol)
+        bars = _load(data.path, data.symbol, quote=quote_files)
     else:
         assert data.symbol is not None
         bars = load_sample(data.symbol)
     return IntradayTradingEnv(bars, config.environment, config.features)
+
+
+def _load(path: Path, symbol: str | None, *, quote: bool) -> Bars:
+    try:
+        return load_bars(path, symbol)
+    except MemoryError:
+        raise
+    except Exception as problem:  # a reader quotes what it trips over, whatever it raises
+        if quote:
+            raise
+        raise redact_bars(problem, path) from None
 
 
 class _FiniteRewards(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -4,7 +4,8 @@ import errno
 
 import torch
 
-from tradewind.errors import TradewindError
+from tradewind.errors import RiskPolicyError, TradewindError
+from trainer_service.redaction import redact_settings
 
 __all__ = ["causes_of", "describe_failure"]
 
@@ -18,6 +19,8 @@ def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str
         problem: What it raised.
         memory_limit_mb: What it was allowed to allocate, in MiB; None for no limit.
     """
+    if isinstance(problem, RiskPolicyError):  # changed since the job was accepted
+        problem = redact_settings(problem, "risk_config.policy_yaml", "the risk policy")
     causes = causes_of(problem)
     # A note says where the trained model is kept.
     notes: tuple[str, ...] = tuple(getattr(problem, "__notes__", ()))
