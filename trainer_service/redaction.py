@@ -16,7 +16,11 @@ _LOG = logging.getLogger(__name__)
 
 _LINE: Final = re.compile(r"\((?:line (?P<line>\d+))\)$")
 _LINES: Final = re.compile(r"^repeated \(lines (?P<first>\d+) and (?P<second>\d+)\)$")
-_ROW: Final = re.compile(r"^row \d+")
+_PLACE: Final = re.compile(r"^row \d+(?:, (?:timestamp|open|high|low|close|volume)(?=$))?")
+# A rule of ours after a number; a text is quoted, and stands where the number does.
+_DEFECT: Final = re.compile(
+    r"^(?:-?(?:\d[\d.e+-]*|inf|nan) )?(?P<kind>(?:is|repeats|must) [^:'\"]*)$"
+)
 # Beginnings of what pydantic says without quoting anything, and what stands for them.
 _KINDS: Final = (
     ("Extra inputs are not permitted", "an unknown key"),
@@ -47,9 +51,18 @@ def redact_bars(problem: Exception, path: object) -> MarketDataError:
     """What may be said of a file that does not hold bars."""
     _LOG.warning("%s: %s", path, problem)
     violations = problem.violations if isinstance(problem, InvalidInputError) else ()
-    rows = [match[0] for item in violations if (match := _ROW.match(item.field))]
-    said = f": refused are {', '.join(dict.fromkeys(rows))}" if rows else ""
-    return MarketDataError(f"{path} cannot be read as bars{said}; {_ADVICE}")
+    found = [
+        FieldViolation(place[0], _defect(item.description))
+        for item in violations
+        if (place := _PLACE.match(item.field)) is not None
+    ]
+    return MarketDataError(f"{path} cannot be read as bars; {_ADVICE}", found)
+
+
+def _defect(description: str) -> str:
+    """What is wrong with a cell, without the cell."""
+    defect = _DEFECT.match(description)
+    return "refused" if defect is None else defect["kind"]
 
 
 def _kind(description: str) -> str:
