@@ -160,7 +160,8 @@ def random_timesteps(parameters: Mapping[str, Any], total: int) -> int:
     starts: int = parameters.get("learning_starts", 0)
     if "exploration_final_eps" not in parameters:
         return starts
-    first, last = parameters["exploration_initial_eps"], parameters["exploration_final_eps"]
+    first: float = parameters["exploration_initial_eps"]
+    last: float = parameters["exploration_final_eps"]
     threshold = max(_MOSTLY_RANDOM, last)
     if first <= threshold:
         return starts

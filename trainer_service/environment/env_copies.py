@@ -132,8 +132,8 @@ class TradingEnvCopies(RiskMeasuringEnv):
                 infos[row] |= self._final_info(row)
         if self._risk is not None:
             self.step_risk = step_risk_of([self._risk.report(each) for each in self._inputs])
-        for row in np.flatnonzero(dones):
-            self._begin(int(row))
+        for ended in np.flatnonzero(dones):
+            self._begin(int(ended))
         return self._observations.copy(), rewards, dones, infos
 
     def observations(self) -> ObservationArray:
@@ -200,7 +200,7 @@ class TradingEnvCopies(RiskMeasuringEnv):
     def close(self) -> None:
         """Closes every copy."""
         for env in self._envs:
-            env.close()
+            env.close()  # type: ignore[no-untyped-call]
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of each copy."""

@@ -79,12 +79,14 @@ def action_scores(model: BaseAlgorithm, inputs: torch.Tensor) -> torch.Tensor:
         Q values, or logarithms of probabilities. Shape: [N, actions].
     """
     if isinstance(model, DQN):
-        return model.q_net(inputs)
+        q_values: torch.Tensor = model.q_net(inputs)
+        return q_values
     if isinstance(model, QRDQN):
         network: Any = model.quantile_net
         quantiles: torch.Tensor = network(inputs)
-        tail = isinstance(network, TailQuantileNetwork)
-        return network.tail_values(quantiles) if tail else quantiles.mean(dim=1)
+        if isinstance(network, TailQuantileNetwork):
+            return network.tail_values(quantiles)
+        return quantiles.mean(dim=1)
     policy: Any = model.policy
     logits: torch.Tensor = policy.get_distribution(inputs).distribution.logits
     return logits

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tradewind.errors import TrainingError
-from tradewind.market import load_sample
+from tradewind.market import Bars, load_sample
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.workspace import held_out_episode
 
@@ -63,6 +63,7 @@ def test_constant_position_is_an_account_that_is_rebalanced_at_every_open(
     study: ModuleType, held_out: IntradayTradingEnv
 ) -> None:
     bars, config, share = held_out.bars, held_out.config, 0.5
+    assert isinstance(bars, Bars)
     start = held_out.feature_spec.lookback - 1
     cash, quantity = config.initial_cash, 0.0
     expected = [cash]

@@ -120,8 +120,8 @@ def test_copies_keep_what_a_subclass_has_of_its_own_apart_from_each_other(btc: B
     for step in range(1, 14):
         rewards = env.step(np.ones(3, dtype=np.int64))[1]
         assert rewards.tolist() == [1.5 * step] * 3
-    rewards = env.step(np.ones(3, dtype=np.int64))[1:3]  # the third copy's first episode ends
-    assert rewards[1].tolist() == [False, False, True]
+    dones = env.step(np.ones(3, dtype=np.int64))[2]  # the third copy's first episode ends
+    assert dones.tolist() == [False, False, True]
     assert env.step(np.ones(3, dtype=np.int64))[1].tolist() == [22.5, 22.5, 1.5]
     assert original.history == []
     assert env.get_attr("weight") == [3.0] * 3

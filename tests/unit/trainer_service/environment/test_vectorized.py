@@ -193,7 +193,7 @@ def test_vectorized_staggered_cuts_first_episodes_evenly_and_no_later_ones(
         env.reset()
         for step in range(1, 61):
             *_, dones, infos = env.step(np.full(8, ACTION_HOLD))
-            for row in np.flatnonzero(dones):
+            for row in np.flatnonzero(dones).tolist():
                 ends[row].append(step)
                 assert infos[row]["TimeLimit.truncated"]
     for row, first in enumerate(env.first_lengths.tolist()):
