@@ -162,9 +162,10 @@ def random_timesteps(parameters: Mapping[str, Any], total: int) -> int:
         return starts
     first: float = parameters["exploration_initial_eps"]
     last: float = parameters["exploration_final_eps"]
-    threshold = max(_MOSTLY_RANDOM, last)
+    threshold: float = max(_MOSTLY_RANDOM, last)
     if first <= threshold:
         return starts
     # It falls from the first rate to the last one in a straight line.
-    share = (first - threshold) / (first - last) * parameters["exploration_fraction"]
+    fraction: float = parameters["exploration_fraction"]
+    share = (first - threshold) / (first - last) * fraction
     return max(starts, math.ceil(share * total))

@@ -14,7 +14,7 @@ HEADER = "timestamp,open,high,low,close,volume\n"
 def job(path: Path) -> JobConfig:
     return JobConfig(
         algorithm="PPO",
-        training_params={"total_timesteps": 64},  # type: ignore[arg-type]
+        training_params={"total_timesteps": 64},
         data=DataConfig(symbol="X", path=path),
     )
 
