@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults compose-test monitoring-check kubernetes-check audit certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check audit release certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,9 +36,12 @@ test-fast: $(READY)  ## Runs the tests but the slowest
 faults: $(READY)  ## Breaks the services under load in every way, and checks what must hold
 	tools/faults.sh && tools/postgres.sh && $(BIN)/python -m pytest tests/faults
 
+wheels: $(READY)  ## Gathers the wheels that the images are built from, torch as a CPU build
+	$(BIN)/python tools/wheels.py build/wheels
+
 # The wheels come from wherever pip is set up to take them; the images are built from nothing else.
-compose-test: $(READY)  ## Builds the images, brings the compose stack up, uses it and kills its containers
-	tools/container_engine.sh && $(BIN)/python tools/wheels.py build/wheels
+compose-test: wheels  ## Builds the images, brings the compose stack up, uses it and kills its containers
+	tools/container_engine.sh
 	WHEELS=build/wheels PIP_NO_INDEX=1 docker compose build --quiet
 	$(BIN)/python -m pytest tests/compose
 
@@ -50,6 +53,11 @@ kubernetes-check: $(READY)  ## Checks the manifests against the schemas of Kuber
 
 audit: $(READY)  ## Looks for secrets in the files, and for trouble in the dependencies
 	$(BIN)/python tools/side_environments.py audit && $(BIN)/python tools/audit.py
+
+release: $(READY)  ## Wheel and sdist in dist/, once every dependency was audited for known vulnerabilities
+	$(BIN)/python tools/side_environments.py audit
+	$(BIN)/python tools/audit.py --require-vulnerability-service
+	PYTHONWARNINGS=ignore $(BIN)/python -m build --outdir dist .
 
 certs: $(READY)  ## Makes certificates for development in certs/
 	$(BIN)/python tools/certificates.py certs

@@ -2,15 +2,14 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-# Without a CPU index or a wheel of one, torch comes with gigabytes of CUDA.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_NO_INDEX
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 COPY requirements-risk.txt /tmp/requirements.txt
-RUN --mount=type=bind,from=wheels,target=/wheels \
-    pip install --no-cache-dir --no-compile --find-links /wheels --requirement /tmp/requirements.txt
+COPY docker/install.sh /tmp/install.sh
+RUN --mount=type=bind,from=wheels,target=/wheels /tmp/install.sh /tmp/requirements.txt
 WORKDIR /app
 COPY tradewind tradewind
 COPY config config

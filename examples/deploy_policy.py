@@ -52,6 +52,7 @@ def ask_risk(client: RiskClient, bundle: Bundle) -> None:
     account = RiskInputs(
         portfolio_values=bars.close,
         timestamps=bars.close_times_ns / 1e9,
+        periods_per_year=bars.periods_per_year,
         positions=(Position("BTC", 1.0, float(bars.close[-1])),),
         capital_base=float(bars.close[0]),
     )

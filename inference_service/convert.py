@@ -1,6 +1,7 @@
 """Between protobuf messages and numpy, without a copy where the wire allows."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from tradewind.errors import FieldViolation, ObservationError
 from tradewind.policy import LatencySnapshot
 
 __all__ = [
+    "in_request",
     "latency_report",
     "policy_version_message",
     "quarantined_message",
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 _FLOAT32_LE = np.dtype("<f4")
+_INDEX = re.compile(r"\[(\d+)\]")
 
 
 def read_observation(request: inference_pb2.PredictRequest, space: BoxSpace) -> NDArray[np.float32]:
@@ -30,7 +33,7 @@ def read_observation(request: inference_pb2.PredictRequest, space: BoxSpace) -> 
     Raises:
         ObservationError: It is absent or has another number of values.
     """
-    return _read(request, "observation", space.shape)
+    return _read(request, space.shape)
 
 
 def read_observations(
@@ -43,7 +46,32 @@ def read_observations(
     """
     if not request.observation_count:
         raise _refusal("observation_count", "0 instead of at least 1")
-    return _read(request, "observations", (request.observation_count, *space.shape))
+    return _read(request, (request.observation_count, *space.shape))
+
+
+def in_request(
+    error: ObservationError,
+    request: inference_pb2.PredictRequest | inference_pb2.PredictBatchRequest,
+    space: BoxSpace,
+) -> ObservationError:
+    """What the policy has refused, where it stands in the request.
+
+    A policy names an element by its indices, `observation[4]`; the request has a flat list of
+    numbers, or their bytes.
+    """
+    violations = []
+    for violation in error.violations:
+        field, description = violation.field, violation.description
+        indices = [int(index) for index in _INDEX.findall(field)]
+        if field.startswith("observation") and indices:
+            row, place = indices[: -len(space.shape)], indices[-len(space.shape) :]
+            at = int(np.ravel_multi_index(place, space.shape)) + sum(row) * math.prod(space.shape)
+            if request.values_f32_le:
+                field, description = "values_f32_le", f"number {at}: {description}"
+            else:
+                field = f"values.values[{at}]"
+        violations.append(FieldViolation(field, description))
+    return ObservationError("observation is refused", violations, metadata=error.metadata)
 
 
 def policy_version_message(
@@ -99,7 +127,6 @@ def latency_report(version: LoadedVersion) -> inference_pb2.LatencyReport:
 
 def _read(
     request: inference_pb2.PredictRequest | inference_pb2.PredictBatchRequest,
-    oneof: str,
     shape: tuple[int, ...],
 ) -> NDArray[np.float32]:
     size = math.prod(shape)
@@ -109,7 +136,7 @@ def _read(
             raise _refusal("values_f32_le", f"{len(raw)} bytes instead of {4 * size}, {shape}")
         return np.frombuffer(raw, _FLOAT32_LE).reshape(shape)
     if not request.HasField("values"):
-        raise _refusal(oneof, f"absent; {size} numbers are needed, {shape}")
+        raise _refusal("values", f"absent; {size} numbers are needed, {shape}")
     values = request.values.values
     if len(values) != size:
         raise _refusal("values.values", f"{len(values)} numbers instead of {size}, {shape}")

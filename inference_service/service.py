@@ -3,8 +3,9 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -34,6 +35,7 @@ from tradewind.scheduling import core_awake, pin_to_core
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 
+_STOP_S: Final = 5.0
 POLICY_HEALTH_PREFIX = "tradewind.policy/"
 """Before a policy's name: what grpc.health.v1 knows it by, SERVING once a version of it answers."""
 
@@ -89,9 +91,9 @@ def worker_server(
     stopping = threading.Event()
     watcher = _watcher(settings, load_requests, stopping, store, registry, telemetry, routing)
     threads = [
-        threading.Thread(target=watcher.follow, args=(settings.poll_s, stopping), name="store"),
-        threading.Thread(target=routing.follow, args=(settings.poll_s, stopping), name="routing"),
-        threading.Thread(target=shadows.follow, args=(stopping,), name="shadows"),
+        _thread("store", watcher.follow, settings.poll_s, stopping),
+        _thread("routing", routing.follow, settings.poll_s, stopping),
+        _thread("shadows", shadows.follow, stopping),
     ]
     routing.scan()
     try:
@@ -107,7 +109,12 @@ def worker_server(
         stopping.set()
         for thread in threads:
             if thread.is_alive():
-                thread.join()
+                thread.join(_STOP_S)
+
+
+def _thread(name: str, follow: Callable[..., None], *arguments: object) -> threading.Thread:
+    """A thread that a file system which hangs does not let the process wait for."""
+    return threading.Thread(target=follow, args=arguments, name=name, daemon=True)
 
 
 def _set_serving(server: RpcServer, policy: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_service.convert import (
+    in_request,
     latency_report,
     policy_version_message,
     quarantined_message,
@@ -24,8 +25,14 @@ from inference_service.routing.convert import (
     shadow_answer_message,
 )
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
+from tradewind.errors import (
+    FieldViolation,
+    InvalidInputError,
+    ObservationError,
+    OverloadedError,
+)
 from tradewind.rpc.access import Identity, proven_name
+from tradewind.rpc.field_paths import renamed
 
 __all__ = ["InferenceServicer"]
 
@@ -84,6 +91,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             )
         except Exception as error:
             self._dispatcher.failed(version, variant, error)
+            if version is not None and isinstance(error, ObservationError):
+                raise in_request(error, request, version.policy.metadata.obs_space) from None
             raise
         elapsed = info["model_compute_ns"]
         response = inference_pb2.PredictBatchResponse(
@@ -118,7 +127,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 if not request.HasField("predict"):
                     violation = FieldViolation("predict", "absent")
                     raise InvalidInputError("request is refused", [violation])
-                yield inference_pb2.PredictStreamResponse(predict=self._predict(request.predict))
+                try:
+                    answer = self._predict(request.predict)
+                except InvalidInputError as error:
+                    raise renamed(error, lambda field: f"predict.{field}") from None
+                yield inference_pb2.PredictStreamResponse(predict=answer)
         finally:
             self._free_streams.release()
 
@@ -223,6 +236,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             )
         except Exception as error:
             self._dispatcher.failed(version, variant, error)
+            if version is not None and isinstance(error, ObservationError):
+                raise in_request(error, request, version.policy.metadata.obs_space) from None
             raise
         response = inference_pb2.PredictResponse(
             policy=version.name,

@@ -4,11 +4,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Final
 
 from inference_service.memory import MemoryBound
-from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
+from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry, Snapshot
+from inference_service.store_changes import StoreChanges
 from inference_service.telemetry import Telemetry
 from inference_service.version_rule import VersionRule
 from tradewind.bundle import SERVED_LABEL, BundleFault, BundleStore
@@ -24,6 +26,7 @@ from tradewind.errors import (
 __all__ = ["StoreWatcher"]
 
 _LOG = logging.getLogger(__name__)
+_IDLE_SHARE: Final = 0.01
 
 Load = Callable[[Path], LoadedVersion]
 Fingerprint = tuple[tuple[str, int, int, int, int], ...]
@@ -48,6 +51,7 @@ class StoreWatcher:
         telemetry: Where loads and quarantines are counted.
         on_serving: Called with a policy whenever another version of it has begun to serve.
         routed: Gives the versions of a policy that the routing names.
+        settle_s: For how long a policy is looked at closely after its folder has changed.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class StoreWatcher:
         telemetry: Telemetry,
         on_serving: Callable[[str], None],
         routed: Callable[[str], Collection[str]],
+        settle_s: float = 2.0,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -69,7 +74,12 @@ class StoreWatcher:
         self._telemetry = telemetry
         self._on_serving = on_serving
         self._routed = routed
+        self._changes = StoreChanges(settle_s)
+        self._scanned_at: Snapshot | None = None
+        self._routed_at: dict[str, Collection[str]] = {}
+        self._passed_over: dict[str, str] = {}
         self._troubles: dict[str, str] = {}
+        self._troubled: set[str] = set()
         self._sizes: dict[tuple[str, str], int] = {}
         self._kept_at_refusal: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
 
@@ -77,20 +87,71 @@ class StoreWatcher:
         """Scans until told to stop.
 
         Args:
-            poll_s: Seconds between two scans.
+            poll_s: Seconds between two scans; more where looking at a store that does not change
+                would take more than a hundredth of a core.
             stopping: Ends the loop.
         """
         while not stopping.is_set():
-            self.scan()
-            stopping.wait(poll_s)
+            started = time.perf_counter()
+            found = self.scan()
+            taken_s = time.perf_counter() - started
+            stopping.wait(poll_s if found else max(poll_s, taken_s / _IDLE_SHARE))
 
-    def scan(self) -> None:
-        """Looks at the whole store once."""
-        for policy in self.scan_served():
+    def scan(self) -> bool:
+        """Looks at the store, and closely at each policy whose folder is not as it was.
+
+        At all of them when anything else has changed since the last time: the routing, or what is
+        loaded, which decides on what there is room for.
+
+        Returns:
+            Whether any policy was looked at closely.
+        """
+        before = self._registry.snapshot
+        try:
+            states = self._store.policy_states()
+        except StorageError as problem:
+            self._report_trouble("", problem)
+            return False
+        self._end_trouble("")
+        self._troubled.clear()
+        routed = {policy: versions for policy in states if (versions := self._routed(policy))}
+        due = self._changes.due(states)
+        if before is not self._scanned_at or routed != self._routed_at:
+            due = list(states)
+        self._scanned_at, self._routed_at = before, routed
+        if due:
+            self._say_what_is_passed_over(due)
+        self._scan_closely(due)
+        self._changes.look_again(policy for policy in due if self._is_unsettled(policy))
+        return bool(due)
+
+    def _scan_closely(self, policies: Sequence[str]) -> None:
+        for policy in policies:
+            self._guard(policy, self._scan_best, policy)
+        for policy in policies:
             if policy in self._registry.snapshot.served:
                 self._guard(f"labels of {policy}", self._scan_labels, policy)
                 self._guard(f"routing of {policy}", self._scan_routed, policy)
                 self._guard(f"{policy} beside what serves", self._scan_beside, policy)
+
+    def _is_unsettled(self, policy: str) -> bool:
+        """Whether a change may be to come that does not show in the policy's own folder."""
+        return (
+            policy in self._troubled
+            or any(name == policy for name, _ in self._registry.snapshot.quarantined)
+            or self._store.has_unfinished(policy)
+        )
+
+    def _say_what_is_passed_over(self, policies: Sequence[str]) -> None:
+        try:
+            causes = self._store.passed_over(policies)
+        except StorageError as problem:
+            self._report_trouble("what is passed over", problem)
+            return
+        for path, cause in causes.items():
+            if self._passed_over.get(path) != cause:
+                _LOG.warning("%s is not served: it is %s", self._store.root / path, cause)
+        self._passed_over = causes
 
     def scan_served(self) -> tuple[str, ...]:
         """Looks for versions that should serve, and for no others.
@@ -112,7 +173,7 @@ class StoreWatcher:
         try:
             scan(policy)
         except Exception as problem:  # whatever one policy holds, the others are followed
-            self._report_trouble(where, problem)
+            self._report_trouble(where, problem, policy)
         else:
             self._end_trouble(where)
 
@@ -136,12 +197,14 @@ class StoreWatcher:
     def _scan_routed(self, policy: str) -> None:
         """Loads the versions that the routing names; before that, none of them is let go."""
         wanted = self._routed(policy)
+        before = self._registry.snapshot
         self._registry.set_routed(policy, wanted)
         published = self._store.versions(policy) if wanted else ()
         for version in wanted:
             if self._find(policy, version) is None and version in published:
                 self._try_to_add(policy, version, needed=True)
-        self._memory.shrink()
+        if self._registry.snapshot is not before:
+            self._memory.shrink()
 
     def _scan_beside(self, policy: str) -> None:
         """Loads what stands beside the served and the labelled versions; lets go of the rest."""
@@ -170,19 +233,22 @@ class StoreWatcher:
                 found = self._try_to_add(policy, version, label, needed=True)
             if found is not None:
                 # At once: what bears no label makes room for the next that is to bear one.
-                self._set_labels(policy, {**self._labels(policy), label: version})
-                self._memory.shrink()
+                if self._set_labels(policy, {**self._labels(policy), label: version}):
+                    self._memory.shrink()
                 self._end_trouble(where)
                 continue
             cause = "refused or not readable" if version in published else "not in the store"
             fate = f"stays at {labels[label]}" if label in labels else "is not given"
             problem = NotFoundError(f"{where} {fate}: version {version} is {cause}")
-            self._report_trouble(where, problem)
+            self._report_trouble(where, problem, policy)
 
-    def _set_labels(self, policy: str, labels: dict[str, str]) -> None:
-        if labels != self._labels(policy):
-            self._registry.set_labels(policy, labels)
-            _LOG.info("labels of %s are now %s", policy, labels)
+    def _set_labels(self, policy: str, labels: dict[str, str]) -> bool:
+        """Whether they are other ones than before."""
+        if labels == self._labels(policy):
+            return False
+        self._registry.set_labels(policy, labels)
+        _LOG.info("labels of %s are now %s", policy, labels)
+        return True
 
     def _labels(self, policy: str) -> dict[str, str]:
         labelled = self._registry.snapshot.labelled.get(policy, {})
@@ -236,7 +302,7 @@ class StoreWatcher:
             reason, detail = problem.reason, str(problem)
         except (StorageError, NotFoundError, UnavailableError) as problem:
             # Says nothing about the bundle: tried again at the next scan.
-            self._report_trouble(f"{policy}/{version}", problem)
+            self._report_trouble(f"{policy}/{version}", problem, policy)
             return None
         except Exception as problem:
             _LOG.exception("loading %s/%s failed", policy, version)
@@ -296,8 +362,9 @@ class StoreWatcher:
         folder = self._store.path(policy, version)
         return sum(size for _, _, size, _, _ in _fingerprint(folder))
 
-    def _report_trouble(self, where: str, problem: Exception) -> None:
+    def _report_trouble(self, where: str, problem: Exception, policy: str = "") -> None:
         """Counts every failure, and logs it once until it changes or ends."""
+        self._troubled.add(policy)
         self._telemetry.store_failed()
         if self._troubles.get(where) != str(problem):
             self._troubles[where] = str(problem)

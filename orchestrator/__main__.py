@@ -1,91 +1,19 @@
-"""Command line of the orchestrator: `python -m orchestrator --config config/orchestrator.yaml`."""
+"""Runs command.py, or names the extra without which that cannot be imported."""
 
-import argparse
-import asyncio
-import logging
-import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from pathlib import Path
 
-from orchestrator.live import LiveView
-from orchestrator.runner import build_agent
-from orchestrator.settings import OrchestratorSettings
-from tradewind.errors import TradewindError
-from tradewind.heap import settle_heap
-from tradewind.logs import set_up_logging
-from tradewind.scheduling import take_turns
-from tradewind.settings import load_settings
-from tradewind.tracing import tracing
-
-_logger = logging.getLogger("orchestrator")
+from tradewind.extras import naming_extras
 
 __all__ = ["main"]
 
-_FLAGS = {
-    "--account": ("account", "the account's name"),
-    "--folder": ("folder", "where journal and books lie"),
-    "--log": ("log.folder", "where decisions are logged"),
-    "--log-format": ("logging.format", "how to log to standard error: json or text"),
-    "--log-level": ("logging.level", "what to log: DEBUG, INFO, WARNING or ERROR"),
-    "--trace-to": ("tracing.endpoint", "http://HOST:PORT of a collector of traces (OTLP)"),
-    "--live": ("live.listen", "HOST:PORT of the live view"),
-    "--inference": ("services.inference", "address of the inference service"),
-    "--risk": ("services.risk", "address of the risk service"),
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trades until the feed ends or a signal comes.
+    """Runs the command line; gives the exit code."""
+    with naming_extras("orchestrator"):
+        from orchestrator.command import main as run
 
-    Returns:
-        0 when it ended in order, 2 when the settings are refused, 1 for any other error.
-    """
-    parser = argparse.ArgumentParser(prog="python -m orchestrator", description=main.__doc__)
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
-    for name, (key, text) in _FLAGS.items():
-        parser.add_argument(name, dest=key, help=text)
-    options = vars(parser.parse_args(arguments))
-    overrides = {key: options[key] for key, _ in _FLAGS.values() if options[key] is not None}
-    try:
-        settings = load_settings(options["config"], OrchestratorSettings, overrides)
-    except TradewindError as problem:
-        sys.stderr.write(f"orchestrator: {problem}\n")
-        return 2
-    set_up_logging(settings.logging, "orchestrator", account=settings.account)
-    take_turns()
-    try:
-        asyncio.run(_trade(settings))
-    except TradewindError as problem:
-        _logger.critical("orchestrator: %s", problem)
-        return 1
-    return 0
-
-
-async def _trade(settings: OrchestratorSettings) -> None:
-    async with AsyncExitStack() as stack:
-        tracer = stack.enter_context(tracing(settings.tracing, "orchestrator"))
-        agent = build_agent(settings, tracer=tracer)
-        if settings.live is not None:
-            view = LiveView(settings, settings.live, agent.bus, tracer)
-            await stack.enter_async_context(view)
-            sys.stdout.write(f"orchestrator {settings.account}: live view on {view.url}\n")
-            sys.stdout.flush()
-        settle_heap()
-        trading = asyncio.create_task(agent.run())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, trading.cancel)
-        try:
-            await trading
-        except asyncio.CancelledError:
-            agent.bus.set_state("STOPPED", "by a signal")
-            sys.stdout.write("orchestrator stopped by a signal\n")
-    counters = agent.bus.snapshot().counters
-    counted = ", ".join(f"{name} {count:,}" for name, count in sorted(counters.items()))
-    equity = agent.portfolio.equity
-    sys.stdout.write(f"orchestrator {settings.account}: equity {equity:,.2f}; {counted}\n")
+        return run(arguments)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,14 @@ class TradingContract:
             one of any name.
         terms: What the actions mean and what trading costs.
         risk_policy_digest: The risk policy that shaped the reward; None without one.
+        market: Name of the market whose bars it was trained on; None where the bundle has none.
     """
 
     features: FeatureSpec
     symbols: tuple[str, ...]
     terms: TradingTerms
     risk_policy_digest: str | None
+    market: str | None = None
 
     @property
     def symbol_count(self) -> int:
@@ -73,7 +75,8 @@ def read_contract(metadata_json: str) -> TradingContract:
     if len(set(symbols)) != len(symbols):
         raise BundleFormatError(f"{name} names a symbol twice: {', '.join(symbols)}")
     risk_policy_digest = metadata.risk.policy_digest if metadata.risk else None
-    contract = TradingContract(features, symbols, terms, risk_policy_digest)
+    market = metadata.features.market
+    contract = TradingContract(features, symbols, terms, risk_policy_digest, market)
     if len(symbols) > 1 and terms.actions == "discrete":
         raise BundleFormatError(f"{name} trades {', '.join(symbols)} by discrete actions")
     if metadata.action_space != _action_space(contract):

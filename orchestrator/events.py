@@ -1,15 +1,20 @@
 """What the orchestrator tells whoever watches it, such as the live view."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.decision_log.records import TickRecord
+from orchestrator.decision_log.records import Outcome, RefusedBarRecord, TickRecord
+from tradewind.market.bars import format_time
 
-__all__ = ["EventBus", "Snapshot", "Subscription"]
+__all__ = ["LIVE_STATES", "EventBus", "Snapshot", "Subscription"]
+
+LIVE_STATES: Final = frozenset({"TRADING", "WARMING_UP", "HOLDING", "WAITING"})
+"""What a trading orchestrator may be shown as; see `Snapshot.state`."""
 
 _KEPT_TICKS: Final = 2_000
 
@@ -19,12 +24,15 @@ class Snapshot:
     """Where the orchestrator stands; what a watcher that joins late begins with.
 
     Attributes:
-        state: STARTING, TRADING, HALTED, STOPPED or FAILED.
+        state: STARTING, TRADING, HALTED, STOPPED or FAILED; in place of TRADING also WARMING_UP
+            and HOLDING, as the last tick came out, and WAITING for a tick that is overdue.
         detail: Why, for people; empty while trading.
         facts: What holds for the run: account, symbols, policies, limits of the risk policy.
         ticks: The last ticks, oldest first.
         counters: Counts by name since the start: bars, ticks, orders, fills, each reason code and
             each fault of a bar.
+        due_ns: When the next tick must have come by the machine's clock, nanoseconds since the
+            epoch; None while that is not known.
     """
 
     state: str
@@ -32,6 +40,7 @@ class Snapshot:
     facts: Mapping[str, object]
     ticks: tuple[TickRecord, ...]
     counters: Mapping[str, int]
+    due_ns: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -78,12 +87,17 @@ class EventBus:
         self._state, self._detail = "STARTING", ""
         self._facts: dict[str, object] = {}
         self._counters: dict[str, int] = {}
+        self._due_ns: int | None = None
+        self._due_at_ns = 0
+        self._refusal: RefusedBarRecord | None = None
 
     def publish(self, tick: TickRecord) -> None:
         """Takes in a tick and hands it on."""
         self._ticks.append(tick)
+        self._refusal = None
         for name, count in (
             ("ticks", 1),
+            ("decided_ticks", int(tick.outcome in (Outcome.DECIDED, Outcome.FLATTENED))),
             ("bars", len(tick.bars)),
             ("fills", len(tick.fills)),
             ("orders", sum(order.sent for order in tick.orders)),
@@ -104,11 +118,38 @@ class EventBus:
         """Says what holds for the run."""
         self._facts = dict(facts)
 
+    def expect(self, due_ns: int) -> None:
+        """Says when the next tick must have come by the machine's clock."""
+        self._due_ns = due_ns
+        # A clock that is set back must not put it off.
+        self._due_at_ns = time.monotonic_ns() + due_ns - time.time_ns()
+
+    def refuse(self, refused: RefusedBarRecord) -> None:
+        """Takes note of a bar that was refused, at once: there may never be a tick."""
+        self._refusal = refused
+
     def snapshot(self) -> Snapshot:
         """Where the orchestrator stands now."""
+        state, detail = self._standing()
         return Snapshot(
-            self._state, self._detail, self._facts, tuple(self._ticks), dict(self._counters)
+            state, detail, self._facts, tuple(self._ticks), dict(self._counters), self._due_ns
         )
+
+    def _standing(self) -> tuple[str, str]:
+        """What trading comes to: nobody trades who has no bars, or none that count."""
+        if self._state != "TRADING":
+            return self._state, self._detail
+        if self._due_ns is not None and time.monotonic_ns() > self._due_at_ns:
+            detail = f"no tick since it was due at {format_time(self._due_ns)}"
+            if self._refusal is not None:
+                fault, symbol = self._refusal.fault, self._refusal.symbol
+                detail += f"; the last bar was refused: {fault} {symbol}: {self._refusal.detail}"
+            return "WAITING", detail
+        last = self._ticks[-1] if self._ticks else None
+        if last is not None and last.outcome in (Outcome.WARM_UP, Outcome.HELD):
+            state = "WARMING_UP" if last.outcome is Outcome.WARM_UP else "HOLDING"
+            return state, ", ".join(last.reasons)
+        return self._state, self._detail
 
     @contextmanager
     def subscribe(self, capacity: int = 256) -> Iterator[Subscription]:

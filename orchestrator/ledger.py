@@ -3,14 +3,13 @@
 import numpy as np
 
 from orchestrator.series import Series
-from tradewind.market import Account, Bar
+from tradewind.market import Account, Bar, Market
 from tradewind.market.volume import average_daily_volume
 from tradewind.risk import Position, RiskInputs
 
 __all__ = ["Ledger"]
 
 _NS_PER_SECOND = 1_000_000_000
-_NS_PER_DAY = 86_400 * _NS_PER_SECOND
 
 
 class Ledger:
@@ -22,12 +21,15 @@ class Ledger:
         symbol: What is traded.
         capital_base: Capital that turnover and leverage are fractions of.
         interval_ns: Length of a bar in nanoseconds.
+        market: What it is traded on.
     """
 
-    def __init__(self, symbol: str, capital_base: float, interval_ns: int) -> None:
+    def __init__(self, symbol: str, capital_base: float, interval_ns: int, market: Market) -> None:
         self._symbol = symbol
         self._capital_base = capital_base
         self._interval_ns = interval_ns
+        self._market = market
+        self._periods_per_year = market.periods_per_year(interval_ns)
         self._bar_starts_ns = Series(np.int64)
         self._volumes = Series(np.float64)
         self._close_seconds = Series(np.float64)
@@ -45,7 +47,7 @@ class Ledger:
     def record_value(self, value: float) -> None:
         """Takes in what the account is worth at the close of the last bar."""
         close_ns = int(self._bar_starts_ns.view()[-1]) + self._interval_ns
-        day = close_ns // _NS_PER_DAY
+        day = self._market.trading_day(close_ns)
         if self._day is None:
             # Says that there was no trade so far, which is not unknown.
             self.record_trade(int(self._bar_starts_ns.view()[-1]), 0.0)
@@ -63,12 +65,17 @@ class Ledger:
     def risk_inputs(self, account: Account) -> RiskInputs:
         """The account up to the close of the last bar.
 
-        Average daily volume is that of the last seven days, absent until the bars go back so far.
+        Average daily volume is that of the last seven days, a trading day, absent until the bars go
+        back so far.
         """
         now = float(self._close_seconds.view()[-1])
         starts = self._bar_starts_ns.view()
         volume = average_daily_volume(
-            starts, self._volumes.view(), len(starts) - 1, self._interval_ns
+            starts,
+            self._volumes.view(),
+            len(starts) - 1,
+            self._interval_ns,
+            *self._market.session_hours_ns,
         )
         return RiskInputs(
             portfolio_values=self._values.view(),
@@ -81,4 +88,5 @@ class Ledger:
             feed_timestamps={self._symbol: now},
             now=now,
             average_daily_volumes={self._symbol: volume} if volume > 0.0 else {},
+            periods_per_year=self._periods_per_year,
         )

@@ -64,7 +64,7 @@ def replay(
     """
     if len(bars) < warm_up_bars:
         raise MarketDataError(f"{len(bars)} bars are too few: the warm-up takes {warm_up_bars}")
-    ledger = Ledger(bars.symbol, terms.initial_cash, bars.interval_ns)
+    ledger = Ledger(bars.symbol, terms.initial_cash, bars.interval_ns, bars.market)
     first = warm_up_bars - 1
     account = Account(terms.initial_cash, float(bars.close[first]))
     equity = np.empty(len(bars) - first)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from orchestrator.decision_log.records import BarRecord, FillRecord, PositionRecord
+from orchestrator.markets import Markets
 from orchestrator.series import Series
 from tradewind.market.volume import average_daily_volume
 from tradewind.risk import FloatArray, Position, RiskInputs
@@ -14,7 +15,6 @@ from tradewind.risk.policy import RiskPolicy
 __all__ = ["RiskHistory", "history_length"]
 
 _NS_PER_SECOND = 1_000_000_000
-_NS_PER_DAY = 86_400 * _NS_PER_SECOND
 _SECONDS_PER_DAY = 86_400.0
 
 
@@ -42,11 +42,22 @@ class RiskHistory:
         capital_base: What turnover and leverage are fractions of.
         interval_ns: Length of a bar.
         length: Account values to send; see `history_length`.
+        markets: Of the symbols; by default none is known.
     """
 
     def __init__(
-        self, symbols: Sequence[str], capital_base: float, interval_ns: int, length: int
+        self,
+        symbols: Sequence[str],
+        capital_base: float,
+        interval_ns: int,
+        length: int,
+        markets: Markets | None = None,
     ) -> None:
+        self._markets = markets or Markets.unknown(symbols, interval_ns)
+        self._periods_per_year = self._markets.periods_per_year
+        self._session_hours_ns = {
+            symbol: self._markets.session_hours_ns(symbol) for symbol in symbols
+        }
         self._capital_base = capital_base
         self._interval_ns = interval_ns
         self._length = length
@@ -58,9 +69,10 @@ class RiskHistory:
         self._trade_notionals = Series(np.float64)
         self._older = _OlderValues()
         self._day: int | None = None
+        self._now_ns = 0
         self._positions: tuple[Position, ...] = ()
         self._average_daily_volumes: dict[str, float] = {}
-        self._feed_seconds: dict[str, float] = {}
+        self._last_closes_ns: dict[str, int] = {}
         self.start_of_day_value = 0.0
 
     def record(
@@ -73,6 +85,7 @@ class RiskHistory:
     ) -> None:
         """Takes in a close: its bars, the fills before it, and the account at it."""
         seconds = close_ns / _NS_PER_SECOND
+        self._now_ns = close_ns
         if self._day is None:
             # Says that there was no trade so far, which is not unknown.
             self._record_trade((close_ns - self._interval_ns) / _NS_PER_SECOND, 0.0)
@@ -81,8 +94,9 @@ class RiskHistory:
         # Fills of several symbols come in the order of their booking, not of their times.
         for fill in sorted(fills, key=lambda fill: fill.filled_ns):
             self._record_trade(fill.filled_ns / _NS_PER_SECOND, fill.quantity * fill.price)
-        if close_ns // _NS_PER_DAY != self._day:
-            self._day = close_ns // _NS_PER_DAY
+        day = self._markets.trading_day(close_ns)
+        if day != self._day:
+            self._day = day
             self.start_of_day_value = equity
         self._values.append(equity)
         self._seconds.append(seconds)
@@ -116,20 +130,41 @@ class RiskHistory:
             trade_notionals=self._trade_notionals.view()[recent:],
             capital_base=self._capital_base,
             positions=self._positions,
-            feed_timestamps=self._feed_seconds,
+            feed_timestamps={
+                symbol: self._fresh_ns(symbol, last_ns) / _NS_PER_SECOND
+                for symbol, last_ns in self._last_closes_ns.items()
+            },
             now=now,
             average_daily_volumes=self._average_daily_volumes,
+            periods_per_year=self._periods_per_year,
         )
 
     def _record_bar(self, bar: BarRecord) -> None:
         starts, volumes = self._starts_ns[bar.symbol], self._volumes[bar.symbol]
         starts.append(bar.start_ns)
         volumes.append(bar.volume)
-        self._feed_seconds[bar.symbol] = (bar.start_ns + self._interval_ns) / _NS_PER_SECOND
+        self._last_closes_ns[bar.symbol] = bar.start_ns + self._interval_ns
         view = starts.view()
-        volume = average_daily_volume(view, volumes.view(), len(view) - 1, self._interval_ns)
+        volume = average_daily_volume(
+            view,
+            volumes.view(),
+            len(view) - 1,
+            self._interval_ns,
+            *self._session_hours_ns[bar.symbol],
+        )
         if volume > 0.0:
             self._average_daily_volumes[bar.symbol] = volume
+
+    def _fresh_ns(self, symbol: str, last_ns: int) -> int:
+        """Until when the feed of a symbol has brought everything: while its market is closed, now.
+
+        Args:
+            symbol: What is traded.
+            last_ns: When its last bar closed.
+        """
+        is_behind = last_ns < self._now_ns and self._markets.knows(symbol)
+        is_closed = is_behind and self._markets.next_close_ns(symbol, last_ns) > self._now_ns
+        return self._now_ns if is_closed else last_ns
 
     def _record_trade(self, seconds: float, notional: float) -> None:
         times = self._trade_seconds.view()

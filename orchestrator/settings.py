@@ -53,6 +53,8 @@ class AllocationSettings(Settings):
 
     policy: str = Field(min_length=1)
     cash: float = Field(default=20_000.0, gt=0.0)
+    market: str | None = Field(default=None, min_length=1)
+    """Its market, where it is another than that of the account."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +91,9 @@ class WebSocketFeedSettings(Settings):
 
     kind: Literal["websocket"] = "websocket"
     url: str = Field(pattern=r"^wss?://")
+    silent_bars: int = Field(default=2, ge=1)
+    """After so many bars that should have come and did not, a feed that is connected is asked
+    anew; while the market is closed there are none."""
 
 
 FeedSettings = Annotated[
@@ -132,6 +137,10 @@ class OrchestratorSettings(Settings):
     """Its name at the risk service and in its order ids."""
 
     bar_seconds: float = Field(default=1800.0, gt=0.0)
+    market: str = Field(default="auto", min_length=1)
+    """When what is traded is traded: a name such as always-open, fx-week or XNYS, or auto, which
+    takes it from the policy, or else recognises it from the bars."""
+
     folder: Path = Path("runs/orchestrator")
     """The journal, the paper broker's books and, by default, the decision log."""
 

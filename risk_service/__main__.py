@@ -1,103 +1,18 @@
-"""Command line of the risk service: `python -m risk_service --config config/risk.yaml`."""
+"""Runs command.py, or names the extra without which that cannot be imported."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from tradewind.extras import naming_extras
 
-from risk_service.audit.database import Database
-from risk_service.audit.trail import AuditTrail
-from risk_service.evaluation import Evaluator
-from risk_service.policy_source import PolicySource
-from risk_service.servicer import RiskServicer, add_to_server
-from risk_service.settings import RiskServiceSettings
-from risk_service.telemetry import Telemetry
-from tradewind.api.risk.v1 import risk_pb2
-from tradewind.errors import SettingsError
-from tradewind.rpc import Flag, RpcServer, run_service
-from tradewind.scheduling import pin_to_core
-
-__all__ = ["main", "risk_server"]
-
-_FLAGS = (
-    Flag("--policy", "policy", "the risk policy", "FILE"),
-    Flag("--database", "database", "where halts and the audit trail live", "URL"),
-    Flag("--journal", "journal", "local file that makes decisions durable", "FILE"),
-)
-
-
-@contextlib.contextmanager
-def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
-    """Runs the service inside the block; calls are answered from its begin on.
-
-    Raises:
-        SettingsError: An address cannot be listened on.
-        RiskPolicyError: The risk policy is refused.
-        StorageError: The audit trail cannot be opened.
-    """
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    telemetry = Telemetry(registry)
-    server = RpcServer("risk_service", settings.server, registry)
-    with contextlib.ExitStack() as stack:
-        policies = PolicySource(settings.policy, settings.policy_poll_s, telemetry)
-        stack.callback(policies.close)
-        trail = _open_trail(settings)
-        stack.callback(trail.close)
-        evaluator = Evaluator(
-            policies,
-            trail,
-            telemetry,
-            resume_roles=settings.resume_roles,
-            max_accounts=settings.max_accounts,
-        )
-        servicer = RiskServicer(
-            policies,
-            evaluator,
-            trail,
-            telemetry,
-            caller_of=server.caller_of,
-            max_series_values=settings.max_series_values,
-            max_streams=settings.max_streams,
-        )
-        server.add_service(
-            risk_pb2.DESCRIPTOR.services_by_name["RiskService"].full_name,
-            lambda grpc_server: add_to_server(servicer, grpc_server),
-        )
-        stack.enter_context(server.running())
-        server.set_serving(True)
-        yield server
-
-
-def _open_trail(settings: RiskServiceSettings) -> AuditTrail:
-    database = Database(settings.database)
-    journal = settings.journal
-    if journal is None:
-        if database.file is None:
-            raise SettingsError("journal: required with PostgreSQL; name a local file")
-        journal = database.file.with_name(database.file.name + ".journal")
-    return AuditTrail(database, journal)
-
-
-def _serve(settings: RiskServiceSettings) -> None:
-    if settings.pin_cpu:
-        pin_to_core(0)
-    with risk_server(settings) as server:
-        server.stop_on_signals()
-        server.announce_ready()
-        server.wait_for_signal()
+__all__ = ["main"]
 
 
 def main() -> int:
-    """Runs the command line."""
-    return run_service(
-        "risk_service",
-        "Risk metrics, rules, durable halts and their audit over gRPC.",
-        RiskServiceSettings,
-        _serve,
-        _FLAGS,
-    )
+    """Runs the command line; gives the exit code."""
+    with naming_extras("risk_service"):
+        from risk_service.command import main as run
+
+        return run()
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ def read_page_token(token: str, account: str) -> int | None:
         return None
     try:
         listed, before = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         raise _bad_token("is not one that ListDecisions gave") from None
     if listed != account or type(before) is not int or not 0 < before < 2**63:
         raise _bad_token("belongs to a listing with another account")

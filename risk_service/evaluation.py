@@ -41,7 +41,7 @@ class Evaluator:
         trail: Where decisions are recorded.
         telemetry: What is counted.
         resume_roles: Roles that may resume an account.
-        max_accounts: How many accounts there may be.
+        max_accounts: How many accounts are kept in memory.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Evaluator:
         self._trail = trail
         self._telemetry = telemetry
         self._resume_roles = frozenset(resume_roles)
-        self._accounts = Accounts(trail.last_decisions, max_accounts)
+        self._accounts = Accounts(trail.restored, max_accounts, trail.decision_at)
         telemetry.watch(self._accounts.halted_count, trail.is_failing)
 
     def evaluate(
@@ -78,8 +78,8 @@ class Evaluator:
         Raises:
             InvalidInputError: The account's name or the request's is refused.
             RiskInputError: The inputs contradict themselves, or the order is impossible.
-            OverloadedError: It would be one account too many.
-            StorageError: The decision cannot be made durable, so there is none.
+            StorageError: The decision cannot be made durable, or the account's state cannot be
+                read, so there is none.
         """
         _check_texts(request_id=request_id)
         self._trail.check()
@@ -91,8 +91,7 @@ class Evaluator:
         self._telemetry.observe_calculation(compute_ns * 1e-9)
         check = None if order is None else check_order(order, inputs, loaded.policy.pre_trade)
         digest = inputs_digest(inputs, order)
-        account = self._accounts.get(account_name)
-        with account.lock:
+        with self._accounts.hold(account_name) as account:
             decision = self._decide(
                 account, loaded, inputs, report, check, request_id=request_id, digest=digest
             )
@@ -100,6 +99,7 @@ class Evaluator:
             entry = self._trail.submit(decision)
             # In force at once, though not yet durable: a decision made meanwhile must see it.
             account.halt, account.windows = decision.halt, decision.windows
+            account.entry = entry
         self._trail.wait(entry, in_database=latched)
         self._telemetry.decided(decision)
         return Evaluation(decision, calculation, compute_ns)
@@ -120,10 +120,9 @@ class Evaluator:
         """
         self._check_resume(account_name, name, role, reason)
         self._trail.check()
-        account = self._accounts.find(account_name)
-        if account is None:
-            raise ConflictError(f"account {account_name} is not known")
-        with account.lock:
+        if not self._accounts.is_known(account_name):
+            raise ConflictError(f"account {account_name} is not halted, or not known")
+        with self._accounts.hold(account_name) as account:
             if account.halt is None:
                 raise ConflictError(f"account {account_name} is not halted")
             decision = Decision(
@@ -138,8 +137,9 @@ class Evaluator:
                 reason=reason,
             )
             # Not in force before it is durable: a crash must not undo what was said to be done.
-            self._trail.wait(self._trail.submit(decision))
-            account.halt, account.windows = None, {}
+            entry = self._trail.submit(decision)
+            self._trail.wait(entry)
+            account.halt, account.windows, account.entry = None, {}, entry
         self._telemetry.decided(decision)
         return decision
 

@@ -16,11 +16,17 @@ from risk_service.evaluation import Evaluator
 from risk_service.policy_source import PolicySource
 from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2
-from tradewind.errors import FieldViolation, InvalidInputError, OverloadedError
+from tradewind.errors import (
+    FieldViolation,
+    InvalidInputError,
+    OverloadedError,
+    RiskInputError,
+)
 from tradewind.logs import current_request_id
 from tradewind.risk.engine.reporting import Calculation
 from tradewind.rpc.access import Identity
 from tradewind.rpc.decision_codec import halt_to_message
+from tradewind.rpc.field_paths import renamed, risk_field
 from tradewind.rpc.risk_answer import AnswerWriter
 from tradewind.rpc.risk_wire import RiskRequest, request_decoder
 
@@ -69,13 +75,16 @@ class RiskServicer:
     ) -> bytes:
         """Metrics of one snapshot: a serialized CalculateOnlyResponse."""
         agent, scanned = self._policies.current.agent, request.scanned
-        if scanned is None or scanned.longest > self._max_series_values:
-            inputs = codec.read_inputs(request, self._max_series_values)
-            calculation, compute_ns = self._time(agent.calculate, inputs)
-        else:
-            calculation, compute_ns = self._time(
-                agent.calculate_arrays, scanned.arrays(), scanned.names(), scanned.inputs
-            )
+        try:
+            if scanned is None or scanned.longest > self._max_series_values:
+                inputs = codec.read_inputs(request, self._max_series_values)
+                calculation, compute_ns = self._time(agent.calculate, inputs)
+            else:
+                calculation, compute_ns = self._time(
+                    agent.calculate_arrays, scanned.arrays(), scanned.names(), scanned.inputs
+                )
+        except RiskInputError as problem:
+            raise _in_request(problem, request) from None
         request_id = request.message.request_id
         return self._answers.write(calculation, compute_ns=compute_ns, request_id=request_id)
 
@@ -94,8 +103,11 @@ class RiskServicer:
         try:
             calculate = self._policies.current.agent.tracker().calculate
             for request in request_iterator:
-                increment = codec.read_inputs(request, self._max_series_values)
-                calculation, compute_ns = self._time(calculate, increment)
+                try:
+                    increment = codec.read_inputs(request, self._max_series_values)
+                    calculation, compute_ns = self._time(calculate, increment)
+                except RiskInputError as problem:
+                    raise _in_request(problem, request) from None
                 request_id = request.message.request_id
                 yield self._answers.write_nested(
                     calculation, compute_ns=compute_ns, request_id=request_id, field=_RESULT
@@ -108,12 +120,15 @@ class RiskServicer:
     ) -> bytes:
         """What the account must do, durable when it is answered: an EvaluateResponse's bytes."""
         message = request.message
-        evaluation = self._evaluator.evaluate(
-            message.account,
-            codec.read_inputs(request, self._max_series_values),
-            codec.read_order(message),
-            message.request_id or current_request_id(),
-        )
+        try:
+            evaluation = self._evaluator.evaluate(
+                message.account,
+                codec.read_inputs(request, self._max_series_values),
+                codec.read_order(message),
+                message.request_id or current_request_id(),
+            )
+        except RiskInputError as problem:
+            raise _in_request(problem, request) from None
         return codec.write_evaluation(evaluation, self._answers)
 
     def GetRiskPolicy(
@@ -160,6 +175,10 @@ class RiskServicer:
         compute_ns = time.perf_counter_ns() - started
         self._telemetry.observe_calculation(compute_ns * 1e-9)
         return calculation, compute_ns
+
+
+def _in_request(problem: RiskInputError, request: RiskRequest[Any]) -> InvalidInputError:
+    return renamed(problem, lambda field: risk_field(field, request.inputs_field))
 
 
 def _serialize(response: Message | bytes) -> bytes:

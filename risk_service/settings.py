@@ -16,12 +16,15 @@ class RiskServiceSettings(ServiceSettings):
         server: The gRPC server.
         policy: The risk policy file; a changed file is taken over while the service runs.
         policy_poll_s: Seconds between two looks at the policy file.
+        policy_may_loosen: Takes over a changed policy also when it drops or loosens a rule that
+            halts or liquidates; without, that takes a restart.
         database: Where halts and the audit trail live: `sqlite:///FILE` or
             `postgresql://USER:PASSWORD@HOST:PORT/NAME`. One service uses it at a time.
         journal: Local file that makes each decision durable before its answer leaves; beside the
             file of an SQLite database by default. It must outlive the process.
         resume_roles: Roles that may resume a halted account.
-        max_accounts: How many accounts there may be; a new one more is refused.
+        max_accounts: How many accounts are kept in memory. There may be more: the state of those
+            not heard of longest is read again from the database once they are evaluated.
         max_series_values: Longest series that a request may carry.
         max_streams: How many CalculateStream calls may be open; fewer than the server has threads,
             because each holds one.
@@ -33,6 +36,7 @@ class RiskServiceSettings(ServiceSettings):
     )
     policy: Path = Path("config/risk_limits.yaml")
     policy_poll_s: float = Field(default=1.0, gt=0.0)
+    policy_may_loosen: bool = False
     database: str = "sqlite:///runs/risk/audit.sqlite"
     journal: Path | None = None
     resume_roles: frozenset[str] = frozenset({"risk_officer"})

@@ -1,6 +1,8 @@
 """The service's own Prometheus metrics."""
 
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -22,8 +24,8 @@ _MAX_SHOWN_ACCOUNTS: Final = 50
 class Telemetry(Collector):
     """What the service counts.
 
-    The risk metrics are those of the last Evaluate of an account, of the first fifty accounts
-    only: every account costs one time series a metric. One that is unavailable is NaN.
+    The risk metrics are those of the last Evaluate of an account, of the fifty accounts evaluated
+    last only: every account costs one time series a metric. One that is unavailable is NaN.
 
     Args:
         registry: Where the metrics are registered.
@@ -39,6 +41,11 @@ class Telemetry(Collector):
         self._refusals = Counter(
             "tradewind_risk_policy_refusals",
             "Policy files refused while an older policy stayed in force",
+            registry=registry,
+        )
+        self._refused = Gauge(
+            "tradewind_risk_policy_refused",
+            "1 while the policy file as it stands is not the policy in force",
             registry=registry,
         )
         self._decisions = Counter(
@@ -67,7 +74,8 @@ class Telemetry(Collector):
             registry=registry,
             buckets=_CALCULATION_BUCKETS_S,
         ).observe
-        self._shown: dict[str, Decision] = {}
+        self._lock = threading.Lock()
+        self._shown: OrderedDict[str, Decision] = OrderedDict()
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         registry.register(self)
 
@@ -75,10 +83,12 @@ class Telemetry(Collector):
         """Shows the policy in force, and no other."""
         self._policy.clear()
         self._policy.labels(digest).set(1)
+        self._refused.set(0)
 
     def policy_refused(self) -> None:
         """Counts a policy file that was refused."""
         self._refusals.inc()
+        self._refused.set(1)
 
     def decided(self, decision: Decision) -> None:
         """Counts a decision that has become durable."""
@@ -86,10 +96,12 @@ class Telemetry(Collector):
         for breach in decision.breaches:
             shadow = "true" if breach.shadow else "false"
             self._count(self._breaches, breach.rule, breach.action.name, shadow)
-        if decision.kind is DecisionKind.EVALUATE and (
-            decision.account in self._shown or len(self._shown) < _MAX_SHOWN_ACCOUNTS
-        ):
-            self._shown[decision.account] = decision
+        if decision.kind is DecisionKind.EVALUATE:
+            with self._lock:
+                self._shown[decision.account] = decision
+                self._shown.move_to_end(decision.account)
+                if len(self._shown) > _MAX_SHOWN_ACCOUNTS:
+                    self._shown.popitem(last=False)
 
     def _count(self, counter: Counter, *labels: str) -> None:
         # Every answer waits for this, and `labels` takes a lock and checks what it is given.
@@ -110,7 +122,9 @@ class Telemetry(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The risk metrics of each account, made when Prometheus asks and not at each call."""
         family = _family()
-        for account, decision in list(self._shown.items()):
+        with self._lock:
+            shown = list(self._shown.items())
+        for account, decision in shown:
             for metric, value in decision.metric_values.items():
                 family.add_metric((account, metric), value)
             for metric in decision.unavailable:

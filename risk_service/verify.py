@@ -14,11 +14,12 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
-from risk_service.audit.chain import GENESIS, AuditRow, Head
+from risk_service.audit.chain import GENESIS, Head
 from risk_service.audit.database import Database
-from risk_service.audit.rows import StoredRow, read_all, read_head
+from risk_service.audit.inspection import row_faults
+from risk_service.audit.rows import read_all, read_head
 from tradewind.errors import TradewindError
 
 __all__ = ["find_faults", "main"]
@@ -35,14 +36,11 @@ def find_faults(connection: Connection, anchors: Sequence[Head] = ()) -> Iterato
     """
     expected = GENESIS
     wanted = {anchor.sequence: anchor.row_hash for anchor in anchors}
-    for columns in read_all(connection):
-        row = AuditRow(
-            columns["sequence"], columns["payload"], columns["previous_hash"], columns["row_hash"]
-        )
-        yield from _row_faults(row, columns, expected)
+    for row in read_all(connection):
+        yield from row_faults(row, expected)
         if wanted.pop(row.sequence, row.row_hash) != row.row_hash:
             yield f"decision {row.sequence} has another hash than its anchor"
-        expected = row.head
+        expected = Head(row.sequence, row.row_hash)
     head = read_head(connection)
     if head.sequence > expected.sequence:
         yield (
@@ -53,20 +51,6 @@ def find_faults(connection: Connection, anchors: Sequence[Head] = ()) -> Iterato
         yield f"the trail does not end at decision {head.sequence} as recorded"
     for sequence in wanted:
         yield f"decision {sequence}, an anchor, is missing"
-
-
-def _row_faults(row: AuditRow, columns: RowMapping, previous: Head) -> Iterator[str]:
-    if row.sequence > previous.sequence + 1:
-        yield f"decisions {previous.sequence + 1} to {row.sequence - 1} are missing"
-    elif row.previous_hash != previous.row_hash:
-        yield f"decision {row.sequence} does not follow decision {previous.sequence}"
-    if not row.is_whole():
-        yield f"decision {row.sequence} was changed"
-        return
-    whole = StoredRow.of(row)._asdict()
-    changed = [name for name, value in whole.items() if columns[name] != value]
-    if changed:
-        yield f"decision {row.sequence} was changed in {', '.join(changed)}"
 
 
 def _anchor(text: str) -> Head:

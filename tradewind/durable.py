@@ -1,13 +1,18 @@
 """Files that survive a crash of the machine: replaced as a whole, or appended to and flushed."""
 
 import contextlib
+import errno
+import logging
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["AppendFile", "replace_file", "sync_folder"]
+__all__ = ["AppendFile", "make_folder", "open_to_readers", "replace_file", "sync_folder"]
 
+_LOG = logging.getLogger(__name__)
+_NOT_SUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.EOPNOTSUPP})
 _ROOM_BYTES: Final = 1024 * 1024
 
 
@@ -57,6 +62,14 @@ class AppendFile:
         """
         os.fdatasync(self._descriptor)
 
+    def mark(self, sign: bytes) -> None:
+        """Writes something behind the content, which the next `append` overwrites; not flushed.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        os.pwrite(self._descriptor, sign, self.size)
+
     def cut_back(self, size: int) -> None:
         """Removes what is behind the first `size` bytes, and the room; durable when it returns.
 
@@ -88,13 +101,14 @@ class AppendFile:
             view, at = view[written:], at + written
 
 
-def replace_file(path: Path, data: bytes, *, prefix: str = ".new-") -> None:
+def replace_file(path: Path, data: bytes, *, prefix: str = ".new-", mode: int = 0o644) -> None:
     """Writes a file beside the one at `path`, flushes it to disk and renames it.
 
     Args:
         path: The file; its folder exists.
         data: Its bytes.
         prefix: Of the temporary name.
+        mode: Rights of the file.
 
     Raises:
         OSError: It cannot be written; the file at `path` is as it was.
@@ -105,7 +119,7 @@ def replace_file(path: Path, data: bytes, *, prefix: str = ".new-") -> None:
             temporary.write(data)
             temporary.flush()
             os.fsync(temporary.fileno())
-            written.chmod(0o644)
+            written.chmod(mode)
             written.replace(path)
         except BaseException:
             written.unlink(missing_ok=True)
@@ -114,13 +128,47 @@ def replace_file(path: Path, data: bytes, *, prefix: str = ".new-") -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes the names in a folder to disk.
+    """Makes the names in a folder survive a crash of the machine.
+
+    A mount that cannot do that (some of FUSE, SMB and 9p refuse it) is said so, and is no error:
+    what was written is there, as durable as that mount makes it.
 
     Raises:
-        OSError: It cannot be flushed.
+        OSError: The disk failed.
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as problem:
+        if problem.errno not in _NOT_SUPPORTED:
+            raise
+        _LOG.warning("%s: this mount does not flush folders (%s)", folder, problem.strerror)
     finally:
         os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, which every user may enter and list.
+
+    Whatever the umask: for what other users' processes have to read. Those that are there
+    already stay as they are.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError:  # another process was first
+        if not folder.is_dir():
+            raise
+        return
+    open_to_readers(folder)
+    sync_folder(folder.parent)
+
+
+def open_to_readers(folder: Path) -> None:
+    """Lets every user enter and list a folder; who may write to it stays, and the set-group bit."""
+    folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o755)

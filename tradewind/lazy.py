@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from tradewind.extras import missing_extra
+
 __all__ = ["lazy_names"]
 
 
@@ -13,11 +15,20 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
     Args:
         package: The package's `__name__`.
         modules: The module that holds it, relative to the package, by name.
+
+    Where an extra of the package is not installed, the import fails with the line that installs it.
     """
 
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{modules[name]}"), name)
+        try:
+            module = import_module(f"{package}.{modules[name]}")
+        except ModuleNotFoundError as missing:
+            line = missing_extra(missing)
+            if line is None:
+                raise
+            raise ModuleNotFoundError(f"{package}.{name}: {line}", name=missing.name) from missing
+        return getattr(module, name)
 
     return get

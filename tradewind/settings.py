@@ -10,9 +10,20 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tradewind.bounded_yaml import compose_bounded
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.files import read_file
 
-__all__ = ["Location", "Settings", "load_settings", "parse_settings", "parse_yaml", "read_yaml"]
+__all__ = [
+    "Location",
+    "Settings",
+    "ends_with_its_end",
+    "load_settings",
+    "parse_settings",
+    "parse_yaml",
+    "read_yaml",
+    "settings_from_text",
+]
 
 
 class Settings(BaseModel):
@@ -59,16 +70,27 @@ def load_settings(
             the wrong type or out of range, or a variable or file that it takes its value from is
             absent; every violation names its line.
     """
-    values, lines = read_yaml(path, error)
+    return settings_from_text(_read(path, error), str(path), model, overrides, error)
+
+
+def settings_from_text(
+    text: bytes,
+    source: str,
+    model: type[SettingsT],
+    overrides: Mapping[str, Any] | None = None,
+    error: type[SettingsError] = SettingsError,
+) -> SettingsT:
+    """As `load_settings`, of a text that was read already and is called `source` in an error."""
+    values, lines = parse_yaml(text, source, error)
     violations: list[FieldViolation] = []
     taken: dict[Location, str] = {}
     values = _expand(values, (), lines, violations, taken)
     if violations:
-        raise error(f"{path} is refused", violations)
+        raise error(f"{source} is refused", violations)
     return parse_settings(
         values,
         model,
-        source=str(path),
+        source=source,
         lines=lines,
         overrides=overrides,
         error=error,
@@ -125,13 +147,10 @@ def read_yaml(
         The mapping, and the line (counted from 1) of every key path.
 
     Raises:
-        SettingsError: The file is missing, is not YAML, is not a mapping or repeats a key.
+        SettingsError: The file is missing, is no regular file, is not YAML, is not a mapping,
+            repeats a key, or exceeds the bounds of `tradewind.bounded_yaml`.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise error(f"cannot read {path}: {problem}") from None
-    return parse_yaml(text, str(path), error)
+    return parse_yaml(_read(path, error), str(path), error)
 
 
 def parse_yaml(
@@ -139,18 +158,35 @@ def parse_yaml(
 ) -> tuple[dict[str, Any], dict[Location, int]]:
     """As `read_yaml`, of a text that was read already and is called `source` in an error."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[Location, int] = {}
-        if root is not None:
-            _index_lines(root, (), lines, source, error)
-        values = yaml.safe_load(text)
+        # What else a decoder of YAML takes, such as UTF-16, is no settings file.
+        root, values = compose_bounded(text if isinstance(text, str) else text.decode())
+    except UnicodeDecodeError as problem:
+        raise error(f"cannot read {source}: {problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as problem:
         raise error(f"{source} is not YAML: {_yaml_problem(problem)}") from None
+    lines: dict[Location, int] = {}
+    if root is not None:
+        _index_lines(root, (), lines, source, error)
     if values is None:
         values = {}
     if not isinstance(values, dict):
         raise error(f"{source} must be a mapping of settings, not a {type(values).__name__}")
     return values, lines
+
+
+def ends_with_its_end(text: bytes) -> bool:
+    """Whether a YAML document that can be parsed says itself where it ends.
+
+    A block does so with the line `...`, what stands in braces with its closing one. Any other
+    document may be the beginning of a longer one that was cut off.
+    """
+    root = end = None
+    for event in yaml.parse(text.decode(), Loader=yaml.SafeLoader):
+        if root is None and isinstance(event, yaml.CollectionStartEvent):
+            root = event
+        elif isinstance(event, yaml.DocumentEndEvent):
+            end = event
+    return end is not None and (bool(end.explicit) or (root is not None and bool(root.flow_style)))
 
 
 def _message(item: Any, secrets: Mapping[Location, str]) -> str:
@@ -207,7 +243,7 @@ def _look_up(reference: re.Match[str]) -> str:
     path, name, default = reference["path"], reference["name"], reference["default"]
     if path is not None:
         try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            return read_file(path).decode().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as problem:
             raise LookupError(f"cannot read {path}: {problem}") from None
     value = os.environ.get(name)
@@ -216,6 +252,13 @@ def _look_up(reference: re.Match[str]) -> str:
     if value is None:
         raise LookupError(f"the environment has no variable {name}")
     return value
+
+
+def _read(path: Path | str, error: type[SettingsError]) -> bytes:
+    try:
+        return read_file(path)
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror}") from None
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any) -> None:

@@ -1,70 +1,19 @@
-"""Command line of Tradewind: `tradewind`, or `python -m tradewind_cli`."""
+"""Runs command.py, or names the extra without which that cannot be imported."""
 
 import sys
 from collections.abc import Sequence
 
-import typer
+from tradewind.extras import naming_extras
 
-from tradewind.errors import TradewindError
-from tradewind_cli import bundle, jobs, routing
-from tradewind_cli.compare import compare
-from tradewind_cli.connection import connection_options
-from tradewind_cli.evaluate import evaluate, walk_forward
-from tradewind_cli.output import exit_code_of, print_error
-from tradewind_cli.replay import replay
-from tradewind_cli.serve import serve
-from tradewind_cli.slo import slo
-from tradewind_cli.tearsheet import tearsheet
-from tradewind_cli.token import token
-from tradewind_cli.train import train
-from tradewind_cli.tune import tune
-
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="""Risk-aware trading policies, from training to microsecond serving.
-
-    Exit codes: 0 done, 1 failed or missed, 2 refused, 3 not found, 4 unavailable, 5 denied.""",
-)
-app.callback()(connection_options)
-app.command()(train)
-app.command()(evaluate)
-app.command()(walk_forward)
-app.command()(tune)
-app.command()(compare)
-app.command()(replay)
-app.command()(tearsheet)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(bundle.app, name="bundle")
-app.add_typer(routing.app, name="routing")
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(serve)
-app.command()(slo)
-app.command()(token)
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line.
+    """Runs the command line; gives the exit code."""
+    with naming_extras("tradewind"):
+        from tradewind_cli.command import main as run
 
-    Args:
-        arguments: The command line; that of the process by default.
-
-    Returns:
-        The exit code; see `ExitCode`.
-    """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        app(given, prog_name="tradewind")
-    except TradewindError as problem:
-        print_error(problem, as_json="--json" in given)
-        return exit_code_of(problem)
-    except SystemExit as ended:  # how Typer ends, whatever the outcome
-        return int(ended.code or 0)
-    return 0
+        return run(arguments)
 
 
 if __name__ == "__main__":

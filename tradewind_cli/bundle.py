@@ -28,6 +28,8 @@ def list_bundles(
 ) -> None:
     """Lists the versions in a store, newest last; a bundle that cannot be read says why."""
     bundles = BundleStore(store)
+    for path, cause in bundles.passed_over(bundles.policies()).items():
+        typer.echo(f"{store / path} is passed over: it is {cause}", err=True)
     rows = [
         _row(bundles, name, version)
         for name in bundles.policies()

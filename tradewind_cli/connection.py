@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from tradewind import __version__
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.rpc.access.token import read_token
 from tradewind.rpc.clients.client import Client
@@ -58,6 +59,12 @@ class _Connection:
         return parse_settings({"endpoint": self._collector}, TracingSettings, source="--trace-to")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tradewind {__version__}")
+        raise typer.Exit
+
+
 def connection_options(
     context: typer.Context,
     ca: Annotated[Path | None, _option("ca", "TLS: roots of the servers' certificates.")] = None,
@@ -68,6 +75,12 @@ def connection_options(
         str | None,
         _option("trace-to", "A collector of traces (OTLP): the calls' spans.", "http://HOST:PORT"),
     ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Shows the version and exits.", is_eager=True, callback=_show_version
+        ),
+    ] = False,
 ) -> None:
     """Keeps what stands before the command, for the command."""
     if (cert is None) != (key is None):

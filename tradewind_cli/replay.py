@@ -259,6 +259,7 @@ def _print_other(found: "Counterfactual") -> None:
         [
             ("return", *(f"{one.total_return:+.2%}" for one in accounts)),
             ("max drawdown", *(f"{one.max_drawdown:.2%}" for one in accounts)),
+            ("volatility a year", *(_share(one.volatility) for one in accounts)),
             ("ES 95 % per bar", *(_share(one.expected_shortfall_95) for one in accounts)),
         ],
     )

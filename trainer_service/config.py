@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_
 
 from tradewind.bundle.names import POLICY_NAME_PATTERN
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.files import check_file
 from tradewind.market import SAMPLE_SYMBOLS, FeatureSpec
 from tradewind.risk import RiskPolicy
 from tradewind.settings import Settings, parse_settings
@@ -173,6 +174,10 @@ class DataConfig(Settings):
     paths: dict[str, Path] = Field(default_factory=dict)
     """A file for each of `symbols`."""
 
+    market: str | None = None
+    """The market the files' bars are of: always-open, fx-week, a code such as XNYS, or a weekly
+    pattern; by default it is recognised from the bars."""
+
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         if self.symbols or self.paths:
@@ -285,9 +290,9 @@ def parse_training_config(
     """
     config = parse_settings(values, model, source=_SOURCE)
     violations = [
-        FieldViolation(key, f"{path} is outside the folder that files are read from")
+        FieldViolation(key, problem)
         for key, path in config.files().items()
-        if folder is not None and not _may_read(path, folder, own)
+        if (problem := _why_unreadable(path, folder, own))
     ]
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
@@ -308,11 +313,6 @@ def parse_training_config(
     return config
 
 
-def _may_read(path: Path, folder: Path, own: frozenset[Path]) -> bool:
-    resolved = path.resolve()
-    return resolved.is_relative_to(folder.resolve()) or resolved in {it.resolve() for it in own}
-
-
 def _read_policy(path: Path, *, quote: bool) -> RiskPolicy:
     try:
         return RiskPolicy.from_yaml(path)
@@ -320,6 +320,21 @@ def _read_policy(path: Path, *, quote: bool) -> RiskPolicy:
         if quote:
             raise
         raise redact_settings(problem, "risk_config.policy_yaml", path) from None
+
+
+def _why_unreadable(path: Path, folder: Path | None, own: frozenset[Path]) -> str:
+    """Why a file must not be opened; empty where nothing speaks against it."""
+    if path.resolve() in {each.resolve() for each in own}:
+        folder = None
+    if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
+        return f"{path} is outside the folder that files are read from"
+    try:
+        check_file(path, within=folder)
+    except FileNotFoundError:
+        return ""  # its reader says so
+    except OSError as problem:
+        return f"cannot read {path}: it {problem.strerror}"
+    return ""
 
 
 def _check_constraints(risk: RiskConfig, policy: RiskPolicy) -> None:

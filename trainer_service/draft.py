@@ -182,6 +182,7 @@ def _feature_record(workspace: Workspace) -> FeatureRecord | None:
         spec=spec.model_dump(mode="json"),
         digest=spec.digest,
         symbols=env.symbols if len(env.symbols) > 1 else (),
+        market=env.bars.market.name,
     )
 
 

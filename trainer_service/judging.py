@@ -20,7 +20,13 @@ from trainer_service.evaluation import (
 )
 from trainer_service.export import build_network, script_policy, serialize
 from trainer_service.progress import ProgressReporter, TrainingPhase
-from trainer_service.workspace import Env, environment_on, held_out_episode, trading_env_of
+from trainer_service.workspace import (
+    Env,
+    environment_on,
+    held_out_episode,
+    hold_against_bars,
+    trading_env_of,
+)
 
 __all__ = ["evaluate_bundle", "train_and_judge"]
 
@@ -85,6 +91,7 @@ def evaluate_bundle(
         VersionNotFoundError: There is no such folder.
         MarketDataError: The bars are too few, not those its features are for, or of other symbols
             than a policy for several trades.
+        RiskPolicyError: It states another number of bars in a year.
     """
     bundle = read_bundle(folder)
     environment = bundle.metadata.training.config.get("environment")
@@ -99,6 +106,7 @@ def evaluate_bundle(
     spec = parse_settings(bundle.metadata.features.spec, FeatureSpec, source="features")
     settings = parse_settings(environment, EnvironmentConfig, source="environment")
     whole = settings.model_copy(update={"episode_bars": None})
+    hold_against_bars(risk_policy, bars)
     env = held_out_episode(IntradayTradingEnv(bars, whole, spec), bars)
     network = TorchScriptNetwork(bundle.policy_pt)
     return evaluate(env, network, risk_policy, config or EvaluationConfig(), seed)

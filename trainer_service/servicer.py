@@ -6,6 +6,7 @@ import grpc
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind.rpc.field_paths import renamed
 from trainer_service.admission import AdmissionRules, admit
 from trainer_service.codec import job_to_message
 from trainer_service.jobs import JobQueue, JobStore
@@ -45,7 +46,10 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """Checks a configuration and queues its job."""
         if len(request.request_id) > _MAX_REQUEST_ID:
             raise _refusal("request_id", f"must not be longer than {_MAX_REQUEST_ID} characters")
-        config = admit(request.policy, request.config_json, self._rules)
+        try:
+            config = admit(request.policy, request.config_json, self._rules)
+        except InvalidInputError as error:
+            raise renamed(error, _in_request) from None
         job = self._queue.add(
             request.policy,
             config.model_dump_json(),
@@ -88,6 +92,11 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         context.add_callback(self._queue.wake)
         job = self._queue.cancel(request.job_id, lambda: not context.is_active())
         return trainer_pb2.CancelTrainingJobResponse(job=job_to_message(job))
+
+
+def _in_request(field: str) -> str:
+    """Where a key of the configuration stands in the request."""
+    return f"config_json.{field}" if field not in ("", "policy", "config_json") else field
 
 
 def _refusal(field: str, description: str) -> InvalidInputError:

@@ -23,7 +23,7 @@ from trainer_service.evaluation import (
 )
 from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressReporter, TrainingProgress
-from trainer_service.workspace import Env, trading_env_of
+from trainer_service.workspace import Env, hold_against_bars, trading_env_of
 
 __all__ = ["Fold", "Stitched", "WalkForward", "walk_forward"]
 
@@ -119,6 +119,7 @@ def walk_forward(
     checked = create_trainer_agent(config).config
     risk_policy = RiskPolicy.from_yaml(checked.risk_config.policy_yaml)
     bars, lookback = trading_env_of(env).bars, trading_env_of(env).feature_spec.lookback
+    hold_against_bars(risk_policy, bars)
     splits = walk_forward_splits(len(bars), lookback, settings or WalkForwardConfig())
     folds = []
     for index, split in enumerate(splits):
@@ -129,15 +130,13 @@ def walk_forward(
         learnt = (past.timestamps_ns[0] / 1e9, past.close_times_ns[-1] / 1e9)
         folds.append(Fold(split, learnt, train_and_judge(checked, env, past, future, reporter)))
     stitched = _stitch([fold.evaluation for fold in folds])
-    summary = _summarize(folds, risk_policy, checked)
+    summary = _summarize(folds, checked)
     if stitched is not None:
-        summary |= _summarize_stitched(stitched, risk_policy, checked)
+        summary |= _summarize_stitched(stitched, risk_policy, checked, summary["periods_per_year"])
     return WalkForward(tuple(folds), summary, stitched)
 
 
-def _summarize(
-    folds: Sequence[Fold], risk_policy: RiskPolicy, config: TrainingConfig
-) -> dict[str, float]:
+def _summarize(folds: Sequence[Fold], config: TrainingConfig) -> dict[str, float]:
     figures = [fold.evaluation.figures for fold in folds]
     summary = {
         "folds": float(len(folds)),
@@ -145,7 +144,7 @@ def _summarize(
         "folds_above_buy_and_hold": float(sum(found["excess_return"] > 0.0 for found in figures)),
         "confidence": config.evaluation.confidence,
         "trials": float(config.evaluation.trials),
-        "periods_per_year": risk_policy.calculators.volatility.periods_per_year,
+        "periods_per_year": folds[0].evaluation.policy.periods_per_year,
     }
     for name in _SUMMARISED:
         if all(name in found for found in figures):
@@ -182,14 +181,13 @@ def _stitch(evaluations: Sequence[Evaluation]) -> Stitched | None:
 
 
 def _summarize_stitched(
-    stitched: Stitched, risk_policy: RiskPolicy, config: TrainingConfig
+    stitched: Stitched, risk_policy: RiskPolicy, config: TrainingConfig, periods: float
 ) -> dict[str, float]:
     judged = config.evaluation
-    periods = risk_policy.calculators.volatility.periods_per_year
     summary = {
         f"compound_{prefix}{name}": value
         for prefix, curve in (("", stitched.policy), ("buy_and_hold_", stitched.buy_and_hold))
-        for name, value in _measure(curve, stitched.timestamps, risk_policy).items()
+        for name, value in _measure(curve, stitched.timestamps, risk_policy, periods).items()
     }
     for name in ("return", "sharpe"):
         own, other = f"compound_{name}", f"compound_buy_and_hold_{name}"
@@ -205,11 +203,10 @@ def _summarize_stitched(
 
 
 def _measure(
-    curve: FloatArray, timestamps: FloatArray, risk_policy: RiskPolicy
+    curve: FloatArray, timestamps: FloatArray, risk_policy: RiskPolicy, periods: float
 ) -> dict[str, float]:
-    found = summarize_curve(curve, timestamps, risk_policy)
+    found = summarize_curve(curve, timestamps, risk_policy, periods)
     mean = float(np.mean(curve[1:] / curve[:-1] - 1.0))
-    periods = risk_policy.calculators.volatility.periods_per_year
     figures = {
         "return": found.total_return,
         "sharpe": mean * periods / found.volatility if found.volatility else None,

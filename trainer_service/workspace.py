@@ -1,5 +1,6 @@
 """Where a training happens: the bars it learns from, and those it never sees."""
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import TrainingError
 from tradewind.market import BarPanel, Bars, BarSeries, load_bars, load_sample, split_bars
-from tradewind.risk import ProductionRiskAdvisor
-from trainer_service.config import JobConfig, TrainingConfig
+from tradewind.risk import ProductionRiskAdvisor, RiskPolicy
+from tradewind.risk.periods import check_periods, window_doubts
+from trainer_service.config import DataConfig, JobConfig, TrainingConfig
 from trainer_service.environment import (
     IntradayTradingEnv,
     TradingEnvCopies,
@@ -36,9 +38,12 @@ __all__ = [
     "Workspace",
     "environment_on",
     "held_out_episode",
+    "hold_against_bars",
     "make_environment",
     "trading_env_of",
 ]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +91,7 @@ class Workspace:
             bars, held_out = split_bars(bars, training.held_out_fraction)
             held_out_env = held_out_episode(trading_env, held_out)
         risk = config.risk_config
+        hold_against_bars(RiskPolicy.from_yaml(risk.policy_yaml), bars)
         assert training.n_envs is not None, "parse_training_config has chosen it"
         copies: dict[str, Any] = {
             "n_envs": training.n_envs,
@@ -113,6 +119,19 @@ class Workspace:
     def bars(self) -> BarSeries | None:
         """All of the bars; None for an environment that is not made of bars."""
         return None if self.trading_env is None else self.trading_env.bars
+
+
+def hold_against_bars(policy: RiskPolicy, bars: BarSeries) -> None:
+    """Refuses a risk policy for bars of other years, and says what it cannot know of these.
+
+    Raises:
+        RiskPolicyError: It states another number of bars in a year.
+    """
+    check_periods(policy, bars.periods_per_year, bars.market.name)
+    if bars.market.said:
+        _logger.info("market of %s: %s", bars.symbol, bars.market.said)
+    for doubt in window_doubts(policy, bars.interval_ns / 1e9):
+        _logger.warning("risk policy: %s", doubt)
 
 
 def held_out_episode(env: IntradayTradingEnv, bars: BarSeries) -> IntradayTradingEnv:
@@ -162,21 +181,21 @@ def make_environment(config: JobConfig, *, quote_files: bool = True) -> Intraday
     bars: BarSeries
     if data.paths:
         bars = BarPanel.align(
-            [_load(data.paths[name], name, quote=quote_files) for name in data.symbols]
+            [_load(data.paths[name], name, data, quote=quote_files) for name in data.symbols]
         )
     elif data.symbols:
         bars = BarPanel.align([load_sample(name) for name in data.symbols])
     elif data.path is not None:
-        bars = _load(data.path, data.symbol, quote=quote_files)
+        bars = _load(data.path, data.symbol, data, quote=quote_files)
     else:
         assert data.symbol is not None
         bars = load_sample(data.symbol)
     return IntradayTradingEnv(bars, config.environment, config.features)
 
 
-def _load(path: Path, symbol: str | None, *, quote: bool) -> Bars:
+def _load(path: Path, symbol: str | None, data: DataConfig, *, quote: bool) -> Bars:
     try:
-        return load_bars(path, symbol)
+        return load_bars(path, symbol, market=data.market)
     except MemoryError:
         raise
     except Exception as problem:  # a reader quotes what it trips over, whatever it raises

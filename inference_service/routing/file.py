@@ -14,6 +14,7 @@ from tradewind.errors import FieldViolation, InvalidInputError, SettingsError
 from tradewind.settings import Location, Settings, parse_settings, parse_yaml
 
 __all__ = [
+    "MAX_ROUTING_BYTES",
     "BoundSettings",
     "PolicyRoutingSettings",
     "RoutingFile",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 _TOLERANCE: Final = 1e-9
-_LARGEST_FILE: Final = 1024 * 1024
+MAX_ROUTING_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +228,8 @@ def parse_routing(text: bytes, source: str) -> RoutingFile:
     Raises:
         SettingsError: They are not what a routing file must be; every violation names its line.
     """
-    if len(text) > _LARGEST_FILE:
-        raise SettingsError(f"{source} is larger than {_LARGEST_FILE} bytes")
+    if len(text) > MAX_ROUTING_BYTES:
+        raise SettingsError(f"{source} is larger than {MAX_ROUTING_BYTES} bytes")
     values, lines = parse_yaml(text, source)
     settings = parse_settings(values, RoutingSettings, source=source, lines=lines)
     return RoutingFile(settings, source, text, hashlib.sha256(text).hexdigest(), lines)

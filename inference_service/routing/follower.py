@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,6 +98,7 @@ class RoutingFollower:
         self._statuses: tuple[VariantStatus, ...] = ()
         self._told: set[str] = set()
         self._compiled_from: object = None
+        self._named: tuple[object, dict[str, frozenset[str]]] = (None, {})
         self.rollback_counts: dict[tuple[str, str, str], int] = {}
 
     def follow(self, poll_s: float, stopping: threading.Event) -> None:
@@ -132,13 +133,10 @@ class RoutingFollower:
 
     def versions_of(self, policy: str) -> frozenset[str]:
         """The versions of a policy that the routing names; they are to be and to stay loaded."""
-        files = [file for file in (self._in_force, self._source.file) if file is not None]
-        return frozenset(
-            target.version
-            for file in files
-            for _, target in file.settings.targets()
-            if target.policy == policy and target.version
-        )
+        files = (self._in_force, self._source.file)
+        if self._named[0] != files:
+            self._named = (files, _named_versions(filter(None, files)))
+        return self._named[1].get(policy, frozenset())
 
     def roll_back(self, policy: str, variant: str, *, name: str, reason: str) -> Rollback:
         """Takes a variant out for a person or a program.
@@ -335,6 +333,16 @@ class RoutingFollower:
             f"the routing has no variant {variant!r} of policy {policy!r}; it has {known}",
             metadata={"policy": policy, "variant": variant},
         )
+
+
+def _named_versions(files: Iterable[RoutingFile]) -> dict[str, frozenset[str]]:
+    named: dict[str, frozenset[str]] = {}
+    for file in files:
+        for _, target in file.settings.targets():
+            if target.version:
+                before = named.get(target.policy, frozenset())
+                named[target.policy] = before | {target.version}
+    return named
 
 
 def _check_texts(**texts: str) -> None:

@@ -3,14 +3,17 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import ValidationError
 
+from inference_service.routing.file import MAX_ROUTING_BYTES
 from tradewind.durable import replace_file
 from tradewind.errors import NotFoundError, StorageError
+from tradewind.files import read_file
 from tradewind.settings import Settings
 
 __all__ = ["Reinstatement", "Rollback", "RollbackState", "RollbackStore"]
@@ -18,6 +21,9 @@ __all__ = ["Reinstatement", "Rollback", "RollbackState", "RollbackStore"]
 _FILE: Final = "rollbacks.json"
 _LOCK: Final = "rollbacks.lock"
 _ACCEPTED: Final = "accepted.yaml"
+_MAX_STATE_BYTES: Final = 16 * 1024 * 1024
+_LOCK_S: Final = 5.0
+_LOCK_PAUSE_S: Final = 0.01
 _KEPT_REINSTATEMENTS: Final = 1_000
 
 
@@ -99,7 +105,7 @@ class RollbackStore:
         """
         path = self.folder / _FILE
         try:
-            return RollbackState.model_validate_json(path.read_bytes())
+            return RollbackState.model_validate_json(self._read(path, _MAX_STATE_BYTES))
         except FileNotFoundError:
             return RollbackState()
         except (OSError, ValidationError) as problem:
@@ -156,7 +162,7 @@ class RollbackStore:
         """
         path = self.folder / _ACCEPTED
         try:
-            return path.read_bytes()
+            return self._read(path, MAX_ROUTING_BYTES)
         except FileNotFoundError:
             return None
         except OSError as problem:
@@ -171,18 +177,37 @@ class RollbackStore:
         with self._writing():
             self._write(_ACCEPTED, text)
 
+    def _read(self, path: Path, limit: int) -> bytes:
+        return read_file(path, limit, within=self.folder)
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            handle = os.open(self.folder / _LOCK, flags, 0o644)
         except OSError as problem:
             raise StorageError(f"cannot write to {self.folder}: {problem}") from problem
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._lock(handle)
             yield
         finally:
             os.close(handle)
+
+    def _lock(self, handle: int) -> None:
+        # Whoever can open the file can hold its lock for ever; nobody waits for that.
+        deadline = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"{self.folder / _LOCK} has been locked by another process for "
+                        f"{_LOCK_S:g} s"
+                    ) from None
+                time.sleep(_LOCK_PAUSE_S)
 
     def _write(self, name: str, data: bytes) -> None:
         try:

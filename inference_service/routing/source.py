@@ -4,10 +4,16 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from inference_service.routing.file import RoutingFile, Target, parse_routing
+from inference_service.routing.file import (
+    MAX_ROUTING_BYTES,
+    RoutingFile,
+    Target,
+    parse_routing,
+)
 from inference_service.routing.rollbacks import RollbackStore
 from tradewind.bundle import SERVED_LABEL, BundleStore
 from tradewind.errors import SettingsError, StorageError, TradewindError
+from tradewind.files import read_file
 
 __all__ = ["RoutingSource"]
 
@@ -67,7 +73,7 @@ class RoutingSource:
     def _read_good(self) -> RoutingFile | None:
         """The file as it stands; None where nothing is routed and nothing ever was."""
         try:
-            text = self._path.read_bytes()
+            text = read_file(self._path, MAX_ROUTING_BYTES, within=self._path.parent)
         except FileNotFoundError:
             # A volume that is not mounted looks like this too, so it does not end a routing.
             last = self.file or self._last_good()
@@ -77,7 +83,7 @@ class RoutingSource:
                 ) from None
             return None
         except OSError as problem:
-            raise StorageError(f"cannot read {self._path}: {problem}") from problem
+            raise StorageError(f"cannot read {self._path}: {problem.strerror}") from problem
         file = self.file
         if file is None or file.text != text:
             if self._parsed is None or self._parsed.text != text:
@@ -122,9 +128,9 @@ class RoutingSource:
             return None
 
     def _why_unknown(self, target: Target) -> str:
-        if target.policy not in self._store.policies():
+        if not self._store.has_policy(target.policy):
             return f"policy {target.policy!r} is not in the store"
-        if target.version and target.version not in self._store.versions(target.policy):
+        if target.version and not self._store.has_version(target.policy, target.version):
             return f"version {target.version} of policy {target.policy!r} is not in the store"
         if target.label and target.label != SERVED_LABEL:
             labels = {**self._store.labels(target.policy), **self._labels_of(target.policy)}

@@ -37,7 +37,8 @@ class ContractGuard:
     """Lets only such versions and risk policies be traded on as were compared.
 
     The first version of a policy decides how it is traded; a later one must have the same feature
-    specification, symbols, trading terms and action space, or it is refused until the next start.
+    specification, symbols, trading terms, action space and market, as far as both name one, or it
+    is refused until the next start.
 
     Args:
         inference: Serves the policies.
@@ -156,10 +157,11 @@ class ContractGuard:
             or running.contract.symbols != verified.contract.symbols
             or running.contract.terms != verified.contract.terms
             or running.action_space != verified.action_space
+            or _are_other_markets(running.contract.market, verified.contract.market)
         ):
             raise ConflictError(
-                f"{policy} {verified.version} has another contract than {running.version}, "
-                "which is being traded: features, symbols, trading terms or action space differ"
+                f"{policy} {verified.version} has another contract than {running.version}, which "
+                "is being traded: features, symbols, trading terms, action space or market differ"
             )
         self._verified[policy] = verified
         self._accepted.add((policy, verified.version, verified.bundle_sha256))
@@ -182,6 +184,10 @@ def _verify(policy: str, description: PolicyDescription) -> VerifiedPolicy:
     return VerifiedPolicy(
         policy, served.version, served.bundle_sha256, contract, served.action_space
     )
+
+
+def _are_other_markets(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other
 
 
 def _check_symbols(name: str, contract: TradingContract, symbols: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.decision import Decision
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.execution import ExecutionAgent
+from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.recovery import book_tick, last_logged, reconcile, restore
 from orchestrator.brokers import Broker, Order, OrderStatus
@@ -24,22 +25,26 @@ from orchestrator.decision_log import (
 from orchestrator.events import EventBus
 from orchestrator.feeds import BarGuard, Feed, Tick, read_ticks
 from orchestrator.journal import Journal, JournalEntry
+from orchestrator.market_choice import KnownTimes, choose_markets
+from orchestrator.markets import Markets
 from orchestrator.portfolio import Allocation, Portfolio
 from orchestrator.risk_history import RiskHistory, history_length
 from orchestrator.services import open_inference, open_risk
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context
+from tradewind.risk.calculators.volatility import AUTO
+from tradewind.risk.periods import check_periods, window_doubts
 from tradewind.tracing import Tracer, in_span
 
 __all__ = ["OpenBroker", "OpenFeed", "OrchestratorAgent"]
 
 _logger = logging.getLogger(__name__)
 
-OpenFeed = Callable[[int | None], Feed]
+OpenFeed = Callable[[int | None, Markets], Feed]
 """Opens the feed after the close of the last tick that was journalled, if there was one."""
 
-OpenBroker = Callable[[], Broker]
+OpenBroker = Callable[[Markets], Broker]
 
 
 class OrchestratorAgent:
@@ -53,6 +58,8 @@ class OrchestratorAgent:
         open_broker: Opens the broker.
         bus: Who watches.
         tracer: Gives every tick and every call a span; none by default.
+        known_times: Starts of bars of each symbol, as far as there are any before the first one
+            comes: what a market is recognised from.
     """
 
     def __init__(
@@ -62,14 +69,18 @@ class OrchestratorAgent:
         open_broker: OpenBroker,
         bus: EventBus | None = None,
         tracer: Tracer | None = None,
+        known_times: Callable[[], KnownTimes] = dict,
     ) -> None:
         self._settings = settings
         self._open_feed = open_feed
         self._open_broker = open_broker
         self.bus = bus or EventBus()
         self._tracer = tracer
+        self._known_times = known_times
         self._run_id = uuid.uuid4().hex[:12]
-        self.portfolio = Portfolio([Allocation(**dict(item)) for item in settings.allocations])
+        self.portfolio = Portfolio(
+            [Allocation(item.symbols, item.policy, item.cash) for item in settings.allocations]
+        )
 
     async def run(self) -> None:
         """Verifies, recovers, and trades until the feed ends.
@@ -83,12 +94,14 @@ class OrchestratorAgent:
             async with AsyncExitStack() as stack:
                 await self._start(stack)
                 self.bus.set_state("TRADING")
+                self.bus.expect(self._expectation.first())
                 async for tick in read_ticks(
                     self._feed,
                     self._guard,
                     self._settings.symbols,
                     interval_ns=self._settings.interval_ns,
                     wait_s=self._settings.safety.gather_ms / 1e3,
+                    tell_refusal=self.bus.refuse,
                 ):
                     request_id = f"{self._settings.account}-{self._run_id}-{self._sequence}"
                     about = {
@@ -97,6 +110,7 @@ class OrchestratorAgent:
                     }
                     with log_context(request_id=request_id), in_span(self._tracer, "tick", about):
                         await self._handle(tick, request_id)
+            self._say_if_nothing_was_decided()
             self.bus.set_state("STOPPED", "the feed has ended")
         except TradewindError as problem:
             self.bus.set_state("FAILED", str(problem))
@@ -116,18 +130,26 @@ class OrchestratorAgent:
         journal = Journal(settings.folder / f"{settings.account}.journal")
         stack.callback(journal.close)
         self._journal = journal
+        self._markets = self._choose_markets()
+        self._hold_risk_policy_against_bars()
         facts = self._facts()
         self.bus.set_facts(facts)
         log = DecisionLogWriter(settings.log, facts, before_flush=journal.sync)
         self._log = stack.enter_context(log)
-        self._broker = self._open_broker()
+        self._broker = self._open_broker(self._markets)
         stack.push_async_callback(self._broker.close)
-        self._guard = BarGuard(settings.guard, settings.symbols, settings.interval_ns)
+        self._guard = BarGuard(
+            settings.guard, settings.symbols, settings.interval_ns, self._markets
+        )
+        self._expectation = Expectation(
+            self._markets, settings.symbols, settings.guard.max_lateness_ns
+        )
         self._history = RiskHistory(
             settings.symbols,
             self.portfolio.capital_base,
             settings.interval_ns,
             history_length(self._contracts.risk_policy),
+            self._markets,
         )
         self._agent = ExecutionAgent(
             inference,
@@ -156,13 +178,46 @@ class OrchestratorAgent:
         )
         await reconcile(self._broker, entries, self.portfolio)
         self._sequence = entries[-1].sequence + 1 if entries else 0
-        self._feed = self._open_feed(entries[-1].close_ns if entries else None)
+        self._feed = self._open_feed(entries[-1].close_ns if entries else None, self._markets)
+
+    def _choose_markets(self) -> Markets:
+        settings = self._settings
+        policies = {item.policy for item in settings.allocations}
+        return choose_markets(
+            settings.market,
+            settings.allocations,
+            {policy: self._contracts.policy(policy).contract.market for policy in policies},
+            self._known_times(),
+            self._journal.entries,
+            settings.interval_ns,
+        )
+
+    def _hold_risk_policy_against_bars(self) -> None:
+        policy, market = self._contracts.risk_policy, self._markets.account_market
+        interval_ns = self._settings.interval_ns
+        if market is not None:
+            check_periods(policy, market.periods_per_year(interval_ns), market.name)
+        elif policy.calculators.volatility.periods_per_year == AUTO:
+            _logger.warning(
+                "the market is not known, so how many bars a year has is not either: volatility is "
+                "unavailable, and a rule on it takes its action; `market` in the settings says it"
+            )
+        for doubt in window_doubts(policy, interval_ns / 1e9):
+            _logger.warning("risk policy: %s", doubt)
+
+    def _say_if_nothing_was_decided(self) -> None:
+        counters = self.bus.snapshot().counters
+        if not counters.get("decided_ticks"):
+            codes = {name: count for name, count in counters.items() if name.isupper()}
+            most = ", ".join(f"{name} {count:,}" for name, count in sorted(codes.items()))
+            _logger.warning("no tick was decided until the feed ended: %s", most or "no bars came")
 
     def _facts(self) -> dict[str, object]:
         settings = self._settings
         return {
             "account": settings.account,
             "interval_ns": settings.interval_ns,
+            "markets": self._markets.names,
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": settings.broker.model_dump(mode="json"),
@@ -213,6 +268,7 @@ class OrchestratorAgent:
         self._sequence += 1
         await self._log.append(record)
         self._tell(record)
+        self.bus.expect(self._expectation.after(tick))
         await self._compare_again(decision)
 
     async def _busy_symbols(self, close_ns: int) -> frozenset[str]:
@@ -234,7 +290,7 @@ class OrchestratorAgent:
                     quantity=intent.quantity,
                     reference_price=intent.price,
                     submitted_ns=close_ns,
-                    valid_until_ns=close_ns + self._settings.interval_ns,
+                    valid_until_ns=self._markets.next_close_ns(intent.symbol, close_ns),
                 ),
                 intent.reason.value,
             )

@@ -7,6 +7,7 @@ from orchestrator.brokers.books import Books
 from orchestrator.brokers.broker import Holdings, Order, OrderState, OrderStatus
 from orchestrator.brokers.market import PaperMarketSettings, Trade, active_ns, trade_in_bar
 from orchestrator.decision_log.records import BarRecord, FillRecord
+from orchestrator.markets import Markets
 from tradewind.errors import ConflictError, NotFoundError
 
 __all__ = ["PaperBroker"]
@@ -18,6 +19,10 @@ class PaperBroker:
     Bars that were traded against before are passed over, so that a replay that starts again after
     a crash finds the same fills.
 
+    An order whose market is not known does not age while no bar comes at all: whether that was a
+    night or an outage nobody can tell, and in training a decision is filled at the open of the
+    next bar, whenever that is. Where the market is known the order's own time counts.
+
     Args:
         path: Its books.
         cash: What a new account begins with.
@@ -26,6 +31,7 @@ class PaperBroker:
         settings: Latency, book and fees.
         max_leverage: Largest sum of absolute notionals over equity after an order and those that
             came before it; orders beyond it are rejected, unless they reduce their position.
+        markets: Of the symbols; by default none is known.
 
     Raises:
         StorageError: The books cannot be opened.
@@ -40,12 +46,15 @@ class PaperBroker:
         interval_ns: int,
         settings: PaperMarketSettings,
         max_leverage: float = 2.0,
+        markets: Markets | None = None,
     ) -> None:
         self._books = Books(path, cash)
         self._symbols = frozenset(symbols)
         self._interval_ns = interval_ns
         self._settings = settings
         self._max_leverage = max_leverage
+        self._markets = markets or Markets.unknown(symbols, interval_ns)
+        self._waited_ns: dict[str, int] = {}  # for how long no bar came, of each open order
         holdings = self._books.holdings()
         self._cash, self._positions = holdings.cash, dict(holdings.positions)
         self._observed_ns = self._books.observed_ns()
@@ -62,8 +71,10 @@ class PaperBroker:
         new = {bar.symbol: bar for bar in bars if self._close_ns(bar) > self._observed_ns}
         if not new:
             return
-        self._observed_ns = max(self._observed_ns, *(self._close_ns(bar) for bar in new.values()))
+        before_ns = self._observed_ns
+        self._observed_ns = max(before_ns, *(self._close_ns(bar) for bar in new.values()))
         if self._open:
+            self._wait(before_ns, min(bar.start_ns for bar in new.values()))
             self._trade(new)
 
     async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:
@@ -92,7 +103,7 @@ class PaperBroker:
         if not state.status.is_final:
             state = state.advance(OrderStatus.CANCELLED, reason="cancelled by the client")
             self._books.record(self._observed_ns, self._cash, [state])
-            del self._open[client_order_id]
+            self._forget(client_order_id)
         return state
 
     async def order(self, client_order_id: str) -> OrderState | None:
@@ -153,21 +164,33 @@ class PaperBroker:
                 return f"a gross notional of {gross:,.2f} is beyond {self._max_leverage:g} × equity"
         return ""
 
+    def _wait(self, before_ns: int, next_ns: int) -> None:
+        """Notes for how long orders of unknown markets have been without a bar."""
+        for name, state in self._open.items():
+            since_ns = max(before_ns, state.order.submitted_ns)
+            if not self._markets.knows(state.order.symbol) and next_ns > since_ns:
+                self._waited_ns[name] = self._waited_ns.get(name, 0) + next_ns - since_ns
+
+    def _forget(self, client_order_id: str) -> None:
+        del self._open[client_order_id]
+        self._waited_ns.pop(client_order_id, None)
+
     def _trade(self, bars: dict[str, BarRecord]) -> None:
         changed: list[OrderState] = []
         fills: list[FillRecord] = []
         for state in self._open.values():
             order = state.order
+            valid_until_ns = order.valid_until_ns + self._waited_ns.get(order.client_order_id, 0)
             bar = bars.get(order.symbol)
             if bar is not None:
                 left = order.quantity - state.filled_quantity
                 active = active_ns(order, self._settings)
                 trade = trade_in_bar(order, left, active, bar, self._interval_ns, self._settings)
-                if trade is not None and trade.filled_ns < order.valid_until_ns:
+                if trade is not None and trade.filled_ns < valid_until_ns:
                     fills.append(self._book(order, trade, len(self._fills) + len(fills) + 1))
                     state = _after(state, trade)
                     changed.append(state)
-            if not state.status.is_final and self._observed_ns >= order.valid_until_ns:
+            if not state.status.is_final and self._observed_ns >= valid_until_ns:
                 state = state.advance(OrderStatus.CANCELLED, reason="no longer valid")
                 changed.append(state)
         if not changed:
@@ -177,7 +200,7 @@ class PaperBroker:
         self._fills += fills
         for state in changed:
             if state.status.is_final:
-                self._open.pop(state.order.client_order_id)
+                self._forget(state.order.client_order_id)
             else:
                 self._open[state.order.client_order_id] = state
 

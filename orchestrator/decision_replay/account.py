@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.decision_replay.ticks import LoggedTick
+from orchestrator.markets import Markets
 from orchestrator.portfolio import Portfolio, read_allocations
 from orchestrator.risk_history import RiskHistory
 from tradewind.errors import ConflictError, TradewindError
@@ -94,7 +95,11 @@ def book_account(
     """
     portfolio = Portfolio(read_allocations(facts))
     history = RiskHistory(
-        portfolio.symbols, facts["capital_base"], facts["interval_ns"], facts["history_length"]
+        portfolio.symbols,
+        facts["capital_base"],
+        facts["interval_ns"],
+        facts["history_length"],
+        Markets.of_log(portfolio.symbols, facts),
     )
     for row, tick in enumerate(ticks):
         try:

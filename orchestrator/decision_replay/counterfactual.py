@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.account_curve import summarize_account
 from orchestrator.decision_log import DecisionLog
 from orchestrator.decision_replay.account import AccountTrail, book_account
 from orchestrator.decision_replay.answers import targets_of
@@ -21,7 +22,7 @@ from orchestrator.portfolio import read_allocations
 from orchestrator.settings import PaperBrokerSettings
 from tradewind.errors import BundleFormatError, InvalidInputError
 from tradewind.risk import FloatArray
-from tradewind.risk.curve import CurveSummary, summarize_curve
+from tradewind.risk.curve import CurveSummary
 
 __all__ = ["ActionComparison", "Counterfactual", "OtherAction", "replay_other"]
 
@@ -137,8 +138,8 @@ def replay_other(
         bundle=bundle.name,
         ticks=len(rows),
         actions=actions,
-        logged=summarize_curve(equity, seconds),
-        other=summarize_curve(account.equity, seconds),
+        logged=summarize_account(equity, seconds, facts),
+        other=summarize_account(account.equity, seconds, facts),
         fills=account.fill_count,
         notes=tuple(notes),
         elapsed_s=time.perf_counter() - started,

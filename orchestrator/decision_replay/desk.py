@@ -12,7 +12,7 @@ import numpy as np
 from orchestrator.brokers import Broker, Order
 from orchestrator.decision_replay.answers import targets_of
 from orchestrator.decision_replay.bundles import OpenBundle, run_network
-from orchestrator.decision_replay.fills import open_paper_broker
+from orchestrator.decision_replay.fills import markets_of, open_paper_broker
 from orchestrator.decision_replay.observations import MarketRows, build_observations
 from orchestrator.decision_replay.ticks import LoggedTick
 from orchestrator.feeds import BarFlag
@@ -121,7 +121,7 @@ class _Desk:
         self._broker = broker
         self._bundle = bundle
         self._account = facts["account"]
-        self._interval_ns = facts["interval_ns"]
+        self._markets = markets_of(facts)
         contract = bundle.contract
         traded, idle = divide(read_allocations(facts), contract.symbols, bundle.name)
         self.portfolio = Portfolio([*traded, *idle])
@@ -173,5 +173,5 @@ class _Desk:
                     trade.quantity,
                     trade.price,
                     tick.close_ns,
-                    tick.close_ns + self._interval_ns,
+                    self._markets.next_close_ns(trade.symbol, tick.close_ns),
                 )

@@ -9,11 +9,12 @@ from typing import Any
 from orchestrator.brokers import Order, PaperBroker
 from orchestrator.decision_log import FillRecord, LogPart
 from orchestrator.decision_replay.ticks import LoggedTick
+from orchestrator.markets import Markets
 from orchestrator.portfolio import read_allocations
 from orchestrator.settings import PaperBrokerSettings
 from tradewind.settings import parse_settings
 
-__all__ = ["open_paper_broker", "trade_again"]
+__all__ = ["markets_of", "open_paper_broker", "trade_again"]
 
 
 def trade_again(ticks: Sequence[LoggedTick], parts: Sequence[LogPart]) -> list[list[FillRecord]]:
@@ -40,11 +41,21 @@ def open_paper_broker(path: Path, facts: Mapping[str, Any]) -> PaperBroker:
     return PaperBroker(
         path,
         cash=facts["capital_base"],
-        symbols=[symbol for item in read_allocations(facts) for symbol in item.symbols],
+        symbols=_symbols(facts),
         interval_ns=facts["interval_ns"],
         settings=settings.market,
         max_leverage=settings.max_leverage,
+        markets=markets_of(facts),
     )
+
+
+def markets_of(facts: Mapping[str, Any]) -> Markets:
+    """The markets that a run traded in."""
+    return Markets.of_log(_symbols(facts), facts)
+
+
+def _symbols(facts: Mapping[str, Any]) -> list[str]:
+    return [symbol for item in read_allocations(facts) for symbol in item.symbols]
 
 
 async def _trade(
@@ -53,7 +64,7 @@ async def _trade(
     given: list[list[FillRecord]] = []
     count = 0
     for part in parts:
-        interval_ns = part.facts["interval_ns"]
+        markets = markets_of(part.facts)
         broker = open_paper_broker(path, part.facts)
         try:
             for tick in ticks[part.first_row : part.stop_row]:
@@ -71,7 +82,7 @@ async def _trade(
                         order.quantity,
                         order.reference_price,
                         tick.close_ns,
-                        tick.close_ns + interval_ns,
+                        markets.next_close_ns(order.symbol, tick.close_ns),
                     )
                     for order in tick.orders
                     if order.sent

@@ -34,6 +34,7 @@ NEVER_COMPARED: Final = (
     "demanded and why (that is in its audit trail), refused bars, ids, and times"
 )
 _ACCOUNT_FACTS: Final = ("allocations", "capital_base", "interval_ns", "history_length")
+_LATER_FACTS: Final = ("markets",)  # that older logs have not
 _FILL_FIELDS: Final = tuple(FillRecord.__dataclass_fields__)
 
 
@@ -244,7 +245,8 @@ class _Run:
             first = max(part.first_row, self.rows.start)
             stop = min(part.stop_row, self.rows.stop)
             if first < stop:
-                facts = {name: part.facts[name] for name in _ACCOUNT_FACTS}
+                later = [name for name in _LATER_FACTS if name in part.facts]
+                facts = {name: part.facts[name] for name in (*_ACCOUNT_FACTS, *later)}
                 if spans and spans[-1][0] == facts:
                     first = spans.pop()[1]
                 spans.append((facts, first, stop))

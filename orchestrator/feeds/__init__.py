@@ -1,6 +1,6 @@
 """Where bars come from, and the guard in front of everything that uses them."""
 
-from orchestrator.feeds.feed import Feed, FeedBar, FeedFault
+from orchestrator.feeds.feed import Feed, FeedBar, FeedFault, FormingBar
 from orchestrator.feeds.guard import BarFault, BarFlag, BarGuard, BarGuardSettings
 from orchestrator.feeds.replay import ReplayFeed
 from orchestrator.feeds.ticks import Tick, read_ticks
@@ -14,6 +14,7 @@ __all__ = [
     "Feed",
     "FeedBar",
     "FeedFault",
+    "FormingBar",
     "ReplayFeed",
     "Tick",
     "WebSocketFeed",

@@ -1,6 +1,6 @@
 """Keeps bars that must not be learned from away from the policy, and says why."""
 
-import math
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,12 +9,16 @@ from pydantic import Field
 
 from orchestrator.decision_log.records import BarRecord, RefusedBarRecord
 from orchestrator.feeds.feed import FeedBar
+from orchestrator.markets import Markets
 from tradewind.market import Bar
 from tradewind.market.bars import format_time
 from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE, bar_violations
+from tradewind.market.jumps import MAX_JUMP, is_jump
 from tradewind.settings import Settings
 
 __all__ = ["BarFault", "BarFlag", "BarGuard", "BarGuardSettings"]
+
+_logger = logging.getLogger(__name__)
 
 _NS_PER_SECOND = 1_000_000_000
 
@@ -26,6 +30,8 @@ class BarFault(StrEnum):
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     ABSURD = "ABSURD"  # not finite, no price, high below low, no time
     FUTURE = "FUTURE"  # has not closed yet by the feed's clock
+    FORMING = "FORMING"  # came before its close, and then another one for its time
+    INTERVAL = "INTERVAL"  # is of another length than the bars that are traded on
     DUPLICATE = "DUPLICATE"  # the very bar that came before
     REVISED = "REVISED"  # another bar for a time that has been traded on: the first one stands
     OUT_OF_ORDER = "OUT_OF_ORDER"  # starts before the last one has closed
@@ -38,6 +44,7 @@ class BarFlag(StrEnum):
     LATE = "LATE"  # it is learned from, but its symbol holds at this tick
     GAP = "GAP"  # bars are missing before it, few enough to go on
     WARM_UP_AGAIN = "WARM_UP_AGAIN"  # so many are missing that its symbol starts anew
+    UNKNOWN_GAP = "UNKNOWN_GAP"  # as many may be: its market is not known, so the symbol goes on
     JUMP_CONFIRMED = "JUMP_CONFIRMED"  # several bars agree on the new price: it is one
 
 
@@ -50,7 +57,7 @@ class BarGuardSettings(Settings):
     max_clock_skew_s: float = Field(default=1.0, ge=0.0)
     """A bar may close this much later than the feed's clock says it is."""
 
-    max_jump: float = Field(default=0.4, gt=0.0)
+    max_jump: float = Field(default=MAX_JUMP, gt=0.0)
     """Largest absolute log return from the last close to the open or the close of a bar."""
 
     jump_confirmations: int = Field(default=3, ge=2)
@@ -58,7 +65,14 @@ class BarGuardSettings(Settings):
     a split or a crash does not shut a symbol out for ever."""
 
     max_gap_bars: int = Field(default=96, ge=0)
-    """Most bars that may be missing in a row before the symbol warms up anew."""
+    """Most bars that may be missing in a row before the symbol warms up anew. Counted are those
+    that its market should have had: a night is no gap. Where its market is not known it goes on
+    whatever is missing, as training does."""
+
+    @property
+    def max_lateness_ns(self) -> int:
+        """`max_lateness_s` in nanoseconds."""
+        return round(self.max_lateness_s * _NS_PER_SECOND)
 
 
 @dataclass(slots=True)
@@ -77,13 +91,23 @@ class BarGuard:
         settings: What is let through.
         symbols: What is traded.
         interval_ns: Length of a bar.
+        markets: Their markets; by default none is known.
+
+    Attributes:
+        settings: What is let through.
     """
 
     def __init__(
-        self, settings: BarGuardSettings, symbols: Sequence[str], interval_ns: int
+        self,
+        settings: BarGuardSettings,
+        symbols: Sequence[str],
+        interval_ns: int,
+        markets: Markets | None = None,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._interval_ns = interval_ns
+        self._markets = markets or Markets.unknown(symbols, interval_ns)
+        self._told: set[str] = set()
         self._symbols = {symbol: _Symbol() for symbol in symbols}
 
     def check(self, item: FeedBar) -> BarRecord | RefusedBarRecord:
@@ -108,6 +132,18 @@ class BarGuard:
             item.arrived_ns, tuple(flags),
         )  # fmt: skip
 
+    def knows(self, symbol: str) -> bool:
+        """Whether a symbol is traded here."""
+        return symbol in self._symbols
+
+    def early_ns(self, item: FeedBar) -> int:
+        """How long before its close a bar arrived, nanoseconds; negative when it came after it."""
+        start_ns = item.bar.timestamp_ns
+        early_ns = start_ns + self._interval_ns - item.arrived_ns
+        if early_ns <= 0:
+            return early_ns  # a session may have cut it short, which makes no difference any more
+        return self._markets.end_ns(item.symbol, start_ns) - item.arrived_ns
+
     def seen(self, symbol: str, bar: Bar) -> None:
         """Takes in a bar that was let through before a restart."""
         self._symbols[symbol].last = bar
@@ -119,8 +155,11 @@ class BarGuard:
             return _refused(item, BarFault.ABSURD, "; ".join(map(str, violations)))
         if abs(bar.timestamp_ns) > MAX_TIMESTAMP_NS:
             return _refused(item, BarFault.ABSURD, f"timestamp: {TIME_RULE}")
-        early_ns = bar.timestamp_ns + self._interval_ns - item.arrived_ns
-        if early_ns > self._settings.max_clock_skew_s * _NS_PER_SECOND:
+        if item.interval_ns is not None and item.interval_ns != self._interval_ns:
+            detail = f"is {item.interval_ns / 1e9:g} s long, not {self._interval_ns / 1e9:g} s"
+            return _refused(item, BarFault.INTERVAL, detail)
+        early_ns = self.early_ns(item)
+        if early_ns > self.settings.max_clock_skew_s * _NS_PER_SECOND:
             return _refused(item, BarFault.FUTURE, f"closes {early_ns / 1e9:g} s after it arrived")
         return None
 
@@ -135,8 +174,7 @@ class BarGuard:
         return _refused(item, BarFault.OUT_OF_ORDER, detail)
 
     def _jumps(self, last: Bar, bar: Bar) -> bool:
-        moves = (abs(math.log(price / last.close)) for price in (bar.open, bar.close))
-        return max(moves) > self._settings.max_jump
+        return is_jump(last.close, bar.open, bar.close, self.settings.max_jump)
 
     def _confirmed(self, state: _Symbol, bar: Bar) -> bool:
         doubted = state.doubted
@@ -147,21 +185,41 @@ class BarGuard:
         )
         state.doubted_count = state.doubted_count + 1 if follows else 1
         state.doubted = bar
-        return state.doubted_count >= self._settings.jump_confirmations
+        return state.doubted_count >= self.settings.jump_confirmations
 
     def _oddities(self, item: FeedBar, last: Bar | None) -> list[BarFlag]:
         flags = []
         close_ns = item.bar.timestamp_ns + self._interval_ns
-        if item.arrived_ns - close_ns > self._settings.max_lateness_s * _NS_PER_SECOND:
+        if item.arrived_ns - close_ns > self.settings.max_lateness_ns:
             flags.append(BarFlag.LATE)
-        if last is not None:
-            spacing_ns = item.bar.timestamp_ns - last.timestamp_ns
-            missing = -(-spacing_ns // self._interval_ns) - 1
-            if missing > self._settings.max_gap_bars:
-                flags.append(BarFlag.WARM_UP_AGAIN)
+        if last is not None and item.bar.timestamp_ns - last.timestamp_ns > self._interval_ns:
+            missing = self._markets.missing_bars(
+                item.symbol, last.timestamp_ns, item.bar.timestamp_ns
+            )
+            if missing > self.settings.max_gap_bars:
+                flags.append(self._long_gap(item, last, missing))
             elif missing:
                 flags.append(BarFlag.GAP)
         return flags
+
+    def _long_gap(self, item: FeedBar, last: Bar, missing: int) -> BarFlag:
+        where = (
+            f"{item.symbol}: {missing} bars from {format_time(last.timestamp_ns)} to "
+            f"{format_time(item.bar.timestamp_ns)}, more than max_gap_bars "
+            f"({self.settings.max_gap_bars})"
+        )
+        market = self._markets.names.get(item.symbol)
+        if market is not None:
+            _logger.warning("%s, are missing of the market %s: it warms up anew", where, market)
+            return BarFlag.WARM_UP_AGAIN
+        if item.symbol not in self._told:
+            self._told.add(item.symbol)
+            _logger.warning(
+                "%s, may be missing; its market is not known, so it goes on across them, as "
+                "training does: `market` in the settings says which nights are no gap; said once",
+                where,
+            )
+        return BarFlag.UNKNOWN_GAP
 
 
 def _refused(item: FeedBar, fault: BarFault, detail: str) -> RefusedBarRecord:

@@ -16,6 +16,10 @@ __all__ = ["ReplayFeed"]
 class ReplayFeed:
     """Bars of several symbols in the order of their closes.
 
+    Its clock is that of the market: each bar arrives when it closes, at any speed. A machine that
+    is too slow for the speed replays more slowly; what it takes itself is part of no bar's way
+    here, and counts against the time in which a tick must be decided.
+
     Args:
         series: Bars of each symbol, all of one length; times need not be the same.
         speed: Times real time: 1 replays an hour in an hour. None replays as fast as the bars are
@@ -47,14 +51,13 @@ class ReplayFeed:
         order = np.argsort(closes, kind="stable")  # symbols keep their order within one close
         if self._after_ns is not None:
             order = order[closes[order] > self._after_ns]
-        started, first_ns = time.monotonic_ns(), None
+        due_ns, last_ns = float(time.monotonic_ns()), None
         for place in order.tolist():
             bars, index = places[place]
-            close_ns = arrived_ns = int(closes[place])
+            close_ns = int(closes[place])
             if self._speed is not None:
-                first_ns = close_ns if first_ns is None else first_ns
-                due_ns = started + (close_ns - first_ns) / self._speed
+                due_ns += (close_ns - (last_ns or close_ns)) / self._speed
+                last_ns = close_ns
                 while (early_ns := due_ns - time.monotonic_ns()) > 0:
                     await asyncio.sleep(early_ns / 1e9)
-                arrived_ns += round(-early_ns * self._speed)
-            yield FeedBar(bars.symbol, bars.bar(index), arrived_ns)
+            yield FeedBar(bars.symbol, bars.bar(index), close_ns)

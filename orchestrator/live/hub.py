@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from orchestrator.events import EventBus
+from orchestrator.events import LIVE_STATES, EventBus
 from orchestrator.live.desk import RiskDesk
 from orchestrator.live.state import LiveState, Mark
 from tradewind.errors import TradewindError
@@ -263,9 +263,9 @@ class Hub:
         }
 
     def _shown_state(self, state: str) -> str:
-        if state in ("TRADING", "HALTED"):
+        if state == "HALTED":
             return "HALTED" if self._is_halted() else "TRADING"
-        return state
+        return "HALTED" if state in LIVE_STATES and self._is_halted() else state
 
     def _is_halted(self) -> bool:
         """As the risk service said last: in its answer to a tick, or when it was asked."""

@@ -12,8 +12,17 @@ from orchestrator.live.hub import Hub
 
 __all__ = ["OrchestratorCollector"]
 
-_TOTALS: Final = ("bars", "fills", "orders", "ticks")
-_STATES: Final = ("STARTING", "TRADING", "HALTED", "STOPPED", "FAILED")
+_TOTALS: Final = ("bars", "decided_ticks", "fills", "orders", "ticks")
+_STATES: Final = (
+    "STARTING",
+    "WARMING_UP",
+    "TRADING",
+    "HOLDING",
+    "WAITING",
+    "HALTED",
+    "STOPPED",
+    "FAILED",
+)
 
 
 class OrchestratorCollector(Collector):
@@ -34,7 +43,9 @@ class OrchestratorCollector(Collector):
         for name in _TOTALS:
             metric = f"tradewind_orchestrator_{name}"
             yield CounterMetricFamily(
-                metric, f"{name.capitalize()} since the start.", snapshot.counters.get(name, 0)
+                metric,
+                f"{name.capitalize().replace('_', ' ')} since the start.",
+                snapshot.counters.get(name, 0),
             )
         events = CounterMetricFamily(
             "tradewind_orchestrator_events",
@@ -56,6 +67,9 @@ class OrchestratorCollector(Collector):
         interval_ns = snapshot.facts.get("interval_ns")
         if isinstance(interval_ns, int):
             yield _gauge("bar_seconds", "Between two ticks.", interval_ns / 1e9)
+        if snapshot.due_ns is not None:
+            text = "When the next tick must have come: while the market is closed, after it opens."
+            yield _gauge("next_tick_due_timestamp_seconds", text, snapshot.due_ns / 1e9)
         if snapshot.ticks:
             last = snapshot.ticks[-1]
             yield _gauge("equity", "Cash and positions at their marks.", last.equity)

@@ -1,6 +1,5 @@
 """What a tearsheet shows, read out of a decision log."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from orchestrator.account_curve import logged_risk_policy, summarize_account
 from orchestrator.comparison import VariantFigures, VariantSeries, measure_variant, split_variants
 from orchestrator.decision_log import DecisionLog
 from orchestrator.portfolio import read_allocations
 from tradewind.errors import InvalidInputError, RiskInputError
 from tradewind.risk import FloatArray
-from tradewind.risk.curve import CurveSummary, summarize_curve
+from tradewind.risk.curve import CurveSummary
 from tradewind.risk.policy import RiskPolicy
 
 __all__ = ["Halt", "Sheet", "SymbolTrades", "read_sheet"]
@@ -126,7 +126,7 @@ def read_sheet(log: DecisionLog) -> Sheet:
         raise InvalidInputError("a tearsheet needs two ticks at least")
     seconds = _integers(log.ticks["close_ns"]) / 1e9
     equity = _floats(log.ticks["equity"])
-    policy = RiskPolicy.parse(json.loads(log.facts["risk_policy"]))
+    policy = logged_risk_policy(log.facts)
     fills = log.flat("fills")
     beyond = _floats(fills["quantity"]) * (
         _floats(fills["price"]) - _floats(fills["reference_price"])
@@ -160,7 +160,7 @@ def read_sheet(log: DecisionLog) -> Sheet:
         bundles=tuple(sorted(names)),
         seconds=seconds,
         equity=equity,
-        summary=summarize_curve(equity, seconds, policy),
+        summary=summarize_account(equity, seconds, log.facts),
         fees=_floats(log.ticks["fees_paid"]),
         slippage=np.cumsum(slippage),
         symbols=_symbols(log, equity, first, beyond),

@@ -16,13 +16,24 @@ __all__ = ["Copies", "Decision"]
 
 
 class Copies(NamedTuple):
-    """What the database has of a decision beside its payload, to search by."""
+    """What is known of a decision without its payload: the columns to search by, and one thing.
+
+    Attributes:
+        has_state: Whether it leaves the account with anything that an account without decisions
+            does not have: a halt, or a mark in a rule's window. The database has no such column.
+    """
 
     decision_id: str
     account: str
     kind: str
     action: str
     decided_at: float
+    has_state: bool
+
+    @property
+    def columns(self) -> tuple[str, str, str, str, float]:
+        """What the database has beside the payload."""
+        return self[:5]
 
     @classmethod
     def read(cls, payload: str) -> "Copies":
@@ -30,10 +41,13 @@ class Copies(NamedTuple):
 
         Raises:
             ValueError: It is not JSON.
-            KeyError: It is not a decision.
+            LookupError, TypeError, AttributeError: It is not a decision.
         """
         values = from_json(payload)
-        return cls(*[values[name] for name in cls._fields])
+        windows = values["windows"].values()
+        has_state = values["halt"] is not None or any(state["possible"] for state in windows)
+        columns = (values[name] for name in cls._fields[:5])
+        return cls._make((*columns, has_state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +97,18 @@ class Decision:
     def copies(self) -> Copies:
         """What the database has of it beside its payload."""
         return Copies(
-            self.decision_id, self.account, self.kind.value, self.action.name, self.decided_at
+            self.decision_id,
+            self.account,
+            self.kind.value,
+            self.action.name,
+            self.decided_at,
+            self.has_state,
         )
+
+    @property
+    def has_state(self) -> bool:
+        """See `Copies`."""
+        return self.halt is not None or any(state.possible for state in self.windows.values())
 
     def to_json(self) -> str:
         """The canonical form: keys sorted, ASCII, floats in the shortest form that reads back."""

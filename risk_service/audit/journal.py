@@ -5,15 +5,22 @@ line, so a caller waits for at most two flushes however many callers there are, 
 crashes within a flush leaves its line whole or not at all. The rows then move to the database at
 its own pace; once it has them all, the journal is cut back to its first line, the identity of the
 database it belongs to.
+
+Behind a line that has been flushed stands a mark, until the next line takes its place: what stands
+before the mark, or before a later line, was on the disk, and its answers may have left. Such a line
+that is damaged now is damage, and the start is refused. One that was being written is not whole
+either, but has nothing behind it, and lacks its end or pages within: nobody had an answer to it.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from risk_service.audit.chain import GENESIS, AuditRow, Head, extend_chain
 from risk_service.audit.decision import Copies
@@ -23,6 +30,7 @@ from tradewind.errors import StorageError
 __all__ = ["Entry", "Journal"]
 
 _LOG = logging.getLogger(__name__)
+_MARK: Final = b"\x01"
 _Deliver: TypeAlias = Callable[[Sequence[AuditRow], Sequence[Copies | None]], None]
 
 
@@ -55,6 +63,7 @@ class Journal:
 
     Attributes:
         recovered: The rows that the file held when it was opened.
+        is_of_before: Whether a release wrote it that knew neither marks nor anchors.
 
     Raises:
         StorageError: The file cannot be opened, is in use, is damaged or belongs to another
@@ -63,11 +72,12 @@ class Journal:
 
     def __init__(self, path: Path, database_id: str) -> None:
         self._path = path
-        # Version 1 had a line for each row, which reads the same.
+        # Version 1 had a line for each row, which reads the same; version 2 had no marks.
         self._headers = [
             f"tradewind risk journal {version} of database {database_id}\n".encode()
-            for version in (2, 1)
+            for version in (3, 2, 1)
         ]
+        self.is_of_before = False
         self._flushed_size = 0
         self._changed = threading.Condition()
         self._waiting: list[Entry] = []
@@ -76,10 +86,12 @@ class Journal:
         self._head = GENESIS
         self._deliver: _Deliver = lambda _rows, _copies: None
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
         except OSError as problem:
             raise self._failure("opened", problem) from None
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StorageError(f"the journal {path} is not a regular file")
             self.recovered, size = self._recover(descriptor)
             self._file = AppendFile(descriptor, size)
         except OSError as problem:
@@ -205,10 +217,17 @@ class Journal:
                 entry.error = error
             return
         self._flushed_size = self._file.size
+        self._mark()
         self._head = rows[-1].head
         self._deliver(rows, [entry.copies for entry in batch])
         for entry, row in zip(batch, rows, strict=True):
             entry.row = row
+
+    def _mark(self) -> None:
+        # Not flushed: it outlives the process, which is killed more often than the machine. A
+        # machine that crashes tears no line that was flushed.
+        with contextlib.suppress(OSError):
+            self._file.mark(_MARK)
 
     def _end_flush(self) -> None:
         with self._changed:
@@ -221,6 +240,9 @@ class Journal:
             self._file.cut_back(self._flushed_size)
         except OSError as problem:
             _LOG.error("%s", self._failure("cut back", problem))
+        else:
+            if self._flushed_size > len(self._headers[0]):
+                self._mark()
 
     def _recover(self, descriptor: int) -> tuple[list[AuditRow], int]:
         """The rows in the file, and where they end."""
@@ -228,12 +250,15 @@ class Journal:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StorageError(f"the journal {self._path} is in use by another process") from None
-        data = self._path.read_bytes().rstrip(b"\0")  # the room
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read().rstrip(b"\0")  # the room
         if any(header.startswith(data) for header in self._headers):
             sync_folder(self._path.parent)  # empty, or its creation was interrupted
-            return [], 0
+            self.is_of_before = data in self._headers[1:]
+            return [], len(data) if data in self._headers else 0
         for header in self._headers:
             if data.startswith(header):
+                self.is_of_before = header is not self._headers[0]
                 return _read_rows(data, len(header), self._path)
         raise StorageError(f"the journal {self._path} does not belong to this database")
 
@@ -269,27 +294,49 @@ def _read_line(line: bytes) -> list[AuditRow]:
 def _read_rows(data: bytes, start: int, path: Path) -> tuple[list[AuditRow], int]:
     """The whole rows from `start` on, and where they end.
 
-    What follows them was still on its way to the disk, so no answer had left: unless a whole line
-    stands behind it, which only damage to what was on the disk can explain.
+    Raises:
+        StorageError: What follows them was flushed once: answers to it may have left.
     """
     rows: list[AuditRow] = []
     size = start
-    lines = data[start:].splitlines(keepends=True)
-    for index, line in enumerate(lines):
-        found = _read_line(line[:-1]) if line.endswith(b"\n") else []
-        if not found or (rows and not found[0].follows(rows[-1].head)):
-            rest = lines[index + 1 :]
-            if found or any(_read_line(later.rstrip(b"\n")) for later in rest):
-                raise StorageError(
-                    f"the journal {path} is damaged at line {index + 2}, before rows that are "
-                    "whole: decisions that were answered may be lost; move the file away to start"
-                )
-            _LOG.warning(
-                "dropped the last %d bytes of %s: no answer to them had left",
-                len(data) - size,
-                path,
-            )
+    while (end := data.find(b"\n", size)) >= 0:
+        found = _read_line(data[size:end])
+        if not found:
             break
+        if rows and not found[0].follows(rows[-1].head):
+            raise _damage(path, data[:size], "does not follow the line before it")
         rows += found
-        size += len(line)
+        size = end + 1
+    rest = data[size:]
+    if rest in (b"", _MARK):
+        return rows, size
+    if _was_flushed(rest):
+        raise _damage(path, data[:size], "is damaged, and had been on the disk")
+    _LOG.warning(
+        "dropped the last %d bytes of %s: they were being written, and nobody had an answer to "
+        "them",
+        len(rest),
+        path,
+    )
     return rows, size
+
+
+def _was_flushed(rest: bytes) -> bool:
+    """Whether what begins with a line that is not whole was flushed at least in part.
+
+    A line that is being written has one end, nothing behind it, and zeros where pages are not on
+    the disk yet. One without any of that was damaged later.
+    """
+    end = rest.find(b"\n")
+    if end < 0:
+        return rest.endswith(_MARK)
+    return end < len(rest) - 1 or b"\0" not in rest
+
+
+def _damage(path: Path, before: bytes, what: str) -> StorageError:
+    line = before.count(b"\n") + 1
+    return StorageError(
+        f"the journal {path} is damaged at line {line}: it {what}, so decisions in it were "
+        "answered and may be lost (halts are in the database as well); restore it, or move it and "
+        f"{path}.anchor away to go on without them"
+    )

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
@@ -42,15 +42,22 @@ class Mover:
         journal: Where they come from.
         head: The end of the chain in the database.
         journal_bytes: Size over which the journal is cut back.
+        anchor: Called with the end of the chain before the journal lets go of what is in it.
     """
 
     def __init__(
-        self, database: Database, journal: Journal, head: Head, journal_bytes: int
+        self,
+        database: Database,
+        journal: Journal,
+        head: Head,
+        journal_bytes: int,
+        anchor: Callable[[Head], None],
     ) -> None:
         self._database = database
         self._journal = journal
         self._head = head
         self._journal_bytes = journal_bytes
+        self._anchor = anchor
         self._changed = threading.Condition()
         self._rows: deque[StoredRow] = deque()
         self._waiting_count = 0
@@ -150,6 +157,7 @@ class Mover:
         """Adds all that is left and has it on the disk, so that the journal can let go of it."""
         head = self._store(connection, len(self._rows))
         self._database.settle()
+        self._anchor(head)
         return head
 
     def _store(self, connection: Connection, count: int) -> Head:

@@ -1,16 +1,16 @@
 """What is asked of the tables: rows added to the chain, and read from it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, select, update
 
 from risk_service.audit.chain import AuditRow, Head
-from risk_service.audit.decision import Copies, Decision
+from risk_service.audit.decision import Copies
 from risk_service.audit.schema import DECISIONS, HEAD
 from tradewind.errors import StorageError
 
-__all__ = ["StoredRow", "add_rows", "last_decisions", "read_all", "read_head", "read_page"]
+__all__ = ["StoredRow", "add_rows", "read_all", "read_head", "read_page", "read_row"]
 
 _ROWS_BETWEEN_PAUSES: Final = 4
 _CHAIN_COLUMNS = (
@@ -44,10 +44,10 @@ class StoredRow(NamedTuple):
 
         Raises:
             ValueError: Its payload is not JSON.
-            KeyError: Its payload is not a decision.
+            LookupError, TypeError, AttributeError: Its payload is not a decision.
         """
         copies = copies or Copies.read(row.payload)
-        return cls(row.sequence, *copies, row.payload, row.previous_hash, row.row_hash)
+        return cls(row.sequence, *copies.columns, row.payload, row.previous_hash, row.row_hash)
 
     @property
     def link(self) -> AuditRow:
@@ -113,25 +113,6 @@ def read_head(connection: Connection, *, lock: bool = False) -> Head:
     return Head(found.sequence, found.row_hash)
 
 
-def last_decisions(connection: Connection) -> Iterator[Decision]:
-    """The last decision of each account."""
-    account = ""
-    while True:
-        # From account to account along the index, however many decisions each has.
-        following = select(func.min(DECISIONS.c.account)).where(DECISIONS.c.account > account)
-        found = connection.execute(following).scalar_one()
-        if found is None:
-            return
-        account = found
-        query = (
-            select(DECISIONS.c.payload)
-            .where(DECISIONS.c.account == account)
-            .order_by(DECISIONS.c.sequence.desc())
-            .limit(1)
-        )
-        yield Decision.from_json(connection.execute(query).scalar_one())
-
-
 def read_page(
     connection: Connection, account: str, before: int | None, size: int, max_bytes: int
 ) -> list[AuditRow]:
@@ -159,7 +140,16 @@ def read_page(
     return rows
 
 
-def read_all(connection: Connection) -> Iterator[RowMapping]:
-    """Every row with all its columns, in the order of the chain."""
-    query = select(DECISIONS).order_by(DECISIONS.c.sequence)
-    yield from connection.execution_options(yield_per=1000).execute(query).mappings()
+def read_row(connection: Connection, sequence: int) -> AuditRow | None:
+    """The row of that number; None when there is none."""
+    query = select(*_CHAIN_COLUMNS).where(DECISIONS.c.sequence == sequence)
+    found = connection.execute(query).one_or_none()
+    return None if found is None else AuditRow(*found)
+
+
+def read_all(connection: Connection, after: int = 0) -> Generator[StoredRow, None, None]:
+    """The rows behind the one of that number, in the order of the chain; every row by default."""
+    query = select(DECISIONS).where(DECISIONS.c.sequence > after).order_by(DECISIONS.c.sequence)
+    with connection.execution_options(yield_per=1000).execute(query) as found:
+        for row in found:
+            yield StoredRow._make(row)

@@ -4,8 +4,10 @@
 
 h2load (Debian's nghttp2-client) sends one gRPC request again and again, over one connection a
 caller. Beside Predict, in the same run and in turn: a plain grpcio server that echoes the same
-bytes with the same number of threads. h2load reads no gRPC status, so the predictions that the
-server's metrics count are compared with the calls that were sent.
+bytes with as many threads, in as many processes, kept to the same cores where the server is. The
+second table is with a busy neighbour: a process of ordinary priority that spins, on the core of
+what is pinned, otherwise wherever it is put. h2load reads no gRPC status, so the predictions that
+the server's metrics count are compared with the calls that were sent.
 """
 
 import os
@@ -17,7 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from stable_baselines3 import DQN
 from tests.bench.bench_predict import OBSERVATION_SIZE, SERVICE, Market, make_draft
 from tests.bench.echo import ECHO, echo_process
 from tests.bench.h2load import grpc_command, has_h2load, write_body
+from tests.bench.neighbour import busy_neighbour, first_cores
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import BundleStore
 from tradewind.rpc import ServiceProcess
@@ -40,6 +43,34 @@ CALLERS = (1, 16)
 ROUNDS = 5
 CALLS_PER_ROUND = 4_000
 WARM_UP_CALLS = 400
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the service runs, and so the echo beside it.
+
+    Attributes:
+        name: As it is shown.
+        workers: Processes that share the port.
+        pinned: Each keeps to a core.
+    """
+
+    name: str
+    workers: int
+    pinned: bool
+
+    @property
+    def cores(self) -> list[int | None]:
+        """Where each process stays; None: where it is put."""
+        return [*first_cores(self.workers)] if self.pinned else [None] * self.workers
+
+
+WAYS = (
+    Way("1 worker", 1, pinned=False),
+    Way("1 worker, pinned", 1, pinned=True),
+    Way("2 workers", 2, pinned=False),
+    Way("2 workers, pinned", 2, pinned=True),
+)
 
 
 @dataclass(frozen=True)
@@ -122,59 +153,96 @@ def publish(store: BundleStore) -> bytes:
     return observations[:1].tobytes()
 
 
-def measure(scratch: Path) -> Iterator[str]:
-    """Every line, in the order of the table."""
-    store = BundleStore(scratch / "store")
-    observation = publish(store)
-    with ExitStack() as stack:
+@dataclass(frozen=True)
+class Running:
+    """The service and the echo of one way."""
 
-        def start(workers: int, *, pinned: bool) -> ServiceProcess:
-            config = scratch / "config.yaml"
-            config.write_text(f"{{workers: {workers}, pin_cpus: {str(pinned).lower()}}}")
+    way: Way
+    server: ServiceProcess
+    echo_address: str
+
+
+@contextmanager
+def running(scratch: Path, store: BundleStore) -> Iterator[list[Running]]:
+    """Starts the servers of every way, idle until they are asked."""
+    with ExitStack() as stack:
+        found = []
+        for number, way in enumerate(WAYS):
+            config = scratch / f"config-{number}.yaml"
+            config.write_text(f"{{workers: {way.workers}, pin_cpus: {str(way.pinned).lower()}}}")
             arguments = ["--config", str(config), "--store", str(store.root)]
             arguments += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
-            log = scratch / f"server-{workers}-{pinned}.log"
-            return stack.enter_context(ServiceProcess("inference_service", arguments, log=log))
+            log = scratch / f"server-{number}.log"
+            server = ServiceProcess("inference_service", arguments, log=log)
+            stack.enter_context(server)
+            found.append(Running(way, server, stack.enter_context(echo_process(way.cores))))
+        yield found
 
-        started = {
-            "1 worker": start(1, pinned=False),
-            "1 worker, pinned": start(1, pinned=True),
-            "2 workers": start(2, pinned=False),
-            "2 workers, pinned": start(2, pinned=True),
-        }
-        echo_address = stack.enter_context(echo_process())
+
+def measure(scratch: Path) -> Iterator[str]:
+    """Every line, in the order of the tables."""
+    store = BundleStore(scratch / "store")
+    observation = publish(store)
+    with running(scratch, store) as servers:
         for layers in NETWORKS:
             for callers in CALLERS:
-                policy = policy_name(layers, callers)
-                message = inference_pb2.PredictRequest(
-                    policy=policy, values_f32_le=observation
-                ).SerializeToString()
                 # One connection is one worker's.
-                servers = {
-                    name: server
-                    for name, server in started.items()
-                    if callers > 1 or name.startswith("1 ")
-                }
-                echo = Load(echo_address, ECHO, message, scratch)
-                predicts = {
-                    name: Load(server.address, SERVICE + "Predict", message, scratch)
-                    for name, server in servers.items()
-                }
-                for load in (echo, *predicts.values()):
-                    load.round(callers, WARM_UP_CALLS)
-                for _ in range(ROUNDS):
-                    for load in (echo, *predicts.values()):
-                        load.measure(callers)
+                asked = [each for each in servers if callers > 1 or each.way.workers == 1]
                 yield f"{'-'.join(map(str, layers))}, callers: {callers}"
-                yield line("echo", echo)
-                for name, load in predicts.items():
-                    yield line(f"Predict, {name}", load, echo)
-                    yield network_line(servers[name], policy, load.sent)
-                if callers > 1:
-                    rates = {name: load.calls_per_second() for name, load in predicts.items()}
-                    ratio = rates["2 workers"] / rates["1 worker"]
-                    pinned = rates["2 workers, pinned"] / rates["1 worker, pinned"]
-                    yield f"  2 workers: {ratio:.2f} × the calls/s of 1; pinned: {pinned:.2f} ×"
+                policy = policy_name(layers, callers)
+                yield from compare(scratch, asked, policy, observation, callers)
+        for callers in CALLERS:
+            asked = [each for each in servers if each.way.workers == 1]
+            yield f"with a busy neighbour, {'-'.join(map(str, NETWORKS[0]))}, callers: {callers}"
+            policy = policy_name(NETWORKS[0], callers)
+            yield from compare(scratch, asked, policy, observation, callers, neighbour=True)
+
+
+def compare(
+    scratch: Path,
+    servers: list[Running],
+    policy: str,
+    observation: bytes,
+    callers: int,
+    *,
+    neighbour: bool = False,
+) -> Iterator[str]:
+    """Echo and Predict of each way in turn, round after round."""
+    request = inference_pb2.PredictRequest(policy=policy, values_f32_le=observation)
+    message = request.SerializeToString()
+    method = SERVICE + "Predict"
+    loads = {
+        each.way: (
+            Load(each.echo_address, ECHO, message, scratch),
+            Load(each.server.address, method, message, scratch),
+        )
+        for each in servers
+    }
+    before = {each.way: predictions(each.server, policy) for each in servers}
+    for number in range(ROUNDS + 1):
+        for way, pair in loads.items():
+            with ExitStack() as stack:
+                if neighbour:
+                    stack.enter_context(busy_neighbour(core=way.cores[0]))
+                for load in pair:
+                    if number == 0:
+                        load.round(callers, WARM_UP_CALLS)
+                    else:
+                        load.measure(callers)
+    for each in servers:
+        echo, predict = loads[each.way]
+        yield line(f"echo, {each.way.name}", echo)
+        yield line(f"Predict, {each.way.name}", predict, echo)
+        answered = predictions(each.server, policy) - before[each.way]
+        if answered != predict.sent:
+            raise RuntimeError(f"{policy}: {predict.sent} calls sent, {answered} answered")
+        if not neighbour:  # of all calls since the server's start
+            yield network_line(each.server, policy)
+    rates = {way.name: predict.calls_per_second() for way, (_, predict) in loads.items()}
+    if "2 workers" in rates:
+        ratio = rates["2 workers"] / rates["1 worker"]
+        pinned = rates["2 workers, pinned"] / rates["1 worker, pinned"]
+        yield f"  2 workers: {ratio:.2f} × the calls/s of 1; pinned: {pinned:.2f} ×"
 
 
 def line(name: str, load: Load, echo: Load | None = None) -> str:
@@ -188,14 +256,8 @@ def line(name: str, load: Load, echo: Load | None = None) -> str:
     return f"  {name:32}{percentiles}{load.calls_per_second():9.0f}{load.own_cores():8.2f}{beside}"
 
 
-def network_line(server: ServiceProcess, policy: str, sent: int) -> str:
-    """The network's part, as the server measured it; every call must have been answered.
-
-    With several workers it is the one that answers.
-    """
-    answered = predictions(server, policy)
-    if answered != sent:
-        raise RuntimeError(f"{policy}: {sent} calls sent, {answered} answered")
+def network_line(server: ServiceProcess, policy: str) -> str:
+    """The network's part, as the server measured it; with several workers, the one that answers."""
     with InferenceClient(server.address) as client:
         (report,) = client.latency_reports(policy)
     over = report.slo_violation_count / report.call_count

@@ -6,7 +6,8 @@ Held-out bars of the five assets of the sample are replayed by an OrchestratorAg
 the inference and the risk service are processes of their own, spoken to over gRPC on loopback.
 Every decision is made durable by the risk service, every order is journalled before it is sent.
 All of it is measured with each service on a core of its own (`taskset`, `cpuset`), while the
-orchestrator goes where it finds room; the rate also with services that go where they find room.
+orchestrator goes where it finds room; the rate also with services that go where they find room, and
+there with a busy neighbour, too: a process of ordinary priority that spins.
 
 - Full speed: stretches of bars one after the other, each with the decision log and without it, in
   turn and in both orders. A bar-decision is the decision on one bar of one asset.
@@ -40,10 +41,10 @@ from orchestrator.decision_log import TickRecord
 from orchestrator.events import EventBus
 from orchestrator.feeds import ReplayFeed
 from orchestrator.settings import OrchestratorSettings
+from tests.bench.neighbour import busy_neighbour
 from tradewind.heap import settle_heap
 from tradewind.market import BarPanel, Bars, FeatureSpec, TradingTerms, load_sample, split_bars
 from tradewind.rpc import ServiceProcess
-from tradewind.scheduling import take_turns
 from tradewind.settings import parse_settings, read_yaml
 
 SYMBOLS = ("BTC", "ETH", "LTC", "XRP", "EOS")
@@ -123,7 +124,7 @@ def write_risk_policy(path: Path) -> None:
     policy, _ = read_yaml(RISK_POLICY)
     for rule in policy["rules"]:
         rule["shadow"] = True
-    path.write_text(yaml.safe_dump(policy))
+    path.write_text(yaml.safe_dump(policy, explicit_end=True))
 
 
 class Replay:
@@ -147,14 +148,15 @@ class Replay:
         bus = EventBus(kept_ticks=len(series[0]))
         agent = OrchestratorAgent(
             settings,
-            lambda after_ns: ReplayFeed(series, speed=speed, after_ns=after_ns),
-            lambda: PaperBroker(
+            lambda after_ns, _: ReplayFeed(series, speed=speed, after_ns=after_ns),
+            lambda markets: PaperBroker(
                 settings.folder / "broker",
                 cash=sum(item.cash for item in settings.allocations),
                 symbols=settings.symbols,
                 interval_ns=settings.interval_ns,
                 settings=settings.broker.market,
                 max_leverage=settings.broker.max_leverage,
+                markets=markets,
             ),
             bus,
         )
@@ -219,6 +221,21 @@ def measure_rate(
     return logged, np.array([logged.rates, unlogged.rates])
 
 
+def show_neighbour(replay: Replay, panel: BarPanel) -> None:
+    """Prints the rate without a neighbour and with one, stretches in turn."""
+    alone, beside = Measured("alone"), Measured("beside a busy neighbour")
+    for number in range(STRETCHES_NOT_PINNED):
+        start = number * TICKS_PER_STRETCH
+        stretch = panel.slice(start, start + TICKS_PER_STRETCH + SPEC.lookback - 1).series
+        replay.run(stretch, alone, log=True)
+        with busy_neighbour():
+            replay.run(stretch, beside, log=True)
+    rates = np.array([alone.rates, beside.rates])
+    print(f"bar-decisions/s, services not pinned: median {np.median(rates[0]):,.0f}")
+    share = np.median(rates[1] / rates[0])
+    print(f"  beside a busy neighbour {np.median(rates[1]):,.0f}, {share:.2f} × as many")
+
+
 def measure(replay: Replay, panel: BarPanel) -> None:
     """Prints the table."""
     logged, rates = measure_rate(replay, panel, STRETCHES)
@@ -265,7 +282,6 @@ def services(folder: Path, *, pinned: bool) -> Iterator[dict[str, str]]:
 def main() -> None:
     """Starts the services and measures."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, grpcio {grpc.__version__}")
-    take_turns()  # as the command line does
     panel = BarPanel.align([split_bars(load_sample(symbol), 0.2)[1] for symbol in SYMBOLS])
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -277,8 +293,7 @@ def main() -> None:
             measure(Replay(folder / "pinned", addresses), panel)
         with services(folder, pinned=False) as addresses:
             replay = Replay(folder / "not-pinned", addresses)
-            _, (rates, _) = measure_rate(replay, panel, STRETCHES_NOT_PINNED)
-            print(f"bar-decisions/s, services not pinned: median {np.median(rates):,.0f}")
+            show_neighbour(replay, panel)
 
 
 if __name__ == "__main__":

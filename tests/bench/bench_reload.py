@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,8 @@ CALLERS = 16
 CALLS_PER_ROUND = 4_000
 RELOADS = 20
 RELOADS_AT_REST = 50
+IDLE_POLICIES = (10, 100, 300)
+IDLE_S = 8.0
 
 Part = Callable[[Path, BundleStore, BundleDraft], Iterator[str]]
 QUICK_CONFIG = "poll_s: 0.02\n"
@@ -88,6 +91,26 @@ def at_rest(scratch: Path, store: BundleStore, draft: BundleDraft) -> Iterator[s
         yield f"{f'{RELOADS_AT_REST} more reloads add':36}{grown:9.1f} MB"
 
 
+def idle(scratch: Path, _store: BundleStore, draft: BundleDraft) -> Iterator[str]:
+    """What following a store costs in which nothing happens, by the number of its policies."""
+    for count in IDLE_POLICIES:
+        folder = scratch / f"idle-{count}"
+        for number in range(count):
+            BundleStore(folder).publish(replace(draft, name=f"bench-{number}"))
+        with start(scratch, BundleStore(folder), "{}\n") as server:
+            with InferenceClient(server.address, timeout_s=60.0) as client:
+                while len(client.list_policies().policy_versions) < count:
+                    time.sleep(0.1)
+            process = psutil.Process(server.popen.pid)
+            time.sleep(IDLE_S)  # until every folder has stayed as it is for long enough
+            before, started = process.cpu_times(), time.perf_counter()
+            time.sleep(IDLE_S)
+            after = process.cpu_times()
+            taken = after.user + after.system - before.user - before.system
+            share = taken / (time.perf_counter() - started)
+        yield f"{f'idle, {count} policies':36}{share:9.2%} of a core"
+
+
 def under_load(
     scratch: Path, store: BundleStore, draft: BundleDraft, *, pinned: bool
 ) -> Iterator[str]:
@@ -137,6 +160,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         parts: dict[str, Part] = {
+            "idle": idle,
             "at_rest": at_rest,
             "under_load": partial(under_load, pinned=False),
             "pinned": partial(under_load, pinned=True),

@@ -121,6 +121,7 @@ def account(window: int, symbols: int = 5, levels: int = 20) -> RiskInputs:
             OptionPosition("S0", "put", 1.0, 1.0, price, price * (0.7 + 0.05 * number), 0.1, 0.8)
             for number in range(symbols)
         ),
+        periods_per_year=PERIODS_PER_YEAR,
     )
 
 
@@ -159,7 +160,10 @@ def library_rows(window: int) -> list[Row]:
     values = account(window).portfolio_values
     changes = values[1:] / values[:-1] - 1.0
     only = ("drawdown", "volatility", "var", "expected_shortfall")
-    agent, inputs = RiskAgentV2(policy_of(window, only)), RiskInputs(portfolio_values=values)
+    agent, inputs = (
+        RiskAgentV2(policy_of(window, only)),
+        RiskInputs(portfolio_values=values, periods_per_year=PERIODS_PER_YEAR),
+    )
     series = pd.Series(changes, index=pd.date_range("2018-01-01", periods=window, freq="30min"))
 
     def by_empyrical() -> list[float]:
@@ -205,7 +209,7 @@ def tracker_row(window: int) -> Row:
 
 def batch_row(window: int) -> Row:
     """A step of all environments, reported for one of them."""
-    batch = RiskAgentV2(policy_of(window)).batch(ENVIRONMENTS, ("BTC",), 1e5)
+    batch = RiskAgentV2(policy_of(window)).batch(ENVIRONMENTS, ("BTC",), 1e5, PERIODS_PER_YEAR)
     rng = np.random.default_rng(1)
     bar = BatchBar.zeros(ENVIRONMENTS, 1)
     bar.portfolio_values[:] = bar.start_of_day_values[:] = 1e5

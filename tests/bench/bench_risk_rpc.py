@@ -5,7 +5,8 @@
 Beside them, in the same run: a plain grpcio server that echoes the same request bytes with the same
 number of threads. Clients send and receive bytes as they are, so that they cost the same whatever
 the server does; rounds of each take turns. Evaluate makes every decision durable (fdatasync) before
-it answers, on the disk of the temporary folder. `pinned` is a second service with `pin_cpu: true`.
+it answers, on the disk of the temporary folder. `pinned` is a second service with `pin_cpu: true`,
+beside an echo that is kept to the same core.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.bench.echo import ECHO, echo_process
+from tests.bench.neighbour import first_cores
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.market import load_sample
 from tradewind.risk import OptionPosition, OrderBook, Position, RiskInputs
@@ -73,6 +75,7 @@ def account(everything: bool) -> risk_pb2.RiskInputs:
     inputs = RiskInputs(
         portfolio_values=close[1:] * 10.0,
         timestamps=times,
+        periods_per_year=bars.periods_per_year,
         start_of_day_value=float(close[-40] * 10.0),
         trade_timestamps=times[-20:],
         trade_notionals=np.diff(close)[-20:] * 100.0,
@@ -138,16 +141,16 @@ def measure(
     title: str,
     inputs: risk_pb2.RiskInputs,
     callers: int,
-    echo: str,
-    services: dict[str, str],
+    servers: dict[str, tuple[str, str]],
 ) -> None:
     """Prints the rows of one payload and one number of callers."""
     calculate = risk_pb2.CalculateOnlyRequest(inputs=inputs).SerializeToString()
     evaluate = risk_pb2.EvaluateRequest(inputs=inputs).SerializeToString()
     calculated, evaluated = risk_pb2.CalculateOnlyResponse, risk_pb2.EvaluateResponse
-    rows = [Measured("echo", echo, ECHO, calculate)]
-    for how, service in services.items():
+    rows = []
+    for how, (service, echo) in servers.items():
         rows += [
+            Measured("echo" + how, echo, ECHO, calculate),
             Measured(
                 "CalculateOnly" + how,
                 service,
@@ -167,9 +170,11 @@ def measure(
         for row in rows:
             load(row, callers)
     print(f"{title}, {inputs.ByteSize()} bytes, callers: {callers}")
-    floor = float(np.median(np.concatenate(rows[0].latencies)))
+    floor = float("nan")
     for row in rows:
         latencies = np.concatenate(row.latencies)
+        if row.method == ECHO:  # of the rows that come after it
+            floor = float(np.median(latencies))
         ratio = float(np.median(latencies)) / floor
         show(f"  {row.name}", latencies, float(np.median(row.rates)), f"{ratio:.2f} × echo")
         if row.computes:
@@ -181,7 +186,7 @@ def main() -> None:
     print(f"{BARS} bars, {platform.machine()}, {os.cpu_count()} cores, grpcio {grpc.__version__}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        services = {}
+        servers = {}
         for how, pin in (("", "false"), (", pinned", "true")):
             settings = folder / f"pin_{pin}.yaml"
             settings.write_text(f"pin_cpu: {pin}\n")
@@ -193,12 +198,13 @@ def main() -> None:
                 "--database", f"sqlite:///{folder}/audit_{pin}.sqlite",
             ]  # fmt: skip
             service = ServiceProcess("risk_service", arguments, log=folder / f"server_{pin}.log")
-            services[how] = stack.enter_context(service).address
-        echo = stack.enter_context(echo_process())
+            cores = first_cores(1) if pin == "true" else [None]
+            echo = stack.enter_context(echo_process(cores))
+            servers[how] = (stack.enter_context(service).address, echo)
         print(f"{'microseconds':28}{'p50':>9}{'p99':>9}{'p99.9':>9}{'calls/s':>9}  p50 beside")
         for title, everything in (("account", False), ("everything", True)):
             for callers in (1, 16):
-                measure(title, account(everything), callers, echo, services)
+                measure(title, account(everything), callers, servers)
         show("fdatasync alone", flushes(folder))
 
 

@@ -24,6 +24,7 @@ limits:
   max_drawdown: {limit: 0.2}
 rules:
   - {name: drawdown_halt, when: {metric: max_drawdown}, action: HALT, severity: critical}
+...
 """
 
 

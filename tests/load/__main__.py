@@ -24,7 +24,6 @@ from tests.load.report import (
 from tests.load.results import OK
 from tests.load.stage import POLICY, Stage
 from tradewind.errors import TradewindError
-from tradewind.scheduling import take_turns
 
 # Locust starts, ends what is under way and writes its report.
 _PATIENCE_S = 60.0
@@ -45,8 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output", type=Path, default=Path("runs/load"), help="where it writes")
     options = parser.parse_args(arguments)
-    # With Locust, its child: who asks has a machine of its own elsewhere, and interrupts nothing.
-    take_turns()
     console = Console()
     folder = options.output / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     try:

@@ -85,15 +85,15 @@ def test_torch_with_the_library_lives_in_policy_only() -> None:
             {"stable_baselines3", "gymnasium", "pandas", "matplotlib", "pyarrow", "jinja2", OFF},
         ),
         ("import inference_service.worker, tradewind.policy", {"torch"}),
-        ("import inference_service.__main__, inference_service.supervisor", {"torch", "numba"}),
+        ("import inference_service.command, inference_service.supervisor", {"torch", "numba"}),
         ("import tradewind.risk", {"grpc", "torch", "pandas", "pyarrow"}),
-        ("import trainer_service.__main__", {"torch", "stable_baselines3", "mlflow", OFF}),
+        ("import trainer_service.command", {"torch", "stable_baselines3", "mlflow", OFF}),
         (
-            "import risk_service.__main__, tradewind.rpc.clients",
+            "import risk_service.command, tradewind.rpc.clients",
             {"torch", "stable_baselines3", "gymnasium", "pandas", OFF},
         ),
         ("import tradewind.bundle", {"grpc", "torch", "numba"}),
-        ("import tradewind_cli.__main__", {"torch", "stable_baselines3", "pandas", "optuna"}),
+        ("import tradewind_cli.command", {"torch", "stable_baselines3", "pandas", "optuna"}),
     ],
 )
 def test_fresh_process_with_an_import_stays_light(statement: str, forbidden: set[str]) -> None:

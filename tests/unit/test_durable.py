@@ -2,13 +2,14 @@
 
 import errno
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tradewind.durable import AppendFile
+from tradewind.durable import AppendFile, make_folder, sync_folder
 
 MIB = 1024 * 1024
 
@@ -59,3 +60,55 @@ def test_file_on_a_disk_without_room_takes_what_fits_and_nothing_in_part(
             assert file.size == 5
         file.append(b"678")
     assert path.read_bytes() == b"12345678"
+
+
+@pytest.fixture
+def closed_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("closed_umask")
+def test_folder_made_under_a_closed_umask_can_be_entered_by_others(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    private.chmod(0o2700)
+    make_folder(private / "a" / "b")
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (private, *private.rglob("*"))]
+    assert modes[0] == 0o2700  # was there
+    assert [mode & 0o777 for mode in modes[1:]] == [0o755, 0o755]
+    assert all(mode & stat.S_ISGID for mode in modes)
+
+
+def test_folder_over_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="File exists"):
+        make_folder(tmp_path / "file" / "a")
+
+
+def failing_with(number: int) -> Callable[[int], None]:
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fsync
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_folder_on_a_mount_that_flushes_none_is_said_and_no_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    monkeypatch.setattr(os, "fsync", failing_with(number))
+    sync_folder(tmp_path)
+    assert "this mount does not flush folders" in caplog.text
+
+
+def test_folder_on_a_disk_that_fails_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", failing_with(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_folder(tmp_path)

@@ -46,11 +46,14 @@ class FeatureRecord(Settings):
         spec: The specification.
         digest: Its SHA-256.
         symbols: Several symbols that one observation is of, in order; none for one of any name.
+        market: Name of the market whose bars it was trained on (`tradewind.market.market_named`);
+            None in bundles of releases that did not record it.
     """
 
     spec: dict[str, JsonValue]
     digest: Sha256
     symbols: tuple[str, ...] = ()
+    market: str | None = Field(default=None, min_length=1, max_length=128)
 
 
 class RiskRecord(Settings):

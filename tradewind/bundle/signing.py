@@ -21,6 +21,7 @@ from tradewind.errors import (
     SettingsError,
     StorageError,
 )
+from tradewind.files import read_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -49,7 +50,8 @@ class SigningKey:
         """Reads the private key from a PEM file.
 
         Raises:
-            SettingsError: The file cannot be read, or is no Ed25519 private key without a password.
+            SettingsError: The file cannot be read, is open to others, or is no Ed25519 private key
+                without a password.
         """
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -61,6 +63,7 @@ class SigningKey:
             key = None  # what the parser says could quote the key
         if not isinstance(key, Ed25519PrivateKey):
             raise _no_key(path, "an Ed25519 private key in PEM form, without a password")
+        _read(path, private=True)  # only now: a public key may be read by everybody
         return cls(key)
 
     @classmethod
@@ -167,9 +170,9 @@ def _key_id(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:16]
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, private: bool = False) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path, private=private)
     except OSError as problem:
         violation = FieldViolation(str(path), f"cannot be read: {problem.strerror}")
         raise SettingsError("key is refused", [violation]) from None

@@ -3,9 +3,10 @@
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from tradewind.bundle.names import (
 )
 from tradewind.bundle.reader import read_bundle, read_regular_file
 from tradewind.bundle.signing import SigningKey
-from tradewind.durable import replace_file, sync_folder
+from tradewind.durable import make_folder, open_to_readers, replace_file, sync_folder
 from tradewind.errors import InvalidInputError, StorageError, VersionNotFoundError
 
 __all__ = ["BundleStore", "PublishedBundle"]
@@ -136,6 +137,66 @@ class BundleStore:
         """
         return tuple(sorted(name for name in _folders(self.root) if _is_policy_name(name)))
 
+    def policy_states(self) -> dict[str, tuple[int, ...]]:
+        """By policy, what changes when a version comes or goes or the labels change; sorted.
+
+        One listing and a look at each folder, however many versions it holds. Not seen is what
+        changes within a version's folder.
+
+        Raises:
+            StorageError: The store cannot be listed; it may not be mounted.
+        """
+        return {name: _state(self.root / name) for name in self.policies()}
+
+    def passed_over(self, policies: Iterable[str]) -> dict[str, str]:
+        """What looks as if it were meant to be served and is not: the cause by path in the store.
+
+        Args:
+            policies: Those within which to look; beside policies is looked everywhere.
+
+        Raises:
+            StorageError: The store cannot be listed.
+        """
+        causes = dict.fromkeys(_links(self.root), "a symbolic link, not a policy's own folder")
+        for name in _folders(self.root):
+            if not _is_policy_name(name) and any(map(_version_or_none, _folders(self.root / name))):
+                causes[name] = "no name for a policy, which is [a-z0-9][a-z0-9_-]{0,62}"
+        for policy in policies:
+            for name in _links(self.root / policy):
+                if _version_or_none(name) is not None:
+                    causes[f"{policy}/{name}"] = "a symbolic link, not a version's own folder"
+        return causes
+
+    def has_policy(self, policy: str) -> bool:
+        """Whether there is a folder for a policy.
+
+        Raises:
+            InvalidInputError: The name is not allowed.
+        """
+        return _is_real_folder(self.root / check_policy_name(policy))
+
+    def has_version(self, policy: str, version: str) -> bool:
+        """Whether a version is published.
+
+        Raises:
+            InvalidInputError: The name or the version is not allowed.
+        """
+        folder = self.path(policy, version)
+        return _is_real_folder(folder) and _has_metadata(folder)
+
+    def has_unfinished(self, policy: str) -> bool:
+        """Whether a version is being copied into the store file by file.
+
+        Raises:
+            InvalidInputError: The name is not allowed.
+            StorageError: The policy's folder cannot be listed.
+        """
+        folder = self.root / check_policy_name(policy)
+        return any(
+            _version_or_none(name) is not None and not _has_metadata(folder / name)
+            for name in _folders(folder)
+        )
+
     def versions(self, policy: str) -> tuple[str, ...]:
         """Published versions, oldest first; half-written and foreign folders are passed over.
 
@@ -208,9 +269,7 @@ class BundleStore:
 
     def _make_policy_folder(self, policy: str) -> Path:
         folder = self.root / policy
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.root)
+        make_folder(folder)  # servers may run as another user than the trainer
         return folder
 
     def _next_version(self, folder: Path, created_at: datetime) -> BundleVersion:
@@ -237,7 +296,7 @@ def _publish_folder(temporary: Path, target: Path) -> bool:
     """Renames the finished folder; False when another publisher took the version first."""
     for file in temporary.iterdir():
         file.chmod(0o444)
-    temporary.chmod(0o755)  # servers may run as another user than the trainer
+    open_to_readers(temporary)
     sync_folder(temporary)
     try:
         temporary.rename(target)
@@ -264,6 +323,35 @@ def _folders(folder: Path) -> list[str]:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError as problem:
         raise StorageError(f"cannot list {folder}: {problem}") from problem
+
+
+def _links(folder: Path) -> list[str]:
+    """Names of the symbolic links in a folder, but for hidden ones, which volumes are made of."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_symlink()]
+    except OSError as problem:
+        raise StorageError(f"cannot list {folder}: {problem}") from problem
+    return [name for name in names if not name.startswith(".")]
+
+
+def _is_real_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _state(folder: Path) -> tuple[int, ...]:
+    """Of a policy's folder and of the labels in it; empty for one that is gone."""
+    found: list[int] = []
+    for path in (folder, folder / LABELS_FILE):
+        try:
+            of = os.lstat(path)
+        except OSError:
+            continue
+        found += (of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns)
+    return tuple(found)
 
 
 def _has_metadata(folder: Path) -> bool:

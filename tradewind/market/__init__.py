@@ -5,6 +5,7 @@ from tradewind.market.bars import Bar, Bars, Gap
 from tradewind.market.features import FeatureSpec
 from tradewind.market.holdings import Holdings
 from tradewind.market.loading import load_bars
+from tradewind.market.markets import ALWAYS_OPEN, Market, market_named, recognise_market
 from tradewind.market.panel import BarAligner, BarPanel, BarSeries, series_of, split_bars
 from tradewind.market.panel_pipeline import PanelPipeline
 from tradewind.market.pipeline import FeaturePipeline
@@ -12,6 +13,7 @@ from tradewind.market.sample import SAMPLE_SYMBOLS, load_sample
 from tradewind.market.terms import TradingTerms
 
 __all__ = [
+    "ALWAYS_OPEN",
     "SAMPLE_SYMBOLS",
     "Account",
     "Bar",
@@ -23,11 +25,14 @@ __all__ = [
     "FeatureSpec",
     "Gap",
     "Holdings",
+    "Market",
     "PanelPipeline",
     "PositionState",
     "TradingTerms",
     "load_bars",
     "load_sample",
+    "market_named",
+    "recognise_market",
     "series_of",
     "split_bars",
 ]

@@ -1,7 +1,7 @@
 """Bars: the open, high, low, close and volume of one symbol over equal intervals of time."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_TIMESTAMP_NS, refusal, series_defects
+from tradewind.market.recognition import recognise_market
+from tradewind.market.sessions import Market
 
 __all__ = ["Bar", "Bars", "FloatArray", "Gap", "TimestampArray", "format_time"]
 
@@ -74,6 +76,7 @@ class Bars:
         volume: Traded volume in units of the asset. Shape [n].
         interval_ns: Length of a bar. 0 takes the median spacing of the timestamps (the lower one
             of two), which needs at least two bars.
+        given_market: The market they are of; None recognises it when `market` is first asked for.
 
     Raises:
         MarketDataError: No bars, lengths that differ, times that do not increase, or a bar that
@@ -88,6 +91,7 @@ class Bars:
     close: FloatArray
     volume: FloatArray
     interval_ns: int = 0
+    given_market: Market | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         times = np.asarray(self.timestamps_ns)
@@ -135,10 +139,10 @@ class Bars:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # NumPy forgets that an array was read-only when it is pickled; the constructor does not.
-        return (
-            Bars,
-            (self.symbol, self.timestamps_ns, *self._columns().values(), self.interval_ns),
-        )
+        # A part may be too short to recognise the market of the whole.
+        market = self.market if "_whole" in vars(self) else self.given_market
+        columns = self._columns().values()
+        return Bars, (self.symbol, self.timestamps_ns, *columns, self.interval_ns, market)
 
     def _columns(self) -> dict[str, FloatArray]:
         return {
@@ -167,6 +171,8 @@ class Bars:
     def slice(self, start: int, stop: int) -> "Bars":
         """The bars from `start` up to, not including, `stop`, sharing this object's memory.
 
+        They are of the market of the whole series.
+
         Raises:
             MarketDataError: 0 ≤ start < stop ≤ len(self) does not hold.
         """
@@ -175,7 +181,7 @@ class Bars:
                 f"{self.symbol}: no bars [{start}, {stop}) in a series of {len(self)}"
             )
         part = np.s_[start:stop]
-        return Bars(
+        bars = Bars(
             self.symbol,
             self.timestamps_ns[part],
             self.open[part],
@@ -184,7 +190,10 @@ class Bars:
             self.close[part],
             self.volume[part],
             self.interval_ns,
+            self.given_market,
         )
+        vars(bars)["_whole"] = vars(self).get("_whole", self)
+        return bars
 
     def gaps(self) -> tuple[Gap, ...]:
         """Where bars are missing: reported, never filled."""
@@ -193,6 +202,29 @@ class Bars:
             Gap(int(after), int(after) + 1, int(-(-spacings[after] // self.interval_ns)) - 1)
             for after in np.flatnonzero(spacings > self.interval_ns)
         )
+
+    @cached_property
+    def market(self) -> Market:
+        """The market that the bars are of: the given one, or the one recognised from the bars.
+
+        Raises:
+            MarketDataError: There are sessions, and neither a calendar nor a weekly pattern fits.
+            ImportError: There are sessions, and exchange-calendars is not installed.
+        """
+        if self.given_market is not None:
+            return self.given_market
+        whole: Bars | None = vars(self).get("_whole")
+        if whole is not None:
+            return whole.market
+        try:
+            return recognise_market(self.timestamps_ns, self.interval_ns)
+        except MarketDataError as problem:
+            raise MarketDataError(f"{self.symbol}: {problem}") from None
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars in a year of their market."""
+        return self.market.periods_per_year(self.interval_ns)
 
     @cached_property
     def close_times_ns(self) -> TimestampArray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tradewind.errors import MarketDataError
 from tradewind.market.bars import Bar, Bars, TimestampArray, format_time
+from tradewind.market.sessions import Market
 
 __all__ = ["BarAligner", "BarPanel", "BarSeries", "series_of", "split_bars"]
 
@@ -24,7 +25,7 @@ class BarPanel:
 
     Raises:
         MarketDataError: There are fewer than two symbols, one stands there twice, or the bars
-            differ in length or times.
+            differ in length or times, or are of different markets by name.
     """
 
     series: tuple[Bars, ...]
@@ -42,6 +43,10 @@ class BarPanel:
                 )
             if not np.array_equal(bars.timestamps_ns, first.timestamps_ns):
                 raise MarketDataError(_first_difference(first, bars))
+        markets = {bars.given_market.name: bars for bars in self.series if bars.given_market}
+        if len(markets) > 1:
+            named = ", ".join(f"{bars.symbol} {name}" for name, bars in markets.items())
+            raise MarketDataError(f"the bars of a panel are of one market, not of: {named}")
 
     @classmethod
     def align(cls, series: Sequence[Bars]) -> Self:
@@ -82,6 +87,22 @@ class BarPanel:
     def interval_ns(self) -> int:
         """Length of a bar in nanoseconds."""
         return self.series[0].interval_ns
+
+    @property
+    def market(self) -> Market:
+        """The market that the bars are of: the one given for any of them, or else recognised.
+
+        Raises:
+            MarketDataError: As `Bars.market` says.
+            ImportError: As `Bars.market` says.
+        """
+        given = (bars.given_market for bars in self.series if bars.given_market)
+        return next(given, None) or self.series[0].market
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars in a year of their market."""
+        return self.market.periods_per_year(self.interval_ns)
 
     @property
     def timestamps_ns(self) -> TimestampArray:
@@ -206,4 +227,5 @@ def _pick(bars: Bars, times: TimestampArray) -> Bars:
         bars.close[rows],
         bars.volume[rows],
         bars.interval_ns,
+        bars.given_market,
     )

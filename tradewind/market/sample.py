@@ -6,6 +6,7 @@ from typing import Final
 from tradewind.errors import MarketDataError
 from tradewind.market.bars import Bars
 from tradewind.market.loading import load_bars
+from tradewind.market.sessions import ALWAYS_OPEN
 
 __all__ = ["SAMPLE_DIGESTS", "SAMPLE_SYMBOLS", "load_sample", "sample_path"]
 
@@ -34,4 +35,4 @@ def load_sample(symbol: str = "BTC") -> Bars:
     """
     if symbol not in SAMPLE_SYMBOLS:
         raise MarketDataError(f"no sample of {symbol!r}; there are {', '.join(SAMPLE_SYMBOLS)}")
-    return load_bars(sample_path(symbol), symbol)
+    return load_bars(sample_path(symbol), symbol, market=ALWAYS_OPEN.name)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
 from tradewind.errors import FieldViolation, MarketDataError
+from tradewind.files import check_file
 from tradewind.market.checks import MAX_REPORTED_VIOLATIONS, Defect, refusal
 
 __all__ = ["PRICE_COLUMNS", "read_columns"]
@@ -72,6 +73,7 @@ def read_columns(
 def _read_table(path: Path) -> Any:
     name = path.name.lower()
     try:
+        check_file(path)
         if name.endswith((".csv", ".csv.gz")):
             return _read_csv(path)
         if name.endswith(".parquet"):

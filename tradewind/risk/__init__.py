@@ -4,6 +4,7 @@ from tradewind.risk.advisor import ProductionRiskAdvisor
 from tradewind.risk.agent import RiskAgentV2
 from tradewind.risk.batch import BatchBar, BatchRiskTracker, StepRisk
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk.loosening import loosens
 from tradewind.risk.policy import LimitSettings, RiskPolicy
 from tradewind.risk.report import RiskReport
 from tradewind.risk.tracker import RiskTracker
@@ -23,4 +24,5 @@ __all__ = [
     "RiskReport",
     "RiskTracker",
     "StepRisk",
+    "loosens",
 ]

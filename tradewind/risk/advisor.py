@@ -55,6 +55,12 @@ class ProductionRiskAdvisor:
         """A tracker of one account: the same numbers from what is new about it."""
         return self._agent.tracker()
 
-    def batch(self, count: int, symbols: Sequence[str], capital_base: float) -> BatchRiskTracker:
+    def batch(
+        self,
+        count: int,
+        symbols: Sequence[str],
+        capital_base: float,
+        periods_per_year: float | None = None,
+    ) -> BatchRiskTracker:
         """Trackers of accounts that step together; see RiskAgentV2.batch."""
-        return self._agent.batch(count, symbols, capital_base)
+        return self._agent.batch(count, symbols, capital_base, periods_per_year)

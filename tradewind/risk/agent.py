@@ -72,15 +72,22 @@ class RiskAgentV2:
         """A tracker of one account: the same metrics from what is new about it."""
         return RiskTracker(self._plan)
 
-    def batch(self, count: int, symbols: Sequence[str], capital_base: float) -> BatchRiskTracker:
+    def batch(
+        self,
+        count: int,
+        symbols: Sequence[str],
+        capital_base: float,
+        periods_per_year: float | None = None,
+    ) -> BatchRiskTracker:
         """Trackers of `count` accounts that step together.
 
         Args:
             count: How many.
             symbols: What they trade, in the order of the columns of a bar.
             capital_base: Capital that turnover and leverage are fractions of.
+            periods_per_year: Bars in a year; None where the policy states them.
         """
-        return BatchRiskTracker(self._plan, count, symbols, capital_base)
+        return BatchRiskTracker(self._plan, count, symbols, capital_base, periods_per_year)
 
     def calculate_only(self, inputs: RiskInputs | Mapping[str, Any]) -> RiskReport:
         """Calculates every enabled metric from whole arrays; enforces nothing.
@@ -129,7 +136,7 @@ class RiskAgentV2:
             if remark_count == NEEDS_WORKSPACE:
                 plan.grow_workspace()
         if remark_count == CONTRADICTION:
-            raise_contradiction(result, snapshot())
+            raise_contradiction(result)
         named = (header[POSITION_COUNT:].tobytes(), *names)
         return Calculation(plan, result, remark_count, snapshot, lambda: named)
 
@@ -159,5 +166,5 @@ class RiskAgentV2:
             plan.grow_workspace()
             return self._run(inputs)
         if remark_count == CONTRADICTION:
-            raise_contradiction(result, inputs)
+            raise_contradiction(result)
         return result, remark_count

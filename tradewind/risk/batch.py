@@ -18,10 +18,12 @@ from tradewind.risk.engine.snapshot import (
     FEED_COUNT,
     HAS_CAPITAL_BASE,
     HAS_NOW,
+    HAS_PERIODS_PER_YEAR,
     HAS_START_OF_DAY_VALUE,
     HEADER_SIZE,
     NO_BOOK,
     OTHER_SYMBOLS,
+    PERIODS_PER_YEAR_AT,
     POSITION_COUNT,
     POSITION_WIDTH,
     SHOCK_ROW,
@@ -108,18 +110,26 @@ class BatchRiskTracker:
         count: Number of accounts, n.
         symbols: What they trade, in the order of the columns of a bar.
         capital_base: Capital that turnover and leverage are fractions of.
+        periods_per_year: Bars in a year; None where the policy states them.
 
     Raises:
         RiskInputError: There is no account or no symbol, or a symbol is repeated.
     """
 
-    def __init__(self, plan: Plan, count: int, symbols: Sequence[str], capital_base: float) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        count: int,
+        symbols: Sequence[str],
+        capital_base: float,
+        periods_per_year: float | None = None,
+    ) -> None:
         if count < 1 or not symbols or len(set(symbols)) < len(symbols):
             raise RiskInputError(
                 f"a batch needs an account and different symbols: {count}, {list(symbols)}"
             )
         self._plan = plan
-        self._holding = (tuple(symbols), capital_base)
+        self._holding = (tuple(symbols), capital_base, periods_per_year)
         self._shapes = [(count,)] * 4 + [(count, len(symbols))] * 4
         self._named = RiskInputs(
             positions=tuple(Position(symbol, 0.0, 0.0) for symbol in symbols),
@@ -129,7 +139,7 @@ class BatchRiskTracker:
         self._config = plan.config_of_bars()
         self._storage = new_storage(plan, count, self._config)
         self._workspace = np.empty(plan.workspace_size)
-        self._snapshots = _snapshots(plan, count, symbols, capital_base)
+        self._snapshots = _snapshots(plan, count, symbols, capital_base, periods_per_year)
         self._checked: BatchBar | None = None
 
     @property
@@ -190,7 +200,7 @@ class BatchRiskTracker:
             if status == NEEDS_ROOM:
                 self._storage = grow_trades(self._storage)
         if status == CONTRADICTION:
-            raise_contradiction(self._problem, self._named)
+            raise_contradiction(self._problem)
         return StepRisk(plan.metrics, values, scores[0], scores[1], judged)
 
     def report(self, row: int) -> RiskReport:
@@ -235,12 +245,21 @@ class BatchRiskTracker:
         self._checked = bar
 
 
-def _snapshots(plan: Plan, count: int, symbols: Sequence[str], capital_base: float) -> FloatArray:
+def _snapshots(
+    plan: Plan,
+    count: int,
+    symbols: Sequence[str],
+    capital_base: float,
+    periods_per_year: float | None,
+) -> FloatArray:
     """Packed snapshots in which only what a bar brings is left to fill in. Shape [n, size]."""
     end = HEADER_SIZE + POSITION_WIDTH * len(symbols)
     snapshots = np.zeros((count, end + len(symbols)))
     snapshots[:, [HAS_START_OF_DAY_VALUE, HAS_CAPITAL_BASE, HAS_NOW]] = 1.0
     snapshots[:, CAPITAL_BASE_AT] = capital_base
+    if periods_per_year is not None:
+        snapshots[:, HAS_PERIODS_PER_YEAR] = 1.0
+        snapshots[:, PERIODS_PER_YEAR_AT] = periods_per_year
     snapshots[:, [POSITION_COUNT, FEED_COUNT]] = len(symbols)
     positions = snapshots[:, HEADER_SIZE:end].reshape(count, len(symbols), POSITION_WIDTH)
     positions[:, :, BOOK] = NO_BOOK

@@ -39,20 +39,29 @@ class CurveSummary:
 
 
 def summarize_curve(
-    values: FloatArray, timestamps: FloatArray, policy: RiskPolicy | None = None
+    values: FloatArray,
+    timestamps: FloatArray,
+    policy: RiskPolicy | None = None,
+    periods_per_year: float | None = None,
 ) -> CurveSummary:
     """Summarises a curve; windows span the whole of it, whatever those of the risk policy are.
 
     Args:
         values: Account values, oldest first. Shape [n].
         timestamps: Seconds since the epoch, one per value. Shape [n].
-        policy: Settings of the calculators, such as periods_per_year; by default their defaults.
+        policy: Settings of the calculators; by default their defaults.
+        periods_per_year: Bars in a year; without it, and unless the policy states it, no deviation
+            is known.
 
     Raises:
         RiskInputError: The curve has no drawdown: it is empty or not positive and finite.
     """
     agent = RiskAgentV2(_spanning(policy or RiskPolicy(), len(values) - 1))
-    report = agent.calculate_only(RiskInputs(portfolio_values=values, timestamps=timestamps))
+    report = agent.calculate_only(
+        RiskInputs(
+            portfolio_values=values, timestamps=timestamps, periods_per_year=periods_per_year
+        )
+    )
     if "max_drawdown" in report.unavailable:
         raise RiskInputError(f"no drawdown of this curve: {report.unavailable['max_drawdown']}")
     metrics = report.metric_values

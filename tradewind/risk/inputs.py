@@ -2,14 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.errors import FieldViolation, RiskInputError
 
-__all__ = ["FloatArray", "OptionPosition", "OrderBook", "Position", "RiskInputs"]
+__all__ = [
+    "END_OF_TIME_S",
+    "FloatArray",
+    "OptionPosition",
+    "OrderBook",
+    "Position",
+    "RiskInputs",
+]
+
+END_OF_TIME_S: Final = 1e11
+"""Seconds since the epoch in the year 5138: a time from here on is in another unit. Milliseconds
+have been since 1973."""
 
 FloatArray = NDArray[np.float64]
 
@@ -117,6 +128,8 @@ class RiskInputs:
         order_latencies_us: Latency of each order in microseconds, oldest first. Shape [q].
         average_daily_volumes: By symbol, in units of the asset per day.
         options: Present option holdings.
+        periods_per_year: Bars in a year of the market that the values are of: what annualised
+            metrics need where the risk policy says "auto".
     """
 
     portfolio_values: FloatArray
@@ -135,6 +148,7 @@ class RiskInputs:
     order_latencies_us: FloatArray
     average_daily_volumes: Mapping[str, float]
     options: tuple[OptionPosition, ...]
+    periods_per_year: float | None
 
     # Made for every bar, and neither slots nor the __init__ of a frozen dataclass are as fast.
     def __init__(
@@ -155,6 +169,7 @@ class RiskInputs:
         order_latencies_us: FloatArray = _EMPTY,
         average_daily_volumes: Mapping[str, float] | None = None,
         options: tuple[OptionPosition, ...] = (),
+        periods_per_year: float | None = None,
     ) -> None:
         values = vars(self)
         values.update(
@@ -174,6 +189,7 @@ class RiskInputs:
             order_latencies_us=order_latencies_us,
             average_daily_volumes={} if average_daily_volumes is None else average_daily_volumes,
             options=options,
+            periods_per_year=periods_per_year,
         )
         for name in _SERIES:
             array = values[name]

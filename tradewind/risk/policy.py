@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from tradewind.errors import RiskPolicyError
+from tradewind.errors import FieldViolation, RiskPolicyError
+from tradewind.files import read_file
 from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
 from tradewind.risk.calculators.base import CalculatorSettings
 from tradewind.risk.calculators.concentration import ConcentrationSettings
@@ -29,10 +30,21 @@ from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
 from tradewind.risk.calculators.var import VarSettings
 from tradewind.risk.calculators.volatility import VolatilitySettings
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
-from tradewind.risk.rules import RuleSettings, check_rules
-from tradewind.settings import Settings, load_settings, parse_settings
+from tradewind.risk.rules import Action, RuleSettings, check_rules
+from tradewind.risk.rules.conditions import Threshold, compile_condition
+from tradewind.risk.rules.implication import implies
+from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
+
+_NO_END = (
+    "missing: what follows may have been cut off. If the file is whole, add the line `...`, YAML's "
+    "mark of a document's end, as its last one"
+)
+_NO_RULES = (
+    "none: such a policy enforces nothing. Give it rules, or say `monitor_only: true` if it is for "
+    "metrics alone, as in training"
+)
 
 
 class CalculatorsSettings(Settings):
@@ -89,6 +101,9 @@ class RiskPolicy(Settings):
     """Limits on an intended order and on the account after it."""
     rules: tuple[RuleSettings, ...] = ()
     """What Evaluate demands, and when."""
+    monitor_only: bool = Field(default=False, exclude=True)
+    """Says that the policy has no rules on purpose: what it limits is measured, nothing enforced.
+    A file without rules is refused otherwise. No part of the digest: it calculates nothing."""
 
     @model_validator(mode="after")
     def _check_limits(self) -> "RiskPolicy":
@@ -115,14 +130,52 @@ class RiskPolicy(Settings):
         check_rules(self.rules, self.rule_limits(), metrics, PRE_TRADE_METRICS)
         return self
 
+    @field_validator("monitor_only")
+    @classmethod
+    def _check_monitor_only(cls, monitor_only: bool, info: ValidationInfo) -> bool:
+        if monitor_only and info.data.get("rules"):
+            raise ValueError("is for a policy without rules; this one has some")
+        return monitor_only
+
     @classmethod
     def from_yaml(cls, path: Path | str) -> "RiskPolicy":
         """Reads a policy file.
 
         Raises:
-            RiskPolicyError: The file cannot be read or a setting is refused; each with its line.
+            RiskPolicyError: The file cannot be read, is not whole (see `from_text`), or a setting
+                is refused; each with its line.
         """
-        return load_settings(path, cls, error=RiskPolicyError)
+        try:
+            text = read_file(path)
+        except OSError as problem:
+            raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
+        return cls.from_text(text, str(path))
+
+    @classmethod
+    def from_text(cls, text: bytes, source: str) -> "RiskPolicy":
+        """Reads the content of a policy file; only the whole of it is a policy.
+
+        The beginning of a block of YAML is a block of YAML, with fewer rules. So the text ends with
+        the line `...`, YAML's mark of a document's end (a text in braces ends with its brace), and
+        has rules, or says `monitor_only: true`.
+
+        Args:
+            text: The content, in UTF-8.
+            source: What it is called in an error.
+
+        Raises:
+            RiskPolicyError: The text is not YAML or not whole, or a setting is refused; each with
+                its line.
+        """
+        policy = settings_from_text(text, source, cls, error=RiskPolicyError)
+        violations = []
+        if not ends_with_its_end(text):
+            violations.append(FieldViolation("the end of the file", _NO_END))
+        if not policy.rules and not policy.monitor_only:
+            violations.append(FieldViolation("rules", _NO_RULES))
+        if violations:
+            raise RiskPolicyError(f"{source} is refused", violations)
+        return policy
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "RiskPolicy":
@@ -137,6 +190,32 @@ class RiskPolicy(Settings):
         """Every limit that a rule may refer to, by metric."""
         limits = {metric: settings.limit for metric, settings in self.limits.items()}
         return {**limits, **self.pre_trade.by_metric()}
+
+    def unenforced_limits(self) -> dict[str, str]:
+        """The limits at which no rule does anything, each with why; by the path of the limit.
+
+        A limit is enforced when an enforced rule that demands more than WARN holds wherever the
+        limit is exceeded. Those of `limits` that are not still count in risk_score and penalty.
+        """
+        limits = self.rule_limits()
+        rules = [
+            (rule, compile_condition(rule.when, limits))
+            for rule in self.rules
+            if rule.action > Action.WARN
+        ]
+        found = {}
+        for metric, limit in limits.items():
+            exceeded = Threshold(metric, limit)
+            holding = [rule for rule, condition in rules if implies(exceeded, condition)]
+            if not any(not rule.shadow for rule in holding):
+                path = metric if metric in PRE_TRADE_METRICS else f"limits.{metric}"
+                names = ", ".join(rule.name for rule in holding)
+                found[path] = (
+                    f"only recorded by shadow rules ({names})"
+                    if holding
+                    else "no rule that demands more than WARN holds when it is exceeded"
+                )
+        return found
 
     def canonical_json(self) -> str:
         """The policy with every default spelled out, keys sorted: equal policies, equal text."""

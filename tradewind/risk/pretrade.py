@@ -1,7 +1,10 @@
 """What an account would look like after an order, and how much of the order is still allowed.
 
-An order is judged before it is sent. Quantities are signed (buys positive), the position in the
-order's symbol is valued at the order's price, everything else at the price of its position.
+An order is judged before it is sent. Quantities are signed (buys positive). A position is valued at
+its own mark, whatever an order says; an order, and what it adds to a position, at the worse of its
+price and the market: the highest of its price, the mark of its symbol's position and the mid of its
+symbol's book. An order in a symbol of which no market price is known has no value, so that limits
+on values stop it.
 
 An order that only reduces its position is never stopped by a limit on positions: an account over
 its limit must be able to come back under it. Limits on the order itself apply to every order.
@@ -9,13 +12,14 @@ its limit must be able to come back under it. Limits on the order itself apply t
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
 
 from tradewind.errors import FieldViolation, RiskInputError
-from tradewind.risk.inputs import OrderBook, RiskInputs
+from tradewind.risk.book_side import BOOK_IMPACT, BookSide, book_problem, mid_of
+from tradewind.risk.inputs import Position, RiskInputs
 from tradewind.settings import Settings
 
 __all__ = [
@@ -30,16 +34,15 @@ ORDER_NOTIONAL = "pre_trade.order_notional"
 POSITION_NOTIONAL = "pre_trade.position_notional"
 GROSS_LEVERAGE = "pre_trade.gross_leverage"
 ADV_PARTICIPATION = "pre_trade.adv_participation"
-BOOK_IMPACT = "pre_trade.book_impact"
 
 POSITION_METRICS = frozenset({POSITION_NOTIONAL, GROSS_LEVERAGE, ADV_PARTICIPATION})
 """Metrics of the position after the order; they do not apply to an order that only reduces it."""
 
+VALUE_METRICS = frozenset({ORDER_NOTIONAL, POSITION_NOTIONAL, GROSS_LEVERAGE})
+"""Metrics that take a market price."""
+
 PRE_TRADE_METRICS = POSITION_METRICS | {ORDER_NOTIONAL, BOOK_IMPACT}
 """Metrics that exist only beside an intended order."""
-
-BOOK_DEPTH = "book_depth"
-"""What binds when every limit would allow more than the book holds."""
 
 
 class PreTradeLimits(Settings):
@@ -165,16 +168,18 @@ def _check(order: IntendedOrder) -> None:
 class _Account:
     """What the metrics of an order need of the account, and why some of it is missing.
 
-    `held` is the position in the order's symbol, `direction` the order's sign.
+    `held` is the position in the order's symbol and `mark` its price, `direction` the order's sign
+    and `price` what it is valued at; NaN where there is none.
     """
 
     direction: float
     price: float
+    mark: float
     held: float
     other_notional: float
     capital: float
     daily_volume: float
-    book: "_Side | None"
+    book: "BookSide | None"
     missing: Mapping[str, str]
 
     @classmethod
@@ -182,17 +187,25 @@ class _Account:
         symbol, capital = order.symbol, inputs.capital_base
         volume = inputs.average_daily_volumes.get(symbol)
         book = inputs.order_books.get(symbol)
-        held = sum(item.quantity for item in inputs.positions if item.symbol == symbol)
-        others = sum(
-            abs(item.quantity * item.price) for item in inputs.positions if item.symbol != symbol
-        )
+        own = [item for item in inputs.positions if item.symbol == symbol]
+        held = sum(item.quantity for item in own)
+        others, unpriced = _value_others(symbol, inputs.positions)
         problems = {
             GROSS_LEVERAGE: _number_problem("capital_base", capital),
             ADV_PARTICIPATION: _number_problem(f"average_daily_volumes[{symbol!r}]", volume),
-            BOOK_IMPACT: _book_problem(f"order_books[{symbol!r}]", book),
+            BOOK_IMPACT: book_problem(f"order_books[{symbol!r}]", book),
         }
-        if not math.isfinite(others):
-            problems[GROSS_LEVERAGE] = "the notional of the other positions is not finite"
+        marks = [item.price for item in own if _is_price(item.price)]
+        market = marks if problems[BOOK_IMPACT] or book is None else [*marks, mid_of(book)]
+        # What is held and has no mark has no value, though the market may have a price.
+        mark = math.nan if held and not marks else max(market, default=math.nan)
+        if unpriced:
+            problems[GROSS_LEVERAGE] = unpriced
+        if not market:
+            problems |= dict.fromkeys(VALUE_METRICS, _no_market(symbol, own))
+        elif math.isnan(mark):
+            reason = f"the position in {symbol} has no mark: its price must be finite and positive"
+            problems |= dict.fromkeys(VALUE_METRICS - {ORDER_NOTIONAL}, reason)
         if not inputs.positions:
             held = math.nan
             reason = "positions: none given; a position of quantity 0 says that there is none"
@@ -203,10 +216,11 @@ class _Account:
         missing = {metric: problem for metric, problem in problems.items() if problem}
         side = None
         if book is not None and BOOK_IMPACT not in missing:
-            side = _Side.of(book, order.quantity > 0.0)
+            side = BookSide.of(book, order.quantity > 0.0)
         return cls(
             direction=math.copysign(1.0, order.quantity),
-            price=order.price,
+            price=max(order.price, *market) if market else math.nan,
+            mark=max(marks) if marks else mark,
             held=held,
             other_notional=others,
             capital=capital or math.nan,
@@ -224,10 +238,12 @@ class _Account:
     def metrics(self, size: float) -> tuple[dict[str, float], dict[str, str]]:
         """The metrics of an order of `size`, and why the others have no value."""
         after = abs(self.position_after(size))
+        # All of it at the mark, and what the order adds by as much more as it is worse.
+        notional = after * self.mark + self._added(size) * (self.price - self.mark)
         values = {
             ORDER_NOTIONAL: size * self.price,
-            POSITION_NOTIONAL: after * self.price,
-            GROSS_LEVERAGE: (self.other_notional + after * self.price) / self.capital,
+            POSITION_NOTIONAL: notional,
+            GROSS_LEVERAGE: (self.other_notional + notional) / self.capital,
             ADV_PARTICIPATION: after / self.daily_volume,
         }
         missing = dict(self.missing)
@@ -259,16 +275,28 @@ class _Account:
         if limits.order_notional is not None:
             yield limits.order_notional / self.price, ORDER_NOTIONAL
         if limits.position_notional is not None:
-            yield self._size_to_reach(limits.position_notional / self.price), POSITION_NOTIONAL
+            yield self._size_to_be_worth(limits.position_notional), POSITION_NOTIONAL
         if limits.gross_leverage is not None:
             notional = limits.gross_leverage * self.capital - self.other_notional
-            yield self._size_to_reach(notional / self.price), GROSS_LEVERAGE
+            yield self._size_to_be_worth(notional), GROSS_LEVERAGE
         if limits.adv_participation is not None:
             largest = limits.adv_participation * self.daily_volume
             yield self._size_to_reach(largest), ADV_PARTICIPATION
         if limits.book_impact is not None:
             assert self.book is not None
             yield self.book.largest_size(limits.book_impact)
+
+    def _added(self, size: float) -> float:
+        """The part of an order of `size` that does not close what is held."""
+        towards = self.held * self.direction
+        return size if towards >= 0.0 else max(size + towards, 0.0)
+
+    def _size_to_be_worth(self, largest_notional: float) -> float:
+        """Size at which the position's notional is the largest; closing is always allowed."""
+        towards = self.held * self.direction
+        # In units of what the order adds: those held count as fewer where they are worth less.
+        counted = towards * (self.mark / self.price) if towards > 0.0 else towards
+        return max(largest_notional / self.price - counted, -towards, 0.0)
 
     def _size_to_reach(self, largest_position: float) -> float:
         """Size at which the absolute position is `largest_position`; closing is always allowed."""
@@ -285,49 +313,25 @@ class _Account:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """The side of a book that an order would take from, best level first."""
+def _is_price(price: float) -> bool:
+    return 0.0 < price < math.inf
 
-    mid: float
-    sign: float
-    levels: tuple[tuple[float, float], ...]
-    depth: float
 
-    @classmethod
-    def of(cls, book: OrderBook, buys: bool) -> "_Side":
-        prices, sizes = (
-            (book.ask_prices, book.ask_sizes) if buys else (book.bid_prices, book.bid_sizes)
-        )
-        mid = (float(book.bid_prices[0]) + float(book.ask_prices[0])) / 2.0
-        levels = tuple(zip(prices.tolist(), sizes.tolist(), strict=True))
-        depth = 0.0
-        for _, size in levels:
-            depth += size
-        return cls(mid, 1.0 if buys else -1.0, levels, depth)
+def _value_others(symbol: str, positions: Sequence[Position]) -> tuple[float, str]:
+    """The notional of the positions in other symbols, and why it is not known."""
+    notional = 0.0
+    for item in positions:
+        if item.symbol == symbol or item.quantity == 0.0:
+            continue
+        if not (math.isfinite(item.quantity) and _is_price(item.price)):
+            return math.nan, f"the position in {item.symbol} has no finite notional at its mark"
+        notional += abs(item.quantity * item.price)
+    return notional, "" if math.isfinite(notional) else "the other positions are not finite"
 
-    def impact(self, size: float) -> float:
-        """Average price of `size`, at most `depth`, against the mid, as a fraction of it."""
-        taken = cost = 0.0
-        for price, available in self.levels:
-            part = min(available, size - taken)
-            cost += part * (price - self.mid)
-            taken += part
-            if taken >= size:
-                break
-        return self.sign * cost / size / self.mid
 
-    def largest_size(self, limit: float) -> tuple[float, str]:
-        """The largest size whose impact is at most `limit`, and what it stops at."""
-        # Within a level the cost beyond the limit grows linearly with the size taken.
-        taken = excess = 0.0
-        for price, available in self.levels:
-            rate = self.sign * (price - self.mid) - limit * self.mid
-            if rate > 0.0 and excess + rate * available > 0.0:
-                return max(taken - excess / rate, 0.0), BOOK_IMPACT
-            excess += rate * available
-            taken += available
-        return self.depth, BOOK_DEPTH
+def _no_market(symbol: str, own: Sequence[Position]) -> str:
+    given = f"that of its position is {own[0].price}" if own else "it has no position with a mark"
+    return f"no market price of {symbol} is known: {given}, and no usable order book is given"
 
 
 def _number_problem(name: str, value: float | None) -> str:
@@ -335,24 +339,4 @@ def _number_problem(name: str, value: float | None) -> str:
         return f"{name}: not given"
     if not 0.0 < value < math.inf:
         return f"{name} must be finite and positive, not {value}"
-    return ""
-
-
-def _book_problem(name: str, book: OrderBook | None) -> str:
-    if book is None:
-        return f"{name}: not given"
-    sides = (
-        ("bids", book.bid_prices.tolist(), book.bid_sizes.tolist(), -1.0),
-        ("asks", book.ask_prices.tolist(), book.ask_sizes.tolist(), 1.0),
-    )
-    for side, prices, sizes, direction in sides:
-        if not prices:
-            return f"{name} has no {side}"
-        for index, (price, size) in enumerate(zip(prices, sizes, strict=True)):
-            if not (0.0 < price < math.inf and 0.0 < size < math.inf):
-                return f"{name}.{side}[{index}]: price and size must be finite and positive"
-            if index and (price - prices[index - 1]) * direction < 0.0:
-                return f"{name}.{side}[{index}] is better than the level before it"
-    if book.bid_prices[0] >= book.ask_prices[0]:
-        return f"{name} is crossed"
     return ""

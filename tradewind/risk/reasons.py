@@ -2,12 +2,17 @@
 
 The rule for bad input, for every calculator:
 
-- What is merely missing, too short, not finite, not positive where a ratio needs it positive, or
-  leaves a formula undefined makes the metrics that need it *unavailable*, with a reason. A feed
-  that breaks is a state of the account to be reported, and the other metrics still count.
+- What is merely missing, too short, not finite, not positive where a ratio needs it positive, later
+  than now, or leaves a formula undefined makes the metrics that need it *unavailable*, with a
+  reason. A feed that breaks is a state of the account to be reported, a crossed book or a negative
+  size in one included, and the other metrics still count.
 - What contradicts itself, so that no account can be in that state (lists of different lengths,
-  time that goes back, a negative size, a crossed book, a symbol held twice), is *refused* with a
-  RiskInputError that names the field: a metric of such inputs would answer another question.
+  time that goes back, a symbol held twice), is *refused* with a RiskInputError that names the
+  field: a metric of such inputs would answer another question.
+
+Reasons name the fields of the message RiskInputs, wherever they are read: it is what most callers
+send, and the answer of the service is that of the library. A RiskInputError names the fields of the
+class, whose constructor raises it.
 
 A kernel's answer is (code, at, other), code = kind * FIELD_SPAN + field. `at` is a count for
 TOO_FEW and else the index of the offending element (−1: a scalar); `other` is the count needed for
@@ -40,14 +45,19 @@ AHEAD_OF_NOW: Final = 11
 MISSING_FOR_POSITION: Final = 12
 TOO_THIN_FOR_POSITION: Final = 13
 NO_SHOCK: Final = 14
+NOT_BEST_FIRST: Final = 17
+CROSSED: Final = 18
+NO_PEAK: Final = 22
+NOT_SECONDS: Final = 23
 # Kinds of contradictions.
 NOT_INCREASING: Final = 15
 DECREASING: Final = 16
-NOT_BEST_FIRST: Final = 17
-CROSSED: Final = 18
 REPEATED: Final = 19
 GOES_BACK: Final = 20
 NOT_ONE_PER_VALUE: Final = 21
+# More kinds of reasons.
+STATED_OTHERWISE: Final = 40
+SPACED_OTHERWISE: Final = 41
 
 # Fields.
 PORTFOLIO_VALUES: Final = 0
@@ -81,6 +91,7 @@ OPTION_YEARS_TO_EXPIRY: Final = 26
 OPTION_VOLATILITY: Final = 27
 OPTION_RISK_FREE_RATE: Final = 28
 OPTION_DIVIDEND_YIELD: Final = 29
+PERIODS_PER_YEAR: Final = 30
 
 # Notes.
 OUTSIDE_CORNISH_FISHER_DOMAIN: Final = 1
@@ -91,14 +102,14 @@ NOTES: Final = {
     ),
 }
 
-# Where each field stands: the field of RiskInputs, and what it is inside one of its elements.
+# Where each field stands: the field of the message RiskInputs, and what it is inside an element.
 _PATHS: Final = (
     ("portfolio_values", ""),
     ("timestamps", ""),
     ("start_of_day_value", ""),
     ("returns", ""),
-    ("trade_timestamps", ""),
-    ("trade_notionals", ""),
+    ("trades", ".timestamp"),
+    ("trades", ".notional"),
     ("capital_base", ""),
     ("now", ""),
     ("price_changes", ""),
@@ -108,10 +119,10 @@ _PATHS: Final = (
     ("positions", ".quantity"),
     ("positions", ".price"),
     ("order_books", ""),
-    ("order_books", ".bid_prices"),
-    ("order_books", ".bid_sizes"),
-    ("order_books", ".ask_prices"),
-    ("order_books", ".ask_sizes"),
+    ("order_books", ".bids[{level}].price"),
+    ("order_books", ".bids[{level}].size"),
+    ("order_books", ".asks[{level}].price"),
+    ("order_books", ".asks[{level}].size"),
     ("feed_timestamps", ""),
     ("average_daily_volumes", ""),
     ("options", ""),
@@ -123,11 +134,23 @@ _PATHS: Final = (
     ("options", ".volatility"),
     ("options", ".risk_free_rate"),
     ("options", ".dividend_yield"),
+    ("periods_per_year", ""),
 )
+
+# The fields of the class RiskInputs that a contradiction can be about.
+_CONTRADICTED: Final = {
+    TIMESTAMPS: "timestamps",
+    TRADE_TIMESTAMPS: "trade_timestamps",
+    NOW: "now",
+    POSITIONS: "positions",
+}
 
 _ABSENT: Final = {
     TRADE_TIMESTAMPS: "none given; a trade of notional 0 says that there were none",
     POSITIONS: "none given; a position of quantity 0 says that there is none",
+    PERIODS_PER_YEAR: (
+        "not given, and the risk policy says auto: the bars in a year must be in the inputs"
+    ),
     OPTIONS: "none given; an option of quantity 0 says that there is none",
 }
 
@@ -144,11 +167,17 @@ _TEMPLATES: Final = {
     AHEAD_OF_NOW: "{field} is later than now by more than the allowed clock skew",
     MISSING_FOR_POSITION: "{field}: none for {position}",
     TOO_THIN_FOR_POSITION: "{field}: too few levels to liquidate {position}",
+    STATED_OTHERWISE: (
+        "{field}: the inputs and the risk policy state different numbers of bars in a year"
+    ),
+    SPACED_OTHERWISE: "{field}: bars so far apart contradict the bars in a year that are stated",
     NO_SHOCK: "the scenario has no shock for {field}",
+    NO_PEAK: "{field} is not positive, nor was one before it: a drawdown needs a peak above zero",
+    NOT_SECONDS: "{field} is not in seconds since the epoch: it would be after the year 5138",
+    NOT_BEST_FIRST: "{field} is better than that of the level before it: the best comes first",
+    CROSSED: "{field}: the best bid is above the best ask",
     NOT_INCREASING: "must be later than the one before",
     DECREASING: "must not be earlier than the one before",
-    NOT_BEST_FIRST: "must not be better than the one before: the best price comes first",
-    CROSSED: "the best bid must not be above the best ask",
     REPEATED: "its symbol stands in an earlier position",
     GOES_BACK: "the latest time known goes back by more than a day",
     NOT_ONE_PER_VALUE: "must be given for every portfolio value of the stream or for none",
@@ -169,6 +198,10 @@ class Snapshot(Protocol):
     @property
     def now(self) -> float | None:
         """The caller's clock."""
+
+    @property
+    def periods_per_year(self) -> float | None:
+        """Bars in a year."""
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -223,23 +256,23 @@ def _describe_element(code: int, at: int, other: int, snapshot: Snapshot) -> str
     return _TEMPLATES[kind].format(field=_element_path(field, at, other, snapshot))
 
 
-def describe_violation(code: int, at: int, other: int, snapshot: Snapshot) -> FieldViolation:
+def describe_violation(code: int, at: int) -> FieldViolation:
     """Puts a contradiction into words."""
     kind, field = divmod(code, FIELD_SPAN)
     description = _TEMPLATES[kind].removeprefix("{field} ")
-    path = _element_path(field, at, other, snapshot) if at >= 0 else _PATHS[field][0]
-    return FieldViolation(path, description)
+    name = _CONTRADICTED[field]
+    return FieldViolation(f"{name}[{at}]" if at >= 0 else name, description)
 
 
 @lru_cache(maxsize=4096)
 def _describe_series(code: float, at: float, other: float) -> str:
     kind, field = divmod(int(code), FIELD_SPAN)
-    name = _PATHS[field][0]
+    name, leaf = _PATHS[field]
     if kind == ABSENT:
         return f"{name}: {_ABSENT.get(field, 'not given')}"
     if kind == TOO_FEW:
         return _TEMPLATES[kind].format(field=name, at=int(at), other=int(other))
-    return _TEMPLATES[kind].format(field=f"{name}[{int(at)}]" if at >= 0.0 else name)
+    return _TEMPLATES[kind].format(field=f"{name}[{int(at)}]{leaf}" if at >= 0.0 else name)
 
 
 def _element_path(field: int, at: int, other: int, snapshot: Snapshot) -> str:
@@ -249,6 +282,5 @@ def _element_path(field: int, at: int, other: int, snapshot: Snapshot) -> str:
     if name == "feed_timestamps":
         return f"{name}[{list(snapshot.feed_timestamps)[at]!r}]"
     if name == "order_books":
-        path = f"{name}[{list(snapshot.order_books)[at]!r}]{leaf}"
-        return f"{path}[{other}]" if leaf and other >= 0 else path
+        return f"{name}[{list(snapshot.order_books)[at]!r}]{leaf.format(level=other)}"
     return f"{name}[{at}]{leaf}"

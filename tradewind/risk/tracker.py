@@ -35,6 +35,7 @@ class _Holdings:
     feed_timestamps: Mapping[str, float] = field(default_factory=dict)
     average_daily_volumes: Mapping[str, float] = field(default_factory=dict)
     options: tuple[OptionPosition, ...] = ()
+    periods_per_year: float | None = None
 
 
 class RiskTracker:
@@ -99,7 +100,7 @@ class RiskTracker:
         packed[NOW_AT] = now or 0.0
         remark_count = self._run(increment, packed, changes)
         if remark_count == CONTRADICTION:
-            raise_contradiction(self._problem, holdings)
+            raise_contradiction(self._problem)
         self._holdings, self._packed = holdings, packed
         return holdings, remark_count
 
@@ -141,6 +142,7 @@ def _changes_holdings(new: RiskInputs) -> bool:
         or new.average_daily_volumes
         or new.capital_base is not None
         or new.start_of_day_value is not None
+        or new.periods_per_year is not None
     )
 
 
@@ -149,6 +151,7 @@ def _merge(old: _Holdings, new: RiskInputs) -> _Holdings:
     positions = {position.symbol: position for position in old.positions}
     positions.update((position.symbol, position) for position in new.positions)
     start, capital = new.start_of_day_value, new.capital_base
+    periods = new.periods_per_year
     return _Holdings(
         start_of_day_value=old.start_of_day_value if start is None else start,
         capital_base=old.capital_base if capital is None else capital,
@@ -157,4 +160,5 @@ def _merge(old: _Holdings, new: RiskInputs) -> _Holdings:
         feed_timestamps={**old.feed_timestamps, **new.feed_timestamps},
         average_daily_volumes={**old.average_daily_volumes, **new.average_daily_volumes},
         options=new.options or old.options,
+        periods_per_year=old.periods_per_year if periods is None else periods,
     )

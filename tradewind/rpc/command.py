@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from tradewind import __version__
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
 from tradewind.rpc.server import ServiceSettings
-from tradewind.scheduling import take_turns
 from tradewind.settings import load_settings, parse_settings
 
 __all__ = ["Flag", "run_service"]
@@ -77,6 +77,7 @@ def run_service(
         that Tradewind raises on purpose.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    parser.add_argument("--version", action="version", version=f"tradewind {__version__}")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML settings file")
     for flag in (*SERVER_FLAGS, *flags):
         parser.add_argument(
@@ -101,7 +102,6 @@ def run_service(
         sys.stderr.write(f"{program}: {problem}\n")
         return 2
     set_up_logging(settings.server.logging, program)
-    take_turns()
     try:
         serve(settings)
     except TradewindError as problem:

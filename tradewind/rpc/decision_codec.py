@@ -2,10 +2,10 @@
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import RpcError
+from tradewind.risk.book_side import BOOK_IMPACT
 from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import (
     ADV_PARTICIPATION,
-    BOOK_IMPACT,
     GROSS_LEVERAGE,
     ORDER_NOTIONAL,
     POSITION_NOTIONAL,

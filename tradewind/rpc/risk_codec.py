@@ -1,6 +1,7 @@
 """Between the domain's risk types and their messages; every double arrives bit for bit."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import nan
 from operator import attrgetter
 from typing import Any, Final, Literal
 
@@ -93,6 +94,7 @@ def add_risk_inputs(message: risk_pb2.RiskInputs, inputs: RiskInputs) -> None:
         now=inputs.now,
         average_daily_volumes=inputs.average_daily_volumes,
         options=[_option_to_message(option) for option in inputs.options],
+        periods_per_year=inputs.periods_per_year,
     )
     message.MergeFrom(without_series)
     # A message takes an array number by number, each as an object, but bytes as they are.
@@ -201,6 +203,7 @@ def _option_to_message(option: OptionPosition) -> risk_pb2.OptionPosition:
         underlying_price=option.underlying_price,
         strike=option.strike,
         years_to_expiry=option.years_to_expiry,
+        on_expiry=option.years_to_expiry == 0.0,
         volatility=option.volatility,
         risk_free_rate=option.risk_free_rate,
         dividend_yield=option.dividend_yield,
@@ -219,7 +222,8 @@ def _option_from_message(index: int, message: risk_pb2.OptionPosition) -> Option
         multiplier=message.multiplier,
         underlying_price=message.underlying_price,
         strike=message.strike,
-        years_to_expiry=message.years_to_expiry,
+        # A number that was left out is 0 on the wire, which is not the day of the expiry.
+        years_to_expiry=message.years_to_expiry or (0.0 if message.on_expiry else nan),
         volatility=message.volatility,
         risk_free_rate=message.risk_free_rate,
         dividend_yield=message.dividend_yield,
@@ -241,5 +245,6 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "order_latencies_us": _array,
     "average_daily_volumes": dict,
     "options": _options,
+    "periods_per_year": float,
 }
 """How a field of the message becomes the field of RiskInputs of the same name."""

@@ -23,6 +23,7 @@ from tradewind.risk.engine.snapshot import (
     FEED_COUNT,
     HAS_CAPITAL_BASE,
     HAS_NOW,
+    HAS_PERIODS_PER_YEAR,
     HAS_START_OF_DAY_VALUE,
     HEADER_SIZE,
     IS_CALL,
@@ -37,6 +38,7 @@ from tradewind.risk.engine.snapshot import (
     SHOCK_ROW,
     UNDERLYING,
     VOLUME,
+    YEARS,
 )
 from tradewind.rpc.wire import (
     FIXED64,
@@ -69,9 +71,9 @@ KINDS: Final = 14
 
 KIND_OF_FIELD: Final = (
     UNUSUAL, 0, TIMESTAMPS, SCALARS, 2, TRADES, SCALARS, POSITIONS, PRICE_CHANGES, ORDER_FLOWS,
-    BOOKS, FEEDS, SCALARS, 5, VOLUMES, OPTIONS,
+    BOOKS, FEEDS, SCALARS, 5, VOLUMES, OPTIONS, SCALARS, *[UNUSUAL] * 15,
 )  # fmt: skip
-"""By field number."""
+"""By field number, up to the largest that `next_field` reads."""
 
 # A layout: where the field of the inputs begins and ends in the request, the count of each kind,
 # and where each name of positions, options, feeds, books and volumes begins and ends.
@@ -278,6 +280,8 @@ def _fill(
 def _has_of_field(field: int) -> int:
     if field == 3:
         return HAS_START_OF_DAY_VALUE
+    if field == 16:
+        return HAS_PERIODS_PER_YEAR
     return HAS_CAPITAL_BASE if field == 6 else HAS_NOW
 
 
@@ -311,6 +315,8 @@ def _read_named(
         return UNUSUAL, UNUSUAL
     row = block[to : to + OPTION_WIDTH]
     row[: OPTION_NUMBERS - 1] = numbers[1:]
+    if row[YEARS] == 0.0:
+        row[YEARS] = np.nan  # left out: one on its expiry says so, and is read by protobuf
     row[IS_CALL] = option_kind == CALL
     row[OPTION_SHOCK_ROW] = OTHER_SYMBOLS
     return name, end

@@ -9,12 +9,13 @@ from typing import Final, cast
 import grpc
 
 from tradewind.errors import SettingsError
+from tradewind.files import FileStamp, file_stamp, read_file
 from tradewind.settings import Settings
 
 __all__ = ["ClientTls", "ServerTls", "client_credentials", "server_credentials"]
 
 _LOG: Final = logging.getLogger(__name__)
-_Stamp = tuple[tuple[int, int, int], ...]
+_Stamp = tuple[FileStamp | None, ...]
 
 
 class ServerTls(Settings):
@@ -22,7 +23,7 @@ class ServerTls(Settings):
 
     Attributes:
         certificate: The server's certificate, and those between it and a root.
-        key: Its private key.
+        key: Its private key; refused when others than its owner and its group may read it.
         client_ca: Roots that clients' certificates must come from; a client without one is then
             refused. Without it, any client may connect.
     """
@@ -56,7 +57,7 @@ def client_credentials(tls: ClientTls) -> grpc.ChannelCredentials:
         raise SettingsError("tls needs both certificate and key, or neither")
     return grpc.ssl_channel_credentials(
         root_certificates=None if tls.ca is None else _read(tls.ca),
-        private_key=None if tls.key is None else _read(tls.key),
+        private_key=None if tls.key is None else _read(tls.key, private=True),
         certificate_chain=None if tls.certificate is None else _read(tls.certificate),
     )
 
@@ -104,31 +105,29 @@ class _Certificates:
         return [tls.certificate, tls.key, *([] if tls.client_ca is None else [tls.client_ca])]
 
     def _stamp(self) -> _Stamp:
-        try:
-            found = [path.stat() for path in self._files()]
-        except OSError as problem:
-            raise SettingsError(f"cannot read the certificates: {problem}") from None
-        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+        return tuple(map(file_stamp, self._files()))
 
     def _load(self) -> grpc.ServerCertificateConfiguration:
         tls = self._tls
+        certificate, key = _read(tls.certificate), _read(tls.key, private=True)
+        client_ca = None if tls.client_ca is None else _read(tls.client_ca)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             # gRPC would take a key of another certificate, and every handshake would fail.
             context.load_cert_chain(tls.certificate, tls.key)
-            if tls.client_ca is not None:
-                context.load_verify_locations(tls.client_ca)
+            if client_ca is not None:
+                context.load_verify_locations(cadata=client_ca.decode("ascii", "replace"))
         except (OSError, ssl.SSLError) as problem:
             named = ", ".join(map(str, self._files()))
             raise SettingsError(f"cannot use the certificates {named}: {problem}") from None
         return grpc.ssl_server_certificate_configuration(
-            [(_read(tls.key), _read(tls.certificate))],
-            root_certificates=None if tls.client_ca is None else _read(tls.client_ca),
+            [(key, certificate)],
+            root_certificates=client_ca,
         )
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, private: bool = False) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path, private=private)
     except OSError as problem:
-        raise SettingsError(f"cannot read {path}: {problem}") from None
+        raise SettingsError(f"cannot read the certificates: {path}: {problem.strerror}") from None

@@ -31,11 +31,16 @@ def next_field(data: ByteArray, at: int, end: int) -> tuple[int, int, int]:
 
     Returns:
         Its tag, and where its content begins and ends, at most at `end`. The tag is UNUSUAL for
-        field numbers above 15, varints of several bytes, and wire types that are not above.
+        field numbers above 31, varints of several bytes, and wire types that are not above.
     """
     tag = int(data[at])
     kind = tag & 7
     start = at + 1
+    if tag >= 0x80:
+        # A field number from 16 on: its upper bits are in the next byte.
+        if start >= end or data[start] != 1:
+            return UNUSUAL, at, at
+        start += 1
     if kind == LENGTH_DELIMITED:
         length, start = _length(data, start, end)
         stop = start + length if length >= 0 else end + 1
@@ -45,7 +50,7 @@ def next_field(data: ByteArray, at: int, end: int) -> tuple[int, int, int]:
         stop = start + 1
         if kind != VARINT or stop > end or data[start] >= 0x80:
             return UNUSUAL, at, at
-    if tag >= 0x80 or stop > end:
+    if stop > end:
         return UNUSUAL, at, at
     return tag, start, stop
 

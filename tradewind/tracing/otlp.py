@@ -23,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from tradewind import __version__
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.files import read_file
 from tradewind.tracing.settings import TracingSettings
 from tradewind.tracing.tracer import Span, SpanKind
 
@@ -163,7 +164,7 @@ def _credentials(settings: TracingSettings) -> grpc.ChannelCredentials | None:
     if settings.ca is None:
         return None
     try:
-        return grpc.ssl_channel_credentials(settings.ca.read_bytes())
+        return grpc.ssl_channel_credentials(read_file(settings.ca))
     except OSError as problem:
         violation = FieldViolation("tracing.ca", f"cannot be read: {problem}")
         raise SettingsError("tracing settings are refused", [violation]) from None

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tradewind.durable import sync_folder
 from tradewind.errors import StorageError
 
 __all__ = ["Checkpoint", "CheckpointReader", "CheckpointStore", "DamagedCheckpointError"]
@@ -121,7 +122,7 @@ class CheckpointStore:
                 temporary.rename(target)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             for old in self._files()[_KEPT:]:
                 old.unlink(missing_ok=True)
         except OSError as problem:
@@ -172,11 +173,3 @@ def _timesteps(path: Path) -> int:
     match = _NAME.fullmatch(path.name)
     assert match is not None
     return int(match.group(1))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

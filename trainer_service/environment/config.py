@@ -5,6 +5,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from tradewind.market import TradingTerms
+from tradewind.market.jumps import MAX_JUMP
 
 __all__ = ["UNFED_METRICS", "EnvironmentConfig"]
 
@@ -35,6 +36,11 @@ class EnvironmentConfig(TradingTerms):
 
     reward: Literal["log_return", "simple_return"] = "log_return"
     """Change of equity over the bar, costs included. Log returns add up to the episode's."""
+
+    max_jump: float = Field(default=MAX_JUMP, gt=0.0)
+    """Bars that open or close farther than this log return from the last close are warned of, for
+    production refuses them (`guard.max_jump`): as a rule, a split that prices are not adjusted for.
+    """
 
     reward_scale: float = Field(default=100.0, gt=0.0)
     """Factor on the reward; 100 makes it percent."""

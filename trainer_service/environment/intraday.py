@@ -132,6 +132,11 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         return self.bars.symbol
 
     @property
+    def periods_per_year(self) -> float:
+        """Bars in a year of their market."""
+        return self._task.periods_per_year
+
+    @property
     def account(self) -> Account:
         """The account of the running episode, of an environment of one symbol.
 
@@ -246,11 +251,11 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         """The running episode as the risk calculators see it, up to the close of the present bar.
 
         Nothing is copied: the arrays are views for reading, and stay as they are while this episode
-        and later ones go on. The day is that of UTC, and the value at midnight is the first of the
-        new one. Average daily volume is that of the last seven days, absent until the bars go back
-        so far. The first trade has notional 0: it says that there was none before; a position of
-        quantity 0 says that the account is flat. There are no order flows, and so no price changes
-        to relate them to.
+        and later ones go on. The day is that of the market (of UTC, where it never closes), and the
+        value at its close is the first of the new one. Average daily volume is that of the last
+        seven days, a trading day, absent until the bars go back so far. The first trade has
+        notional 0: it says that there was none before; a position of quantity 0 says that the
+        account is flat. There are no order flows, and so no price changes to relate them to.
         """
         step = self._index - self._start
         now = float(self._calendar.close_seconds[self._index])
@@ -277,6 +282,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
                 for symbol, volume in zip(self.symbols, volumes, strict=True)
                 if volume > 0.0
             },
+            periods_per_year=self.periods_per_year,
         )
 
     def _begin(self, start: int) -> None:

@@ -17,6 +17,7 @@ from tradewind.market import (
     series_of,
 )
 from tradewind.market.bars import FloatArray
+from tradewind.market.jumps import warn_of_jumps
 from tradewind.market.volume import average_daily_volumes
 from trainer_service.environment.config import EnvironmentConfig
 from trainer_service.environment.kernels import Calendar, Market, TradingRules
@@ -24,7 +25,6 @@ from trainer_service.environment.kernels import Calendar, Market, TradingRules
 __all__ = ["TradingTask"]
 
 _NS_PER_SECOND: Final = 1_000_000_000
-_NS_PER_DAY: Final = 86_400 * _NS_PER_SECOND
 
 
 class TradingTask:
@@ -42,6 +42,7 @@ class TradingTask:
         symbols: What is traded, in order.
         market: Prices and features.
         calendar: Times and volumes.
+        periods_per_year: Bars in a year of their market.
         rules: The settings as a kernel reads them.
         action_space: Space of one action.
         observation_space: Space of one observation.
@@ -77,6 +78,10 @@ class TradingTask:
                 f"observation and {shortest_episode} for an episode make "
                 f"{lookback + shortest_episode}"
             )
+        for each in series:
+            # To whoever made the environment.
+            warn_of_jumps(each, self.config.max_jump, stacklevel=3)
+        self.periods_per_year = self.bars.periods_per_year
         self.market = Market(
             open=np.column_stack([each.open for each in series]),
             close=np.column_stack([each.close for each in series]),
@@ -199,6 +204,6 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
 
 
 def _first_bar_of_day(bars: BarSeries) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each bar, the first bar that closes on the same UTC day. Shape [n]."""
-    days = bars.close_times_ns // _NS_PER_DAY
+    """For each bar, the first bar that closes on the same trading day. Shape [n]."""
+    days = bars.market.trading_days(bars.close_times_ns)
     return np.searchsorted(days, days, side="left")

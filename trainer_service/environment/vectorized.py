@@ -90,7 +90,9 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
         self.step_risk = None
         self._tracker: BatchRiskTracker | None = None
         if risk is not None:
-            self._tracker = risk.batch(n_envs, self.task.symbols, settings.initial_cash)
+            self._tracker = risk.batch(
+                n_envs, self.task.symbols, settings.initial_cash, self.task.periods_per_year
+            )
         self._copies = Copies.zeros(n_envs, len(self.task.symbols))
         self._bar = BatchBar.zeros(n_envs, len(self.task.symbols))
         self._random: list[np.random.Generator | None] = [None] * n_envs

@@ -43,6 +43,8 @@ class Episode:
         trade_count: Fills.
         traded_notional: Sum of their absolute notionals.
         costs: Fees and slippage paid, in the currency of the account.
+        periods_per_year: Bars in a year of their market.
+        market: Name of that market.
     """
 
     observations: Observations
@@ -54,6 +56,8 @@ class Episode:
     trade_count: int
     traded_notional: float
     costs: float
+    periods_per_year: float
+    market: str
 
     @property
     def ruined(self) -> bool:
@@ -106,6 +110,8 @@ def _record(env: IntradayTradingEnv, step: Callable[[Observations], StepResult])
         trade_count=int(np.count_nonzero(account.trade_notionals)),
         traded_notional=float(np.abs(account.trade_notionals).sum()),
         costs=env.holdings.costs,
+        periods_per_year=env.periods_per_year,
+        market=env.bars.market.name,
     )
 
 

@@ -48,7 +48,7 @@ def evaluate(
     Args:
         env: One episode over the held-out bars.
         network: The network as the bundle holds it.
-        risk_policy: Settings of the risk calculators, and the periods of a year.
+        risk_policy: Settings of the risk calculators.
         config: How sure a figure is to be.
         seed: Seeds the random actions and the bootstrap.
 
@@ -75,7 +75,7 @@ def evaluate(
     for baseline, values in baselines.items():
         figures |= {f"{baseline}_{name}": value for name, value in values.items()}
     return Evaluation(
-        figures=figures | _luck(figures, policy, hold, risk_policy, config, seed),
+        figures=figures | _luck(figures, policy, hold, config, seed),
         policy=policy,
         buy_and_hold=hold,
     )
@@ -85,11 +85,10 @@ def _luck(
     figures: dict[str, float],
     policy: Episode,
     hold: Episode,
-    risk_policy: RiskPolicy,
     config: EvaluationConfig,
     seed: int,
 ) -> dict[str, float]:
-    periods = risk_policy.calculators.volatility.periods_per_year
+    periods = policy.periods_per_year
     found = {
         f"excess_{name}": figures[name] - figures[f"buy_and_hold_{name}"]
         for name in ("return", "sharpe")

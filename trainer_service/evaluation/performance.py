@@ -4,6 +4,7 @@ import numpy as np
 
 from tradewind.risk import RiskPolicy
 from tradewind.risk.curve import summarize_curve
+from tradewind.risk.periods import check_periods
 from trainer_service.evaluation.episode import Episode
 
 __all__ = ["measure_performance"]
@@ -14,8 +15,7 @@ _SECONDS_PER_DAY = 86_400.0
 def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float]:
     """Figures of an episode, costs included; one that cannot be calculated is left out.
 
-    Ratios are annualised with P, the periods_per_year of the risk policy's volatility, and the
-    risk-free rate is 0:
+    Ratios are annualised with P, the bars in a year of their market, and the risk-free rate is 0:
 
         sharpe  = mean(r) · P / volatility
         sortino = (mean(r) − target) · P / downside_deviation
@@ -23,8 +23,8 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
     Sources: W. Sharpe, "The Sharpe Ratio", J. Portfolio Management 21 (1994); F. Sortino, R. van
     der Meer, "Downside Risk", J. Portfolio Management 17 (1991).
 
-    An account that has lost everything has a return and no risk figures: its returns are no longer
-    defined.
+    An account that has lost everything has a return, a drawdown of 1 or more, and no other risk
+    figures: no return would follow.
 
     Returns:
         `return`, `sharpe`, `sortino`, `volatility`, `max_drawdown`, `var_95` and
@@ -32,11 +32,17 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
         units of the initial capital), `exposure` (mean absolute
         positions as a fraction of equity)
         and `costs` (fees and slippage, as a fraction of the initial capital).
+
+    Raises:
+        RiskPolicyError: The risk policy states another number of bars in a year.
     """
     initial = float(episode.equity[0])
     days = float(episode.timestamps[-1] - episode.timestamps[0]) / _SECONDS_PER_DAY
     figures = {"return": float(episode.equity[-1]) / initial - 1.0}
-    if not episode.ruined:
+    if episode.ruined:
+        curve = summarize_curve(episode.equity, episode.timestamps, policy)
+        figures["max_drawdown"] = curve.max_drawdown
+    else:
         figures |= _risk_figures(episode, policy)
     return figures | {
         "trades": float(episode.trade_count),
@@ -47,9 +53,9 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
 
 
 def _risk_figures(episode: Episode, policy: RiskPolicy) -> dict[str, float]:
-    curve = summarize_curve(episode.equity, episode.timestamps, policy)
+    periods = check_periods(policy, episode.periods_per_year, episode.market)
+    curve = summarize_curve(episode.equity, episode.timestamps, policy, periods)
     settings = policy.calculators.volatility
-    periods = settings.periods_per_year
     mean = float(np.mean(episode.returns))
     figures = {
         "sharpe": _ratio(mean * periods, curve.volatility),

@@ -59,7 +59,9 @@ def test_tune_with_too_risky_trials_prunes_them(
 ) -> None:
     # A limit that any account reaches; the score is judged once every limit has its window.
     policy = tmp_path / "limits.yaml"
-    policy.write_text("limits: {max_drawdown: {limit: 0.000001, weight: 1.0}}\n")
+    policy.write_text(
+        "{limits: {max_drawdown: {limit: 0.000001, weight: 1.0}}, monitor_only: true}\n"
+    )
     outcome = run(
         *("tune", tiny_config, "--search", search(max_risk_score=0.5, warm_up_timesteps=0)),
         *("--output", tmp_path / "tune", "--set", "risk_config.enabled=true"),

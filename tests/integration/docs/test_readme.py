@@ -15,6 +15,7 @@ from tradewind.rpc import ServiceProcess
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text()
 TIMESTEPS = '"total_timesteps": 5_000'
+TRADE = ".venv/bin/python -m orchestrator --config config/orchestrator.yaml\n"
 DEFAULT_ADDRESSES = {
     "trainer_service": "127.0.0.1:50051",
     "inference_service": "127.0.0.1:50052",
@@ -38,9 +39,11 @@ def test_readme_with_its_python_blocks_in_order_runs(
     script = "\n".join(blocks("python"))
     assert TIMESTEPS in script
     script = script.replace(TIMESTEPS, '"total_timesteps": 1_000, "held_out_fraction": 0.05')
+    addresses = {}
     for module, default in DEFAULT_ADDRESSES.items():
         assert default in script
-        script = script.replace(default, start_service(module, *flags[module]).address)
+        addresses[module] = start_service(module, *flags[module]).address
+        script = script.replace(default, addresses[module])
     result = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
@@ -51,6 +54,28 @@ def test_readme_with_its_python_blocks_in_order_runs(
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "btc-dqn/20" in result.stdout
+
+    assert TRADE in blocks("sh")
+    risk = start_service(
+        "risk_service",
+        *("--policy", str(ROOT / "config" / "risk_limits.yaml")),
+        *("--database", f"sqlite:///{tmp_path}/audit.sqlite"),
+    )
+    settings = (ROOT / "config" / "orchestrator.yaml").read_text()
+    assert "held_out_fraction: 0.2," in settings
+    fewer = settings.replace("held_out_fraction: 0.2,", "held_out_fraction: 0.01,")
+    (tmp_path / "orchestrator.yaml").write_text(fewer)
+    command = [sys.executable, *TRADE.split()[1:-1], "orchestrator.yaml"]
+    services = ["--inference", addresses["inference_service"], "--risk", risk.address]
+    traded = subprocess.run(
+        [*command, *services], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert traded.returncode == 0, traded.stdout + traded.stderr
+    counted = dict(re.findall(r"(\w+) ([\d,]+)", traded.stdout.rpartition(";")[2]))
+    assert int(counted["bars"].replace(",", "")) > 1_000, traded.stdout
+    # Every tick was decided, but for those that warm the features up; the sample lacks a bar.
+    doubts = {name for name in counted if name.isupper()}
+    assert doubts <= {"WARM_UP", "MISSING_BAR"}, traded.stdout
 
 
 @cache

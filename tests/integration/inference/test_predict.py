@@ -182,8 +182,23 @@ def test_server_refuses_bad_requests_with_their_cause_and_goes_on(served: Served
         refused = predict(values_f32_le=observation.tobytes())
         assert isinstance(refused, errors.ObservationError)
         assert refused.violations[0] == errors.FieldViolation(
-            "observation[4]", f"{text} instead of a finite float32 number"
+            "values_f32_le", f"number 4: {text} instead of a finite float32 number"
         )
+        listed = inference_pb2.FloatVector(values=observation)
+        with pytest.raises(grpc.RpcError) as of_list:
+            served.stub.Predict(inference_pb2.PredictRequest(policy="tiny-dqn", values=listed))
+        (violation,) = error_from_rpc(of_list.value).violations  # type: ignore[attr-defined]
+        assert violation.field == "values.values[4]"
+        with pytest.raises(grpc.RpcError) as of_batch:
+            served.stub.PredictBatch(
+                inference_pb2.PredictBatchRequest(
+                    policy="tiny-dqn",
+                    observation_count=2,
+                    values=inference_pb2.FloatVector(values=np.concatenate([good, observation])),
+                )
+            )
+        (violation,) = error_from_rpc(of_batch.value).violations  # type: ignore[attr-defined]
+        assert violation.field == f"values.values[{good.size + 4}]"
     overflowing = predict(values_f32_le=np.full_like(good, 3e38).tobytes())
     assert isinstance(overflowing, errors.ConflictError)
     assert "NaN or infinite distribution" in str(overflowing)

@@ -81,7 +81,7 @@ class Desk:
 
     def set_risk_policy(self, policy: dict[str, Any]) -> None:
         """Changes the risk service's policy, and waits until it is in force."""
-        self.risk_policy.write_text(yaml.safe_dump(policy))
+        self.risk_policy.write_text(yaml.safe_dump(policy, explicit_end=True))
         self.wait_for_risk_policy(policy)
 
     def wait_for_risk_policy(self, policy: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
     publish = publisher(BundleStore(folder / "store"), released_draft)
     publish()
     risk_policy = folder / "risk.yaml"
-    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY, explicit_end=True))
     free = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
     stored = ("--policy", str(risk_policy), "--database", f"sqlite:///{folder}/audit.sqlite")
     with (
@@ -132,9 +132,20 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
             [*free, "--store", str(folder / "store")],
             log=folder / "inference_service.log",
         ) as inference,
-        ServiceProcess("risk_service", [*free, *stored], log=folder / "risk_service.log") as risk,
+        ServiceProcess(
+            "risk_service",
+            [*free, *stored, "--config", str(_changeable(folder))],
+            log=folder / "risk_service.log",
+        ) as risk,
     ):
         yield Desk(folder, inference, risk, publish, risk_policy)
+
+
+def _changeable(folder: Path) -> Path:
+    """Settings of a risk service whose policy tests tighten and loosen as they like."""
+    path = folder / "risk_service.yaml"
+    path.write_text("policy_may_loosen: true\n")
+    return path
 
 
 @pytest.fixture(scope="module")

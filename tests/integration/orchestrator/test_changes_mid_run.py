@@ -45,7 +45,7 @@ class Changing:
 
 def changes_of(desk: Desk, versions: list[str]) -> dict[int, Change]:
     async def risk_policy(policy: dict[str, Any]) -> None:
-        desk.risk_policy.write_text(yaml.safe_dump(policy))
+        desk.risk_policy.write_text(yaml.safe_dump(policy, explicit_end=True))
         await asyncio.to_thread(desk.wait_for_risk_policy, policy)
 
     async def publish(**changes: Any) -> None:
@@ -87,7 +87,7 @@ def test_run_with_changes_compares_each_before_it_trades_on_it_and_never_on_anot
     agent = build_agent(settings)
     open_feed, versions = agent._open_feed, ["2026-11-22.1"]
     changes = changes_of(desk, versions)
-    agent._open_feed = lambda after_ns: Changing(open_feed(after_ns), agent, changes)
+    agent._open_feed = lambda *after: Changing(open_feed(*after), agent, changes)
     asyncio.run(agent.run())
 
     log = DecisionLog(settings.log.folder)

@@ -26,6 +26,7 @@ from orchestrator.decision_replay import (
     verify,
 )
 from orchestrator.runner import build_agent
+from orchestrator.tearsheet.sheet import read_sheet
 from tests.integration.orchestrator.conftest import RISK_POLICY, SPEC, TERMS, Desk, publisher
 from tests.integration.orchestrator.tilt import publish_tilt
 from tradewind.bundle import BundleDraft, BundleStore
@@ -47,7 +48,7 @@ def desk(
     publish()
     publish_tilt(publish)
     risk_policy = folder / "risk.yaml"
-    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY, explicit_end=True))
     listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     audit = ["--policy", str(risk_policy), "--database", f"sqlite:///{folder}/audit.sqlite"]
     flags = {"inference_service": ["--store", str(folder / "store")], "risk_service": audit}
@@ -273,6 +274,7 @@ def test_replay_with_another_bundle_gives_its_actions_and_a_counterfactual_accou
     own = store.versions("tiny-dqn")[0]
     same = replay_other(log, open_bundle(store.path("tiny-dqn", own)))
     assert same.actions.equal == same.actions.compared == len(log.flat("decisions"))
+    assert read_sheet(log).summary == same.logged  # of one risk policy and one market
     assert same.other == same.logged  # the same orders meet the same paper market
     assert same.fills == len(log.flat("fills"))
     long_only = desk.publish(terms=TERMS.model_copy(update={"allow_short": False}))

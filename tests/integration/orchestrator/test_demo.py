@@ -12,8 +12,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from orchestrator import ServedPolicy
 from orchestrator.demo import POLICY, DemoRun, Stack, main, run, start_services, train
+from orchestrator.served_policy import ServedPolicy
 from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.errors import ConflictError, SettingsError, TrainingError
 from tradewind.rpc.clients import RiskClient, RiskPolicyStatus, TrainerClient

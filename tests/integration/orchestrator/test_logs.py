@@ -32,7 +32,7 @@ def test_tick_is_found_by_its_request_id_in_both_services_the_audit_and_its_trac
     publish = publisher(BundleStore(tmp_path / "store"), released_draft)
     publish()
     risk_policy = tmp_path / "risk.yaml"
-    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY, explicit_end=True))
     config = tmp_path / "server.yaml"
     values = {"server": {"listen": "127.0.0.1:0", "logging": {"format": "json", "calls": "all"}}}
     config.write_text(yaml.safe_dump(values))

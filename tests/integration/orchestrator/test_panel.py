@@ -58,7 +58,7 @@ def desk(
     """Both services, two policies of three symbols, and one of one symbol of any name."""
     folder = tmp_path_factory.mktemp("desk")
     risk_policy = folder / "trained.yaml"
-    risk_policy.write_text(yaml.safe_dump(RISK_POLICY))
+    risk_policy.write_text(yaml.safe_dump(RISK_POLICY, explicit_end=True))
     changes = {**TRAINING, "risk_config.policy_yaml": risk_policy}
     flags = [it for name, value in changes.items() for it in ("--set", f"{name}={value}")]
     store = ["--store", str(folder / "store"), "--policy", "panel"]

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.brokers import Holdings
 from orchestrator.decision_log import DecisionLog
+from orchestrator.markets import Markets
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import RISK_POLICY, SYMBOLS, Desk, run_to
@@ -27,7 +28,7 @@ def holdings(agent: OrchestratorAgent, settings: OrchestratorSettings) -> Holdin
     """What the books of a paper broker say after a run."""
 
     async def read() -> Holdings:
-        broker = agent._open_broker()
+        broker = agent._open_broker(Markets.unknown(settings.symbols, settings.interval_ns))
         held = await broker.holdings()
         await broker.close()
         return held

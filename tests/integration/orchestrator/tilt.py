@@ -8,6 +8,7 @@ from torch import nn
 
 from tests.integration.orchestrator.conftest import SPEC, TERMS
 from tradewind.bundle import BoxSpace, Distribution, FeatureRecord, GoldenSet
+from tradewind.market import FeatureSpec
 from trainer_service.export import serialize
 
 __all__ = ["publish_tilt"]
@@ -41,6 +42,7 @@ def publish_tilt(
     *,
     symbols: tuple[str, ...] = (),
     gain: float = 1.0,
+    features: FeatureSpec = SPEC,
 ) -> None:
     """Publishes such a policy by what `publisher` gave; no symbols are one of any name."""
     count = len(symbols) or 1
@@ -49,10 +51,10 @@ def publish_tilt(
     observations = np.random.default_rng(3).normal(size=(16, size)).astype(np.float32)
     with torch.no_grad():
         answers = module(torch.from_numpy(observations)).numpy()
-    spec = SPEC.model_dump(mode="json")
+    spec = features.model_dump(mode="json")
     publish(
         terms=TERMS.model_copy(update={"actions": "continuous"}),
-        features=FeatureRecord(spec=spec, digest=SPEC.digest, symbols=symbols),
+        features=FeatureRecord(spec=spec, digest=features.digest, symbols=symbols),
         name=name,
         algo="SB3-TD3",
         policy_pt=serialize(torch.jit.script(module)),

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
-from risk_service.__main__ import risk_server
+from risk_service.command import risk_server
 from risk_service.settings import RiskServiceSettings
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
 from tradewind.errors import InvalidInputError
@@ -35,6 +35,8 @@ rules:
   - {name: drawdown_warning, when: {metric: max_drawdown, of_limit: 0.5}, action: WARN}
   - {name: drawdown_halt, when: {metric: max_drawdown}, action: HALT, severity: critical}
 """
+END = "\n...\n"
+"""What a policy file ends with."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -117,7 +119,7 @@ def compiled_kernels() -> None:
 @pytest.fixture
 def policy_file(tmp_path: Path) -> Path:
     path = tmp_path / "policy.yaml"
-    path.write_text(POLICY)
+    path.write_text(POLICY + END)
     return path
 
 
@@ -164,12 +166,12 @@ def _serve(
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., RiskCaller]]:
-    """Serves a policy, given as YAML, in this process over real gRPC."""
+    """Serves a policy, given as YAML without its end, in this process over real gRPC."""
     with ExitStack() as stack:
 
         def start(policy: str = POLICY, **settings: Any) -> RiskCaller:
             path = tmp_path / "policy.yaml"
-            path.write_text(policy)
+            path.write_text(policy + END)
             server = stack.enter_context(ExitStack())
             caller = server.enter_context(_serve(tmp_path, path, **settings))
             caller.stop = server.close
@@ -223,6 +225,7 @@ def real_account() -> Callable[..., RiskInputs]:
             order_books={symbol: _book(price) for symbol, price in prices.items()},
             feed_timestamps={"trades": times[-1] - 1.5, "books": times[-1] - 0.25},
             now=float(times[-1]),
+            periods_per_year=first.periods_per_year,
             order_latencies_us=first.volume[start : start + 5_000],
             average_daily_volumes={"BTC": 20_000.0, "ETH": 150_000.0},
             options=(

@@ -35,7 +35,11 @@ UNAVAILABLE = {
     "one value": ({"portfolio_values": [1.0]}, "volatility", "returns"),
     "nan": ({"portfolio_values": [1.0, NAN]}, "max_drawdown", "portfolio_values[1]"),
     "infinity": ({"portfolio_values": [INF, 1.0]}, "max_drawdown", "portfolio_values[0]"),
-    "zero value": ({"portfolio_values": [1.0, 0.0, 1.0]}, "max_drawdown", "portfolio_values[1]"),
+    "value after a loss of everything": (
+        {"portfolio_values": [1.0, 0.0] + [1.0] * 30},
+        "volatility",
+        "portfolio_values[1] is not positive",
+    ),
     "negative value": ({"portfolio_values": [-1.0]}, "max_drawdown", "portfolio_values[0]"),
     "nan return": ({"returns": [0.1] * 30 + [NAN]}, "var_95", "returns[30]"),
     "zero capital": (
@@ -54,38 +58,70 @@ UNAVAILABLE = {
         "BTC",
     ),
     "99.9 % on 100 returns": ({"returns": [0.01, -0.01] * 50}, "var_999", "1000 needed, 100"),
+    "negative size": (
+        {"positions": [position("BTC")], "order_books": {"BTC": book([(1, -1)], [(2, 1)])}},
+        "depth_shock",
+        "order_books['BTC'].bids[0].size is negative",
+    ),
+    "crossed book": (
+        {"positions": [position("BTC")], "order_books": {"BTC": book([(3, 1)], [(2, 1)])}},
+        "depth_shock",
+        "order_books['BTC']: the best bid is above the best ask",
+    ),
+    "trade ahead of now": (
+        {
+            "trades": [risk_pb2.Trade(timestamp=9e4, notional=0.0)],
+            "capital_base": 1.0,
+            "now": 1.0,
+        },
+        "daily_turnover",
+        "trades[0].timestamp is later than now",
+    ),
+    "nan notional": (
+        {"trades": [risk_pb2.Trade(timestamp=1.0, notional=NAN)], "capital_base": 1.0},
+        "hourly_turnover",
+        "trades[0].notional is not finite",
+    ),
     "no feed": ({"now": 5.0}, "max_feed_staleness_ms", "feed_timestamps"),
 }
 
 REFUSED = {
     "unsorted timestamps": (
         {"portfolio_values": [1.0, 2.0], "timestamps": [2.0, 1.0]},
-        "timestamps[1]",
+        "inputs.timestamps[1]",
     ),
     "mismatched timestamps": (
         {"portfolio_values": [1.0, 2.0], "timestamps": [1.0]},
-        "timestamps",
+        "inputs.timestamps",
     ),
-    "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "order_flows"),
+    "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "inputs.order_flows"),
     "unsorted trades": (
         {"trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)]},
-        "trade_timestamps[1]",
+        "inputs.trades[1].timestamp",
     ),
     "option without a kind": (
         {"options": [risk_pb2.OptionPosition(symbol="BTC", quantity=1.0)]},
-        "options[0].kind",
+        "inputs.options[0].kind",
     ),
-    "negative size": (
-        {"positions": [position("BTC")], "order_books": {"BTC": book([(1, -1)], [(2, 1)])}},
-        "order_books['BTC']",
-    ),
-    "crossed book": (
-        {"positions": [position("BTC")], "order_books": {"BTC": book([(3, 1)], [(2, 1)])}},
-        "order_books['BTC']",
-    ),
-    "a symbol twice": ({"positions": [position("BTC"), position("BTC")]}, "positions[1]"),
-    "too many values": ({"portfolio_values": [1.0] * 100_001}, "portfolio_values"),
+    "a symbol twice": ({"positions": [position("BTC"), position("BTC")]}, "inputs.positions[1]"),
+    "too many values": ({"portfolio_values": [1.0] * 100_001}, "inputs.portfolio_values"),
 }
+
+
+def test_option_on_its_expiry_is_one_that_says_so(default_service: Any) -> None:
+    option = risk_pb2.OptionPosition(
+        symbol="BTC",
+        kind=risk_pb2.OPTION_KIND_CALL,
+        quantity=2.0,
+        multiplier=1.0,
+        underlying_price=120.0,
+        strike=100.0,
+    )
+    answer = default_service.calculate(risk_pb2.RiskInputs(options=[option]))
+    assert answer.unavailable["net_delta"] == "options[0].years_to_expiry is not finite"
+    option.on_expiry = True
+    answer = default_service.calculate(risk_pb2.RiskInputs(options=[option]))
+    assert answer.metric_values["net_delta"] == 2.0
 
 
 @pytest.mark.parametrize(("fields", "metric", "reason"), UNAVAILABLE.values(), ids=UNAVAILABLE)
@@ -164,21 +200,36 @@ def test_call_with_ten_million_values_is_refused_before_it_is_read(default_servi
 def test_calculate_with_moments_outside_the_cornish_fisher_domain_says_what_it_did(
     serve: Callable[..., Any],
 ) -> None:
-    service = serve("calculators: {var: {method: cornish_fisher}}")
+    service = serve("monitor_only: true\ncalculators: {var: {method: cornish_fisher}}")
     crash = [0.01, -0.01] * 30 + [-0.9]
     answer = service.calculate(risk_pb2.RiskInputs(returns=crash))
     assert answer.metric_values["var_95"] > 0.0
     assert "Cornish–Fisher" in answer.notes["var_95"]
 
 
-def test_evaluate_with_one_account_too_many_is_refused(serve: Callable[..., Any]) -> None:
-    service = serve(max_accounts=1)
+def test_evaluate_with_more_accounts_than_memory_keeps_refuses_none_and_forgets_no_halt(
+    serve: Callable[..., Any],
+) -> None:
+    rules = "rules: [{name: r, when: {metric: max_drawdown, over: 0.2}, action: HALT}]\n"
+    service = serve(rules, max_accounts=3)
     calm = risk_pb2.RiskInputs(portfolio_values=[1.0, 1.0])
-    service.evaluate(calm, account="first")
-    with pytest.raises(grpc.RpcError) as caught:
-        service.evaluate(calm, account="second")
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert service.evaluate(calm, account="first").action == risk_pb2.ACTION_ALLOW
+    crashed = risk_pb2.RiskInputs(portfolio_values=[1.0, 0.5])
+    halted = service.evaluate(crashed, account="halted").halt
+    for number in range(30):
+        inputs = crashed if number % 2 else calm
+        service.evaluate(inputs, account=f"junk-{number}")
+    assert service.evaluate(calm, account="genuine").action == risk_pb2.ACTION_ALLOW
+    again = service.evaluate(calm, account="halted")
+    assert (again.action, again.halt) == (risk_pb2.ACTION_HALT, halted)
+    service.stop()
+    service = serve(rules, max_accounts=3)
+    assert service.evaluate(calm, account="halted").halt == halted
+    assert service.evaluate(calm, account="junk-1").action == risk_pb2.ACTION_HALT
+    assert service.evaluate(calm, account="junk-2").action == risk_pb2.ACTION_ALLOW
+    for number in range(30):
+        service.evaluate(calm, account=f"more-{number}")
+    service.resume("halted")
+    assert service.evaluate(calm, account="halted").action == risk_pb2.ACTION_ALLOW
 
 
 number = st.floats(allow_nan=True, allow_infinity=True) | st.floats(1.0, 1e6)

@@ -22,8 +22,8 @@ from tradewind.rpc.risk_codec import risk_inputs_to_message, risk_report_from_me
 
 DEFAULT_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
 POLICIES = {
-    "historical": "{}",
-    "cornish_fisher": "calculators: {var: {method: cornish_fisher}}",
+    "historical": "monitor_only: true",
+    "cornish_fisher": "monitor_only: true\ncalculators: {var: {method: cornish_fisher}}",
 }
 
 
@@ -104,7 +104,10 @@ def test_calculate_only_with_any_numbers_gives_the_same_bits_or_the_same_refusal
         try:
             return bits(calculate(inputs))
         except RiskInputError as refused:
-            return refused.violations
+            return [
+                (each.field.removeprefix("inputs."), each.description)
+                for each in refused.violations
+            ]
 
     def remotely(inputs: RiskInputs) -> RiskReport:
         try:

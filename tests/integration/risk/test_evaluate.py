@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from tradewind.api.risk.v1 import risk_pb2
 from tradewind.risk import RiskInputs
 from tradewind.rpc.risk_codec import risk_inputs_to_message
 
+DEFAULT_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
 ALLOW, WARN, BLOCK = risk_pb2.ACTION_ALLOW, risk_pb2.ACTION_WARN, risk_pb2.ACTION_BLOCK
 HALT, LIQUIDATE = risk_pb2.ACTION_HALT, risk_pb2.ACTION_LIQUIDATE
 
@@ -93,8 +95,8 @@ def test_evaluate_while_halted_answers_the_halt_until_a_worse_one_replaces_it(
         risk_pb2.RiskInputs(),
         risk_pb2.RiskInputs(portfolio_values=[math.nan, 100.0]),
         risk_pb2.RiskInputs(portfolio_values=[100.0, math.inf]),
-        risk_pb2.RiskInputs(portfolio_values=[100.0, 0.0]),
-        risk_pb2.RiskInputs(portfolio_values=[100.0, -5.0]),
+        risk_pb2.RiskInputs(portfolio_values=[0.0, 0.0]),
+        risk_pb2.RiskInputs(portfolio_values=[-1.0, -2.0]),
     ],
 )
 def test_evaluate_with_an_unavailable_metric_fails_closed(
@@ -106,6 +108,70 @@ def test_evaluate_with_an_unavailable_metric_fails_closed(
         assert not breach.HasField("value")
         assert not breach.HasField("headroom")
         assert "portfolio_values" in breach.reason
+
+
+def test_evaluate_with_a_loss_of_more_than_everything_liquidates_and_stays_so(
+    serve: Callable[..., Any],
+) -> None:
+    service = serve(DEFAULT_POLICY.read_text().removesuffix("...\n"))
+    first = service.evaluate(drawdown(1.2))
+    assert first.action == LIQUIDATE
+    assert (first.halt.rule, first.halt.action) == ("ruin", LIQUIDATE)
+    assert first.metrics.metric_values["max_drawdown"] == 1.2
+    # Whether the next bar is back where it was, or the history begins anew.
+    for values in ([100.0, -20.0, 100.0], [100.0], [-20.0, -20.0], [100.0, 100.0]):
+        answer = service.evaluate(risk_pb2.RiskInputs(portfolio_values=values))
+        assert answer.action == LIQUIDATE
+        assert answer.halt == first.halt
+    service.stop()
+    service = serve(DEFAULT_POLICY.read_text().removesuffix("...\n"))
+    assert service.evaluate(drawdown(0.0)).halt == first.halt
+
+
+def test_evaluate_with_a_junk_book_of_what_is_not_held_still_halts(
+    serve: Callable[..., Any],
+) -> None:
+    level = risk_pb2.BookLevel
+    junk = risk_pb2.OrderBook(bids=[level(price=3, size=1)], asks=[level(price=2, size=-1)])
+    inputs = risk_pb2.RiskInputs(
+        portfolio_values=[100.0, 55.0],
+        positions=[risk_pb2.Position(symbol="BTC", quantity=1.0, price=10.0)],
+        order_books={"DOGE": junk},
+    )
+    answer = serve(SEVERAL_RULES).evaluate(inputs)
+    assert (answer.action, answer.halt.rule) == (HALT, "halt")
+
+
+def test_evaluate_with_a_future_time_throttles_as_without_the_turnover(
+    serve: Callable[..., Any],
+) -> None:
+    service = serve(
+        "rules: [{name: much, when: {metric: hourly_turnover, over: 4}, action: THROTTLE}]"
+    )
+    now, trade = 1.7e9, risk_pb2.Trade
+    traded = [trade(timestamp=now - 10.0, notional=9e9)]
+    for trades, bars in (
+        (traded, [now - 60.0]),
+        ([*traded, trade(timestamp=now + 86_400.0, notional=0.0)], [now - 60.0]),
+        (traded, [now * 1e3]),
+    ):
+        inputs = risk_pb2.RiskInputs(
+            portfolio_values=[1e6], timestamps=bars, trades=trades, capital_base=1e6, now=now
+        )
+        assert service.evaluate(inputs).action == risk_pb2.ACTION_THROTTLE
+
+
+def test_evaluate_with_a_sell_of_a_thousand_at_a_cent_blocks(serve: Callable[..., Any]) -> None:
+    service = serve(PRE_TRADE)
+    answer = service.evaluate(holding(0.0), intended_order=order(-1_000.0, price=0.01))
+    assert answer.action == BLOCK
+    assert answer.pre_trade.order_notional == 100_000.0
+    unpriced = holding(0.0, order_books={})
+    unpriced.positions[0].price = 0.0
+    answer = service.evaluate(unpriced, intended_order=order(-1.0, price=0.01))
+    assert answer.action == BLOCK
+    (reason,) = {item.reason for item in answer.breaches if item.rule == "size"}
+    assert "no market price of BTC is known" in reason
 
 
 def test_evaluate_with_a_window_remembers_it_over_a_restart(serve: Callable[..., Any]) -> None:
@@ -318,9 +384,13 @@ def test_metrics_with_decisions_show_values_breaches_actions_and_halts(
     assert service.metrics()["tradewind_risk_halted_accounts"] == 0
 
 
-def test_metrics_with_many_accounts_show_the_first_fifty(serve: Callable[..., Any]) -> None:
+def test_metrics_with_many_accounts_show_the_latest_fifty(
+    serve: Callable[..., Any],
+) -> None:
     service = serve(metrics_listen="127.0.0.1:0")
     for number in range(60):
         service.evaluate(drawdown(0.0), account=f"a{number}")
     shown = [name for name in service.metrics() if name.startswith("tradewind_risk_metric{")]
     assert len([name for name in shown if 'metric="max_drawdown"' in name]) == 50
+    assert any('account="a59"' in name for name in shown)
+    assert not any('account="a9"' in name for name in shown)

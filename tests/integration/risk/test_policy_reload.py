@@ -1,5 +1,6 @@
 """The policy file, changed while the service runs."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,10 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
 
+from risk_service.policy_source import PolicySource
+from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2
 
 WARNS = "rules: [{name: limit, when: {metric: max_drawdown, over: 0.1}, action: WARN}]\n"
@@ -27,7 +31,7 @@ losing = risk_pb2.RiskInputs(portfolio_values=[100.0, 80.0])
 def replace_file(path: Path, text: str) -> None:
     """As an editor or a deployment does it."""
     fresh = path.with_suffix(".new")
-    fresh.write_bytes(text.encode(errors="surrogateescape"))
+    fresh.write_bytes(f"{text}\n...\n".encode(errors="surrogateescape"))
     fresh.replace(path)
 
 
@@ -109,3 +113,146 @@ def test_start_with_a_bad_policy_says_which_line(
     policy_file.write_text("rules:\n  - {name: limit, when: {metric: nothing}, action: WARN}\n")
     with pytest.raises(Exception, match=r"no enabled calculator gives nothing.*\(line 2\)"):
         start_risk()
+
+
+HALTS = """\
+limits: {max_drawdown: {limit: 0.3}}
+rules:
+  - {name: halt, when: {metric: max_drawdown}, action: HALT}
+  - {name: end, when: {metric: max_drawdown, over: 0.4}, action: LIQUIDATE}
+"""
+LOOSER = {
+    "without its last rule": HALTS[: HALTS.index("  - {name: end")],
+    "without rules": "monitor_only: true\nlimits: {max_drawdown: {limit: 0.3}}\n",
+    "with a higher limit": HALTS.replace("limit: 0.3", "limit: 0.31"),
+    "in shadow": HALTS.replace("action: HALT}", "action: HALT, shadow: true}"),
+    "that blocks only": HALTS.replace("action: HALT", "action: BLOCK"),
+    "in a window": HALTS.replace(
+        "action: HALT", "window: {at_least: 2, evaluations: 3}, action: HALT"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", LOOSER.values(), ids=LOOSER)
+def test_reload_that_loosens_what_halts_is_refused_until_a_restart(
+    serve: Callable[..., Any], tmp_path: Path, text: str
+) -> None:
+    service = serve(HALTS, metrics_listen="127.0.0.1:0")
+    before = service.policy().policy_digest
+    replace_file(tmp_path / "policy.yaml", text)
+    until(lambda: service.policy().refusal != "")
+    refused = service.policy()
+    assert "would loosen what halts or liquidates: rule " in refused.refusal
+    assert "policy_may_loosen" in refused.refusal
+    assert refused.policy_digest == before
+    assert service.metrics()["tradewind_risk_policy_refused"] == 1
+    crashed = risk_pb2.RiskInputs(portfolio_values=[100.0, 55.0])
+    assert service.evaluate(crashed).action == risk_pb2.ACTION_LIQUIDATE
+    replace_file(tmp_path / "policy.yaml", HALTS)
+    until(lambda: service.policy().refusal == "")
+    assert service.metrics()["tradewind_risk_policy_refused"] == 0
+    service.stop()
+    assert serve(text).policy().policy_digest != before
+
+
+def test_reload_that_tightens_what_halts_takes_over(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    service = serve(HALTS)
+    before = service.policy().policy_digest
+    replace_file(tmp_path / "policy.yaml", HALTS.replace("limit: 0.3", "limit: 0.1"))
+    until(lambda: service.policy().policy_digest != before)
+    assert service.evaluate(losing).action == risk_pb2.ACTION_HALT
+
+
+def test_reload_that_loosens_with_leave_to_do_so_takes_over(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    service = serve(HALTS, policy_may_loosen=True)
+    replace_file(tmp_path / "policy.yaml", WARNS)
+    until(lambda: service.evaluate(losing).action == risk_pb2.ACTION_WARN)
+
+
+def test_reload_of_a_file_that_is_cut_off_at_any_line_never_takes_it_over(
+    tmp_path: Path,
+) -> None:
+    shipped = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
+    lines = shipped.read_text().splitlines(keepends=True)
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(shipped.read_bytes())
+    source = PolicySource(path, 3600.0, Telemetry(CollectorRegistry()), may_loosen=True)
+    digest = source.current.digest
+    for end in range(len(lines)):
+        path.write_text("".join(lines[:end]))
+        source._look()
+        source._look()
+        assert source.current.digest == digest
+        assert source.refusal != ""
+    path.write_bytes(shipped.read_bytes())
+    source._look()
+    assert source.refusal != ""  # one look is not enough
+    source._look()
+    assert source.refusal == ""
+    source.close()
+
+
+def test_reload_of_a_file_that_differs_from_look_to_look_waits_until_it_stands_still(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"{WARNS}...\n")
+    source = PolicySource(path, 3600.0, Telemetry(CollectorRegistry()))
+    digest = source.current.digest
+    for number in range(5):
+        path.write_text(f"# being written: {number}\n{BLOCKS}...\n")
+        source._look()
+    assert (source.current.digest, source.refusal) == (digest, "")
+    source._look()
+    assert source.current.digest != digest
+    source.close()
+
+
+def test_policy_file_that_becomes_a_pipe_is_refused_and_the_process_ends_on_a_signal(
+    start_risk: Callable[..., Any], policy_file: Path, calm: risk_pb2.RiskInputs
+) -> None:
+    service = start_risk()
+    policy_file.unlink()
+    os.mkfifo(policy_file)
+    until(lambda: "a named pipe" in service.policy().refusal)
+    assert service.evaluate(calm).action == risk_pb2.ACTION_ALLOW
+    policy_file.unlink()
+    policy_file.symlink_to("/dev/zero")
+    until(lambda: "a device" in service.policy().refusal)
+    assert service.stop() == 0
+
+
+def test_policy_of_a_config_map_is_followed_through_its_links(
+    start_risk: Callable[..., Any], tmp_path: Path
+) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+
+    def swap(version: str, text: str) -> None:
+        (mount / f"..{version}").mkdir()
+        (mount / f"..{version}" / "policy.yaml").write_text(f"{text}...\n")
+        (mount / "..new").symlink_to(f"..{version}")
+        (mount / "..new").replace(mount / "..data")
+
+    swap("1", WARNS)
+    (mount / "policy.yaml").symlink_to("..data/policy.yaml")
+    service = start_risk("--policy", str(mount / "policy.yaml"))
+    assert service.evaluate(losing).action == risk_pb2.ACTION_WARN
+    swap("2", BLOCKS)
+    until(lambda: service.evaluate(losing).action == risk_pb2.ACTION_BLOCK)
+
+
+def test_limits_that_no_rule_enforces_are_said_at_the_start(
+    start_risk: Callable[..., Any], policy_file: Path
+) -> None:
+    policy_file.write_text("limits: {max_drawdown: {limit: 0.2}, volatility: {limit: 1}}\n" + (
+        "rules:\n  - {name: halt, when: {metric: max_drawdown}, action: HALT}\n...\n"
+    ))  # fmt: skip
+    service = start_risk()
+    log = service.process.log_tail(100)
+    assert "no rule enforces limits.volatility" in log
+    assert "limits.max_drawdown" not in log

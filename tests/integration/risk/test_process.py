@@ -1,5 +1,6 @@
 """The process: ready, healthy, drained."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,3 +30,10 @@ def test_process_when_ready_is_healthy_and_drains_on_sigterm_with_everything_sto
     assert verify(["--database", f"sqlite:///{tmp_path}/audit.sqlite"]) == 0
     service = start_risk()
     assert [item.decision_id for item in service.all_decisions()] == [recorded]
+
+
+def test_process_runs_under_ordinary_scheduling_so_that_a_neighbour_does_not_hold_it_up(
+    start_risk: Callable[..., Any],
+) -> None:
+    threads = Path(f"/proc/{start_risk().process.popen.pid}/task").iterdir()
+    assert {os.sched_getscheduler(int(thread.name)) for thread in threads} == {os.SCHED_OTHER}

@@ -23,6 +23,7 @@ rules:
   - {name: drawdown_warning, when: {metric: max_drawdown, of_limit: 0.5}, action: WARN}
   - {name: drawdown_halt, when: {metric: max_drawdown}, action: HALT, severity: critical}
   - {name: order_size, when: {metric: pre_trade.order_notional}, action: BLOCK}
+...
 """
 
 Connect = Callable[..., Any]

@@ -80,7 +80,7 @@ def test_descriptions_say_what_the_bundles_say(client: Any) -> None:
     ("observation", "field"),
     [
         (OBSERVATION[:-1], "values_f32_le"),
-        (np.full_like(OBSERVATION, np.nan), "observation[0]"),
+        (np.full_like(OBSERVATION, np.nan), "values_f32_le"),
         (["six", "numbers"], "observation"),
         ([[1.0], [2.0, 3.0]], "observation"),
     ],
@@ -118,7 +118,7 @@ def test_stream_with_a_refused_request_ends_and_keeps_saying_why(client: Any) ->
         with pytest.raises(errors.ObservationError) as again:
             stream.predict(OBSERVATION, policy="tiny-dqn")
     assert again.value is refused.value
-    assert refused.value.violations[0].field == "values_f32_le"
+    assert refused.value.violations[0].field == "predict.values_f32_le"
 
 
 def test_closed_stream_says_that_it_is_closed(client: Any) -> None:

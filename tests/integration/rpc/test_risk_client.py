@@ -53,7 +53,7 @@ def test_calculate_only_gives_the_bits_of_the_agent_here(client: Any, policy: Ri
     assert client.calculate_only(CALM) == RiskAgentV2(policy).calculate_only(CALM)
     with pytest.raises(errors.RiskInputError) as refused:
         client.calculate_only(CONTRADICTORY)
-    assert refused.value.violations[0].field == "timestamps[1]"
+    assert refused.value.violations[0].field == "inputs.timestamps[1]"
 
 
 def test_calculate_stream_with_increments_gives_the_bits_of_a_tracker_here(

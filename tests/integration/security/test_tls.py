@@ -133,6 +133,11 @@ def check_replaced_certificates(
         with RiskClient(risk.address, credentials=old, timeout_s=10.0) as client:
             client.calculate_only(CALM)  # the last good ones stay
 
+        make_certificates(certs)
+        (certs / "server.key").chmod(0o644)
+        with RiskClient(risk.address, credentials=old, timeout_s=10.0) as client:
+            client.calculate_only(CALM)  # a key that others may read is none
+
         authority = Authority("A new root")
         authority.issue(certs, "server", "tradewind", server=True)
         authority.issue(certs, "client", "orchestrator", server=False)

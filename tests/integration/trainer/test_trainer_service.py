@@ -87,7 +87,10 @@ def test_start_training_with_bad_config_names_every_key_and_makes_no_job(
         trainer.client.start_training("never", tiny_config)
 
     fields = {violation.field for violation in refusal.value.violations}
-    assert fields == {"algo_params.learning_rate", "algo_params.momentum"}
+    assert fields == {
+        "config_json.algo_params.learning_rate",
+        "config_json.algo_params.momentum",
+    }
     jobs = list_all(trainer)
     assert "never" not in {job.policy for job in jobs}
 

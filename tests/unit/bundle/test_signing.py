@@ -140,3 +140,12 @@ def test_file_that_is_no_key_is_refused_without_quoting_it(tmp_path: Path, key_f
             assert "hunter2" not in str(refused.value)
     with pytest.raises(SettingsError, match="is not an Ed25519 private key"):
         SigningKey.load(public(key_file))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o660])
+def test_key_that_others_may_read_or_write_is_refused(key_file: Path, mode: int) -> None:
+    key_file.chmod(mode)
+    with pytest.raises(SettingsError, match="open to others"):
+        SigningKey.load(key_file)
+    key_file.chmod(0o640)  # as a container's group gets a secret
+    SigningKey.load(key_file)

@@ -61,6 +61,7 @@ def make_watcher(
         on_serving: Callable[[str], None] = lambda policy: None,
         max_mb: float = 1024.0,
         routed: Callable[[str], frozenset[str]] = lambda policy: frozenset(),
+        settle_s: float = 0.0,  # a folder that stays as it is looked at once
         **rules: VersionRule,
     ) -> StoreWatcher:
         return StoreWatcher(
@@ -72,6 +73,7 @@ def make_watcher(
             telemetry,
             on_serving,
             routed,
+            settle_s,
         )
 
     return make

@@ -45,5 +45,11 @@ def test_average_daily_volume_bar_by_bar_gives_the_bits_of_all_at_once(bars: Bar
     timestamps, volumes = bars.timestamps_ns.copy(), bars.volume.copy()
     for last in range(400, 3_000, 131):
         seen = slice(0, last + 1)
-        value = average_daily_volume(timestamps[seen], volumes[seen], last, bars.interval_ns)
+        value = average_daily_volume(
+            timestamps[seen],
+            volumes[seen],
+            last,
+            bars.interval_ns,
+            *bars.market.session_hours_ns,
+        )
         assert value == at_once[last]

@@ -5,8 +5,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from orchestrator import Ledger, replay
 from orchestrator.baselines import BuyAndHold, RandomPolicy
+from orchestrator.ledger import Ledger
+from orchestrator.replay import replay
+from tests.unit.market.session_bars import session_bars
 from tradewind.errors import MarketDataError
 from tradewind.market import Account, Bar, FeaturePipeline, FeatureSpec, TradingTerms, load_sample
 from tradewind.risk import RiskInputs
@@ -18,10 +20,12 @@ BAR_COUNT = 1_000
 class Recorder:
     """Draws actions like RandomPolicy and keeps what it saw."""
 
-    def __init__(self, terms: TradingTerms, actions: list[Any]) -> None:
+    def __init__(
+        self, terms: TradingTerms, actions: list[Any], spec: FeatureSpec | None = None
+    ) -> None:
         self._terms = terms
         self._actions = iter(actions)
-        self._pipeline = FeaturePipeline(FeatureSpec())
+        self._pipeline = FeaturePipeline(spec or FeatureSpec())
         self.observations: list[np.ndarray] = []
         self.inputs: list[RiskInputs] = []
 
@@ -69,6 +73,35 @@ def test_replay_with_the_actions_of_an_episode_gives_its_bits(
     assert result.equity.tobytes() == np.array(equity).tobytes()
     assert result.trade_count == np.count_nonzero(env.risk_inputs().trade_notionals)
     assert result.fees_paid == env.account.fees_paid
+
+
+@pytest.mark.parametrize(
+    ("market", "interval_s", "first"),
+    [
+        ("XNYS", 1_800, "2018-11-01T13:30"),
+        ("XNYS", 86_400, "2018-01-02T00:00"),
+        ("fx-week", 1_800, "2018-12-17T00:00"),
+        ("XHKG", 1_800, "2018-11-01T01:30"),
+    ],
+)
+def test_replay_in_a_market_with_sessions_tells_the_risk_calculators_what_the_environment_does(
+    market: str, interval_s: int, first: str
+) -> None:
+    bars = session_bars(market, interval_s, 500, first)
+    assert bars.market.name == market
+    config = EnvironmentConfig(episode_bars=None, random_start=False, min_equity_fraction=0.0)
+    spec = FeatureSpec(bar_seconds=float(interval_s))
+    env = IntradayTradingEnv(bars, config, spec)
+    env.action_space.seed(2)
+    actions = [env.action_space.sample() for _ in range(len(bars) - spec.lookback)]
+    recorder = Recorder(config, actions, spec)
+    replay(bars, config, recorder, warm_up_bars=spec.lookback)
+    env.reset()
+    for step, action in enumerate(actions):
+        assert_same_inputs(recorder.inputs[step], env.risk_inputs())
+        env.step(action)
+    assert recorder.inputs[-1].average_daily_volumes
+    assert recorder.inputs[-1].periods_per_year == bars.periods_per_year
 
 
 def assert_same_inputs(ours: RiskInputs, theirs: RiskInputs) -> None:

@@ -42,7 +42,12 @@ def agent_of() -> Callable[..., RiskAgentV2]:
     """An agent whose calculators have these settings: `agent_of(var={"method": "parametric"})`."""
 
     def make(limits: dict[str, Any] | None = None, **calculators: Any) -> RiskAgentV2:
-        values = {"calculators": calculators, "limits": limits or {}}
+        # Half hours of a market that never closes, unless a test says otherwise.
+        volatility = {"periods_per_year": 17_520, **calculators.pop("volatility", {})}
+        values = {
+            "calculators": {"volatility": volatility, **calculators},
+            "limits": limits or {},
+        }
         return RiskAgentV2(RiskPolicy.parse(values))
 
     return make
@@ -94,4 +99,5 @@ def full_inputs(real_values: Callable[[int], FloatArray]) -> RiskInputs:
             OptionPosition("BTC", "put", -1.0, 1.0, prices["BTC"], 9_000.0, 0.1, 1.0, 0.01),
             OptionPosition("ETH", "put", 5.0, 1.0, prices["ETH"], 500.0, 0.2, 1.1, 0.0, 0.02),
         ),
+        periods_per_year=17_520.0,
     )

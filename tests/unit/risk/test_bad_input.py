@@ -36,8 +36,7 @@ AGENT = RiskAgentV2(
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
-    [(np.nan, "finite"), (np.inf, "finite"), (-np.inf, "finite"), (0.0, "positive"), (-5.0, "p")],
+    ("bad", "reason"), [(np.nan, "finite"), (np.inf, "finite"), (-np.inf, "finite")]
 )
 @pytest.mark.parametrize("index", [0, 3, 29])
 def test_values_with_a_bad_one_make_their_metrics_unavailable(
@@ -97,7 +96,7 @@ def test_timestamps_that_do_not_increase_are_refused(
 
 
 def test_timestamps_with_a_bad_one_make_only_their_metrics_unavailable(report_of: Report) -> None:
-    timestamps = np.arange(30.0)
+    timestamps = 1_800.0 * np.arange(30.0)
     timestamps[20] = np.inf
     report = report_of(portfolio_values=np.linspace(1.0, 2.0, 30), timestamps=timestamps)
     assert report.unavailable["drawdown_velocity"] == "timestamps[20] is not finite"

@@ -132,6 +132,20 @@ def test_batch_state_with_a_wrong_array_is_refused(name: str, change: Any) -> No
     batch.set_state(state)
 
 
+def test_batch_state_of_the_release_before_is_taken() -> None:
+    batch = begun([4.0, 4.0, 4.0])
+    batch.update(bar_of([3.0, 4.0, np.nan], 1.0))
+    state = batch.get_state()
+    newer = ("spent_value", "spent_value_before")
+    older = [name for name in state["accounts"].dtype.names if name not in newer]
+    state["accounts"] = state["accounts"][older].copy()
+    resumed = begun([9.0, 9.0, 9.0])
+    resumed.set_state(state)
+    for batch_of in (batch, resumed):
+        risk = batch_of.update(bar_of([-1.0, 2.0, 4.0], 2.0))
+        assert np.array_equal(risk.metric("max_drawdown"), [1.25, 0.5, np.nan], equal_nan=True)
+
+
 def test_batch_state_with_room_for_more_trades_is_taken() -> None:
     batch, other = begun([4.0, 4.0, 4.0]), begun([4.0, 4.0, 4.0])
     for step in range(1, 400):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tradewind.errors import RiskInputError
 from tradewind.market import load_sample
 from tradewind.risk import (
     BatchBar,
@@ -19,6 +20,7 @@ from tradewind.risk import (
     RiskInputs,
     RiskPolicy,
     RiskReport,
+    RiskTracker,
 )
 
 SERIES = {
@@ -82,8 +84,21 @@ def joined(history: RiskInputs, new: RiskInputs) -> RiskInputs:
     return replace(history, **changes)
 
 
-def account_history(rng: np.random.Generator, bars: int, hurt: float) -> Iterator[RiskInputs]:
-    """Increments of a random account; with probability `hurt` something of each is broken."""
+def some_periods(rng: np.random.Generator) -> float | None:
+    """Seldom a number of bars in a year, and then one that may be impossible."""
+    if rng.random() < 0.9:
+        return None
+    return float(rng.choice([17_520.0, 3_276.0, 365.0, 0.0, -1.0, np.nan]))
+
+
+def account_history(
+    rng: np.random.Generator, bars: int, hurt: float, odd: float = 0.0
+) -> Iterator[RiskInputs]:
+    """Increments of a random account; with probability `hurt` something of each is broken.
+
+    With probability `odd` each, it is worth nothing or less, a trade or the bars' end is ahead of
+    now, its clock is in another unit, and a book is crossed or has junk in it.
+    """
     symbols = ["BTC", "ETH", "LTC", "XRP"]
     time, value = 1.6e9, 1e5
     for _ in range(bars):
@@ -118,6 +133,7 @@ def account_history(rng: np.random.Generator, bars: int, hurt: float) -> Iterato
             new.setdefault("order_books", {})[str(symbol)] = book
             new.setdefault("feed_timestamps", {})[str(symbol)] = time - float(rng.uniform(0, 5))
             new.setdefault("average_daily_volumes", {})[str(symbol)] = float(rng.uniform(50, 500))
+        new["periods_per_year"] = some_periods(rng)
         if rng.random() < 0.2:
             new["options"] = (
                 OptionPosition("BTC", "call", float(rng.normal()), 1.0, 50.0, 55.0, 0.2, 0.8),
@@ -126,6 +142,21 @@ def account_history(rng: np.random.Generator, bars: int, hurt: float) -> Iterato
             name = str(rng.choice(["portfolio_values", "order_flows", "order_latencies_us"]))
             if new[name].size:
                 new[name][-1] = rng.choice([np.nan, np.inf, -1.0])
+        if rng.random() < odd and size:
+            new["portfolio_values"][int(rng.integers(size))] *= rng.choice([0.0, -1e-3, -2.0])
+            value = 1e5
+        if rng.random() < odd and trades:
+            # Later trades may not be earlier.
+            new["trade_timestamps"][-1] += rng.choice([0.5, 100.0, 50_000.0])
+            time = max(time, float(new["trade_timestamps"][-1]))
+        if rng.random() < odd:
+            new["now"] = float(rng.choice([time * 1e3, time - 50_000.0, np.nan, np.inf]))
+        if rng.random() < odd and "order_books" in new:
+            symbol, book = next(iter(new["order_books"].items()))
+            side = book.bid_prices.copy()
+            side[int(rng.integers(side.size))] = rng.choice([np.nan, -1.0, 49.999, 80.0])
+            sides = (book.bid_sizes, book.ask_prices, book.ask_sizes)
+            new["order_books"][symbol] = OrderBook(side, *sides)
         yield RiskInputs(**new)
 
 
@@ -139,6 +170,30 @@ def test_tracker_with_random_increments_gives_the_bits_of_whole_arrays(
     for new in account_history(np.random.default_rng(seed), 60, hurt):
         history = joined(history, new)
         assert bits(tracker.update(new)) == bits(agent.calculate_only(history))
+
+
+def updated(tracker: RiskTracker, new: RiskInputs) -> tuple[RiskReport | None, list[str]]:
+    try:
+        return tracker.update(new), []
+    except RiskInputError as refusal:
+        return None, [violation.field for violation in refusal.violations]
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_tracker_with_losses_of_everything_and_impossible_times_gives_the_bits_of_whole_arrays(
+    agent: RiskAgentV2, seed: int
+) -> None:
+    tracker = agent.tracker()
+    history = RiskInputs()
+    for new in account_history(np.random.default_rng(seed), 60, 0.02, odd=0.15):
+        report, refused = updated(tracker, new)
+        if report is None:
+            # Its clock goes back by more than a day, which whole arrays cannot show.
+            assert refused == ["now"]
+            continue
+        history = joined(history, new)
+        assert bits(report) == bits(agent.calculate_only(history))
 
 
 @settings(max_examples=5)
@@ -175,21 +230,32 @@ def test_tracker_with_real_bars_gives_the_bits_of_whole_arrays(
 
 
 @settings(max_examples=8)
-@given(seed=st.integers(0, 2**32 - 1), hurt=st.sampled_from([0.0, 0.02]))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    hurt=st.sampled_from([0.0, 0.02]),
+    broke=st.sampled_from([0.0, 0.05]),
+    ahead=st.sampled_from([0.0, 0.1]),
+)
 def test_batch_with_random_bars_gives_the_bits_of_a_tracker_a_row(
-    agent: RiskAgentV2, seed: int, hurt: float
+    agent: RiskAgentV2, seed: int, hurt: float, broke: float, ahead: float
 ) -> None:
     rng = np.random.default_rng(seed)
     rows, symbols = 3, ("BTC", "ETH")
-    batch, bar = agent.batch(rows, symbols, 1e5), BatchBar.zeros(rows, 2)
+    periods = [None, 17_520.0, 98_280.0][seed % 3]
+    batch, bar = agent.batch(rows, symbols, 1e5, periods), BatchBar.zeros(rows, 2)
     trackers = [agent.tracker() for _ in range(rows)]
     time = np.full(rows, 1.6e9)
     for step in range(80):
         before, time = time, time + rng.uniform(100.0, 4_000.0, rows)
         values = rng.uniform(9e4, 1e5, rows)
+        values[rng.random(rows) < broke] *= -0.3
         values[rng.random(rows) < hurt] = np.nan
         bar.portfolio_values[:], bar.timestamps[:] = values, time
         bar.trade_timestamps[:] = rng.uniform(before, time)
+        if rng.random() < ahead:
+            # Of one row a trade is ahead of the bar; what follows may not be earlier.
+            bar.trade_timestamps[0] = time[0] + 90.0
+            time = time + 90.0 * (np.arange(rows) == 0)
         traded = rng.normal(0.0, 1e4, (rows, 2)) * (rng.random((rows, 2)) < 0.4)
         bar.trade_notionals[:] = traded
         bar.start_of_day_values[:] = rng.uniform(9e4, 1e5, rows)
@@ -202,7 +268,8 @@ def test_batch_with_random_bars_gives_the_bits_of_a_tracker_a_row(
             trackers[row].reset()
             first = {name: value for name, value in of_bar(bar, row).items() if name != "positions"}
             notionals = {"trade_timestamps": bar.trade_timestamps[[row]], "trade_notionals": [0.0]}
-            trackers[row].update({**first, **notionals})
+            stated = {"periods_per_year": periods}
+            trackers[row].update({**first, **notionals, **stated})
         if begun.size:
             time = time + 60.0
             bar.timestamps[:] = bar.trade_timestamps[:] = time
@@ -251,7 +318,9 @@ def test_window_metrics_with_a_longer_history_depend_on_the_window_only(
     agent: RiskAgentV2,
 ) -> None:
     closes = load_sample("ETH").close[:300].copy()
-    whole = agent.calculate_only({"portfolio_values": closes}).metric_values
-    window = agent.calculate_only({"portfolio_values": closes[-38:]}).metric_values
+    whole, window = (
+        agent.calculate_only({"portfolio_values": values, "periods_per_year": 17_520.0})
+        for values in (closes, closes[-38:])
+    )
     for metric in ("volatility", "ewma_volatility", "var_95", "expected_shortfall_95"):
-        assert window[metric] == whole[metric]
+        assert window.metric_values[metric] == whole.metric_values[metric]

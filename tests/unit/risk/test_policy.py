@@ -13,7 +13,7 @@ DEFAULT_POLICY = Path("config/risk_limits.yaml")
 
 def load(tmp_path: Path, text: str) -> RiskPolicy:
     path = tmp_path / "policy.yaml"
-    path.write_text(text)
+    path.write_text(f"{text}\n...\n")
     return RiskPolicy.from_yaml(path)
 
 
@@ -27,10 +27,13 @@ def test_default_policy_enables_every_calculator_and_limits_known_metrics() -> N
 
 
 def test_digest_with_another_order_and_defaults_spelled_out_is_the_same(tmp_path: Path) -> None:
-    short = load(tmp_path, "limits: {var_95: {limit: 2}, max_drawdown: {limit: 0.2}}")
+    short = load(
+        tmp_path, "monitor_only: true\nlimits: {var_95: {limit: 2}, max_drawdown: {limit: 0.2}}"
+    )
     long = load(
         tmp_path,
         """\
+monitor_only: true
 limits:
   max_drawdown: {weight: 1.0, limit: 0.2}
   var_95: {limit: 2.0}

@@ -122,6 +122,94 @@ def test_check_with_unusable_data_makes_the_metric_and_the_allowance_unavailable
     assert metric in check.unavailable["allowed_quantity"]
 
 
+LIMITS = PreTradeLimits(order_notional=50_000.0, position_notional=60_000.0, gross_leverage=2.0)
+
+
+def test_sell_of_a_thousand_at_a_cent_is_valued_at_the_market() -> None:
+    inputs = account(
+        positions=(Position("BTC", 0.0, 30_000.0), Position("ETH", 1.0, 2_000.0)),
+        capital_base=100_000.0,
+        order_books={},
+    )
+    check = check_order(IntendedOrder("BTC", -1_000.0, 0.01), inputs, LIMITS)
+    assert check.values["pre_trade.order_notional"] == 3e7
+    assert check.values["pre_trade.position_notional"] == 3e7
+    assert check.values["pre_trade.gross_leverage"] == pytest.approx(300.02)
+    # 50,000 of 30,000 a unit, and not five million units.
+    assert check.allowed_quantity == pytest.approx(-50_000.0 / 30_000.0)
+
+
+@pytest.mark.parametrize("quantity", [5.0, -5.0, -15.0])
+@pytest.mark.parametrize("price", [1e-9, 60.0, 100.0, 150.0, 1e9])
+def test_order_is_valued_at_the_worse_price_and_what_is_held_at_its_mark(
+    quantity: float, price: float
+) -> None:
+    order = IntendedOrder("BTC", quantity, price)
+    check = check_order(order, account(order_books={}), PreTradeLimits())
+    worse = max(price, 100.0)
+    # Ten are held at 100: an order against them leaves the rest at 100 and adds what goes beyond.
+    kept, added = {5.0: (10.0, 5.0), -5.0: (5.0, 0.0), -15.0: (0.0, 5.0)}[quantity]
+    notional = kept * 100.0 + added * worse
+    values = check.values
+    assert values["pre_trade.order_notional"] == abs(quantity) * worse
+    assert values["pre_trade.position_notional"] == pytest.approx(notional, rel=1e-12)
+    assert values["pre_trade.gross_leverage"] == pytest.approx((notional + 1_000.0) / 1_000.0)
+
+
+def test_order_below_the_mid_of_its_book_is_valued_at_the_mid() -> None:
+    flat = account(positions=(Position("ETH", 1.0, 20.0),))
+    check = check_order(IntendedOrder("BTC", -3.0, 0.01), flat, PreTradeLimits())
+    assert check.values["pre_trade.order_notional"] == 300.0
+    stale = account(positions=(Position("BTC", 0.0, 80.0),))
+    check = check_order(IntendedOrder("BTC", -3.0, 90.0), stale, PreTradeLimits())
+    assert check.values["pre_trade.order_notional"] == 300.0
+
+
+CROSSED = book([(101.0, 5.0)], [(99.0, 5.0)])
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        (Position("ETH", 1.0, 20.0),),
+        (Position("BTC", 0.0, 0.0),),
+        (Position("BTC", 0.0, -1.0),),
+        (Position("BTC", 0.0, math.nan),),
+        (Position("BTC", 2.0, math.inf),),
+    ],
+)
+@pytest.mark.parametrize("books", [{}, {"BTC": CROSSED}, {"ETH": BOOK}])
+def test_order_without_a_known_market_price_has_no_value_and_is_not_allowed(
+    positions: tuple[Position, ...], books: dict[str, OrderBook]
+) -> None:
+    inputs = account(positions=positions, order_books=books)
+    for quantity in (1.0, -1.0):
+        check = check_order(IntendedOrder("BTC", quantity, 100.0), inputs, LIMITS)
+        for metric in ("order_notional", "position_notional", "gross_leverage"):
+            assert f"pre_trade.{metric}" not in check.values
+            assert "no market price of BTC is known" in check.unavailable[f"pre_trade.{metric}"]
+        assert check.allowed_quantity is None
+        assert "no market price" in check.unavailable["allowed_quantity"]
+
+
+def test_order_beside_a_position_without_a_mark_is_valued_by_the_book_and_the_rest_is_not() -> None:
+    inputs = account(positions=(Position("BTC", 2.0, math.nan),))
+    check = check_order(IntendedOrder("BTC", 1.0, 1.0), inputs, LIMITS)
+    assert check.values["pre_trade.order_notional"] == 100.0
+    assert check.unavailable.keys() >= {"pre_trade.position_notional", "pre_trade.gross_leverage"}
+
+
+@pytest.mark.parametrize("price", [0.0, -5.0, math.nan, math.inf])
+def test_other_position_without_a_price_is_not_taken_for_worthless(price: float) -> None:
+    inputs = account(positions=(Position("BTC", 1.0, 100.0), Position("ETH", -50.0, price)))
+    check = check_order(IntendedOrder("BTC", 1.0, 100.0), inputs, LIMITS)
+    assert "ETH" in check.unavailable["pre_trade.gross_leverage"]
+    # Of what is not held no price is needed.
+    flat = account(positions=(Position("BTC", 1.0, 100.0), Position("ETH", 0.0, price)))
+    check = check_order(IntendedOrder("BTC", 1.0, 100.0), flat, LIMITS)
+    assert check.values["pre_trade.gross_leverage"] == pytest.approx(0.2)
+
+
 def test_check_with_no_positions_does_not_take_the_account_for_flat() -> None:
     check = check_order(IntendedOrder("BTC", 1.0, 100.0), account(positions=()), PreTradeLimits())
     assert check.position_after is None
@@ -167,6 +255,7 @@ limit = st.none() | st.floats(1e-3, 1e6)
 @given(
     quantity=st.builds(math.copysign, size, st.sampled_from([1.0, -1.0])),
     price=st.floats(0.01, 1e5),
+    mark=st.none() | st.floats(0.01, 1e5),
     held=st.floats(-1e6, 1e6),
     other=st.floats(-1e6, 1e6),
     capital=st.floats(1.0, 1e7),
@@ -184,6 +273,7 @@ limit = st.none() | st.floats(1e-3, 1e6)
 def test_allowed_quantity_with_any_account_breaks_no_limit_and_a_little_more_does(
     quantity: float,
     price: float,
+    mark: float | None,
     held: float,
     other: float,
     capital: float,
@@ -195,8 +285,12 @@ def test_allowed_quantity_with_any_account_breaks_no_limit_and_a_little_more_doe
     offsets = np.cumsum([step for step, _ in steps])
     sizes = np.array([amount for _, amount in steps])
     mid = offsets[-1] * 1.01  # keeps the lowest bid positive
+    worst = max(price, mid, mark or 0.0)
     inputs = RiskInputs(
-        positions=(Position("BTC", held, price), Position("ETH", other, 1.0)),
+        positions=(
+            Position("BTC", held, price if mark is None else mark),
+            Position("ETH", other, 1.0),
+        ),
         capital_base=capital,
         average_daily_volumes={"BTC": volume},
         order_books={"BTC": OrderBook(mid - offsets, sizes, mid + offsets, sizes)},
@@ -217,5 +311,5 @@ def test_allowed_quantity_with_any_account_breaks_no_limit_and_a_little_more_doe
     assert math.copysign(1.0, check.allowed_quantity) == math.copysign(1.0, quantity)
     if allowed > 0.0:
         assert not broken(allowed)
-    rounding = 1e-9 * (allowed + abs(held) + (abs(other) + capital) / price)
+    rounding = 1e-9 * (allowed + abs(held) + (abs(other) + capital) / worst)
     assert broken(allowed + rounding + 1e-9)

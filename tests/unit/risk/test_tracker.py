@@ -42,7 +42,6 @@ def test_tracker_reset_forgets_everything(tracker: RiskTracker, full_inputs: Ris
 
 
 BOOK = OrderBook(np.array([9.0]), np.array([5.0]), np.array([11.0]), np.array([5.0]))
-CROSSED = OrderBook(np.array([12.0]), np.array([5.0]), np.array([11.0]), np.array([5.0]))
 GOOD: dict[str, Any] = {
     "portfolio_values": [100.0, 90.0],
     "timestamps": [10.0, 20.0],
@@ -62,7 +61,7 @@ GOOD: dict[str, Any] = {
         ({"portfolio_values": [1.0, 2.0], "timestamps": [30.0, 29.0]}, "timestamps[1]"),
         ({"portfolio_values": [1.0]}, "timestamps"),
         ({"trade_timestamps": [14.0], "trade_notionals": [1.0]}, "trade_timestamps[0]"),
-        ({"order_books": {"A": CROSSED}, "capital_base": 1.0}, "order_books['A']"),
+        ({"trade_timestamps": [np.nan], "trade_notionals": [1.0]}, "trade_timestamps[0]"),
         ({"now": "noon"}, "now"),
         (
             {"positions": [Position("B", 1.0, 1.0), Position("B", 2.0, 1.0)]},

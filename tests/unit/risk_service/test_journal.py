@@ -1,6 +1,7 @@
 """The journal: what it holds after any interruption, and who may use it."""
 
 import contextlib
+import os
 import resource
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -92,6 +93,7 @@ def test_journal_with_a_flush_of_several_rows_torn_anywhere_loses_all_of_it_and_
     flushed = [journal.wait(entry) for entry in entries]
     end = journal.size
     content = bytearray(path.read_bytes())  # as a crash leaves it: the room is still there
+    content[end] = 0  # and the mark is not, which comes after the flush
     journal.close()
     page = data.draw(st.integers(8, 200))
     lost = data.draw(st.sets(st.sampled_from(range(begin, end, page))))
@@ -102,15 +104,18 @@ def test_journal_with_a_flush_of_several_rows_torn_anywhere_loses_all_of_it_and_
     assert recover(path) == (answered if lost else [*answered, *flushed])
 
 
-def test_journal_of_the_version_before_is_read_and_goes_on_as_a_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_journal_of_a_version_before_is_read_and_goes_on_as_a_new_one(
+    tmp_path: Path, version: int
+) -> None:
     path, rows = written(tmp_path, ["{}", '{"a":1}'])
-    old = path.read_bytes().replace(b"risk journal 2 of", b"risk journal 1 of")
+    old = path.read_bytes().replace(b"risk journal 3 of", b"risk journal %d of" % version)
     path.write_bytes(old)
     with contextlib.closing(Journal(path, "db")) as journal:
         assert journal.recovered == rows
         row = append(started(journal), '{"b":2}')
     assert row.follows(rows[-1].head)
-    assert path.read_bytes().startswith(b"tradewind risk journal 2 of database db\n3 ")
+    assert path.read_bytes().startswith(b"tradewind risk journal 3 of database db\n3 ")
 
 
 @given(data=st.data())
@@ -125,6 +130,75 @@ def test_journal_with_a_byte_changed_before_whole_rows_is_refused(
     path.write_bytes(content)
     with pytest.raises(StorageError, match="damaged at line"):
         Journal(path, "db")
+
+
+def killed(folder: Path, payloads: Sequence[str]) -> tuple[Path, bytes, int]:
+    """A journal as kill -9 leaves it, and where its last line begins."""
+    path = folder / "journal"
+    journal = started(Journal(path, "db"))
+    begin = 0
+    for payload in payloads:
+        begin = journal.size
+        append(journal, payload)
+    content = path.read_bytes()
+    journal.close()
+    return path, content, begin
+
+
+@given(data=st.data())
+def test_journal_with_its_last_line_damaged_after_it_was_answered_is_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path, content, begin = killed(tmp_path_factory.mktemp("journal"), ["{}", '{"a":"b c"}'])
+    end = len(content.rstrip(b"\0")) - 1  # the mark
+    damaged = bytearray(content)
+    first = data.draw(st.integers(begin, end - 1))
+    how = data.draw(st.sampled_from(["flip", "zero", "lost"]))
+    if how == "flip":
+        damaged[first] ^= data.draw(st.integers(1, 127))
+    elif how == "zero":
+        last = data.draw(st.integers(first + 1, end))
+        damaged[first:last] = bytes(last - first)
+    else:
+        del damaged[first : first + 1]
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match="damaged at line 3.*were answered"):
+        Journal(path, "db")
+    path.write_bytes(content)
+    assert len(recover(path)) == 2
+
+
+@given(data=st.data())
+def test_journal_of_a_release_without_marks_with_a_byte_of_its_last_line_changed_is_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path, content, begin = killed(tmp_path_factory.mktemp("journal"), ["{}", '{"a":"b c"}'])
+    damaged = bytearray(content.rstrip(b"\0")[:-1].replace(b"journal 3 of", b"journal 2 of"))
+    at = data.draw(st.integers(begin, len(damaged) - 2))
+    changed = damaged[at] ^ data.draw(st.integers(1, 127))
+    damaged[at] = changed or 1
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match="damaged at line"):
+        Journal(path, "db")
+
+
+@given(data=st.data())
+def test_journal_killed_within_a_write_drops_what_was_being_written_and_nothing_else(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path, content, begin = killed(tmp_path_factory.mktemp("journal"), ["{}", '{"a":"b c"}'])
+    end = len(content.rstrip(b"\0")) - 2  # before the end of the line: as a whole it would count
+    at = data.draw(st.integers(begin, end))
+    torn = content[:at] + bytes(len(content) - at)
+    # The line takes the place of the mark of the one before.
+    path.write_bytes(torn[:at] + (b"\1" if at == begin else b"\0") + torn[at + 1 :])
+    assert [row.payload for row in recover(path)] == ["{}"]
+
+
+def test_journal_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal")
+    with pytest.raises(StorageError, match="not a regular file"):
+        Journal(tmp_path / "journal", "db")
 
 
 def test_journal_of_another_database_is_refused(

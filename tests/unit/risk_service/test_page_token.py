@@ -1,5 +1,7 @@
 """Page tokens: opaque, and refused when they are not ours."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,3 +30,9 @@ def test_page_token_with_an_impossible_place_is_refused(before: int) -> None:
 def test_page_token_of_another_account_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="another account"):
         read_page_token(write_page_token("a", 5), "b")
+
+
+def test_page_token_that_nests_deeper_than_the_stack_is_refused() -> None:
+    token = base64.urlsafe_b64encode(b"[" * 100_000).decode()
+    with pytest.raises(InvalidInputError, match="page_token"):
+        read_page_token(token, "")

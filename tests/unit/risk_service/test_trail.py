@@ -9,6 +9,7 @@ import pytest
 from risk_service.audit.database import Database
 from risk_service.audit.decision import Decision
 from risk_service.audit.trail import AuditTrail
+from tradewind.errors import StorageError
 from tradewind.risk.decision import DecisionKind
 from tradewind.risk.rules import Action
 
@@ -114,3 +115,31 @@ def test_sync_of_the_database_leaves_it_closed_to_who_would_take_its_log_away(
     )  # fmt: skip
     assert "database is locked" in other.stderr
     trail.close()
+
+
+@pytest.mark.slow
+def test_trail_killed_before_any_of_its_steps_opens_again_with_all_that_was_answered(
+    tmp_path: Path,
+) -> None:
+    program = [sys.executable, "-m", "tests.unit.risk_service.killed_trail", str(tmp_path)]
+    ended = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert int(ended.stdout.split()[0]) > 20
+
+
+def test_trail_of_an_earlier_release_that_ran_in_between_is_taken_up(
+    files: tuple[str, Path],
+) -> None:
+    anchor = files[1].with_name("audit.journal.anchor")
+    trail = AuditTrail(Database(files[0]), files[1])
+    append(trail, 1)
+    trail.close()
+    stale = anchor.read_bytes()
+    trail = AuditTrail(Database(files[0]), files[1])
+    append(trail, 2)
+    trail.close()
+    anchor.write_bytes(stale)
+    with pytest.raises(StorageError, match="ends at decision 2, the journal and its anchor at"):
+        AuditTrail(Database(files[0]), files[1])
+    files[1].write_bytes(files[1].read_bytes().replace(b"journal 3 of", b"journal 2 of"))
+    AuditTrail(Database(files[0]), files[1]).close()

@@ -51,7 +51,7 @@ def message_of(kind: type[Any], values: st.SearchStrategy[float]) -> st.SearchSt
     chosen = {
         field.name: symbol if field.type == field.TYPE_STRING else values
         for field in kind.DESCRIPTOR.fields
-        if field.type != field.TYPE_ENUM
+        if field.type not in (field.TYPE_ENUM, field.TYPE_BOOL)
     }
     needed = {"kind": st.sampled_from([1, 2])} if kind is risk_pb2.OptionPosition else {}
     return st.fixed_dictionaries(needed, optional=chosen).map(lambda given: kind(**given))
@@ -83,6 +83,7 @@ def inputs_messages(draw: st.DrawFn) -> risk_pb2.RiskInputs:
         order_latencies_us=draw(numbers),
         average_daily_volumes=draw(st.dictionaries(symbol, number, max_size=3)),
         options=draw(st.lists(message_of(risk_pb2.OptionPosition, number), max_size=3)),
+        periods_per_year=draw(st.none() | number),
     )
 
 
@@ -208,6 +209,7 @@ UNUSUAL = {
     "a volume twice": b"\x0a\x04\x72\x00\x72\x00",
     "an unknown field in a trade": b"\x0a\x04\x2a\x02\x18\x01",
     "an unknown field of the inputs": b"\x0a\x03\x80\x01\x01",
+    "an option on its expiry": b"\x0a\x06\x7a\x04\x10\x01\x58\x01",
     "a book without levels": b"\x0a\x05\x52\x03\x0a\x01A",
     "a book with two values": b"\x0a\x0a\x52\x08\x12\x02\x0a\x00\x12\x02\x12\x00",
     "a symbol beyond ASCII": b"\x0a\x06\x3a\x04\x0a\x02" + "Ω".encode(),

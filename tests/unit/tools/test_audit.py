@@ -100,3 +100,12 @@ def test_vulnerability_report_with_one_is_a_problem() -> None:
     found = audit.known_vulnerabilities(json.loads(text))
     assert found.problems == ["jinja2 3.1.2 has PYSEC-1, fixed in 3.1.6"]
     assert not found.unchecked
+
+
+def test_verdict_with_packages_that_nobody_knows_says_that_nothing_was_audited() -> None:
+    skipped = {"name": "a", "version": "1", "skip_reason": "unknown"}
+    known = {"name": "b", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}
+    assert "NOT AUDITED" in audit.verdict(audit.known_vulnerabilities({"dependencies": [skipped]}))
+    assert "NOT AUDITED" in audit.verdict(audit.known_vulnerabilities({"dependencies": []}))
+    asked = audit.known_vulnerabilities({"dependencies": [known]})
+    assert audit.verdict(asked) == "dependencies audited for known vulnerabilities: 1 found"

@@ -1,6 +1,7 @@
 """Which requests become jobs."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -302,3 +303,50 @@ def test_admit_with_a_policy_file_of_a_mistake_names_its_line_and_kind(
         f"{path}: a value of another type, or out of its range (line 2)",
         f"{path}: an unknown key (line 3)",
     ]
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "a named pipe"),
+    "folder": (Path.mkdir, "a folder"),
+    "link to a device": (lambda path: path.symlink_to("/dev/zero"), "outside the folder"),
+}
+
+
+@pytest.mark.parametrize("key", ["policy_yaml", "path"])
+@pytest.mark.parametrize(("make", "problem"), ODD.values(), ids=ODD)
+def test_admit_with_what_is_no_file_is_refused_at_once(
+    training_values: MakeValues,
+    tmp_path: Path,
+    make: Callable[[Path], object],
+    problem: str,
+    key: str,
+) -> None:
+    make(tmp_path / "odd.csv")
+    section = "risk_config" if key == "policy_yaml" else "data"
+    values = make_request(training_values, **{section: {key: str(tmp_path / "odd.csv")}})
+    rules = replace(RULES, files=tmp_path)
+    if key == "path":
+        policy = tmp_path / "policy.yaml"
+        policy.write_text("{monitor_only: true}\n")
+        values["risk_config"] = {"policy_yaml": str(policy)}
+    with pytest.raises(InvalidInputError) as refusal:
+        admit("tiny", json.dumps(values), rules)
+    assert problem in violations(refusal)[f"{section}.{key}"]
+
+
+def test_admit_with_a_policy_that_is_a_bomb_is_refused(
+    training_values: MakeValues, tmp_path: Path
+) -> None:
+    bomb = "\n".join(
+        ["a: &a [x]"]
+        + [
+            f"{name}: &{name} [{','.join(['*' + above] * 9)}]"
+            for above, name in zip("abcdefgh", "bcdefghi", strict=True)
+        ]
+    )
+    (tmp_path / "policy.yaml").write_text(bomb)
+    values = make_request(
+        training_values, risk_config={"policy_yaml": str(tmp_path / "policy.yaml")}
+    )
+    with pytest.raises(InvalidInputError, match="cannot be read as settings"):
+        admit("tiny", json.dumps(values), replace(RULES, files=tmp_path))

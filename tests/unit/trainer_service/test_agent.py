@@ -155,7 +155,7 @@ def test_run_that_stays_too_risky_is_stopped_and_publishes_nothing(
     training_values: MakeValues, btc: Bars, tmp_path: Path
 ) -> None:
     strict = tmp_path / "strict.yaml"
-    strict.write_text("limits: {max_drawdown: {limit: 0.00001}}\n")
+    strict.write_text("{limits: {max_drawdown: {limit: 0.00001}}, monitor_only: true}\n")
     risk = {"enabled": True, "policy_yaml": str(strict), "early_stop_patience": 100}
     values = training_values(risk_config=risk)
 

@@ -149,7 +149,8 @@ def test_parse_training_config_with_a_limit_that_bars_do_not_feed_names_it(
     training_values: MakeValues, tmp_path: Path, metric: str, needs: str
 ) -> None:
     policy = tmp_path / "risk.yaml"
-    policy.write_text(f"limits: {{max_drawdown: {{limit: 0.1}}, {metric}: {{limit: 0.1}}}}\n")
+    limits = f"limits: {{max_drawdown: {{limit: 0.1}}, {metric}: {{limit: 0.1}}}}"
+    policy.write_text(f"{limits}\nmonitor_only: true\n...\n")
     values = training_values(
         "PPO",
         training_params={"total_timesteps": 256, "n_envs": 2},

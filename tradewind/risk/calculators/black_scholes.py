@@ -1,10 +1,11 @@
 """European options on an asset that pays a continuous dividend yield.
 
 Sources: F. Black, M. Scholes, J. Political Economy 81 (1973); R. Merton, Bell J. Economics 4
-(1973), for the dividend yield. Rates are continuously compounded.
+(1973), for the dividend yield. Rates are continuously compounded. On its expiry an option has its
+intrinsic value and the limits of its sensitivities, which do not exist at the money but for vega.
 """
 
-from math import erfc, exp, log, pi, sqrt
+from math import erfc, exp, log, nan, pi, sqrt
 from typing import Final, NamedTuple
 
 from tradewind.compiled import compiled
@@ -41,6 +42,8 @@ def price_of(
     dividend_yield: float,
 ) -> float:
     """Price of a call (sign 1) or put (sign −1); the spot may be 0."""
+    if years == 0.0:
+        return max(sign * (spot - strike), 0.0)
     discounted_strike = strike * exp(-rate * years)
     if spot == 0.0:
         return discounted_strike if sign < 0.0 else 0.0
@@ -50,6 +53,17 @@ def price_of(
     return sign * (
         forward * normal_cdf(sign * d1) - discounted_strike * normal_cdf(sign * (d1 - deviation))
     )
+
+
+@compiled
+def greeks_on_expiry(
+    sign: float, spot: float, strike: float, rate: float, dividend_yield: float
+) -> Greeks:
+    """Limits of the sensitivities as the time to the expiry goes to 0."""
+    if spot == strike:
+        return Greeks(nan, nan, 0.0, nan)
+    held = sign if sign * (spot - strike) > 0.0 else 0.0
+    return Greeks(held, 0.0, 0.0, held * (dividend_yield * spot - rate * strike))
 
 
 @compiled
@@ -63,6 +77,8 @@ def greeks_of(
     dividend_yield: float,
 ) -> Greeks:
     """Sensitivities of a call (sign 1) or put (sign −1)."""
+    if years == 0.0:
+        return greeks_on_expiry(sign, spot, strike, rate, dividend_yield)
     root = sqrt(years)
     deviation = volatility * root
     d1 = (log(spot / strike) + (rate - dividend_yield) * years) / deviation + 0.5 * deviation

@@ -4,7 +4,9 @@
     short: cost of buying from the asks / (quantity · mid) − 1
 
 A book that holds less than the position cannot liquidate it: the metric is unavailable, not a
-guess about what lies behind the last level. A flat account loses nothing: 0. Source: the cost of
+guess about what lies behind the last level. So it is where the best levels cross or a level is
+unusable, but only if it is needed: a book of what is not held, or a level behind the last that is
+taken from, changes nothing. A flat account loses nothing: 0. Source: the cost of
 a round trip of R. Irvine, G. Benston, E. Kandel, "Liquidity beyond the Inside Spread" (2000), one
 way.
 """
@@ -35,7 +37,7 @@ from tradewind.risk.reasons import (
     TOO_THIN_FOR_POSITION,
 )
 
-__all__ = ["DEPTH_SHOCK", "DepthShockSettings", "find_book_violation"]
+__all__ = ["DEPTH_SHOCK", "DepthShockSettings"]
 
 METRICS: Final = ("depth_shock",)
 
@@ -70,64 +72,62 @@ def book_sides(
 
 
 @compiled
-def _find_side_violation(
-    prices: FloatArray, sizes: FloatArray, sign: float, field: int
+def _find_bad_level(prices: FloatArray, sizes: FloatArray, sign: float, field: int, at: int) -> int:
+    """Code of what makes a level unusable; 0 if nothing does. The field of its size follows."""
+    if not isfinite(prices[at]):
+        return NOT_FINITE * FIELD_SPAN + field
+    if prices[at] <= 0.0:
+        return NOT_POSITIVE * FIELD_SPAN + field
+    if not isfinite(sizes[at]):
+        return NOT_FINITE * FIELD_SPAN + field + 1
+    if sizes[at] < 0.0:
+        return NEGATIVE * FIELD_SPAN + field + 1
+    if at > 0 and sign * prices[at] > sign * prices[at - 1]:
+        return NOT_BEST_FIRST * FIELD_SPAN + field
+    return 0
+
+
+@compiled
+def _find_bad_touch(
+    bid_prices: FloatArray, bid_sizes: FloatArray, ask_prices: FloatArray, ask_sizes: FloatArray
 ) -> tuple[int, int]:
-    for level in range(prices.size):
-        if sizes[level] < 0.0:
-            return NEGATIVE * FIELD_SPAN + field + 1, level
-        if level > 0 and sign * prices[level] > sign * prices[level - 1]:
-            return NOT_BEST_FIRST * FIELD_SPAN + field, level
-    return 0, -1
-
-
-@compiled
-def find_book_violation(books: FloatArray, levels: FloatArray) -> tuple[int, int, int]:
-    """Code, book and level of the first contradiction in the books; code 0 if there is none.
-
-    Levels that are not finite are passed over: metrics that need them are unavailable.
-    """
-    for book in range(books.shape[0]):
-        bid_prices, bid_sizes, ask_prices, ask_sizes = book_sides(books, levels, book)
-        code, level = _find_side_violation(bid_prices, bid_sizes, 1.0, BID_PRICES)
-        if code == 0:
-            code, level = _find_side_violation(ask_prices, ask_sizes, -1.0, ASK_PRICES)
-        both = bid_prices.size > 0 and ask_prices.size > 0
-        if code == 0 and both and bid_prices[0] > ask_prices[0]:
-            code, level = CROSSED * FIELD_SPAN + ORDER_BOOKS, -1
-        if code != 0:
-            return code, book, level
-    return 0, -1, -1
-
-
-@compiled
-def _find_bad_level(prices: FloatArray, sizes: FloatArray, field: int) -> tuple[int, int]:
-    """Code and index of the first level nothing can be calculated from; code 0 if none."""
-    for level in range(prices.size):
-        if not isfinite(prices[level]):
-            return NOT_FINITE * FIELD_SPAN + field, level
-        if prices[level] <= 0.0:
-            return NOT_POSITIVE * FIELD_SPAN + field, level
-        if not isfinite(sizes[level]):
-            return NOT_FINITE * FIELD_SPAN + field + 1, level
-    return 0, -1
+    """Code and level of what leaves a book of two sides without a mid; (0, −1) if nothing."""
+    code = _find_bad_level(bid_prices, bid_sizes, 1.0, BID_PRICES, 0)
+    if code == 0:
+        code = _find_bad_level(ask_prices, ask_sizes, -1.0, ASK_PRICES, 0)
+    if code != 0:
+        return code, 0
+    return (CROSSED * FIELD_SPAN + ORDER_BOOKS, -1) if bid_prices[0] > ask_prices[0] else (0, -1)
 
 
 @compiled
 def liquidation_cost(
     quantity: float, prices: FloatArray, sizes: FloatArray, mid: float
-) -> tuple[bool, float]:
-    """Whether a side of a book takes the whole quantity, and the fraction lost to the mid."""
+) -> tuple[int, int, float]:
+    """Takes a quantity from a side of a book.
+
+    Levels behind the last that is needed are not looked at.
+
+    Returns:
+        A code, a level and the fraction lost to the mid; the code is 0 if the side takes the whole
+        quantity, TOO_THIN_FOR_POSITION if it does not, and else what makes the level unusable.
+    """
+    sign, field = (1.0, BID_PRICES) if quantity > 0.0 else (-1.0, ASK_PRICES)
     remaining = abs(quantity)
     paid = 0.0
     for level in range(prices.size):
+        code = _find_bad_level(prices, sizes, sign, field, level)
+        if code != 0:
+            return code, level, 0.0
         filled = min(remaining, sizes[level])
         paid += filled * prices[level]
         remaining -= filled
         if remaining <= 0.0:
             break
+    if remaining > 0.0:
+        return TOO_THIN_FOR_POSITION * FIELD_SPAN + ORDER_BOOKS, -1, 0.0
     loss = 1.0 - paid / (abs(quantity) * mid)
-    return remaining <= 0.0, loss if quantity > 0.0 else -loss
+    return 0, -1, loss if quantity > 0.0 else -loss
 
 
 @compiled
@@ -152,21 +152,22 @@ def calculate_depth_shock(
             refuse(out, first, 1, MISSING_FOR_POSITION * FIELD_SPAN + ORDER_BOOKS, position, 0)
             return
         bid_prices, bid_sizes, ask_prices, ask_sizes = book_sides(books, levels, book)
-        code, level = _find_bad_level(bid_prices, bid_sizes, BID_PRICES)
-        if code == 0:
-            code, level = _find_bad_level(ask_prices, ask_sizes, ASK_PRICES)
-        if code != 0:
-            refuse(out, first, 1, code, book, level)
+        if bid_prices.size == 0 or ask_prices.size == 0:
+            refuse(out, first, 1, TOO_THIN_FOR_POSITION * FIELD_SPAN + ORDER_BOOKS, position, 0)
             return
-        enough = bid_prices.size > 0 and ask_prices.size > 0
-        if enough:
+        code, level = _find_bad_touch(bid_prices, bid_sizes, ask_prices, ask_sizes)
+        loss = 0.0
+        if code == 0:
             mid = 0.5 * (bid_prices[0] + ask_prices[0])
             if quantity > 0.0:
-                enough, loss = liquidation_cost(quantity, bid_prices, bid_sizes, mid)
+                code, level, loss = liquidation_cost(quantity, bid_prices, bid_sizes, mid)
             else:
-                enough, loss = liquidation_cost(quantity, ask_prices, ask_sizes, mid)
-        if not enough:
-            refuse(out, first, 1, TOO_THIN_FOR_POSITION * FIELD_SPAN + ORDER_BOOKS, position, 0)
+                code, level, loss = liquidation_cost(quantity, ask_prices, ask_sizes, mid)
+        if code // FIELD_SPAN == TOO_THIN_FOR_POSITION:
+            refuse(out, first, 1, code, position, 0)
+            return
+        if code != 0:
+            refuse(out, first, 1, code, book, level)
             return
         worst = max(worst, loss)
     put(out, first, worst)

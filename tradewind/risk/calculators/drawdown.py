@@ -2,21 +2,30 @@
 
     drawdown[t] = 1 − value[t] / max(value[0..t])
 
-The first value counts as the first peak; all of the values given count, not a window. The daily
-drawdown takes start_of_day_value as the day's first peak: max(0, 1 − value / start_of_day_value).
+The first value counts as the first peak; all of the values given count, not a window. A value at
+or below zero is a known loss: after a peak above zero, the drawdown is 1 or more. The daily
+drawdown takes start_of_day_value as the day's first peak:
+max(0, 1 − last value / start_of_day_value).
 Durations are bars strictly under water. Source: A. Chekhlov, S. Uryasev, M. Zabarankin, "Drawdown
 Measure in Portfolio Optimization", Int. J. Theor. Appl. Finance 8 (2005), definition 2.1, relative.
 """
 
+from math import isfinite
 from typing import Final
 
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.result import lacks_scalar, lacks_values, put
+from tradewind.risk.engine.result import lacks_scalar, lacks_values, put, refuse
 from tradewind.risk.engine.snapshot import HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE_AT
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import START_OF_DAY_VALUE
+from tradewind.risk.reasons import (
+    ABSENT,
+    FIELD_SPAN,
+    NOT_FINITE,
+    PORTFOLIO_VALUES,
+    START_OF_DAY_VALUE,
+)
 
 __all__ = ["DRAWDOWN", "DrawdownSettings"]
 
@@ -46,12 +55,16 @@ def calculate_drawdown(
 ) -> None:
     """Writes the metrics of METRICS."""
     first = config.drawdown
-    if lacks_values(account, out, first, 5, 1):
-        return
-    put(out, first, 1.0 - account.last_value / account.peak)
-    put(out, first + 1, account.max_drawdown)
-    put(out, first + 2, float(account.underwater_bars))
-    put(out, first + 3, float(account.max_underwater_bars))
-    if not lacks_scalar(header, out, first + 4, 1, HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE):
+    if not lacks_values(account, out, first, 4, 1):
+        put(out, first, 1.0 - account.last_value / account.peak)
+        put(out, first + 1, account.max_drawdown)
+        put(out, first + 2, float(account.underwater_bars))
+        put(out, first + 3, float(account.max_underwater_bars))
+    if account.value_count == 0:
+        refuse(out, first + 4, 1, ABSENT * FIELD_SPAN + PORTFOLIO_VALUES, -1, 0)
+    elif not isfinite(account.last_value):
+        code, at = NOT_FINITE * FIELD_SPAN + PORTFOLIO_VALUES, account.value_count - 1
+        refuse(out, first + 4, 1, code, at, 0)
+    elif not lacks_scalar(header, out, first + 4, 1, HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE):
         loss = 1.0 - account.last_value / header[START_OF_DAY_VALUE_AT]
         put(out, first + 4, max(loss, 0.0))

@@ -4,7 +4,8 @@
     acceleration[t] = (velocity[t] − velocity[t − w]) / minutes(t − w, t)
 
 First and second backward differences over w bars, in 1/min and 1/min²; positive while the drawdown
-deepens. Drawdowns are those of the whole history (see drawdown).
+deepens. Drawdowns are those of the whole history (see drawdown). Times that cannot be
+(engine.clock) make them unavailable: in another unit, a drawdown would seem to deepen slowly.
 """
 
 from typing import Final
@@ -14,6 +15,7 @@ from pydantic import Field
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.clock import find_bar_clock_problem
 from tradewind.risk.engine.result import lacks_values, put, refuse
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import ABSENT, FIELD_SPAN, NOT_FINITE, TIMESTAMPS
@@ -69,16 +71,25 @@ def _velocity(timestamps: FloatArray, drawdowns: FloatArray, end: int, bars: int
 
 @compiled
 def calculate_drawdown_velocity(
-    config: Record, account: Record, timestamps: FloatArray, drawdowns: FloatArray, out: FloatArray
+    config: Record,
+    account: Record,
+    header: FloatArray,
+    timestamps: FloatArray,
+    drawdowns: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Writes the metrics of METRICS."""
     first = config.drawdown_velocity
     bars = config.drawdown_velocity_window_bars
+    code, at = find_bar_clock_problem(config, account, header)
     for order in range(2):
         span = (order + 1) * bars + 1
         if lacks_values(account, out, first + order, 1, span):
             continue
         if _lacks_timestamps(account, out, first + order, span):
+            continue
+        if code != 0:
+            refuse(out, first + order, 1, code, at, 0)
             continue
         velocity = _velocity(timestamps, drawdowns, -1, bars)
         if order == 0:

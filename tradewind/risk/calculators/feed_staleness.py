@@ -15,6 +15,7 @@ from pydantic import Field
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.clock import MS_PER_SECOND
 from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT
 from tradewind.risk.inputs import FloatArray
@@ -30,14 +31,14 @@ from tradewind.risk.reasons import (
 __all__ = ["FEED_STALENESS", "FeedStalenessSettings"]
 
 METRICS: Final = ("max_feed_staleness_ms",)
-MS_PER_SECOND: Final = 1_000.0
 
 
 class FeedStalenessSettings(CalculatorSettings):
     """Settings of feed_staleness."""
 
     max_clock_skew_ms: float = Field(default=1_000.0, ge=0)
-    """How much later than now a feed's timestamp may be."""
+    """How much later than now a time may be: that of a feed, a bar or a trade, and also while this
+    calculator is disabled."""
 
 
 FEED_STALENESS: Final = Calculator(

@@ -2,7 +2,9 @@
 
     turnover = Σ |notional| of the trades in (now − horizon, now] / capital_base
 
-The window ends at the latest time known: of `now`, the last bar and the last trade.
+The window ends at the latest time known: of `now`, the last bar and the last trade. A bar or trade
+that is later than `now` by more than the allowed skew would empty the window, and makes the metrics
+unavailable (engine.clock).
 """
 
 from math import isfinite, nan
@@ -11,19 +13,19 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
+from tradewind.risk.engine.clock import find_trade_clock_problem, latest_time
 from tradewind.risk.engine.result import lacks_capital, put, refuse
-from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT, HAS_NOW, NOW_AT
+from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
     FIELD_SPAN,
     NOT_FINITE,
-    NOW,
     TRADE_NOTIONALS,
     TRADE_TIMESTAMPS,
 )
 
-__all__ = ["TURNOVER", "TurnoverSettings", "latest_time"]
+__all__ = ["TURNOVER", "TurnoverSettings"]
 
 METRICS: Final = ("hourly_turnover", "daily_turnover")
 HORIZONS_S: Final = (3_600.0, 86_400.0)
@@ -42,16 +44,6 @@ TURNOVER: Final = Calculator(
 
 
 @compiled
-def latest_time(account: Record, header: FloatArray) -> float:
-    """The latest time known, seconds since the epoch; NaN if `now` is given but not finite."""
-    latest: float = max(account.last_timestamp, account.last_trade_timestamp)
-    if header[HAS_NOW] == 0.0:
-        return latest
-    now: float = header[NOW_AT]
-    return max(latest, now) if isfinite(now) else nan
-
-
-@compiled
 def calculate_turnover(
     config: Record,
     account: Record,
@@ -67,10 +59,11 @@ def calculate_turnover(
         return
     if lacks_capital(header, out, first, 2):
         return
-    end = latest_time(account, header)
-    if not isfinite(end):
-        refuse(out, first, 2, NOT_FINITE * FIELD_SPAN + NOW, -1, 0)
+    code, at = find_trade_clock_problem(config, account, header)
+    if code != 0:
+        refuse(out, first, 2, code, at, 0)
         return
+    end = latest_time(account, header)
     for index in range(2):
         traded, bad = _traded_since(timestamps, notionals, end - HORIZONS_S[index])
         if bad >= 0:

@@ -14,14 +14,14 @@ from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     DECREASING,
     NEGATIVE,
+    NO_PEAK,
     NOT_FINITE,
     NOT_INCREASING,
-    NOT_POSITIVE,
     ORDER_FLOWS,
     PRICE_CHANGES,
 )
 
-__all__ = ["ACCOUNT", "Record", "reset_account"]
+__all__ = ["ACCOUNT", "Record", "reset_account", "upgraded"]
 
 Record: TypeAlias = Any
 """One element of a structured array, as a kernel sees it."""
@@ -40,6 +40,10 @@ ACCOUNT: Final = np.dtype(
         ("value_count", "i8"),
         ("bad_value", "i8"),
         ("bad_value_kind", "i8"),
+        # The latest value at or below zero, which is known though no return follows from it, and
+        # the latest such one before it.
+        ("spent_value", "i8"),
+        ("spent_value_before", "i8"),
         ("last_value", "f8"),
         ("peak", "f8"),
         ("max_drawdown", "f8"),
@@ -62,6 +66,7 @@ ACCOUNT: Final = np.dtype(
         # A tracker's: the latest `latest_time()` of its updates, and whether it has a result.
         ("latest_time", "f8"),
         ("is_calculated", "i8"),
+        ("periods_per_year", "f8"),  # that the last result is for; −inf: none
         # A tracker's: engine.losses.
         ("sorted_losses", "i8"),
         ("losses_sorted_until", "i8"),
@@ -70,12 +75,37 @@ ACCOUNT: Final = np.dtype(
 )
 
 
+def upgraded(accounts: Any) -> Any:
+    """Saved accounts of an earlier release, with the fields that came since as in new accounts.
+
+    A value at or below zero was unusable then, and stays so to the end of the account.
+    """
+    if not isinstance(accounts, np.ndarray) or accounts.dtype.names is None:
+        return accounts
+    names = accounts.dtype.names
+    if names == ACCOUNT.names or not set(names) <= set(ACCOUNT.names or ()):
+        return accounts
+    full = np.zeros(accounts.shape, dtype=ACCOUNT)
+    _reset_all(full)
+    for name in names:
+        full[name] = accounts[name]
+    return full
+
+
+@compiled
+def _reset_all(accounts: Record) -> None:
+    for row in range(accounts.size):
+        reset_account(accounts[row])
+
+
 @compiled
 def reset_account(account: Record) -> None:
     """Forgets everything about one account."""
     account.value_count = 0
     account.bad_value = NONE
     account.bad_value_kind = 0
+    account.spent_value = NONE
+    account.spent_value_before = NONE
     account.last_value = nan
     account.peak = 0.0
     account.max_drawdown = 0.0
@@ -97,6 +127,7 @@ def reset_account(account: Record) -> None:
     account.last_trade_timestamp = -inf
     account.latest_time = -inf
     account.is_calculated = 0
+    account.periods_per_year = -inf
     account.sorted_losses = 0
     account.losses_sorted_until = 0
 
@@ -109,7 +140,7 @@ def fold_values(account: Record, values: FloatArray, drawdowns: FloatArray) -> N
         account: The account.
         values: Shape [n].
         drawdowns: Filled with the latest of the drawdowns, 1 − value / running peak; NaN where the
-            value is unusable. Shape [at most n].
+            value is not finite or no peak above zero came before. Shape [at most n].
     """
     peak = account.peak
     deepest = account.max_drawdown
@@ -119,9 +150,8 @@ def fold_values(account: Record, values: FloatArray, drawdowns: FloatArray) -> N
     for index in range(values.size):
         value = values[index]
         drawdown = 0.0
-        if not 0.0 < value < inf:
-            account.bad_value = account.value_count + index
-            account.bad_value_kind = NOT_POSITIVE if isfinite(value) else NOT_FINITE
+        at = account.value_count + index
+        if not 0.0 < value < inf and not _is_known(account, at, value, peak):
             drawdown = nan
         elif value >= peak:
             peak = value
@@ -140,6 +170,19 @@ def fold_values(account: Record, values: FloatArray, drawdowns: FloatArray) -> N
     if values.size > 0:
         account.last_value = values[-1]
     account.value_count += values.size
+
+
+@compiled
+def _is_known(account: Record, at: int, value: float, peak: float) -> bool:
+    """Whether a value that is not both finite and positive is a known loss; notes it."""
+    if isfinite(value):
+        account.spent_value_before = account.spent_value
+        account.spent_value = at
+        if peak > 0.0:
+            return True
+    account.bad_value = at
+    account.bad_value_kind = NO_PEAK if isfinite(value) else NOT_FINITE
+    return False
 
 
 @compiled

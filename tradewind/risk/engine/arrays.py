@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tradewind.compiled import compiled
-from tradewind.risk.calculators.depth_shock import find_book_violation
 from tradewind.risk.engine.account import (
     Record,
     find_bar_time_violation,
@@ -21,7 +20,7 @@ from tradewind.risk.engine.account import (
     simple_return,
 )
 from tradewind.risk.engine.kernel import calculate
-from tradewind.risk.engine.result import AT, CODE, OTHER
+from tradewind.risk.engine.result import AT, CODE
 from tradewind.risk.engine.state import NEEDS_WORKSPACE, Series, Touched, open_state, workspace_of
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
@@ -120,10 +119,7 @@ def calculate_arrays(
     state = open_state(account, series, snapshot, shocks, workspace[kept:])
     code, at = find_time_violation(timestamps, -inf, trade_timestamps, -inf)
     if code != 0:
-        return contradict(out, code, at, -1)
-    code, at, other = find_book_violation(state.books, state.levels)
-    if code != 0:
-        return contradict(out, code, at, other)
+        return contradict(out, code, at)
     fold_series(account[0], series, returns)
     everything = Touched(True, True, True, True, True)
     return calculate(config[0], limits, state, everything, out)
@@ -174,9 +170,8 @@ def find_time_violation(
 
 
 @compiled
-def contradict(out: FloatArray, code: int, at: int, other: int) -> int:
+def contradict(out: FloatArray, code: int, at: int) -> int:
     """Answers that the inputs contradict themselves."""
     out[CODE, 0] = code
     out[AT, 0] = at
-    out[OTHER, 0] = other
     return CONTRADICTION

@@ -1,6 +1,6 @@
 """Every enabled calculator in one compiled call on one state."""
 
-from math import isnan, nan
+from math import inf, isnan, nan
 
 from tradewind.compiled import compiled, inlined
 from tradewind.risk.calculators.adv_participation import calculate_adv_participation
@@ -22,6 +22,7 @@ from tradewind.risk.calculators.var import calculate_var
 from tradewind.risk.calculators.volatility import calculate_volatility
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import AT, CODE, OTHER, VALUE
+from tradewind.risk.engine.snapshot import HAS_PERIODS_PER_YEAR, PERIODS_PER_YEAR_AT
 from tradewind.risk.engine.state import State, Touched
 from tradewind.risk.inputs import FloatArray
 
@@ -48,8 +49,14 @@ def calculate(
     header = state.header
     series = state.series
     if touched.values or touched.holdings:
+        _calculate_from_values(config, account, header, series.drawdowns, out)
+    if config.drawdown_velocity >= 0:
         timestamps, drawdowns = series.timestamps, series.drawdowns
-        _calculate_from_values(config, account, header, timestamps, drawdowns, out)
+        calculate_drawdown_velocity(config, account, header, timestamps, drawdowns, out)
+    periods = header[PERIODS_PER_YEAR_AT] if header[HAS_PERIODS_PER_YEAR] != 0.0 else -inf
+    if config.volatility >= 0 and (touched.returns or periods != account.periods_per_year):
+        calculate_volatility(config, account, header, series.timestamps, series.returns, out)
+        account.periods_per_year = periods
     if touched.returns:
         losses, workspace = series.sorted_losses, state.workspace
         _calculate_from_returns(config, account, series.returns, losses, workspace, out)
@@ -84,14 +91,11 @@ def _calculate_from_values(
     config: Record,
     account: Record,
     header: FloatArray,
-    timestamps: FloatArray,
     drawdowns: FloatArray,
     out: FloatArray,
 ) -> None:
     if config.drawdown >= 0:
         calculate_drawdown(config, account, header, out)
-    if config.drawdown_velocity >= 0:
-        calculate_drawdown_velocity(config, account, timestamps, drawdowns, out)
     if config.ulcer_index >= 0:
         calculate_ulcer_index(config, account, drawdowns, out)
 
@@ -106,8 +110,6 @@ def _calculate_from_returns(
     out: FloatArray,
 ) -> None:
     """Value at risk and expected shortfall share their tail when they share their window."""
-    if config.volatility >= 0:
-        calculate_volatility(config, account, returns, out)
     window = config.losses_window
     tail = sorted_losses
     if sorted_losses.size == 0 and window > 0:

@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.calculators.stress import shock_table
+from tradewind.risk.calculators.volatility import AUTO
 from tradewind.risk.engine.account import ACCOUNT
 from tradewind.risk.engine.remarks import RemarkBook
 from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS, VALUE
@@ -44,6 +45,8 @@ def _config_fields() -> list[tuple[str, str]]:
 
 
 def _kind(info: FieldInfo) -> str | None:
+    if info.default == AUTO:
+        return "f8"
     if get_origin(info.annotation) is Literal:
         return "i8"
     return _KINDS.get(info.annotation) if isinstance(info.annotation, type) else None
@@ -121,16 +124,17 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
     for calculator in CALCULATORS:
         settings = policy.calculators.of(calculator.name)
         config[calculator.name] = column if settings.enabled else DISABLED
+        # Those of a disabled calculator, too: others look at the clock skew.
+        for name, info in calculator.settings.model_fields.items():
+            field = f"{calculator.name}_{name}"
+            if _kind(info) and name != "enabled":
+                config[field] = _number(getattr(settings, name), info)
         if not settings.enabled:
             continue
         column += len(calculator.metrics(settings))
         for series, bars in calculator.windows(settings).items():
             window = config[f"{series}_window"]
             window[0] = max(window[0], bars)
-        for name, info in calculator.settings.model_fields.items():
-            field = f"{calculator.name}_{name}"
-            if _kind(info) and name != "enabled":
-                config[field] = _number(getattr(settings, name), info)
     if config["expected_shortfall"] >= 0:
         config["losses_window"] = config["expected_shortfall_window_bars"]
     if config["var"] >= 0:
@@ -151,6 +155,8 @@ def _lay_out(config: np.ndarray[Any, Any]) -> None:
 
 
 def _number(value: Any, info: FieldInfo) -> Any:
+    if info.default == AUTO:
+        return 0.0 if value == AUTO else value
     if get_origin(info.annotation) is Literal:
         return get_args(info.annotation).index(value)
     return value

@@ -9,7 +9,7 @@ import numpy as np
 from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.remarks import NO_REMARKS
-from tradewind.risk.engine.result import AT, CODE, OTHER, RESULT_ROWS, VALUE
+from tradewind.risk.engine.result import AT, CODE, RESULT_ROWS, VALUE
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     Snapshot,
@@ -99,12 +99,11 @@ def new_problem() -> FloatArray:
     return np.zeros((RESULT_ROWS, 1))
 
 
-def raise_contradiction(result: FloatArray, snapshot: Snapshot) -> None:
+def raise_contradiction(result: FloatArray) -> None:
     """Refuses inputs that contradict themselves.
 
     Raises:
         RiskInputError: Always; names the field that column 0 of the result is about.
     """
-    code, at, other = (int(result[row, 0]) for row in (CODE, AT, OTHER))
-    violation = describe_violation(code, at, other, snapshot)
+    violation = describe_violation(int(result[CODE, 0]), int(result[AT, 0]))
     raise RiskInputError("risk inputs are refused", [violation])

@@ -13,12 +13,14 @@ from tradewind.risk.engine.snapshot import (
     PRICE,
     QUANTITY,
     VOLATILITY_AT,
+    YEARS,
 )
 from tradewind.risk.inputs import FloatArray
 from tradewind.risk.reasons import (
     ABSENT,
     CAPITAL_BASE,
     FIELD_SPAN,
+    NEGATIVE,
     NOT_FINITE,
     NOT_POSITIVE,
     OPTION_QUANTITY,
@@ -106,11 +108,26 @@ def lacks_returns(
         code = NOT_FINITE * FIELD_SPAN + RETURNS
         refuse(out, metric, count, code, account.bad_return, 0)
     elif account.returns_given == 0 and account.bad_value >= start:
-        code = account.bad_value_kind * FIELD_SPAN + PORTFOLIO_VALUES
+        kind = NOT_FINITE if account.bad_value_kind == NOT_FINITE else NOT_POSITIVE
+        code = kind * FIELD_SPAN + PORTFOLIO_VALUES
         refuse(out, metric, count, code, account.bad_value, 0)
+    elif account.returns_given == 0 and _last_without_return(account) >= start:
+        code = NOT_POSITIVE * FIELD_SPAN + PORTFOLIO_VALUES
+        refuse(out, metric, count, code, _last_without_return(account), 0)
     else:
         return False
     return True
+
+
+@compiled
+def _last_without_return(account: Record) -> int:
+    """Index of the latest value that no return follows from though a value does; −1 if none.
+
+    The return that leads to a value at or below zero is known, those from it are not.
+    """
+    if account.spent_value < account.value_count - 1:
+        return int(account.spent_value)
+    return int(account.spent_value_before)
 
 
 @compiled
@@ -179,13 +196,21 @@ def lacks_options(options: FloatArray, out: FloatArray, metric: int, count: int)
     for row in range(options.shape[0]):
         for index in range(DIVIDEND_YIELD + 1):
             value = options[row, index]
+            # On its expiry an option has its intrinsic value, whatever the volatility.
+            if index == VOLATILITY_AT and options[row, YEARS] == 0.0:
+                continue
             if not isfinite(value):
                 code = NOT_FINITE * FIELD_SPAN + OPTION_QUANTITY + index
                 refuse(out, metric, count, code, row, 0)
                 return True
             if index == OPTION_QUANTITY_AT and value == 0.0:
                 break
-            if MULTIPLIER <= index <= VOLATILITY_AT and value <= 0.0:
+            if index == YEARS:
+                if value < 0.0:
+                    code = NEGATIVE * FIELD_SPAN + OPTION_QUANTITY + index
+                    refuse(out, metric, count, code, row, 0)
+                    return True
+            elif MULTIPLIER <= index <= VOLATILITY_AT and value <= 0.0:
                 code = NOT_POSITIVE * FIELD_SPAN + OPTION_QUANTITY + index
                 refuse(out, metric, count, code, row, 0)
                 return True

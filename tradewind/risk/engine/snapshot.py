@@ -36,7 +36,9 @@ POSITION_COUNT: Final = 6
 OPTION_COUNT: Final = 7
 FEED_COUNT: Final = 8
 BOOK_COUNT: Final = 9
-HEADER_SIZE: Final = 10
+HAS_PERIODS_PER_YEAR: Final = 10
+PERIODS_PER_YEAR_AT: Final = 11
+HEADER_SIZE: Final = 12
 
 # Rows of a position.
 QUANTITY: Final = 0
@@ -80,6 +82,7 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: Mapping[str, float]) -> FloatA
         RiskInputError: A symbol stands in two positions, or a number is none.
     """
     start, capital, now = snapshot.start_of_day_value, snapshot.capital_base, snapshot.now
+    periods = snapshot.periods_per_year
     positions, options = snapshot.positions, snapshot.options
     feeds, books = snapshot.feed_timestamps, snapshot.order_books
     packed = [
@@ -93,6 +96,8 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: Mapping[str, float]) -> FloatA
         len(options),
         len(feeds),
         len(books),
+        0.0 if periods is None else 1.0,
+        0.0 if periods is None else periods,
     ]
     if positions:
         volumes = snapshot.average_daily_volumes
@@ -185,14 +190,14 @@ def check_symbols(snapshot: Snapshot) -> None:
         return
     symbols = [position.symbol for position in positions]
     index = next(at for at, symbol in enumerate(symbols) if symbol in symbols[:at])
-    violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index, -1, snapshot)
+    violation = describe_violation(REPEATED * FIELD_SPAN + POSITIONS, index)
     raise RiskInputError("risk inputs are refused", [violation])
 
 
 def _not_a_number(snapshot: Snapshot) -> RiskInputError:
     named: list[tuple[str, object]] = [
         (name, getattr(snapshot, name))
-        for name in ("start_of_day_value", "capital_base", "now")
+        for name in ("start_of_day_value", "capital_base", "now", "periods_per_year")
         if getattr(snapshot, name) is not None
     ]
     for name in ("positions", "options"):

@@ -150,7 +150,7 @@ def update_rows(
             new_trade_timestamps[row : row + min(trades, 1)],
         )
         if code != 0:
-            return contradict(problem, code, row, -1)
+            return contradict(problem, code, row)
         if not has_room_for_trades(storage, row, trades):
             return NEEDS_ROOM
     touched = Touched(True, True, False, False, True)

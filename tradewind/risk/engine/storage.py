@@ -26,6 +26,7 @@ from tradewind.risk.engine.account import (
     fold_values,
     reset_account,
     simple_return,
+    upgraded,
 )
 from tradewind.risk.engine.losses import keep_losses_sorted, kept_losses
 from tradewind.risk.engine.plan import SERIES, Plan
@@ -165,6 +166,7 @@ def copy_storage(arrays: Mapping[str, Any], like: Storage) -> Storage:
     trades = (like.accounts.size, room)
     shapes = {name: array.shape for name, array in like._asdict().items()}
     shapes |= {"trade_timestamps": trades, "trade_notionals": trades}
+    arrays = {**arrays, "accounts": upgraded(arrays.get("accounts"))}
     return Storage(
         **{
             name: copy_array(name, arrays, shapes[name], array.dtype)

@@ -4,10 +4,10 @@ from math import isfinite
 from typing import Final
 
 from tradewind.compiled import compiled, inlined
-from tradewind.risk.calculators.depth_shock import find_book_violation
-from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S, latest_time
+from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict, find_time_violation
+from tradewind.risk.engine.clock import latest_time
 from tradewind.risk.engine.kernel import calculate
 from tradewind.risk.engine.state import NEEDS_WORKSPACE, Touched, open_state, workspace_of
 from tradewind.risk.engine.storage import (
@@ -81,13 +81,9 @@ def update_row(
         new_trade_timestamps,
         new_trade_notionals,
     )
-    code, at, other = _find_increment_violation(accounts[row], snapshot, new)
-    if code == 0 and new_holdings:
-        series = trailing_series(config[0], storage, row)
-        state = open_state(accounts[row : row + 1], series, snapshot, shocks, workspace)
-        code, at, other = find_book_violation(state.books, state.levels)
+    code, at = _find_increment_violation(accounts[row], snapshot, new)
     if code != 0:
-        return contradict(problem, code, at, other)
+        return contradict(problem, code, at)
     if not has_room_for_trades(storage, row, new_trade_timestamps.size):
         return NEEDS_ROOM
     if workspace_of(config[0], snapshot) > workspace.size:
@@ -131,14 +127,14 @@ def calculate_row(
 @compiled
 def _find_increment_violation(
     account: Record, header: FloatArray, new: Increment
-) -> tuple[int, int, int]:
-    """Code, index and inner index of the first contradiction in time; code 0 if there is none."""
+) -> tuple[int, int]:
+    """Code and index of the first contradiction in time; code 0 if there is none."""
     now = latest_time(account, header)
     code, at = find_new_time_violation(account, now, new.timestamps, new.trade_timestamps)
     is_later = new.portfolio_values.size > 0 and account.value_count > 0
     if code == 0 and is_later and (new.timestamps.size > 0) != (account.timestamp_count > 0):
         code = NOT_ONE_PER_VALUE * FIELD_SPAN + TIMESTAMPS
-    return code, at, -1
+    return code, at
 
 
 @compiled

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from tradewind.risk.rules.readings import Readings
 from tradewind.risk.rules.settings import ConditionSettings
-from tradewind.risk.rules.truth import Truth, all_of, any_of, negation
+from tradewind.risk.rules.truth import Truth, all_of, any_of
 
 __all__ = ["Condition", "Finding", "Threshold", "compile_condition"]
 
@@ -29,8 +29,12 @@ class Finding:
 class Condition(Protocol):
     """Something that holds, does not hold, cannot be known or does not apply."""
 
-    def truth(self, readings: Readings) -> Truth:
-        """Whether it holds."""
+    def truth(self, readings: Readings, wanted: bool = True) -> Truth:
+        """Whether it is `wanted`: holds, or does not.
+
+        What does not apply neither holds nor does its negation, so a negation goes down to the
+        thresholds: `not` over `all` is what `any` over `not` is, an order beside it or none.
+        """
 
     def findings(self, readings: Readings, wanted: bool = True) -> Iterator[Finding]:
         """The thresholds that make it `wanted`, or might."""
@@ -46,19 +50,18 @@ class Threshold:
     metric: str
     limit: float
 
-    def truth(self, readings: Readings) -> Truth:
-        """Whether it holds."""
+    def truth(self, readings: Readings, wanted: bool = True) -> Truth:
+        """Whether it is `wanted`."""
         if self.metric in readings.not_applicable:
             return Truth.NOT_APPLICABLE
         value = readings.value(self.metric)
         if value is None:
             return Truth.UNKNOWN
-        return Truth.TRUE if value > self.limit else Truth.FALSE
+        return Truth.TRUE if (value > self.limit) is wanted else Truth.FALSE
 
     def findings(self, readings: Readings, wanted: bool = True) -> Iterator[Finding]:
         """Itself, when it is `wanted` or might be."""
-        truth = self.truth(readings) if wanted else negation(self.truth(readings))
-        if truth.triggers:
+        if self.truth(readings, wanted).triggers:
             yield self.finding(readings)
 
     def finding(self, readings: Readings) -> Finding:
@@ -86,15 +89,14 @@ class Junction:
     parts: tuple[Condition, ...]
     needs_all: bool
 
-    def truth(self, readings: Readings) -> Truth:
-        """Whether it holds."""
-        combine = all_of if self.needs_all else any_of
-        return combine(part.truth(readings) for part in self.parts)
+    def truth(self, readings: Readings, wanted: bool = True) -> Truth:
+        """Whether it is `wanted`."""
+        combine = all_of if self.needs_all is wanted else any_of
+        return combine(part.truth(readings, wanted) for part in self.parts)
 
     def findings(self, readings: Readings, wanted: bool = True) -> Iterator[Finding]:
         """Those of its parts, when it is `wanted` or might be."""
-        truth = self.truth(readings) if wanted else negation(self.truth(readings))
-        if truth.triggers:
+        if self.truth(readings, wanted).triggers:
             for part in self.parts:
                 yield from part.findings(readings, wanted)
 
@@ -113,9 +115,9 @@ class Not:
 
     part: Condition
 
-    def truth(self, readings: Readings) -> Truth:
-        """Whether it holds."""
-        return negation(self.part.truth(readings))
+    def truth(self, readings: Readings, wanted: bool = True) -> Truth:
+        """Whether it is `wanted`."""
+        return self.part.truth(readings, not wanted)
 
     def findings(self, readings: Readings, wanted: bool = True) -> Iterator[Finding]:
         """Those that keep its part from holding."""

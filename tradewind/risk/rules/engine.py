@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tradewind.risk.inputs import END_OF_TIME_S
 from tradewind.risk.rules.actions import Action, Severity
 from tradewind.risk.rules.conditions import Condition, Finding, compile_condition
 from tradewind.risk.rules.readings import Readings
@@ -123,10 +124,11 @@ class RuleEngine:
 
         Args:
             readings: The metrics.
-            now: The caller's clock in seconds since the epoch; None or not finite when missing.
+            now: The caller's clock in seconds since the epoch; None, not finite or in another unit
+                when missing.
             windows: `windows` of the account's previous outcome; empty at first.
         """
-        if now is not None and not math.isfinite(now):
+        if now is not None and not abs(now) < END_OF_TIME_S:
             now = None
         breaches: list[Breach] = []
         remembered: dict[str, WindowState] = {}

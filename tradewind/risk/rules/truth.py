@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from enum import IntEnum
 
-__all__ = ["Truth", "all_of", "any_of", "negation"]
+__all__ = ["Truth", "all_of", "any_of"]
 
 
 class Truth(IntEnum):
@@ -11,7 +11,8 @@ class Truth(IntEnum):
 
     TRUE, UNKNOWN and FALSE are Kleene's strong logic: UNKNOWN means that some value of what is
     missing would make the condition hold and another would not. NOT_APPLICABLE stands below
-    them: the condition is about an order, and there is none.
+    them: the condition is about an order, and there is none. Neither such a condition nor its
+    negation holds, so that a negation of whole conditions is taken threshold by threshold.
 
     Source: S. C. Kleene, Introduction to Metamathematics (1952), §64.
     """
@@ -27,14 +28,6 @@ class Truth(IntEnum):
         return self >= Truth.UNKNOWN
 
 
-_NEGATIONS = {
-    Truth.NOT_APPLICABLE: Truth.NOT_APPLICABLE,
-    Truth.FALSE: Truth.TRUE,
-    Truth.UNKNOWN: Truth.UNKNOWN,
-    Truth.TRUE: Truth.FALSE,
-}
-
-
 def all_of(truths: Iterable[Truth]) -> Truth:
     """The conjunction: the least of at least one truth."""
     return min(truths)
@@ -43,8 +36,3 @@ def all_of(truths: Iterable[Truth]) -> Truth:
 def any_of(truths: Iterable[Truth]) -> Truth:
     """The disjunction: the greatest of at least one truth."""
     return max(truths)
-
-
-def negation(truth: Truth) -> Truth:
-    """The negation; what is not known or does not apply stays so."""
-    return _NEGATIONS[truth]

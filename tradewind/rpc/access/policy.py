@@ -9,11 +9,12 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from tradewind.errors import UnauthenticatedError
+from tradewind.errors import SettingsError, UnauthenticatedError
+from tradewind.files import read_file
 from tradewind.rpc.access.roles import Role
-from tradewind.settings import Settings, load_settings
+from tradewind.settings import Settings, settings_from_text
 
-__all__ = ["AccessPolicy", "AccessSettings", "Identity", "IdentitySettings"]
+__all__ = ["AccessPolicy", "AccessSettings", "Identity", "IdentitySettings", "read_access"]
 
 _DIGEST_PREFIX: Final = "sha256:"
 
@@ -82,6 +83,18 @@ class Identity:
     resumes_as: str
 
 
+def read_access(path: Path) -> bytes:
+    """The text of an access policy, which not everybody may have written.
+
+    Raises:
+        SettingsError: It cannot be read, or anybody may write it.
+    """
+    try:
+        return read_file(path, unforgeable=True)
+    except OSError as problem:
+        raise SettingsError(f"cannot read {path}: {problem.strerror}") from None
+
+
 class AccessPolicy:
     """Finds the identity behind a certificate or a token.
 
@@ -110,7 +123,12 @@ class AccessPolicy:
         Raises:
             SettingsError: It is refused; each violation names its line.
         """
-        return cls(load_settings(path, AccessSettings))
+        return cls.parse(read_access(path), str(path))
+
+    @classmethod
+    def parse(cls, text: bytes, source: str) -> Self:
+        """As `load`, of a text that was read already and is called `source` in an error."""
+        return cls(settings_from_text(text, source, AccessSettings))
 
     def of_token(self, token: str) -> Identity:
         """Whose token it is.

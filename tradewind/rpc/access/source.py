@@ -9,13 +9,13 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter
 
 from tradewind.errors import SettingsError
-from tradewind.rpc.access.policy import AccessPolicy
+from tradewind.rpc.access.policy import AccessPolicy, read_access
 
 __all__ = ["AccessSource"]
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_S: Final = 1.0
-_Stamp = tuple[int, int, int] | None
+_STOP_S: Final = 5.0
 
 
 class AccessSource:
@@ -39,8 +39,8 @@ class AccessSource:
             "Changes of the access policy that were refused, the last good one stays",
             registry=registry,
         )
-        self._seen = self._stamp()
-        self.current = AccessPolicy.load(path)
+        self._seen: bytes | str = read_access(path)
+        self.current = AccessPolicy.parse(self._seen, str(path))
 
     def follow(self) -> Callable[[], None]:
         """Takes changes over from now on; gives what ends that."""
@@ -55,18 +55,26 @@ class AccessSource:
 
         def stop() -> None:
             stopping.set()
-            thread.join()
+            thread.join(_STOP_S)  # a file system that hangs does not keep the process
 
         return stop
 
     def _look(self) -> None:
-        stamp = self._stamp()
-        if stamp == self._seen:
+        # What it says is compared and not when it was written: who takes a role away by an edit of
+        # the same length, or copies the file with its times, must not be missed.
+        try:
+            seen: bytes | str = read_access(self._path)
+        except SettingsError as problem:
+            seen = str(problem)
+        if seen == self._seen:
             return
         # Remembered before loading: a file that is refused is tried again once it changes.
-        self._seen = stamp
+        self._seen = seen
+        if isinstance(seen, str):
+            self._refuse(seen)
+            return
         try:
-            self.current = AccessPolicy.load(self._path)
+            self.current = AccessPolicy.parse(seen, str(self._path))
         except SettingsError as problem:
             self._refuse(str(problem))
         except Exception as problem:  # whatever a file holds, the policy in force stays
@@ -77,11 +85,3 @@ class AccessSource:
     def _refuse(self, reason: str) -> None:
         self._refusals.inc()
         _LOG.error("the access policy in use stays: %s", reason)
-
-    def _stamp(self) -> _Stamp:
-        """What changes with the file; None while it cannot be looked at."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tradewind.errors import ConflictError, FieldViolation, SettingsError, StorageError
+from tradewind.files import read_file
 
 __all__ = ["bearer_metadata", "check_token", "make_token", "read_token", "token_digest"]
 
@@ -42,14 +43,14 @@ def read_token(path: Path) -> str:
     """The token in a file.
 
     Raises:
-        SettingsError: The file cannot be read, or holds no token; the message does not show what
-            it holds.
+        SettingsError: The file cannot be read, is open to others, or holds no token; the message
+            does not show what it holds.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"cannot read the token: {problem}") from None
-    return check_token(text.strip(), f"token in {path}")
+        data = read_file(path, private=True)
+    except OSError as problem:
+        raise SettingsError(f"cannot read the token: {path}: {problem.strerror}") from None
+    return check_token(data.decode(errors="replace").strip(), f"token in {path}")
 
 
 def check_token(token: str, named: str = "token") -> str:

@@ -99,6 +99,25 @@ ACCOUNT = RiskInputs(
 )
 
 
+def test_sell_of_a_thousand_at_a_cent_is_refused_by_the_shipped_policy() -> None:
+    checks = PreTrade(RiskPolicy.from_yaml("config/risk_limits.yaml"), 0.25)
+    account = RiskInputs(
+        positions=(Position("BTC", 0.0, 30_000.0), Position("ETH", 2.0, 2_000.0)),
+        capital_base=100_000.0,
+        now=1.6e9,
+    )
+
+    def refusal(symbol: str, quantity: float, price: float) -> str:
+        (checked,) = checks.check([Intent(symbol, quantity, price, Reason.POLICY)], account, {})
+        return checked.refusal
+
+    assert refusal("BTC", -1_000.0, 0.01) == Reason.PRE_TRADE_LIMIT
+    assert refusal("BTC", 1_000.0, 0.01) == Reason.PRE_TRADE_LIMIT
+    assert refusal("BTC", -1.0, 0.01) == ""
+    # No market price is known.
+    assert refusal("XRP", -1.0, 0.01) == Reason.PRE_TRADE_LIMIT
+
+
 @pytest.mark.parametrize(
     ("action", "expected"),
     [

@@ -20,7 +20,9 @@ from orchestrator.brokers import (
 )
 from orchestrator.brokers.market import active_ns, trade_in_bar
 from orchestrator.decision_log import BarRecord, FillRecord
+from orchestrator.markets import Markets
 from tradewind.errors import ConflictError, InvalidInputError, NotFoundError
+from tradewind.market.markets import ALWAYS_OPEN
 
 STEP = 60_000_000_000
 START = 1_600_000_020_000_000_000
@@ -67,6 +69,7 @@ class Desk:
             interval_ns=STEP,
             settings=self._market,
             max_leverage=self._max_leverage,
+            markets=Markets(dict.fromkeys(("BTC", "ETH"), ALWAYS_OPEN), STEP),
         )
 
     def observe(self, *bars: BarRecord) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from orchestrator.decision_log import BarRecord, RefusedBarRecord
 from orchestrator.feeds import BarFault, BarFlag, BarGuard, BarGuardSettings, FeedBar
+from orchestrator.markets import Markets
 from tradewind.market import Bar
+from tradewind.market.markets import ALWAYS_OPEN
 
 STEP = 60_000_000_000
 START = 1_600_000_020_000_000_000
@@ -22,7 +24,8 @@ def bar(index: int, price: float = 100.0, **changes: Any) -> FeedBar:
 
 @pytest.fixture
 def guard() -> BarGuard:
-    guard = BarGuard(BarGuardSettings(max_gap_bars=3), ["BTC"], STEP)
+    always_open = Markets({"BTC": ALWAYS_OPEN}, STEP)
+    guard = BarGuard(BarGuardSettings(max_gap_bars=3), ["BTC"], STEP, always_open)
     assert isinstance(guard.check(bar(0)), BarRecord)
     return guard
 
@@ -41,6 +44,7 @@ def guard() -> BarGuard:
         (bar(1, price=200.0), BarFault.JUMP),
         (dataclasses.replace(bar(1), symbol="DOGE"), BarFault.UNKNOWN_SYMBOL),
         (dataclasses.replace(bar(1), arrived_ns=START), BarFault.FUTURE),
+        (dataclasses.replace(bar(1), interval_ns=STEP // 60), BarFault.INTERVAL),
     ],
 )
 def test_guard_with_a_bad_bar_refuses_it_and_takes_the_next_good_one(

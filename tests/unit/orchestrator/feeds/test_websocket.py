@@ -4,7 +4,9 @@ import asyncio
 import http
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,13 +21,18 @@ from orchestrator.feeds import (
     BarGuardSettings,
     FeedBar,
     FeedFault,
+    FormingBar,
     Tick,
     WebSocketFeed,
     read_ticks,
+    silence,
 )
 from orchestrator.feeds import websocket as module
+from orchestrator.feeds.websocket import parse_bar
+from orchestrator.markets import Markets
 from tradewind.errors import UnavailableError
 from tradewind.market.checks import MAX_TIMESTAMP_NS
+from tradewind.market.markets import Market, market_named
 
 STEP = 60_000_000_000
 START = 1_600_000_020_000_000_000
@@ -67,7 +74,10 @@ class Vendor:
         await self._sessions.pop(0)(connection)
 
     def read(
-        self, take: Callable[[WebSocketFeed], Awaitable[Any]], **options: Any
+        self,
+        take: Callable[[WebSocketFeed], Awaitable[Any]],
+        feed: dict[str, Any] | None = None,
+        **options: Any,
     ) -> list[FeedBar | FeedFault | Tick]:
         """Serves while a feed is read."""
 
@@ -75,7 +85,8 @@ class Vendor:
             async with serve(self.serve, "127.0.0.1", 0, **options) as server:
                 port = next(iter(server.sockets)).getsockname()[1]
                 async with asyncio.timeout(30.0):
-                    return await take(WebSocketFeed(f"ws://127.0.0.1:{port}", SYMBOLS))
+                    url = f"ws://127.0.0.1:{port}"
+                    return await take(WebSocketFeed(url, SYMBOLS, **(feed or {})))
 
         return list(asyncio.run(run()))
 
@@ -200,3 +211,133 @@ def test_feed_with_a_server_that_refuses_it_for_good_ends_with_the_reason() -> N
 
     with pytest.raises(UnavailableError, match=r"feed ws://127\.0\.0\.1.*401"):
         Vendor().read(items, process_request=respond)
+
+
+@pytest.mark.parametrize("name", ["closed", "confirm", "x"])
+@pytest.mark.parametrize(
+    ("value", "closed"),
+    [
+        *((value, True) for value in (True, 1, "1", "true")),
+        *((value, False) for value in (False, 0, "0", "False")),
+    ],
+)
+def test_message_that_says_whether_its_bar_is_closed_is_believed(
+    name: str, value: object, closed: bool
+) -> None:
+    found = parse_bar(message("BTC", 0, **{name: value}), START + 2 * STEP)
+    assert isinstance(found, FeedBar if closed else FormingBar)
+    assert getattr(found, "says_closed", closed) == closed
+
+
+@pytest.mark.parametrize("value", [None, "perhaps", 2, 0.5, [], {"a": 1}])
+def test_message_that_says_nothing_clear_of_its_close_is_no_bar(value: object) -> None:
+    found = parse_bar(message("BTC", 0, closed=value), START + 2 * STEP)
+    assert isinstance(found, FeedFault)
+    assert "closed must be true or false" in found.detail
+
+
+def test_message_of_which_one_word_says_forming_is_forming() -> None:
+    assert isinstance(parse_bar(message("BTC", 0, closed=True, x=False), START), FormingBar)
+
+
+def test_feed_with_candles_that_form_asks_again_for_the_one_that_never_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_ns = START + STEP + STEP // 2  # halfway through the second bar
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)
+    forming = (message("BTC", 1, closed=False), message("BTC", 1))  # said, and not said
+    vendor = Vendor(says(message("BTC", 0, closed=True), *forming, code=1012), says())
+    always_open = Markets({"BTC": market_named("always-open")}, STEP)
+    received = vendor.read(items, feed={"markets": always_open})
+    assert starts(received) == [("BTC", 0), ("BTC", 1)]  # the guard refuses the latter: FUTURE
+    assert [heard["after_ns"] for heard in vendor.heard] == [None, START]
+
+
+class Quiet:
+    """A server that says the same to each connection and then nothing more; it answers pings."""
+
+    def __init__(self, *messages: str, connections: int) -> None:
+        self._messages = messages
+        self._connections = connections
+        self.closed_by_client: list[int | None] = []
+
+    async def serve(self, connection: ServerConnection) -> None:
+        await connection.recv()
+        for text in self._messages:
+            await connection.send(text)
+        if len(self.closed_by_client) == self._connections - 1:
+            await connection.close()
+        await connection.wait_closed()
+        received = connection.protocol.close_rcvd
+        self.closed_by_client.append(None if received is None else int(received.code))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(silence, "_SHORTEST_NS", 200_000_000)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_feed_that_is_connected_but_silent_is_asked_again_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tiny = 5_000_000  # nanoseconds: bars of 5 ms, which it learns from those that come
+    bars = [message("BTC", 0, start_ns=START + index * tiny) for index in range(3)]
+    server = Quiet(*bars, *bars, message("DOGE", 0), connections=4)
+    with caplog.at_level(logging.WARNING, module.__name__):
+        received = read_quiet(server)
+    assert server.closed_by_client[:3] == [1001] * 3
+    assert {item.symbol for item in received if isinstance(item, FeedBar)} == {"BTC", "DOGE"}
+    said = [record.message for record in caplog.records if "no new bar" in record.message]
+    assert len(said) == 3
+    # The same bars are no news, nor are those of a stranger: asking in vain takes ever longer.
+    waited = [float(text.partition("for ")[2].partition(" s")[0]) for text in said]
+    assert waited == sorted(waited)
+    assert waited[-1] >= 2 * waited[0] == 0.4
+
+
+def read_quiet(server: Quiet, **options: Any) -> list[FeedBar | FeedFault]:
+    async def run() -> list[FeedBar | FeedFault]:
+        async with serve(server.serve, "127.0.0.1", 0) as listening:
+            port = next(iter(listening.sockets)).getsockname()[1]
+            async with asyncio.timeout(30.0):
+                return await items(WebSocketFeed(f"ws://127.0.0.1:{port}", SYMBOLS, **options))
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("market", "last", "now", "bars", "until"),
+    [
+        # Friday's last bar, half a second after the close: to the end of the second on Monday.
+        ("XNYS", "2019-11-22T20:30", "2019-11-22T21:00:00.5", 2, "2019-11-25T15:30"),
+        ("XNYS", "2019-11-22T20:30", "2019-11-23T12:13", 2, "2019-11-25T15:30"),  # asked again
+        # The bar before it: the last one and Monday's first are missed on Monday at 15:00.
+        ("XNYS", "2019-11-22T20:00", "2019-11-22T20:30:00.5", 2, "2019-11-25T15:00"),
+        ("XNYS", "2019-11-22T19:30", "2019-11-22T20:00:00.5", 2, "2019-11-22T21:00"),
+        ("XNYS", "2019-11-29T17:30", "2019-11-29T18:00:00.5", 1, "2019-12-02T15:00"),  # a half day
+        ("fx-week", "2019-12-06T21:30", "2019-12-06T22:00:00.5", 1, "2019-12-08T22:30"),
+        ("always-open", "2019-11-23T12:00", "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        (None, "2019-11-23T12:00", "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        # What was missed long ago is being made up for, or nothing has come yet.
+        ("always-open", "2019-11-01T12:00", "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        ("always-open", None, "2019-11-23T12:30:00.5", 2, "2019-11-23T13:30"),
+        ("XNYS", None, "2019-11-23T12:30:00.5", 2, "2019-11-25T15:30"),
+        # Late as it is: it has five seconds all the same.
+        ("always-open", "2019-11-23T12:00", "2019-11-23T12:59:59", 1, "2019-11-23T13:00:04"),
+    ],
+)
+def test_silence_counts_the_bars_of_the_market_alone(
+    market: str | None, last: str | None, now: str, bars: int, until: str
+) -> None:
+    known: Market | None = None if market is None else market_named(market)
+    half_hour = 1_800 * 10**9
+    silent = silence.Silence(bars, Markets({"X": known}, half_hour))
+    if last is not None:
+        silent.heard("X", ns(last))
+    assert silent.allowed_ns(ns(now)) == ns(until) - ns(now)
+
+
+def ns(text: str) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000) * 10**6

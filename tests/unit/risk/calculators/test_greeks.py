@@ -117,7 +117,7 @@ def test_greeks_with_opposite_options_are_flat() -> None:
     ("change", "reason"),
     [
         ({"volatility": 0.0}, "options[0].volatility is not positive"),
-        ({"years_to_expiry": 0.0}, "options[0].years_to_expiry is not positive"),
+        ({"years_to_expiry": -0.01}, "options[0].years_to_expiry is negative"),
         ({"strike": -1.0}, "options[0].strike is not positive"),
         ({"underlying_price": np.nan}, "options[0].underlying_price is not finite"),
         ({"risk_free_rate": np.inf}, "options[0].risk_free_rate is not finite"),
@@ -136,3 +136,42 @@ def test_greeks_with_an_expired_option_of_quantity_zero_are_those_of_the_others(
     expired = replace(CALL, quantity=0.0, years_to_expiry=0.0)
     found = PLAIN.calculate_only({"options": [expired, CALL]}).metric_values
     assert found == PLAIN.calculate_only({"options": [CALL]}).metric_values
+
+
+@pytest.mark.parametrize("kind", ["call", "put"])
+@pytest.mark.parametrize("spot", [80.0, 125.0])
+@pytest.mark.parametrize("volatility", [0.7, 0.0, np.nan])
+def test_option_on_its_expiry_has_its_intrinsic_value_and_no_volatility(
+    kind: Any, spot: float, volatility: float
+) -> None:
+    expiring = replace(
+        CALL, kind=kind, underlying_price=spot, years_to_expiry=0.0, volatility=volatility
+    )
+    found = PLAIN.calculate_only({"options": [expiring], "capital_base": 1_000.0}).metric_values
+    sign = 1.0 if kind == "call" else -1.0
+    pays = sign * (spot - 110.0) > 0.0
+    assert found["net_delta"] == (2.0 if pays else 0.0)
+    assert (found["net_gamma"], found["net_vega"]) == (0.0, 0.0)
+    expected = abs(2.0 * (0.01 * spot - 0.03 * 110.0)) if pays else 0.0
+    assert found["net_theta"] == pytest.approx(expected, rel=1e-12)
+    shocked = max(sign * (0.7 * spot - 110.0), 0.0) - max(sign * (spot - 110.0), 0.0)
+    assert found["stress_loss_crash"] == pytest.approx(-2.0 * shocked / 1_000.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["call", "put"])
+@pytest.mark.parametrize("spot", [80.0, 125.0])
+def test_option_shortly_before_its_expiry_is_close_to_one_on_it(kind: Any, spot: float) -> None:
+    on_expiry = replace(CALL, kind=kind, underlying_price=spot, years_to_expiry=0.0)
+    before = replace(on_expiry, years_to_expiry=1e-9)
+    now, then = (
+        PLAIN.calculate_only({"options": [option], "capital_base": 1.0}).metric_values
+        for option in (before, on_expiry)
+    )
+    assert {name: now[name] for name in then} == pytest.approx(dict(then), rel=1e-6, abs=1e-6)
+
+
+def test_greeks_of_an_option_at_the_money_on_its_expiry_are_unavailable() -> None:
+    report = PLAIN.calculate_only({"options": [replace(CALL, strike=100.0, years_to_expiry=0.0)]})
+    for greek in ("delta", "gamma", "theta"):
+        assert "not finite" in report.unavailable[f"net_{greek}"]
+    assert report.metric_values["net_vega"] == 0.0

@@ -122,7 +122,9 @@ def book(bids: list[tuple[float, float]], asks: list[tuple[float, float]]) -> Or
     )
 
 
-BOOK = book([(99.0, 1.0), (98.0, 2.0), (90.0, 5.0)], [(101.0, 1.0), (103.0, 2.0), (110.0, 5.0)])
+BIDS = [(99.0, 1.0), (98.0, 2.0), (90.0, 5.0)]
+ASKS = [(101.0, 1.0), (103.0, 2.0), (110.0, 5.0)]
+BOOK = book(BIDS, ASKS)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +165,23 @@ def test_depth_shock_with_several_positions_is_the_worst_and_finds_each_book(
         ({"A": book([(99.0, 9.0)], [])}, "order_books: too few levels to liquidate"),
         (
             {"A": book([(99.0, 9.0)], [(101.0, np.nan)])},
-            "order_books['A'].ask_sizes[0] is not finite",
+            "order_books['A'].asks[0].size is not finite",
         ),
         (
-            {"A": book([(99.0, 9.0), (-1.0, 1.0)], [(101.0, 1.0)])},
-            "order_books['A'].bid_prices[1] is not positive",
+            {"A": book([(99.0, 4.0), (-1.0, 1.0)], [(101.0, 1.0)])},
+            "order_books['A'].bids[1].price is not positive",
+        ),
+        (
+            {"A": book([(102.0, 9.0)], [(101.0, 1.0)])},
+            "order_books['A']: the best bid is above the best ask",
+        ),
+        (
+            {"A": book([(99.0, 1.0), (99.5, 9.0)], [(101.0, 1.0)])},
+            "order_books['A'].bids[1].price is better than that of the level before it",
+        ),
+        (
+            {"A": book([(99.0, 9.0)], [(101.0, -1.0)])},
+            "order_books['A'].asks[0].size is negative",
         ),
     ],
 )
@@ -178,22 +192,60 @@ def test_depth_shock_without_a_usable_book_is_unavailable(
     assert report.unavailable["depth_shock"].startswith(reason)
 
 
+JUNK = {
+    "crossed": book([(102.0, 1.0)], [(101.0, 1.0)]),
+    "unsorted bids": book([(99.0, 1.0), (99.5, 1.0)], [(101.0, 1.0)]),
+    "unsorted asks": book([(99.0, 1.0)], [(101.0, 1.0), (100.0, 1.0)]),
+    "negative size": book([(99.0, -1.0)], [(101.0, 1.0)]),
+    "nan": book([(np.nan, 1.0)], [(101.0, np.nan)]),
+    "one side": book([], [(101.0, 1.0)]),
+    "empty": book([], []),
+}
+
+
+@pytest.mark.parametrize("wrong", JUNK.values(), ids=JUNK)
+def test_junk_book_of_what_is_not_held_changes_nothing(report_of: Report, wrong: OrderBook) -> None:
+    account: dict[str, Any] = {
+        "portfolio_values": [100.0, 55.0],
+        "positions": [Position("A", 3.0, 100.0), Position("F", 0.0, 1.0)],
+    }
+    clean = report_of(order_books={"A": BOOK}, **account)
+    assert "depth_shock" in clean.metric_values
+    assert report_of(order_books={"W": wrong, "A": BOOK, "F": wrong}, **account) == clean
+
+
+@pytest.mark.parametrize("wrong", JUNK.values(), ids=JUNK)
+def test_junk_book_of_what_is_held_leaves_every_other_metric(
+    report_of: Report, wrong: OrderBook
+) -> None:
+    account: dict[str, Any] = {
+        "portfolio_values": [100.0, 55.0],
+        "positions": [Position("A", 3.0, 100.0), Position("W", -2.0, 100.0)],
+    }
+    clean = report_of(order_books={"A": BOOK, "W": BOOK}, **account)
+    found = report_of(order_books={"A": BOOK, "W": wrong}, **account)
+    assert "W" in found.unavailable["depth_shock"]
+    left = {name: value for name, value in clean.metric_values.items() if name != "depth_shock"}
+    assert found.metric_values == left
+
+
 @pytest.mark.parametrize(
-    ("wrong", "field"),
+    ("quantity", "book_of_it"),
     [
-        (book([(102.0, 1.0)], [(101.0, 1.0)]), "order_books['W']"),
-        (book([(99.0, 1.0), (99.5, 1.0)], [(101.0, 1.0)]), "order_books['W'].bid_prices[1]"),
-        (book([(99.0, 1.0)], [(101.0, 1.0), (100.0, 1.0)]), "order_books['W'].ask_prices[1]"),
-        (book([(99.0, -1.0)], [(101.0, 1.0)]), "order_books['W'].bid_sizes[0]"),
-        (book([(99.0, 1.0)], [(101.0, 1.0), (102.0, -2.0)]), "order_books['W'].ask_sizes[1]"),
+        # Taken from the first two bids; what follows, and the other side behind its best, is junk.
+        (3.0, book([*BIDS[:2], (np.nan, 1.0)], [(101.0, 1.0), (np.inf, -1.0)])),
+        (3.0, book([*BIDS[:2], (98.5, 1.0)], [(101.0, 1.0), (100.5, 1.0)])),
+        (3.0, book([*BIDS[:2], (90.0, -5.0)], [(101.0, 1.0), (0.0, 1.0)])),
+        (-3.0, book([(99.0, 1.0), (-1.0, np.nan)], [*ASKS[:2], (np.nan, np.nan)])),
     ],
 )
-def test_book_that_contradicts_itself_is_refused_even_if_unheld(
-    report_of: Report, wrong: OrderBook, field: str
+def test_depth_shock_with_junk_behind_the_levels_it_takes_is_known(
+    report_of: Report, quantity: float, book_of_it: OrderBook
 ) -> None:
-    with pytest.raises(RiskInputError) as caught:
-        report_of(order_books={"A": BOOK, "W": wrong})
-    assert [violation.field for violation in caught.value.violations] == [field]
+    positions = [Position("A", quantity, 100.0)]
+    clean = report_of(positions=positions, order_books={"A": BOOK}).metric_values
+    found = report_of(positions=positions, order_books={"A": book_of_it}).metric_values
+    assert found["depth_shock"] == clean["depth_shock"]
 
 
 STRESS = {

@@ -70,7 +70,7 @@ def test_turnover_with_a_bad_notional_recovers_when_it_leaves_the_window(
     }
     report = report_of(now=10_000.0, **trades)
     assert report.metric_values["hourly_turnover"] == 0.5
-    assert report.unavailable["daily_turnover"] == "trade_notionals[0] is not finite"
+    assert report.unavailable["daily_turnover"] == "trades[0].notional is not finite"
     assert "daily_turnover" in report_of(now=DAY_S + 1.0, **trades).metric_values
 
 

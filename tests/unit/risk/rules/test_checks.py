@@ -21,7 +21,7 @@ rules:
 
 def load(tmp_path: Path, text: str) -> RiskPolicy:
     path = tmp_path / "policy.yaml"
-    path.write_text(HEAD + text)
+    path.write_text(f"{HEAD}{text}...\n")
     return RiskPolicy.from_yaml(path)
 
 

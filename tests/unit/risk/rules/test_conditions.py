@@ -74,6 +74,46 @@ def test_truth_with_nothing_applicable_is_not_applicable(form: dict[str, Any]) -
     assert build(form).truth(readings) is Truth.NOT_APPLICABLE
 
 
+readings_with_orders = st.tuples(known, st.frozensets(st.sampled_from(METRICS))).map(
+    lambda drawn: Readings(drawn[0], not_applicable=drawn[1])
+)
+
+
+@given(st.lists(condition, min_size=1, max_size=3), readings_with_orders, st.booleans())
+def test_negation_with_conditions_on_an_order_that_is_not_there_keeps_de_morgan(
+    forms: list[dict[str, Any]], readings: Readings, needs_all: bool
+) -> None:
+    one, other = ("all", "any") if needs_all else ("any", "all")
+    outside = build({"not": {one: forms}})
+    inside = build({other: [{"not": form} for form in forms]})
+    assert outside.truth(readings) is inside.truth(readings)
+    assert list(outside.findings(readings)) == list(inside.findings(readings))
+    twice = build({"not": {"not": forms[0]}})
+    assert twice.truth(readings) is build(forms[0]).truth(readings)
+
+
+@pytest.mark.parametrize(
+    ("form", "triggers"),
+    [
+        # a is of an order that is not there; b is not over its limit, c is.
+        ({"not": {"all": [{"metric": "a"}, {"metric": "b"}]}}, True),
+        ({"any": [{"not": {"metric": "a"}}, {"not": {"metric": "b"}}]}, True),
+        ({"not": {"all": [{"metric": "a"}, {"metric": "c"}]}}, False),
+        ({"not": {"any": [{"metric": "a"}, {"metric": "b"}]}}, False),
+        ({"all": [{"not": {"metric": "a"}}, {"not": {"metric": "b"}}]}, False),
+        ({"not": {"metric": "a"}}, False),
+        ({"metric": "a"}, False),
+        ({"any": [{"metric": "a"}, {"metric": "c"}]}, True),
+    ],
+)
+def test_condition_on_an_order_that_is_not_there_holds_in_no_form(
+    form: dict[str, Any], triggers: bool
+) -> None:
+    readings = Readings({"b": LOW, "c": HIGH}, not_applicable=frozenset("a"))
+    built = compile_condition(parse_settings(form, ConditionSettings), dict.fromkeys(METRICS, 1.0))
+    assert built.truth(readings).triggers is triggers
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_truth_with_a_value_that_is_not_finite_is_unknown(value: float) -> None:
     built = build({"metric": "a", "over": 1.0})

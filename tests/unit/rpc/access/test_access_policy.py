@@ -104,6 +104,16 @@ def test_token_with_its_file_is_for_the_owner_only_and_gives_its_digest(tmp_path
 def test_token_file_with_no_token_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "token"
     path.write_text(text)
+    path.chmod(0o600)
     with pytest.raises(SettingsError, match="22 to 1024") as refused:
         read_token(path)
     assert not text or text not in str(refused.value)
+
+
+def test_token_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    make_token(path)
+    assert read_token(path)
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match="open to others"):
+        read_token(path)

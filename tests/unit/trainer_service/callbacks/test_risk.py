@@ -138,7 +138,7 @@ def test_callback_at_the_end_of_an_episode_penalises_the_account_that_ended(
 
 
 def write_policy(path: Path, limits: str) -> Path:
-    path.write_text(f"limits: {limits}\n")
+    path.write_text(f"limits: {limits}\nmonitor_only: true\n...\n")
     return path
 
 

@@ -239,7 +239,7 @@ def crash(bars: Bars, at: int, factor: float) -> Bars:
 
 
 def test_episode_with_equity_under_the_floor_terminates(make_env: MakeEnv, btc: Bars) -> None:
-    env = make_env(bars=crash(btc.slice(0, 2000), 504, 0.4), min_equity_fraction=0.5)
+    env = make_env(bars=crash(btc.slice(0, 2000), 504, 0.4), min_equity_fraction=0.5, max_jump=1.0)
     env.reset(options={"start": 500})
     ended = [env.step(ACTION_BUY)[2] for _ in range(4)]
     assert ended == [False, False, False, True]
@@ -252,7 +252,9 @@ def test_episode_with_everything_lost_short_terminates_with_a_finite_reward(
     make_env: MakeEnv, btc: Bars, reward: str, lost: float | None
 ) -> None:
     bars = crash(btc.slice(0, 2000), 503, 3.0)
-    env = make_env(bars=bars, allow_short=True, min_equity_fraction=0.0, reward=reward)
+    env = make_env(
+        bars=bars, allow_short=True, min_equity_fraction=0.0, reward=reward, max_jump=2.0
+    )
     env.reset(options={"start": 500})
     env.step(ACTION_SELL)
     before = env.step(ACTION_HOLD)[4]["equity"]

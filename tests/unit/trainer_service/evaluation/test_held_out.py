@@ -156,18 +156,21 @@ def test_evaluate_with_more_trials_discounts_the_sharpe_ratio(
     assert found.figures["sharpe"] == evaluation.figures["sharpe"]
 
 
-def test_evaluate_with_an_account_that_loses_everything_says_so_and_gives_no_risk_figures(
+def test_evaluate_with_an_account_that_loses_everything_says_so_and_gives_its_drawdown_alone(
     btc: Bars, policy: RiskPolicy
 ) -> None:
     bars = btc.slice(0, 400)
     factor = np.where(np.arange(400) < 200, 1.0, 3.0)
     prices = {name: getattr(bars, name) * factor for name in ("open", "high", "low", "close")}
     risen = replace(bars, **prices)
-    env = make_env(risen, allow_short=True, rebalance_threshold=0.5)
+    env = make_env(risen, allow_short=True, rebalance_threshold=0.5, max_jump=2.0)
 
     found = evaluate(env, network_of(AlwaysSell()), policy, EvaluationConfig(), seed=1)
 
     assert found.policy.ruined
     assert found.figures["return"] < -1.0
-    assert not {"sharpe", "max_drawdown", "return_low", "deflated_sharpe"} & set(found.figures)
+    assert not {"sharpe", "volatility", "return_low", "deflated_sharpe"} & set(found.figures)
+    equity = found.policy.equity
+    drawdown = (1.0 - equity / np.maximum.accumulate(equity)).max()
+    assert found.figures["max_drawdown"] == drawdown > 1.0
     assert found.figures["buy_and_hold_sharpe"] > 0.0

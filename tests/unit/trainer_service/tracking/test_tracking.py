@@ -82,7 +82,7 @@ def test_train_with_mlflow_logs_parameters_metrics_report_and_bundle(
     assert "tracking" not in bundle.metadata.training.config
 
     strict = tmp_path / "strict.yaml"
-    strict.write_text("limits: {max_drawdown: {limit: 0.00001}}\n")
+    strict.write_text("{limits: {max_drawdown: {limit: 0.00001}}, monitor_only: true}\n")
     values["risk_config"] = {
         "enabled": True,
         "policy_yaml": str(strict),

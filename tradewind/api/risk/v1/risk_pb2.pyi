@@ -180,6 +180,7 @@ class OptionPosition(_message.Message):
     VOLATILITY_FIELD_NUMBER: _builtins.int
     RISK_FREE_RATE_FIELD_NUMBER: _builtins.int
     DIVIDEND_YIELD_FIELD_NUMBER: _builtins.int
+    ON_EXPIRY_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
     kind: Global___OptionKind.ValueType
     quantity: _builtins.float
@@ -189,12 +190,15 @@ class OptionPosition(_message.Message):
     underlying_price: _builtins.float
     strike: _builtins.float
     years_to_expiry: _builtins.float
+    """0 means that it is unknown, unless the option is on_expiry."""
     volatility: _builtins.float
     """Annual, 0.2 = 20 %."""
     risk_free_rate: _builtins.float
     """Annual, continuously compounded."""
     dividend_yield: _builtins.float
     """Annual, continuously compounded."""
+    on_expiry: _builtins.bool
+    """On its expiry: years_to_expiry is 0, and known to be."""
     def __init__(
         self,
         *,
@@ -208,10 +212,11 @@ class OptionPosition(_message.Message):
         volatility: _builtins.float = ...,
         risk_free_rate: _builtins.float = ...,
         dividend_yield: _builtins.float = ...,
+        on_expiry: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dividend_yield", b"dividend_yield", "kind", b"kind", "multiplier", b"multiplier", "quantity", b"quantity", "risk_free_rate", b"risk_free_rate", "strike", b"strike", "symbol", b"symbol", "underlying_price", b"underlying_price", "volatility", b"volatility", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dividend_yield", b"dividend_yield", "kind", b"kind", "multiplier", b"multiplier", "on_expiry", b"on_expiry", "quantity", b"quantity", "risk_free_rate", b"risk_free_rate", "strike", b"strike", "symbol", b"symbol", "underlying_price", b"underlying_price", "volatility", b"volatility", "years_to_expiry", b"years_to_expiry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -297,10 +302,15 @@ class RiskInputs(_message.Message):
     ORDER_LATENCIES_US_FIELD_NUMBER: _builtins.int
     AVERAGE_DAILY_VOLUMES_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    PERIODS_PER_YEAR_FIELD_NUMBER: _builtins.int
     start_of_day_value: _builtins.float
     capital_base: _builtins.float
     now: _builtins.float
     """The caller's clock, seconds since the epoch; the service has none of its own."""
+    periods_per_year: _builtins.float
+    """Bars in a year of the market that the values are of, such as 17,520 half hours of one that
+    never closes: what annualised metrics need where the risk policy says auto.
+    """
     @_builtins.property
     def portfolio_values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Account values, oldest first."""
@@ -357,21 +367,26 @@ class RiskInputs(_message.Message):
         order_latencies_us: _abc.Iterable[_builtins.float] | None = ...,
         average_daily_volumes: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         options: _abc.Iterable[Global___OptionPosition] | None = ...,
+        periods_per_year: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_capital_base", b"_capital_base", "_now", b"_now", "_start_of_day_value", b"_start_of_day_value", "capital_base", b"capital_base", "now", b"now", "start_of_day_value", b"start_of_day_value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_capital_base", b"_capital_base", "_now", b"_now", "_periods_per_year", b"_periods_per_year", "_start_of_day_value", b"_start_of_day_value", "capital_base", b"capital_base", "now", b"now", "periods_per_year", b"periods_per_year", "start_of_day_value", b"start_of_day_value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capital_base", b"_capital_base", "_now", b"_now", "_start_of_day_value", b"_start_of_day_value", "average_daily_volumes", b"average_daily_volumes", "capital_base", b"capital_base", "feed_timestamps", b"feed_timestamps", "now", b"now", "options", b"options", "order_books", b"order_books", "order_flows", b"order_flows", "order_latencies_us", b"order_latencies_us", "portfolio_values", b"portfolio_values", "positions", b"positions", "price_changes", b"price_changes", "returns", b"returns", "start_of_day_value", b"start_of_day_value", "timestamps", b"timestamps", "trades", b"trades"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capital_base", b"_capital_base", "_now", b"_now", "_periods_per_year", b"_periods_per_year", "_start_of_day_value", b"_start_of_day_value", "average_daily_volumes", b"average_daily_volumes", "capital_base", b"capital_base", "feed_timestamps", b"feed_timestamps", "now", b"now", "options", b"options", "order_books", b"order_books", "order_flows", b"order_flows", "order_latencies_us", b"order_latencies_us", "periods_per_year", b"periods_per_year", "portfolio_values", b"portfolio_values", "positions", b"positions", "price_changes", b"price_changes", "returns", b"returns", "start_of_day_value", b"start_of_day_value", "timestamps", b"timestamps", "trades", b"trades"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__capital_base: _TypeAlias = _typing.Literal["capital_base"]  # noqa: Y015
     _WhichOneofArgType__capital_base: _TypeAlias = _typing.Literal["_capital_base", b"_capital_base"]  # noqa: Y015
     _WhichOneofReturnType__now: _TypeAlias = _typing.Literal["now"]  # noqa: Y015
     _WhichOneofArgType__now: _TypeAlias = _typing.Literal["_now", b"_now"]  # noqa: Y015
+    _WhichOneofReturnType__periods_per_year: _TypeAlias = _typing.Literal["periods_per_year"]  # noqa: Y015
+    _WhichOneofArgType__periods_per_year: _TypeAlias = _typing.Literal["_periods_per_year", b"_periods_per_year"]  # noqa: Y015
     _WhichOneofReturnType__start_of_day_value: _TypeAlias = _typing.Literal["start_of_day_value"]  # noqa: Y015
     _WhichOneofArgType__start_of_day_value: _TypeAlias = _typing.Literal["_start_of_day_value", b"_start_of_day_value"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__capital_base) -> _WhichOneofReturnType__capital_base | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__now) -> _WhichOneofReturnType__now | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__periods_per_year) -> _WhichOneofReturnType__periods_per_year | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__start_of_day_value) -> _WhichOneofReturnType__start_of_day_value | None: ...
 

@@ -1,0 +1,115 @@
+"""Command line of the trainer service: `python -m trainer_service --config config/trainer.yaml`."""
+
+import contextlib
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from tradewind.bundle import SigningKey
+from tradewind.errors import FieldViolation, SettingsError
+from tradewind.rpc import Flag, RpcServer, run_service
+from trainer_service.admission import AdmissionRules
+from trainer_service.jobs import (
+    JobQueue,
+    JobStore,
+    RunnerSettings,
+    Slot,
+    gpu_count,
+    plan_slots,
+    visible_gpus,
+)
+from trainer_service.servicer import TrainerServicer
+from trainer_service.settings import TrainerServiceSettings
+from trainer_service.telemetry import Telemetry
+
+__all__ = ["main", "trainer_server"]
+
+_FLAGS = (
+    Flag("--store", "store", "the bundle store to publish to", "DIR"),
+    Flag("--jobs", "jobs", "the job store, an SQLAlchemy URL", "URL"),
+)
+
+
+@contextlib.contextmanager
+def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
+    """Runs the service inside the block; leaving it interrupts the jobs that run.
+
+    Raises:
+        SettingsError: The signing key cannot be read, an address cannot be listened on, the job
+            store's URL is not one, or no device of this machine has a slot.
+        StorageError: The job store cannot be opened.
+    """
+    if settings.signing_key is not None:
+        SigningKey.load(settings.signing_key)  # refused now, not when the first job has trained
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    slots = _plan_slots(settings)
+    with contextlib.ExitStack() as stack:
+        store = JobStore(settings.jobs, lease_s=settings.lease_s)
+        stack.callback(store.close)
+        telemetry = Telemetry(registry, store, slots)
+        queue = JobQueue(
+            store,
+            slots,
+            RunnerSettings(
+                checkpoints=settings.checkpoints,
+                grace_s=settings.grace_s,
+                max_attempts=settings.max_attempts,
+                tracing=settings.server.tracing,
+            ),
+            queued_jobs=settings.limits.queued_jobs,
+            on_start=telemetry.observe_start,
+            on_end=telemetry.observe_end,
+        )
+        rules = AdmissionRules(
+            store=settings.store,
+            drafts=settings.drafts,
+            signing_key=settings.signing_key,
+            files=settings.files,
+            risk_policy=settings.risk_policy,
+            tracking=settings.tracking,
+            limits=settings.limits,
+            devices=frozenset(device for slot in slots for device in slot.takes),
+            slots=len(slots),
+        )
+        server = RpcServer("trainer_service", settings.server, registry)
+        servicer = TrainerServicer(store, queue, rules, server.traceparent)
+        server.add_service(
+            trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"].full_name,
+            lambda grpc_server: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(
+                servicer, grpc_server
+            ),
+        )
+        # Left in this order: not serving any more, jobs interrupted and watchers told, stopped.
+        stack.enter_context(server.running())
+        stack.enter_context(queue)
+        server.set_serving(True)
+        stack.callback(server.set_serving, False)
+        yield server
+
+
+def _plan_slots(settings: TrainerServiceSettings) -> tuple[Slot, ...]:
+    slots = plan_slots(settings.devices, visible_gpus(gpu_count()))
+    if not slots:
+        violation = FieldViolation("devices", "this machine has no GPU, and cpu has no slots")
+        raise SettingsError("trainer settings are refused", [violation])
+    return slots
+
+
+def _serve(settings: TrainerServiceSettings) -> None:
+    with trainer_server(settings) as server:
+        server.stop_on_signals()
+        server.announce_ready()
+        server.wait_for_signal()
+
+
+def main() -> int:
+    """Runs the command line."""
+    return run_service(
+        "trainer_service",
+        "Trains policies on market data and publishes them as bundles.",
+        TrainerServiceSettings,
+        _serve,
+        _FLAGS,
+    )
