@@ -119,8 +119,11 @@ def test_training_that_fails_after_it_has_learnt_keeps_the_model_that_is_exporte
     assert found.metadata.risk == expected.metadata.risk
     assert found.metadata.features == expected.metadata.features
     assert TorchScriptPolicy.load_bundle(found.path).metadata.algo == "SB3-PPO"
-    report, other = ((each.path / "report.html").read_bytes() for each in (found, expected))
-    assert len(report) == len(other)
+    # The latencies in them are measured anew.
+    report, other = ((each.path / "report.html").read_text() for each in (found, expected))
+    assert report.partition("Model compute")[0].count("<tr") == (
+        other.partition("Model compute")[0].count("<tr")
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["DQN", "SAC"])
