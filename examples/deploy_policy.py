@@ -17,6 +17,7 @@ from tradewind.market import load_sample
 from tradewind.risk import Position, RiskInputs
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, RiskClient
+from tradewind.urls import sqlite_url
 
 RISK_POLICY = Path(__file__).parents[1] / "config" / "risk_limits.yaml"
 LOOPBACK = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
@@ -75,7 +76,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         logs = Path(scratch)
         store = ("--store", str(folder.parents[1]))
-        audit = ("--policy", str(RISK_POLICY), "--database", f"sqlite:///{logs}/audit.sqlite")
+        audit = ("--policy", str(RISK_POLICY), "--database", sqlite_url(logs / "audit.sqlite"))
         with (
             ServiceProcess(
                 "inference_service", [*LOOPBACK, *store], log=logs / "inference.log"

@@ -5,6 +5,11 @@
 Trains QR-DQN five times in each way, with seeds 0 to 4, on the bars before the held-out ones, and
 judges each policy on the held-out bars, costs included. Prints a table of means over the seeds with
 95 % confidence intervals (Student's t), writes every figure to study.json and draws study.svg.
+
+A policy that carries less risk has to be compared with what carries as little without a policy: to
+each one belongs a constant position, the share of equity whose drawdown on the same bars, after the
+same costs, is the policy's. The constraint of the Lagrangian is on the drawdown of an episode of
+the training, two weeks; `two_weeks` is the mean of that over the held-out bars.
 """
 
 import argparse
@@ -15,17 +20,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from scipy import stats
 
 from tradewind.market import load_sample, split_bars
+from tradewind.market.bars import FloatArray
 from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.environment import IntradayTradingEnv
+from trainer_service.evaluation.episode import play_to
 from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressReporter
+from trainer_service.workspace import held_out_episode
 
 HELD_OUT = 0.2
+HALVINGS = 16
 CONSTRAINTS = {"max_drawdown": 0.10, "expected_shortfall_95": 0.02}
 # What each way changes; the rest is the same for all of them.
 WAYS: dict[str, dict[str, Any]] = {
@@ -39,11 +49,17 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 FIGURES = {
     "return": "return",
-    "sharpe": "Sharpe ratio",
-    "max_drawdown": "max drawdown",
+    "exposure": "exposure",
+    "max_drawdown": "max drawdown, all bars",
+    "two_weeks": "max drawdown, two weeks",
     "expected_shortfall_95": "ES 95 % of a bar",
+    "matched_position": "constant position of that drawdown",
+    "matched_return": "its return",
+    "over_matched": "return over it",
 }
-PERCENTAGES = ("return", "max_drawdown", "expected_shortfall_95")
+DRAWN = ("return", "max_drawdown", "two_weeks", "over_matched")
+LIMITED = {"two_weeks": CONSTRAINTS["max_drawdown"]}
+BARS_OF_TWO_WEEKS = 672
 
 
 def training_config(way: str, seed: int, timesteps: int) -> JobConfig:
@@ -87,12 +103,55 @@ def train_all(symbol: str, seeds: int, timesteps: int) -> dict[str, list[dict[st
             config = training_config(way, seed, timesteps)
             env = IntradayTradingEnv(past, config.environment)
             reporter = ProgressReporter(lambda _: None, timesteps)
-            figures = train_and_judge(config, env, past, future, reporter).figures
+            judged = train_and_judge(config, env, past, future, reporter)
+            figures = judged.figures | {"two_weeks": two_week_drawdown(judged.policy.equity)}
+            figures |= matched(held_out_episode(env, future), judged.figures)
+            for name, episode in (("buy_and_hold", judged.buy_and_hold),):
+                figures[f"{name}_two_weeks"] = two_week_drawdown(episode.equity)
             found.setdefault(way, []).append(figures)
             shown = ", ".join(f"{name} {figures.get(name, math.nan):.4g}" for name in FIGURES)
             seconds = time.monotonic() - started
             print(f"{way}, seed {seed}: {shown} ({seconds:.0f} s)", flush=True)
     return found
+
+
+def max_drawdown(equity: FloatArray) -> float:
+    """Largest loss from a running peak, as a fraction of it."""
+    return float((1.0 - equity / np.maximum.accumulate(equity)).max())
+
+
+def two_week_drawdown(equity: FloatArray) -> float:
+    """Mean of the largest drawdowns of the two-week stretches, one after the other."""
+    starts = range(0, len(equity) - BARS_OF_TWO_WEEKS, BARS_OF_TWO_WEEKS)
+    return statistics.fmean(max_drawdown(equity[at : at + BARS_OF_TWO_WEEKS + 1]) for at in starts)
+
+
+def constant_position(env: IntradayTradingEnv, share: float) -> FloatArray:
+    """Account of a position that is always this share of equity, after costs. Shape [steps + 1]."""
+    return play_to(env, lambda: np.array([share])).equity
+
+
+def matched(env: IntradayTradingEnv, figures: dict[str, float]) -> dict[str, float]:
+    """The constant position whose drawdown is the policy's, and what it earns.
+
+    Its share of equity is found by halving: the drawdown grows with it. One that not even the whole
+    of equity has the drawdown of is the whole.
+    """
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2.0
+        if max_drawdown(constant_position(env, middle)) < figures["max_drawdown"]:
+            low = middle
+        else:
+            high = middle
+    equity = constant_position(env, low)
+    earned = float(equity[-1] / equity[0] - 1.0)
+    return {
+        "matched_position": low,
+        "matched_return": earned,
+        "matched_max_drawdown": max_drawdown(equity),
+        "over_matched": figures["return"] - earned,
+    }
 
 
 def interval(values: list[float]) -> tuple[float, float]:
@@ -105,14 +164,12 @@ def table(found: dict[str, list[dict[str, float]]]) -> str:
     """The study as a Markdown table; a figure that some seed does not have is left out."""
     lines = [f"| | {' | '.join(FIGURES.values())} |", f"|---|{'---|' * len(FIGURES)}"]
     for way, runs in found.items():
-        cells = [
-            _cell(name, [run[name] for run in runs if name in run], len(runs)) for name in FIGURES
-        ]
+        cells = [_cell([run[name] for run in runs if name in run], len(runs)) for name in FIGURES]
         lines.append(f"| {way} | {' | '.join(cells)} |")
     reference = next(iter(found.values()))[0]
     for baseline in ("buy_and_hold", "always_flat"):
         values = [reference.get(f"{baseline}_{name}") for name in FIGURES]
-        cells = [_number(name, value) for name, value in zip(FIGURES, values, strict=True)]
+        cells = [_number(value) for value in values]
         lines.append(f"| {baseline.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -121,20 +178,19 @@ def draw(found: dict[str, list[dict[str, float]]], path: Path) -> None:
     """Draws every seed as a dot, with mean and interval."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasSVG(figure)
-    for axes, (name, title) in zip(figure.subplots(1, len(FIGURES)), FIGURES.items(), strict=True):
+    for axes, name in zip(figure.subplots(1, len(DRAWN)), DRAWN, strict=True):
         for place, runs in enumerate(found.values()):
-            values = [run[name] * _factor(name) for run in runs if name in run]
+            values = [100.0 * run[name] for run in runs if name in run]
             axes.plot([place] * len(values), values, "o", color="#888888", alpha=0.6, markersize=4)
             if len(values) > 1:
                 mean, half = interval(values)
                 axes.errorbar(place + 0.2, mean, half, fmt="s", color="#0072b2", capsize=4)
         hold = next(iter(found.values()))[0].get(f"buy_and_hold_{name}")
         if hold is not None:
-            axes.axhline(hold * _factor(name), color="#d55e00", linestyle="--", linewidth=1)
-        if name in CONSTRAINTS:
-            limit = CONSTRAINTS[name] * _factor(name)
-            axes.axhline(limit, color="#009e73", linestyle=":", linewidth=1.5)
-        axes.set_title(f"{title}{' (%)' if name in PERCENTAGES else ''}", fontsize=10)
+            axes.axhline(100.0 * hold, color="#d55e00", linestyle="--", linewidth=1)
+        if name in LIMITED:
+            axes.axhline(100.0 * LIMITED[name], color="#009e73", linestyle=":", linewidth=1.5)
+        axes.set_title(f"{FIGURES[name]} (%)", fontsize=10)
         axes.set_xticks(range(len(found)), list(found), fontsize=8, rotation=20)
         axes.grid(axis="y", alpha=0.3)
     figure.suptitle(
@@ -144,21 +200,15 @@ def draw(found: dict[str, list[dict[str, float]]], path: Path) -> None:
     figure.savefig(path)
 
 
-def _cell(name: str, values: list[float], count: int) -> str:
+def _cell(values: list[float], count: int) -> str:
     if len(values) < max(count, 2):
         return f"unknown for {count - len(values)} of {count}" if len(values) < count else "1 seed"
     mean, half = interval(values)
-    return f"{_number(name, mean)} ± {_number(name, half)}"
+    return f"{_number(mean)} ± {_number(half)}"
 
 
-def _number(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2%}" if name in PERCENTAGES else f"{value:.2f}"
-
-
-def _factor(name: str) -> float:
-    return 100.0 if name in PERCENTAGES else 1.0
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
 
 
 def main() -> None:

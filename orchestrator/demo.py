@@ -23,6 +23,7 @@ from tradewind.market import Bars, load_sample, split_bars
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
 from tradewind.settings import read_yaml
+from tradewind.urls import sqlite_url
 from tradewind_cli.progress import follow_job
 
 __all__ = ["main"]
@@ -90,9 +91,14 @@ def start_services(console: Console, folder: Path, stack: contextlib.ExitStack) 
     """
     store = str(folder / "bundles")
     commands = {
-        "trainer_service": ["--store", store, "--jobs", f"sqlite:///{folder / 'jobs.db'}"],
+        "trainer_service": ["--store", store, "--jobs", sqlite_url(folder / "jobs.db")],
         "inference_service": ["--store", store],
-        "risk_service": ["--policy", str(RISK_POLICY), "--database", f"sqlite:///{folder}/risk.db"],
+        "risk_service": [
+            "--policy",
+            str(RISK_POLICY),
+            "--database",
+            sqlite_url(folder / "risk.db"),
+        ],
     }
     addresses = {}
     for module, flags in commands.items():

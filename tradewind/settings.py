@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import yaml
@@ -35,6 +36,11 @@ class Settings(BaseModel):
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 Location = tuple[int | str, ...]
+
+# What pydantic says without quoting its input.
+_NEVER_QUOTING: Final = ("Input should", "String should", "Field required", "Extra inputs")
+_SHORTEST_SECRET: Final = 3
+_QUOTED: Final = re.compile(r"(['\"]).*\1", re.DOTALL)
 
 _REFERENCE: Final = re.compile(
     r"\$\{(?:file:(?P<path>[^}]+)|(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?)\}"
@@ -77,11 +83,18 @@ def settings_from_text(
     """As `load_settings`, of a text that was read already and is called `source` in an error."""
     values, lines = parse_yaml(text, source, error)
     violations: list[FieldViolation] = []
-    values = _expand(values, (), lines, violations)
+    taken: dict[Location, str] = {}
+    values = _expand(values, (), lines, violations, taken)
     if violations:
         raise error(f"{source} is refused", violations)
     return parse_settings(
-        values, model, source=source, lines=lines, overrides=overrides, error=error
+        values,
+        model,
+        source=source,
+        lines=lines,
+        overrides=overrides,
+        error=error,
+        secrets=taken,
     )
 
 
@@ -93,6 +106,7 @@ def parse_settings(
     lines: Mapping[Location, int] | None = None,
     overrides: Mapping[str, Any] | None = None,
     error: type[SettingsError] = SettingsError,
+    secrets: Mapping[Location, str] = MappingProxyType({}),
 ) -> SettingsT:
     """Validates a mapping, with all of its violations in one exception.
 
@@ -103,6 +117,7 @@ def parse_settings(
         lines: Line of each key path in the file they come from.
         overrides: Dotted keys that win over `values`.
         error: The exception to raise.
+        secrets: Texts that an error must not quote, by the key path they stand at.
 
     Raises:
         SettingsError: A key is unknown, missing, of the wrong type or out of range.
@@ -114,7 +129,10 @@ def parse_settings(
         return model.model_validate(merged)
     except ValidationError as problem:
         violations = [
-            FieldViolation(_field_name(item["loc"]), _describe(item["loc"], item["msg"], lines))
+            FieldViolation(
+                _field_name(item["loc"]),
+                _describe(item["loc"], _message(item, secrets), lines),
+            )
             for item in problem.errors(include_url=False, include_context=False)
         ]
         raise error(f"{source} is refused", violations) from None
@@ -144,8 +162,8 @@ def parse_yaml(
         root, values = compose_bounded(text if isinstance(text, str) else text.decode())
     except UnicodeDecodeError as problem:
         raise error(f"cannot read {source}: {problem}") from None
-    except yaml.YAMLError as problem:
-        raise error(f"{source} is not YAML: {problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as problem:
+        raise error(f"{source} is not YAML: {_yaml_problem(problem)}") from None
     lines: dict[Location, int] = {}
     if root is not None:
         _index_lines(root, (), lines, source, error)
@@ -171,25 +189,54 @@ def ends_with_its_end(text: bytes) -> bool:
     return end is not None and (bool(end.explicit) or (root is not None and bool(root.flow_style)))
 
 
+def _message(item: Any, secrets: Mapping[Location, str]) -> str:
+    """What is wrong with a value, without the texts that were taken from elsewhere."""
+    at, message = tuple(item["loc"]), str(item["msg"])
+    if message.startswith(_NEVER_QUOTING):
+        return message
+    for path, secret in secrets.items():
+        if at[: len(path)] == path:
+            return "the value that is taken from elsewhere is refused"
+        if path[: len(at)] == at and len(secret) >= _SHORTEST_SECRET:
+            message = message.replace(secret, "…").replace(repr(secret)[1:-1], "…")
+    return message
+
+
+def _yaml_problem(problem: Exception) -> str:
+    """What is wrong and where, without a word of the text: it may be a secret, or no YAML."""
+    mark = getattr(problem, "problem_mark", None)
+    place = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+    said = getattr(problem, "problem", None) or f"{type(problem).__name__} while reading it"
+    return f"{_QUOTED.sub('…', said)}{place}"
+
+
 def _expand(
-    value: Any, at: Location, lines: Mapping[Location, int], violations: list[FieldViolation]
+    value: Any,
+    at: Location,
+    lines: Mapping[Location, int],
+    violations: list[FieldViolation],
+    taken: dict[Location, str],
 ) -> Any:
-    """Puts in what texts take from the environment and from files."""
+    """Puts in what texts take from the environment and from files, and notes where in `taken`."""
     if isinstance(value, dict):
         return {
-            key: _expand(item, (*at, str(key)), lines, violations) for key, item in value.items()
+            key: _expand(item, (*at, str(key)), lines, violations, taken)
+            for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_expand(item, (*at, i), lines, violations) for i, item in enumerate(value)]
+        return [_expand(item, (*at, i), lines, violations, taken) for i, item in enumerate(value)]
     if not isinstance(value, str):
         return value
     try:
-        return _REFERENCE.sub(_look_up, value)
+        expanded = _REFERENCE.sub(_look_up, value)
     except LookupError as problem:
         violations.append(
             FieldViolation(_field_name(at), _describe(at, str(problem.args[0]), lines))
         )
         return value
+    if expanded != value:
+        taken[at] = expanded
+    return expanded
 
 
 def _look_up(reference: re.Match[str]) -> str:

@@ -134,6 +134,44 @@ def verify(
     print_fields({name: str(value) for name, value in answer.items() if value != ""})
 
 
+@app.command()
+def export(
+    draft: Annotated[
+        Path, typer.Argument(metavar="DRAFT", help="Folder of a trained model without a bundle.")
+    ],
+    store: Annotated[
+        Path | None, typer.Option(help="Bundle store to publish to; by default the training's.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="File of the private key that signs the bundle.")
+    ] = None,
+    without_report: Annotated[
+        bool, typer.Option("--without-report", help="Leave report.html out of the bundle.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Publishes a trained model whose bundle could not be published, and removes its draft.
+
+    A training that fails after it has learnt says where its draft is. Reading one runs code of
+    whoever wrote it: export your own only.
+    """
+    # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
+    from trainer_service.kept import export_draft
+
+    bundle = export_draft(draft, store=store, signing_key=key, report=not without_report)
+    metadata = bundle.metadata
+    answer = {
+        "bundle": str(bundle.path),
+        "policy": metadata.name,
+        "version": metadata.version,
+        "bundle_sha256": metadata.sha256,
+    }
+    if as_json:
+        print_json(answer)
+        return
+    print_fields(answer)
+
+
 def _row(store: BundleStore, policy: str, version: str) -> dict[str, Any]:
     row: dict[str, Any] = {"policy": policy, "version": version}
     try:

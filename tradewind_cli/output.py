@@ -103,6 +103,7 @@ def print_error(problem: TradewindError, *, as_json: bool) -> None:
                         for item in violations
                     ],
                     "metadata": problem.metadata,
+                    "notes": list(getattr(problem, "__notes__", ())),
                 }
             }
         )
@@ -112,6 +113,7 @@ def print_error(problem: TradewindError, *, as_json: bool) -> None:
         details = "; ".join(str(item) for item in violations)
         message = message.removesuffix(f": {details}")
     lines = [f"tradewind: {message}", *(f"  {item}" for item in violations)]
+    lines += [f"  {note}" for note in getattr(problem, "__notes__", ())]
     sys.stderr.write("\n".join(lines) + "\n")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tradewind.errors import FieldViolation, InvalidInputError
-from trainer_service.resources import JobResources
+from trainer_service.resources import JobLimits, JobResources, share_of_memory_mb
 from trainer_service.tracking import TrackingConfig
 
 if TYPE_CHECKING:
@@ -24,19 +24,25 @@ class AdmissionRules:
 
     Attributes:
         store: The bundle store that they publish to.
+        drafts: Where the model of one is kept whose bundle could not be published.
         signing_key: File with the key that signs their bundles; None for none.
         files: Folder that files named by a configuration must lie in.
+        risk_policy: The risk policy of a job that names none, which may lie elsewhere.
         tracking: Where the trainings can be followed.
-        limits: The most that a job may use, and what it gets when it asks for nothing.
+        limits: The most that a job may ask for, and what it gets when it asks for nothing.
         devices: What a job may ask to learn on.
+        slots: How many jobs run at once.
     """
 
     store: Path
+    drafts: Path
     signing_key: Path | None
     files: Path
+    risk_policy: Path
     tracking: TrackingConfig
-    limits: JobResources
+    limits: JobLimits
     devices: frozenset[str]
+    slots: int = 1
 
 
 def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
@@ -54,7 +60,7 @@ def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
     from trainer_service.config import JobConfig, parse_training_config
 
     values = _parse(config_json)
-    for own in ("store", "signing_key", "tracking"):
+    for own in ("store", "drafts", "signing_key", "tracking"):
         if own in values:
             raise _refusal(own, "is the service's own; leave it out")
     if values.get("policy", policy) != policy:
@@ -62,26 +68,81 @@ def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
     values |= {
         "policy": policy,
         "store": rules.store,
+        "drafts": rules.drafts,
         "signing_key": rules.signing_key,
         "tracking": rules.tracking.model_dump(),
     }
-    config = parse_training_config(values, JobConfig, folder=rules.files)
+    risk = values.setdefault("risk_config", {})
+    if isinstance(risk, dict):
+        risk.setdefault("policy_yaml", str(rules.risk_policy))
+    config = parse_training_config(
+        values,
+        JobConfig,
+        folder=rules.files,
+        own=frozenset({rules.risk_policy}),
+        quote_files=False,
+    )
+    resources = _resources(config, rules)
     violations = [
-        *_excesses(config.resources, rules.limits),
+        *_excesses(config, rules.limits),
         *_missing_device(config.training_params.device, rules.devices),
+        *_too_large(config, resources.memory_limit_mb),
     ]
     if violations:
         raise InvalidInputError(_REFUSED, violations)
-    asked = config.resources.model_dump(exclude_none=True)
-    resources = rules.limits.model_copy(update=asked)
     return config.model_copy(update={"resources": resources})
 
 
-def _excesses(asked: JobResources, limits: JobResources) -> Iterator[FieldViolation]:
-    for name, most in limits.model_dump(exclude_none=True).items():
-        value = getattr(asked, name)
-        if value is not None and value > most:
-            yield FieldViolation(f"resources.{name}", f"must not exceed {most} here: {value}")
+def _resources(config: "JobConfig", rules: AdmissionRules) -> JobResources:
+    """What the job gets: what it asks for, else the limits, else its share of the memory."""
+    given = {name: getattr(rules.limits, name) for name in JobResources.model_fields}
+    given |= config.resources.model_dump(exclude_none=True)
+    on_gpu = "cuda" in rules.devices and config.training_params.device != "cpu"
+    if given["memory_limit_mb"] is None and not on_gpu:
+        given["memory_limit_mb"] = share_of_memory_mb(rules.slots)
+    return JobResources(**given)
+
+
+def _excesses(config: "JobConfig", limits: JobLimits) -> Iterator[FieldViolation]:
+    training = config.training_params
+    asked: dict[str, float | None] = {
+        **{f"resources.{name}": it for name, it in config.resources.model_dump().items()},
+        "training_params.total_timesteps": training.total_timesteps,
+        "training_params.n_envs": training.n_envs,
+        "training_params.torch_threads": training.torch_threads,
+        "algo_params.buffer_size": config.algo_params.get("buffer_size"),
+    }
+    if "buffer_size" not in config.algo_params:
+        asked["algo_params.n_steps"] = config.algo_params["n_steps"]
+    for key, value in asked.items():
+        name = key.rpartition(".")[2]
+        most = getattr(limits, "buffer_size" if name == "n_steps" else name)
+        if name == "n_steps":
+            most //= training.n_envs or 1
+        if value is not None and most is not None and value > most:
+            yield FieldViolation(key, f"must not exceed {most} here: {value}")
+
+
+def _too_large(config: "JobConfig", memory_limit_mb: int | None) -> Iterator[FieldViolation]:
+    """Finds a buffer that the memory limit leaves no room for: it would fail as it is made."""
+    from tradewind.market import FeatureSpec
+
+    parameters, training = config.algo_params, config.training_params
+    size = (config.features or FeatureSpec()).observation_size * max(len(config.data.symbols), 1)
+    n_envs = training.n_envs or 1
+    if "buffer_size" in parameters:
+        key, rows = "algo_params.buffer_size", parameters["buffer_size"]
+        rows = min(rows, training.total_timesteps + n_envs)  # it never is larger than the run
+        row_bytes = 8 * size + 20
+    else:
+        key, rows, row_bytes = "algo_params.n_steps", parameters["n_steps"] * n_envs, 4 * size + 40
+    needed_mb = rows * row_bytes / 2**20
+    if memory_limit_mb is not None and needed_mb > memory_limit_mb:
+        yield FieldViolation(
+            key,
+            f"{rows} transitions take about {needed_mb:.0f} MiB, and the job may allocate "
+            f"{memory_limit_mb} MiB (resources.memory_limit_mb)",
+        )
 
 
 def _missing_device(device: str, devices: frozenset[str]) -> Iterator[FieldViolation]:

@@ -1,7 +1,9 @@
 """TrainerAgent: from an environment to a published bundle."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,16 @@ from trainer_service.callbacks import (
 )
 from trainer_service.checkpoints import CheckpointCallback, Checkpointing
 from trainer_service.config import TrainingConfig, parse_training_config
-from trainer_service.draft import make_draft
+from trainer_service.draft import Trained, make_draft
 from trainer_service.export import check_exportable
+from trainer_service.kept import keep_model
 from trainer_service.progress import ProgressListener, ProgressReporter, TrainingPhase
 from trainer_service.tracking import open_trackers
 from trainer_service.workspace import Workspace
 
 __all__ = ["TrainerAgent", "create_trainer_agent"]
+
+_LOG = logging.getLogger(__name__)
 
 # Beside the checkpoints: in which TensorBoard and MLflow run the training goes on.
 _RUN_FILE = "run.json"
@@ -103,6 +108,9 @@ class TrainerAgent:
             StoppedByRiskError: The risk score stayed over the early-stop threshold.
             StorageError: The store, a checkpoint, or the folder of the event files cannot be
                 written.
+
+        Once the model has learnt, whatever is raised has a note that says in which draft folder the
+        model is kept; `trainer_service.kept.export_draft` makes a bundle of it.
         """
         config = self.config
         reporter = ProgressReporter(
@@ -111,20 +119,28 @@ class TrainerAgent:
         reporter.enter(TrainingPhase.PREPARING)
         # Read before the training: a key that is none costs nothing yet.
         key = None if config.signing_key is None else SigningKey.load(config.signing_key)
+        note = _LOG.warning if checkpointing is None else checkpointing.on_note
         with _torch_threads(config.training_params.torch_threads):
             workspace = Workspace.prepare(env, config)
+            for remark in workspace.remarks:
+                note(remark)
             history = MetricHistory()
             parameters = config.record()
             record = None if checkpointing is None else checkpointing.settings.folder / _RUN_FILE
             with open_trackers(config.tracking, config.policy, parameters, record) as trackers:
-                model = self._fit(workspace, reporter, [history, trackers], checkpointing)
-                draft = make_draft(model, workspace, config, reporter, history.series)
-                reporter.enter(TrainingPhase.PUBLISHING)
-                bundle = BundleStore(config.store).publish(draft, signing_key=key)
+                fitted = self._fit(workspace, reporter, [history, trackers], checkpointing, note)
+                trained = replace(fitted, history=history.series)
+                for remark in [] if trained.constraints is None else trained.constraints.remarks():
+                    note(remark)
+                kept = keep_model(trained, workspace, config)
+                with nullcontext() if kept is None else kept.unless_published():
+                    draft = make_draft(trained, workspace, config, reporter)
+                    reporter.enter(TrainingPhase.PUBLISHING)
+                    bundle = BundleStore(config.store).publish(draft, signing_key=key)
                 trackers.log_bundle(bundle)
         return bundle
 
-    def fit(self, env: gymnasium.Env[Any, Any], reporter: ProgressReporter) -> BaseAlgorithm:
+    def fit(self, env: gymnasium.Env[Any, Any], reporter: ProgressReporter) -> Trained:
         """Trains in an environment as `train` does, and publishes nothing.
 
         Args:
@@ -143,11 +159,16 @@ class TrainerAgent:
         reporter: ProgressReporter,
         writers: Sequence[KVWriter] = (),
         checkpointing: Checkpointing | None = None,
-    ) -> BaseAlgorithm:
+        note: Callable[[str], None] = lambda _: None,
+    ) -> Trained:
         model = self._build_model(workspace)
         check_exportable(model)
-        self._learn(model, reporter, writers, checkpointing)
-        return model
+        settings = self.config.risk_config.lagrangian
+        constraints = None if settings is None else LagrangianCallback(settings, note)
+        self._learn(model, reporter, writers, checkpointing, constraints)
+        if constraints is None or constraints.multipliers is None:
+            return Trained(model)
+        return Trained(model, constraints=constraints.multipliers.outcome())
 
     def _build_model(self, workspace: Workspace) -> BaseAlgorithm:
         training = self.config.training_params
@@ -165,14 +186,14 @@ class TrainerAgent:
         reporter: ProgressReporter,
         writers: Sequence[KVWriter],
         checkpointing: Checkpointing | None,
+        constraints: LagrangianCallback | None,
     ) -> None:
         metrics = LatestMetrics()
         model.set_logger(Logger(folder=None, output_formats=[metrics, *writers]))
         risk = self._risk_callback()
         callbacks: list[BaseCallback] = [] if risk is None else [risk]
-        constraints = self.config.risk_config.lagrangian
         if constraints is not None:
-            callbacks.append(LagrangianCallback(constraints))
+            callbacks.append(constraints)
         callbacks.append(ProgressCallback(reporter, metrics))
         if checkpointing is not None:
             callbacks.append(CheckpointCallback(checkpointing, tuple(callbacks)))

@@ -61,16 +61,20 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
                 max_attempts=settings.max_attempts,
                 tracing=settings.server.tracing,
             ),
+            queued_jobs=settings.limits.queued_jobs,
             on_start=telemetry.observe_start,
             on_end=telemetry.observe_end,
         )
         rules = AdmissionRules(
             store=settings.store,
+            drafts=settings.drafts,
             signing_key=settings.signing_key,
             files=settings.files,
+            risk_policy=settings.risk_policy,
             tracking=settings.tracking,
             limits=settings.limits,
             devices=frozenset(device for slot in slots for device in slot.takes),
+            slots=len(slots),
         )
         servicer = TrainerServicer(store, queue, rules, server.traceparent)
         server.add_service(

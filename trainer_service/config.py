@@ -17,6 +17,7 @@ from trainer_service.algorithms import find_algorithm
 from trainer_service.environment.config import UNFED_METRICS, EnvironmentConfig
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.multipliers import LagrangianConfig
+from trainer_service.redaction import redact_settings
 from trainer_service.resources import JobResources
 from trainer_service.tracking import TrackingConfig
 
@@ -44,6 +45,10 @@ class TrainingParams(Settings):
     n_envs: int | None = Field(default=None, ge=1, le=1024)
     """Environments stepped together. By default as many as suit the algorithm, and its parameters
     are then by default those that go with so many; a short run is trained in one."""
+
+    stagger_episodes: bool = True
+    """Cut the first episodes of the environments short, each at another length, so that they do
+    not all end together for ever after; the first environment's is whole."""
 
     normalize_observations: bool = False
     """Subtract the running mean and divide by the running deviation, in the bundle too."""
@@ -124,12 +129,16 @@ class TrainingConfig(Settings):
     store: Path = Path("bundles")
     """The bundle store to publish to."""
 
+    drafts: Path = Path("runs/drafts")
+    """Where the trained model is kept until its bundle is published. One that could not be
+    published stays there: `tradewind bundle export` tries again."""
+
     signing_key: Path | None = None
     """File with the Ed25519 key that signs the bundle; without, it bears no signature."""
 
     def record(self) -> dict[str, Any]:
         """What shaped the training, as JSON: not where it went and was followed."""
-        return self.model_dump(mode="json", exclude={"store", "signing_key", "tracking"})
+        return self.model_dump(mode="json", exclude={"store", "drafts", "signing_key", "tracking"})
 
     def files(self) -> dict[str, Path]:
         """The files that the configuration names, by key."""
@@ -256,7 +265,12 @@ ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
 
 
 def parse_training_config(
-    values: Mapping[str, Any], model: type[ConfigT], *, folder: Path | None = None
+    values: Mapping[str, Any],
+    model: type[ConfigT],
+    *,
+    folder: Path | None = None,
+    own: frozenset[Path] = frozenset(),
+    quote_files: bool = True,
 ) -> ConfigT:
     """Checks a configuration as far as that is possible before training, and fills in defaults.
 
@@ -264,6 +278,9 @@ def parse_training_config(
         values: The configuration as given.
         model: TrainingConfig or JobConfig.
         folder: Folder that the files it names must lie in; None allows any.
+        own: Files that may lie elsewhere.
+        quote_files: False says of a file that is refused the place and the kind alone: whoever
+            named it may not be the one who may read it.
 
     Raises:
         SettingsError: A key is unknown, missing, of the wrong type or out of range, values
@@ -275,7 +292,7 @@ def parse_training_config(
     violations = [
         FieldViolation(key, problem)
         for key, path in config.files().items()
-        if (problem := _why_unreadable(path, folder))
+        if (problem := _why_unreadable(path, folder, own))
     ]
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
@@ -288,7 +305,7 @@ def parse_training_config(
         )
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
-    policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
+    policy = _read_policy(config.risk_config.policy_yaml, quote=quote_files)
     _check_constraints(config.risk_config, policy)
     violations = list(config.check_risk(policy))
     if violations:
@@ -296,8 +313,19 @@ def parse_training_config(
     return config
 
 
-def _why_unreadable(path: Path, folder: Path | None) -> str:
+def _read_policy(path: Path, *, quote: bool) -> RiskPolicy:
+    try:
+        return RiskPolicy.from_yaml(path)
+    except SettingsError as problem:
+        if quote:
+            raise
+        raise redact_settings(problem, "risk_config.policy_yaml", path) from None
+
+
+def _why_unreadable(path: Path, folder: Path | None, own: frozenset[Path]) -> str:
     """Why a file must not be opened; empty where nothing speaks against it."""
+    if path.resolve() in {each.resolve() for each in own}:
+        folder = None
     if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
         return f"{path} is outside the folder that files are read from"
     try:

@@ -1,7 +1,8 @@
 """From a trained model to the draft of its bundle."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,38 +31,58 @@ from tradewind.policy import (
 from tradewind.risk import RiskPolicy
 from trainer_service.callbacks import MetricSeries
 from trainer_service.config import RiskConfig, TrainingConfig
-from trainer_service.evaluation import evaluate, record_observations
+from trainer_service.evaluation import evaluate, judge_constraints, record_observations
 from trainer_service.export import build_network, script_policy, serialize, verify_policy
+from trainer_service.multipliers import ConstraintOutcome
 from trainer_service.progress import ProgressReporter, TrainingPhase
 from trainer_service.provenance import git_revision, library_versions
 from trainer_service.report import REPORT_FILE, render_report
 from trainer_service.workspace import Workspace
 
-__all__ = ["make_draft"]
+__all__ = ["Trained", "make_draft"]
 
 _OBSERVATIONS_WITHOUT_BARS = 1_000
 _GOLDEN_OBSERVATIONS = 256
 
 
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model that has learnt.
+
+    Attributes:
+        model: The model.
+        history: What was logged while it learnt.
+        constraints: How its constraints ended; None when it had none.
+        device: What it learnt on; None for the one that it is on.
+    """
+
+    model: BaseAlgorithm
+    history: Mapping[str, MetricSeries] = field(default_factory=dict)
+    constraints: ConstraintOutcome | None = None
+    device: str | None = None
+
+
 def make_draft(
-    model: BaseAlgorithm,
+    trained: Trained,
     workspace: Workspace,
     config: TrainingConfig,
     reporter: ProgressReporter,
-    history: Mapping[str, MetricSeries],
+    *,
+    risk_policy: Path | None = None,
 ) -> BundleDraft:
     """Evaluates and exports a trained model.
 
     Args:
-        model: The model.
+        trained: The model, and what was noted while it learnt.
         workspace: Where it was trained.
         config: How it was trained.
         reporter: Told of every phase.
-        history: What was logged while it learnt.
+        risk_policy: The risk policy as it was then; by default the file that `config` names.
 
     Raises:
         ExportError: The exported network differs from the model, or is not finite.
     """
+    model = trained.model
     layers, distribution = build_network(model)
     script = script_policy(layers)
     policy_pt = serialize(script)
@@ -69,13 +90,20 @@ def make_draft(
 
     reporter.enter(TrainingPhase.EVALUATING)
     seed = config.training_params.seed
-    risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
-    held_out_env = workspace.held_out_env
+    rules = RiskPolicy.from_yaml(risk_policy or config.risk_config.policy_yaml)
+    held_out_env, constraints = workspace.held_out_env, config.risk_config.lagrangian
     evaluation = None
+    figures = {} if trained.constraints is None else trained.constraints.figures()
+    observations = workspace.observations
     if held_out_env is not None:
-        evaluation = evaluate(held_out_env, network, risk_policy, config.evaluation, seed)
+        evaluation = evaluate(held_out_env, network, rules, config.evaluation, seed)
         observations = evaluation.policy.observations
-    else:
+        figures |= evaluation.figures
+        if constraints is not None and workspace.trading_env is not None:
+            figures |= judge_constraints(
+                held_out_env, workspace.trading_env.config, network, rules, constraints.constraints
+            )
+    elif observations is None:
         observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
 
     reporter.enter(TrainingPhase.EXPORTING)
@@ -92,9 +120,9 @@ def make_draft(
         action_space=_action_space(model.action_space),
         distribution=distribution,
         features=_feature_record(workspace),
-        risk=_risk_record(config.risk_config),
-        training=_training_record(model, workspace, config),
-        evaluation={} if evaluation is None else evaluation.figures,
+        risk=_risk_record(config.risk_config, rules),
+        training=_training_record(trained, workspace, config),
+        evaluation=figures,
         slo=measure_latency(served_by, golden.observations),
     )
     if not config.evaluation.report:
@@ -103,8 +131,8 @@ def make_draft(
         draft,
         evaluation=evaluation,
         held_out=None if held_out_env is None else held_out_env.bars,
-        history=history,
-        risk_policy=risk_policy,
+        history=trained.history,
+        risk_policy=rules,
     )
     return replace(draft, extra_files={REPORT_FILE: report})
 
@@ -158,10 +186,9 @@ def _feature_record(workspace: Workspace) -> FeatureRecord | None:
     )
 
 
-def _risk_record(risk: RiskConfig) -> RiskRecord | None:
+def _risk_record(risk: RiskConfig, policy: RiskPolicy) -> RiskRecord | None:
     if not risk.enabled:
         return None
-    policy = RiskPolicy.from_yaml(risk.policy_yaml)
     return RiskRecord(
         policy_digest=policy.digest(),
         limits={metric: limit.limit for metric, limit in policy.limits.items()},
@@ -171,19 +198,21 @@ def _risk_record(risk: RiskConfig) -> RiskRecord | None:
 
 
 def _training_record(
-    model: BaseAlgorithm, workspace: Workspace, config: TrainingConfig
+    trained: Trained, workspace: Workspace, config: TrainingConfig
 ) -> TrainingRecord:
-    recorded = config.record()
+    model, recorded = trained.model, config.record()
     if workspace.trading_env is not None:
         # What the actions mean, and what trading costs: whoever trades the policy needs it.
         recorded["environment"] = workspace.trading_env.config.model_dump(mode="json")
+    if workspace.record is not None:
+        recorded["environment_class"] = workspace.record
     return TrainingRecord(
         timesteps=model.num_timesteps,
         seed=config.training_params.seed,
         data_digest=None if workspace.bars is None else workspace.bars.digest,
         libraries=library_versions(),
         git_revision=git_revision(),
-        device=str(model.device),
+        device=trained.device or str(model.device),
         config=recorded,
         request_id=current_request_id() or None,
     )

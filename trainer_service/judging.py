@@ -1,5 +1,6 @@
 """One training judged on bars of its own, and nothing published; or a bundle judged again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tradewind.bundle import read_bundle
@@ -11,17 +12,28 @@ from tradewind.settings import parse_settings
 from trainer_service.agent import TrainerAgent
 from trainer_service.config import TrainingConfig
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
-from trainer_service.evaluation import Evaluation, EvaluationConfig, evaluate
+from trainer_service.evaluation import (
+    Evaluation,
+    EvaluationConfig,
+    evaluate,
+    judge_constraints,
+)
 from trainer_service.export import build_network, script_policy, serialize
 from trainer_service.progress import ProgressReporter, TrainingPhase
-from trainer_service.workspace import held_out_episode, hold_against_bars
+from trainer_service.workspace import (
+    Env,
+    environment_on,
+    held_out_episode,
+    hold_against_bars,
+    trading_env_of,
+)
 
 __all__ = ["evaluate_bundle", "train_and_judge"]
 
 
 def train_and_judge(
     config: TrainingConfig,
-    env: IntradayTradingEnv,
+    env: Env,
     past: BarSeries,
     future: BarSeries,
     reporter: ProgressReporter,
@@ -30,7 +42,8 @@ def train_and_judge(
 
     Args:
         config: As `parse_training_config` gave it; its held_out_fraction does not matter.
-        env: Costs and features; it is copied and never stepped.
+        env: Costs, features, and what a subclass or wrapper of the user's changes; it is copied
+            and never stepped.
         past: What is learnt from.
         future: What the policy is judged on, those before its first decision included.
         reporter: Told of every phase and step.
@@ -41,13 +54,20 @@ def train_and_judge(
     """
     training = config.training_params.model_copy(update={"held_out_fraction": None})
     trainer = TrainerAgent(config.model_copy(update={"training_params": training}))
-    held_out = held_out_episode(env, future)
+    held_out = held_out_episode(trading_env_of(env), future)
     reporter.enter(TrainingPhase.PREPARING)
-    model = trainer.fit(IntradayTradingEnv(past, env.config, env.feature_spec), reporter)
-    network = TorchScriptNetwork(serialize(script_policy(build_network(model)[0])))
+    trained = trainer.fit(environment_on(env, past), reporter)
+    network = TorchScriptNetwork(serialize(script_policy(build_network(trained.model)[0])))
     reporter.enter(TrainingPhase.EVALUATING)
     risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
-    return evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
+    found = evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
+    constraints = config.risk_config.lagrangian
+    if constraints is None or trained.constraints is None:
+        return found
+    judged = judge_constraints(
+        held_out, trading_env_of(env).config, network, risk_policy, constraints.constraints
+    )
+    return replace(found, figures=found.figures | trained.constraints.figures() | judged)
 
 
 def evaluate_bundle(

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from tradewind.rpc import ServerSettings, ServiceSettings
 from trainer_service.checkpoints import CheckpointSettings
 from trainer_service.jobs import DeviceSlots
-from trainer_service.resources import JobResources
+from trainer_service.resources import JobLimits
 from trainer_service.tracking import TrackingConfig
 
 __all__ = ["TrainerServiceSettings"]
@@ -24,11 +24,15 @@ class TrainerServiceSettings(ServiceSettings):
             makes it; without, bundles bear no signature.
         jobs: URL of the job store: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/NAME`
             which several services may share.
-        files: Folder that files named by a job's configuration must lie in.
+        drafts: Where the model of a job is kept whose bundle could not be published.
+        files: Folder that files named by a job's configuration must lie in. Whoever may start a
+            training learns whether a file in it holds bars or a risk policy: nothing else belongs
+            there.
+        risk_policy: The risk policy of a job that names none, which may lie elsewhere.
         tracking: Where the trainings can be followed.
         devices: Jobs that run at once on each kind of device; each is a process of its own.
         checkpoints: Where jobs are saved, a folder each, and how often.
-        limits: The most that a job may use, and what it gets when it asks for nothing.
+        limits: The most that a job may ask for, and what it gets when it asks for nothing.
         max_attempts: Starts without a new checkpoint after which a job has failed.
         lease_s: Seconds after which a job whose service died is started again; twice `grace_s` at
             least, so that what is left of the service has ended by then.
@@ -42,11 +46,13 @@ class TrainerServiceSettings(ServiceSettings):
     store: Path = Path("bundles")
     signing_key: Path | None = None
     jobs: str = "sqlite:///runs/jobs.sqlite"
-    files: Path = Path()
+    drafts: Path = Path("runs/drafts")
+    files: Path = Path("runs/files")
+    risk_policy: Path = Path("config/risk_limits.yaml")
     tracking: TrackingConfig = TrackingConfig()
     devices: DeviceSlots = DeviceSlots()
     checkpoints: CheckpointSettings = CheckpointSettings()
-    limits: JobResources = JobResources(timeout_s=7 * 86_400.0)
+    limits: JobLimits = JobLimits()
     max_attempts: PositiveInt = 3
     lease_s: PositiveFloat = 30.0
     grace_s: float = Field(default=5.0, gt=0.0)

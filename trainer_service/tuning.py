@@ -16,6 +16,7 @@ from pydantic import Field, PositiveInt, model_validator
 from tradewind.errors import FieldViolation, SettingsError, StoppedByRiskError, TrainingError
 from tradewind.market import split_bars
 from tradewind.settings import Settings
+from tradewind.urls import sqlite_url
 from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.evaluation import Evaluation
 from trainer_service.judging import train_and_judge
@@ -155,7 +156,7 @@ def tune(
     with search_lock(folder):
         study = optuna.create_study(
             study_name="tune",
-            storage=f"sqlite:///{folder / 'study.sqlite'}",
+            storage=sqlite_url(folder / "study.sqlite"),
             pruner=_pruner(tuning),
             direction="maximize",
             load_if_exists=True,

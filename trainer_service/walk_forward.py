@@ -12,7 +12,6 @@ from tradewind.risk import RiskPolicy
 from tradewind.risk.curve import summarize_curve
 from trainer_service.agent import create_trainer_agent
 from trainer_service.config import TrainingConfig
-from trainer_service.environment import IntradayTradingEnv
 from trainer_service.evaluation import (
     Episode,
     Evaluation,
@@ -24,7 +23,7 @@ from trainer_service.evaluation import (
 )
 from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressReporter, TrainingProgress
-from trainer_service.workspace import hold_against_bars
+from trainer_service.workspace import Env, hold_against_bars, trading_env_of
 
 __all__ = ["Fold", "Stitched", "WalkForward", "walk_forward"]
 
@@ -98,7 +97,7 @@ class WalkForward:
 
 def walk_forward(
     config: TrainingConfig | Mapping[str, Any],
-    env: IntradayTradingEnv,
+    env: Env,
     settings: WalkForwardConfig | None = None,
     on_progress: FoldListener = lambda _fold, _progress: None,
 ) -> WalkForward:
@@ -119,16 +118,15 @@ def walk_forward(
     """
     checked = create_trainer_agent(config).config
     risk_policy = RiskPolicy.from_yaml(checked.risk_config.policy_yaml)
-    hold_against_bars(risk_policy, env.bars)
-    splits = walk_forward_splits(
-        len(env.bars), env.feature_spec.lookback, settings or WalkForwardConfig()
-    )
+    bars, lookback = trading_env_of(env).bars, trading_env_of(env).feature_spec.lookback
+    hold_against_bars(risk_policy, bars)
+    splits = walk_forward_splits(len(bars), lookback, settings or WalkForwardConfig())
     folds = []
     for index, split in enumerate(splits):
         reporter = ProgressReporter(
             partial(on_progress, index), checked.training_params.total_timesteps
         )
-        past, future = env.bars.slice(*split.train), env.bars.slice(*split.test)
+        past, future = bars.slice(*split.train), bars.slice(*split.test)
         learnt = (past.timestamps_ns[0] / 1e9, past.close_times_ns[-1] / 1e9)
         folds.append(Fold(split, learnt, train_and_judge(checked, env, past, future, reporter)))
     stitched = _stitch([fold.evaluation for fold in folds])

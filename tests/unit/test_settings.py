@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from tradewind.errors import RiskPolicyError, SettingsError
 from tradewind.settings import Settings, load_settings, parse_settings
@@ -120,3 +120,64 @@ def test_load_settings_with_absent_references_names_each_with_its_line(
     assert said["url"] == "the environment has no variable DB_USER (line 1)"
     assert "absent" in said["also[0]"]
     assert "(line 3)" in said["also[0]"]
+
+
+class Guarded(Settings):
+    password: str = ""
+    port: int = 1
+    either: str = ""
+
+    @field_validator("password")
+    @classmethod
+    def _check(cls, value: str) -> str:
+        if " " in value:
+            raise ValueError(f"{value!r} has a space, after {value[:3]}")
+        return value
+
+    @model_validator(mode="after")
+    def _compare(self) -> "Guarded":
+        if self.either and self.either != self.password:
+            raise ValueError(f"{self.either!r} is not {self.password!r}")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("password: '${file:%s}'", "the value that is taken from elsewhere is refused"),
+        ("password: x${MINE}", "the value that is taken from elsewhere is refused"),
+        ("either: ${OTHER}", "'…' is not ''"),
+        ("port: ${OTHER}", "Input should be a valid integer"),
+        ("password: literal text", "'literal text' has a space"),
+    ],
+)
+def test_load_settings_quotes_nothing_that_was_taken_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2 and more\n")
+    monkeypatch.setenv("MINE", "hunter2 too")
+    monkeypatch.setenv("OTHER", "hunter2")
+    path = write(tmp_path, text % secret if "%s" in text else text)
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(path, Guarded)
+    assert says in str(refusal.value)
+    assert "hun" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [hunter2", "a: *hunter2", "a: !hunter2 x", "a: 'hunter2", "a: @hunter2", "{{hunter2}: x}"],
+)
+def test_load_settings_with_what_is_no_yaml_names_the_place_and_quotes_nothing(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"is not YAML: .*\(line \d+, column \d+\)") as refusal:
+        load_settings(write(tmp_path, f"name: x\n{text}\n"), Outer)
+    assert "hunter" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["a: 2026-99-99", "[" * 5_000])
+def test_load_settings_with_yaml_that_no_reader_takes_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="is not YAML"):
+        load_settings(write(tmp_path, text), Outer)

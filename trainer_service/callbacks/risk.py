@@ -12,9 +12,10 @@ from stable_baselines3.common.logger import Logger
 
 from tradewind.compiled import compiled
 from tradewind.errors import TrainingError
-from tradewind.risk import FloatArray, ProductionRiskAdvisor, RiskInputs, RiskReport, StepRisk
+from tradewind.risk import FloatArray, ProductionRiskAdvisor, RiskInputs, StepRisk
 from trainer_service.callbacks.rewards import subtract_from_rewards
-from trainer_service.environment import VectorizedTradingEnv
+from trainer_service.environment import RiskMeasuringEnv
+from trainer_service.environment.measuring import step_risk_of
 
 __all__ = ["RiskAwareCallback"]
 
@@ -31,8 +32,9 @@ class RiskAwareCallback(BaseCallback):
     is in units of the raw reward; the normalisation keeps the scale of the rewards without penalty.
     Episode returns in the log are without penalty.
 
-    A VectorizedTradingEnv measures its risk itself, within its step. Of any other environment, one
-    account after the other (its `risk_inputs()`) goes through the calculators: the same bits.
+    A RiskMeasuringEnv, as VectorizedTradingEnv is, measures its risk itself, within its step. Of
+    any other environment, one account after the other (its `risk_inputs()`) goes through the
+    calculators: the same bits.
 
     A step is judged when every limit of the policy can be checked; at the start of an episode some
     cannot, because their windows still fill. The training stops when the mean risk score over
@@ -80,12 +82,12 @@ class RiskAwareCallback(BaseCallback):
         self._recent_count = 0
         self._unjudged_steps = 0
         self._unknown_penalties = 0
-        self._measured: VectorizedTradingEnv | None = None
+        self._measured: RiskMeasuringEnv | None = None
         self.stop_reason = ""
 
     def _init_callback(self) -> None:
         env = self.training_env.unwrapped
-        self._measured = env if isinstance(env, VectorizedTradingEnv) else None
+        self._measured = env if isinstance(env, RiskMeasuringEnv) else None
         if self._measured is None:
             return
         measures, expected = self._measured.risk_policy_digest, self._advisor.policy_digest
@@ -128,7 +130,7 @@ class RiskAwareCallback(BaseCallback):
     def _step_risk(self) -> StepRisk:
         """Risk of each environment after the step, before a reset that followed it."""
         if self._measured is None:
-            return _as_step([self._advisor.report(inputs) for inputs in self._risk_inputs()])
+            return step_risk_of([self._advisor.report(inputs) for inputs in self._risk_inputs()])
         risk = self._measured.step_risk
         assert risk is not None, "the environment has just been stepped"
         return risk
@@ -225,13 +227,3 @@ def _add_up(
             score_sum += scores[row]
             judged_count += 1
     return known, penalty_sum, judged_count, score_sum
-
-
-def _as_step(reports: Sequence[RiskReport]) -> StepRisk:
-    names = tuple({**reports[0].metric_values, **reports[0].unavailable})
-    rows = [[report.metric_values.get(name, np.nan) for name in names] for report in reports]
-    scores = [np.nan if report.risk_score is None else report.risk_score for report in reports]
-    penalties = [np.nan if report.penalty is None else report.penalty for report in reports]
-    checked = np.array([not report.unchecked_limits for report in reports])
-    score = np.array(scores)
-    return StepRisk(names, np.array(rows), score, np.array(penalties), checked & ~np.isnan(score))

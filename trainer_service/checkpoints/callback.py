@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stable_baselines3.common.callbacks import BaseCallback
 
 from trainer_service.checkpoints.settings import Checkpointing
-from trainer_service.checkpoints.state import capture, restore
+from trainer_service.checkpoints.state import capture, capture_environment, restore
 from trainer_service.checkpoints.store import CheckpointStore
 from trainer_service.provenance import library_versions
 
@@ -47,6 +47,8 @@ class CheckpointCallback(BaseCallback):
         note = self._checkpointing.on_note
         for damage in damages:
             note(damage)
+        # Refused now, and not when the first one is due.
+        capture_environment(self.model)
         if checkpoint is not None:
             with checkpoint:
                 restore(checkpoint, self.model, self._callbacks)

@@ -17,7 +17,7 @@ from tradewind.errors import TrainingError
 from trainer_service.checkpoints.store import Checkpoint, CheckpointReader
 from trainer_service.provenance import library_versions
 
-__all__ = ["Stateful", "capture", "restore"]
+__all__ = ["Stateful", "capture", "capture_environment", "restore"]
 
 # The run's own: when and where it began, and spaces that its environment and networks share.
 _NOT_RESTORED: Final = frozenset(
@@ -59,7 +59,7 @@ def capture(model: BaseAlgorithm, callbacks: Iterable[BaseCallback]) -> Checkpoi
         model=saved.getvalue(),
         state={
             "libraries": library_versions(),
-            "environment": _environment(model).get_state(),
+            "environment": capture_environment(model),
             "normalization": _normalization(model),
             "observers": {
                 name: one.get_state() for name, one in _observers(model, callbacks).items()
@@ -103,6 +103,15 @@ def restore(
             f"the checkpoint at timestep {checkpoint.timesteps} does not fit the training: "
             f"{type(problem).__name__}: {problem}"
         ) from problem
+
+
+def capture_environment(model: BaseAlgorithm) -> Any:
+    """Takes the state of the environment.
+
+    Raises:
+        TrainingError: It cannot give its state.
+    """
+    return _environment(model).get_state()
 
 
 def _environment(model: BaseAlgorithm) -> Stateful:

@@ -7,7 +7,9 @@ module that is named before the colon.
 """
 
 from trainer_service.environment.config import EnvironmentConfig
+from trainer_service.environment.env_copies import TradingEnvCopies
 from trainer_service.environment.intraday import IntradayTradingEnv
+from trainer_service.environment.measuring import RiskMeasuringEnv
 from trainer_service.environment.registration import ENVIRONMENT_ID, register_environments
 from trainer_service.environment.vectorized import VectorizedTradingEnv
 
@@ -17,6 +19,8 @@ __all__ = [
     "ENVIRONMENT_ID",
     "EnvironmentConfig",
     "IntradayTradingEnv",
+    "RiskMeasuringEnv",
+    "TradingEnvCopies",
     "VectorizedTradingEnv",
     "register_environments",
 ]

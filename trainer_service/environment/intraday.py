@@ -1,6 +1,7 @@
 """The trading environment, for one symbol or several."""
 
-from typing import Any, TypeAlias
+import copy
+from typing import Any, Self, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -70,16 +71,59 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         config: EnvironmentConfig | None = None,
         feature_spec: FeatureSpec | None = None,
     ) -> None:
-        self._task = TradingTask(bars, config, feature_spec)
-        self.bars, self.config = self._task.bars, self._task.config
-        self.feature_spec, self.symbols = self._task.feature_spec, self._task.symbols
-        self.action_space = self._task.action_space
-        self.observation_space = self._task.observation_space
+        self._take(TradingTask(bars, config, feature_spec))
+
+    @classmethod
+    def of_task(cls, task: TradingTask) -> "IntradayTradingEnv":
+        """An environment that shares a task with others; never one of a subclass."""
+        env = object.__new__(IntradayTradingEnv)
+        env._take(task)
+        return env
+
+    @property
+    def trading_task(self) -> TradingTask:
+        """The bars made ready, and the spaces; copies on the same bars share it."""
+        return self._task
+
+    def onto(self, bars: BarSeries) -> Self:
+        """A copy of this environment on other bars, with no episode running.
+
+        A training copies the environment that it is given onto the bars before the held-out ones.
+        What a subclass has of its own is copied as it is; a subclass that keeps something made
+        from its bars overrides this and makes it anew.
+
+        Args:
+            bars: The bars of the copy.
+
+        Raises:
+            MarketDataError: The bars are too few, or not those the specification is for.
+            TrainingError: An attribute of a subclass has a row for each bar.
+        """
+        return self.onto_task(TradingTask(bars, self.config, self.feature_spec))
+
+    def onto_task(self, task: TradingTask) -> Self:
+        """As `onto`, with bars that were made ready before."""
+        # It looks at environments, and this is one.
+        from trainer_service.environment.custom import check_attributes, shared_parts
+
+        if task is not self._task:
+            check_attributes(self)
+        new = shared_parts(task)
+        old = shared_parts(self._task)
+        other = copy.deepcopy(self, {id(part): new[name] for name, part in old.items()})
+        other._take(task)
+        return other
+
+    def _take(self, task: TradingTask) -> None:
+        """Makes this an environment of a task, with no episode running."""
+        self._task = task
+        self.bars, self.config = task.bars, task.config
+        self.feature_spec, self.symbols = task.feature_spec, task.symbols
+        self.action_space, self.observation_space = task.action_space, task.observation_space
         # Looked up at every step.
-        self._market, self._rules = self._task.market, self._task.rules
-        self._calendar = self._task.calendar
-        self._observation_size = self._task.observation_size
-        self._begin(self.feature_spec.lookback - 1)
+        self._market, self._rules, self._calendar = task.market, task.rules, task.calendar
+        self._observation_size = task.observation_size
+        IntradayTradingEnv._begin(self, self.feature_spec.lookback - 1)
         self._ended = True
 
     @property
@@ -119,9 +163,14 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         super().reset(seed=seed)
         start = self._task.choose_start(options, self.np_random)
         self._begin(start)
-        observation = np.empty(self._observation_size, dtype=np.float32)
-        write_observation(self.holdings.states, self._market, self._rules, start, observation)
-        return observation, self._task.first_info(start)
+        return IntradayTradingEnv.observe(self), self._task.first_info(start)
+
+    def observe(self) -> ObservationArray:
+        """The observation after the present bar, as the features give it."""
+        observation: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
+        states = self.holdings.states
+        write_observation(states, self._market, self._rules, self._index, observation)
+        return observation
 
     def step(self, action: Action | int | float) -> StepResult:
         """Decides after the present bar and goes on to the close of the next one.

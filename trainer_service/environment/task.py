@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from tradewind.errors import InvalidInputError, MarketDataError
 from tradewind.market import (
@@ -158,6 +159,25 @@ class TradingTask:
     def end_of(self, start: int) -> int:
         """The last bar of the episode that starts after the bar `start`."""
         return start + (self.config.episode_bars or len(self.bars) - 1 - start)
+
+    def first_lengths(self, count: int, *, stagger: bool) -> NDArray[np.int64]:
+        """Steps after which the first episode of each of several copies is cut short at the latest.
+
+        With `stagger` they are spread evenly over the longest episode, so that from the first one
+        on the copies end their episodes one after the other and not all at once. The first copy's
+        episode is whole: one copy alone is the environment itself.
+
+        Args:
+            count: How many copies.
+            stagger: False lets every copy have a whole episode.
+
+        Returns:
+            Shape [count].
+        """
+        longest = self.config.episode_bars or len(self.bars) - 1 - self._first_start
+        rows = np.arange(count) if stagger else np.zeros(count, dtype=np.int64)
+        lengths: NDArray[np.int64] = -(-longest * (count - rows) // count)
+        return lengths
 
 
 def _action_space(terms: TradingTerms, symbol_count: int) -> spaces.Space[Any]:

@@ -10,7 +10,6 @@ import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
@@ -24,7 +23,6 @@ from tradewind.risk import (
     ProductionRiskAdvisor,
     RiskAgentV2,
     RiskReport,
-    StepRisk,
 )
 from trainer_service.environment.config import EnvironmentConfig
 from trainer_service.environment.copies import (
@@ -34,6 +32,7 @@ from trainer_service.environment.copies import (
     observe_copies,
     step_copies,
 )
+from trainer_service.environment.measuring import RiskMeasuringEnv
 from trainer_service.environment.task import TradingTask
 
 __all__ = ["VectorizedTradingEnv"]
@@ -42,8 +41,12 @@ __all__ = ["VectorizedTradingEnv"]
 _RUNNING: Final = MappingProxyType({"TimeLimit.truncated": False})
 
 
-class VectorizedTradingEnv(VecEnv):
+class VectorizedTradingEnv(RiskMeasuringEnv):
     """N copies of IntradayTradingEnv: to the last bit what they give in a DummyVecEnv.
+
+    The episodes that a reset of all copies begins are staggered: copy k of n is truncated after
+    (n − k) / n of the longest episode, k from 0, so that later on the copies end one after the
+    other. One copy alone, and every later episode, is what the environment itself gives.
 
     An episode that ends is reset in the same step; its info has `episode` (return, length and
     seconds, as a Monitor gives them), `terminal_observation` and `TimeLimit.truncated`. The info
@@ -55,12 +58,14 @@ class VectorizedTradingEnv(VecEnv):
         feature_spec: What an observation is made of; by default for bars of this length.
         n_envs: How many copies.
         risk: Measures the risk of every copy after every step; nothing does without.
+        stagger: False makes the first episodes as long as all others.
 
     Attributes:
         task: What the copies share.
         step_risk: Risk of every copy after the last step and before the resets that followed it:
             what `calculate_only` says of its `risk_inputs()`. None before the first step, and
             without `risk`.
+        first_lengths: Steps of the first episode of each copy, at most. Shape [n].
 
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
@@ -75,13 +80,14 @@ class VectorizedTradingEnv(VecEnv):
         *,
         n_envs: int,
         risk: RiskAgentV2 | ProductionRiskAdvisor | None = None,
+        stagger: bool = True,
     ) -> None:
         if n_envs < 1:
             raise InvalidInputError(f"n_envs must be at least 1, not {n_envs}")
         self.task = TradingTask(bars, config, feature_spec)
         super().__init__(n_envs, self.task.observation_space, self.task.action_space)
         settings = self.task.config
-        self.step_risk: StepRisk | None = None
+        self.step_risk = None
         self._tracker: BatchRiskTracker | None = None
         if risk is not None:
             self._tracker = risk.batch(
@@ -90,6 +96,7 @@ class VectorizedTradingEnv(VecEnv):
         self._copies = Copies.zeros(n_envs, len(self.task.symbols))
         self._bar = BatchBar.zeros(n_envs, len(self.task.symbols))
         self._random: list[np.random.Generator | None] = [None] * n_envs
+        self.first_lengths = self.task.first_lengths(n_envs, stagger=stagger)
         self._running = False
         self._started_at = time.time()
         self._target_table = _target_table(settings)
@@ -111,6 +118,8 @@ class VectorizedTradingEnv(VecEnv):
                 self._random[row] = seeding.np_random(seed)[0]
         observations = self._empty_observations()
         self._begin(np.arange(self.num_envs), observations, self._options)
+        copies = self._copies
+        np.minimum(copies.end, copies.start + self.first_lengths, out=copies.end)
         self._reset_seeds()
         self._reset_options()
         self._running = True

@@ -1,5 +1,6 @@
 """What a policy is worth on bars it never saw, and how much of that may be luck."""
 
+from trainer_service.evaluation.constraints import judge_constraints
 from trainer_service.evaluation.episode import Episode, record_observations
 from trainer_service.evaluation.held_out import BASELINES, Evaluation, evaluate
 from trainer_service.evaluation.luck import bootstrap_figures, deflated_sharpe
@@ -16,6 +17,7 @@ __all__ = [
     "bootstrap_figures",
     "deflated_sharpe",
     "evaluate",
+    "judge_constraints",
     "record_observations",
     "walk_forward_splits",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from sb3_contrib import QRDQN, TQC, TRPO
 from sb3_contrib.qrdqn.policies import QuantileNetwork
@@ -35,7 +36,7 @@ from trainer_service.export.modules import (
     SquashedGaussianPolicyNetwork,
 )
 
-__all__ = ["build_network", "quantile_reduction"]
+__all__ = ["action_scores", "build_network", "quantile_reduction"]
 
 # Stable-Baselines3 types the parts of its models too loosely to be used without Any.
 Exporter: TypeAlias = Callable[[Any, nn.Module], tuple[PolicyNetwork, Distribution]]
@@ -65,6 +66,30 @@ def build_network(model: BaseAlgorithm) -> tuple[PolicyNetwork, Distribution]:
     if isinstance(actions, spaces.Box) and actions.dtype != np.float32:
         raise ExportError(f"a bundle needs continuous actions of float32, not {actions}")
     return exporter(model, _observation_normalizer(model.get_vec_normalize_env()))
+
+
+def action_scores(model: BaseAlgorithm, inputs: torch.Tensor) -> torch.Tensor:
+    """What a model compares to choose a discrete action, as its own code calculates it.
+
+    Args:
+        model: One of discrete actions.
+        inputs: Observations as its policy takes them, on its device. Shape: [N, *shape].
+
+    Returns:
+        Q values, or logarithms of probabilities. Shape: [N, actions].
+    """
+    if isinstance(model, DQN):
+        q_values: torch.Tensor = model.q_net(inputs)
+        return q_values
+    if isinstance(model, QRDQN):
+        network: Any = model.quantile_net
+        quantiles: torch.Tensor = network(inputs)
+        if isinstance(network, TailQuantileNetwork):
+            return network.tail_values(quantiles)
+        return quantiles.mean(dim=1)
+    policy: Any = model.policy
+    logits: torch.Tensor = policy.get_distribution(inputs).distribution.logits
+    return logits
 
 
 def quantile_reduction(network: QuantileNetwork) -> nn.Module:

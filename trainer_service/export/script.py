@@ -14,17 +14,18 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch.jit import ScriptModule
 
 from tradewind.errors import BundleRuntimeError, ExportError
 from tradewind.policy import TorchScriptNetwork
 from trainer_service.export.modules import PolicyNetwork
-from trainer_service.export.network import build_network
+from trainer_service.export.network import action_scores, build_network
 
 __all__ = ["check_exportable", "script_policy", "serialize", "verify_policy"]
 
 CONTINUOUS_ACTION_TOLERANCE = 1e-5
+SCORE_TOLERANCE = 1e-4
 _TRIAL_OBSERVATIONS = 64
 _CONSTANT = re.compile(rb"  \w+ : Final\[")
 
@@ -103,31 +104,61 @@ def verify_policy(
 ) -> None:
     """Proves that a scripted policy acts as the model it was made from.
 
+    What is compared of discrete actions are the numbers that they are chosen by: Q values, or
+    logarithms of probabilities. Two libraries may add up a layer in another order, so that of two
+    actions that are as good as equal the one prefers this and the other that: such an action counts
+    only where the best is ahead of the next by more than rounding explains.
+
     Args:
         script: The scripted policy.
         model: The model, with its VecNormalize, if it has one.
         observations: Observations as the environment gives them. Shape: [N, *shape].
 
     Raises:
-        ExportError: A discrete action differs, or a continuous one by more than 1e-5.
+        ExportError: A number that discrete actions are chosen by differs by more than 1e-4 of the
+            largest of its observation (of 1 at least), or an action although it is ahead by more
+            than twice that; or a continuous action differs by more than 1e-5 of its size (of 1 at
+            least).
     """
     statistics = model.get_vec_normalize_env()
     inputs = observations if statistics is None else statistics.normalize_obs(observations)
     assert isinstance(inputs, np.ndarray)
-    with _on_cpu(model.policy) as policy:
+    discrete = isinstance(model.action_space, spaces.Discrete)
+    with _on_cpu(model.policy) as policy, torch.inference_mode():
         expected, _ = policy.predict(inputs, deterministic=True)
-    with torch.inference_mode():
-        actions = script(torch.from_numpy(observations)).numpy()
-    if np.issubdtype(expected.dtype, np.integer):
-        wrong = actions != expected
-    else:
-        wrong = ~(np.abs(actions - expected) <= CONTINUOUS_ACTION_TOLERANCE)
+        given = torch.from_numpy(observations)
+        actions = script(given).numpy()
+        if discrete:
+            wanted = action_scores(model, torch.from_numpy(inputs).float())
+            found = script.distribution(given)
+            size = torch.clamp(found.abs().amax(dim=1), min=1.0)
+            if isinstance(policy, ActorCriticPolicy):  # which knows them up to a constant
+                found = torch.log_softmax(found, dim=1)
+            allowed = (SCORE_TOLERANCE * size).numpy()
+            wrong = _differ(found.numpy(), wanted.numpy(), allowed, actions != expected)
+        else:
+            allowed = CONTINUOUS_ACTION_TOLERANCE * np.maximum(1.0, np.abs(expected))
+            wrong = ~(np.abs(actions - expected) <= allowed)
     if wrong.any():
         row = int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
         raise ExportError(
             f"the exported policy differs from the model on {int(wrong.sum())} of {wrong.size} "
             f"action values; first at observation {row}: {actions[row]} instead of {expected[row]}"
         )
+
+
+def _differ(
+    found: NDArray[np.float32],
+    wanted: NDArray[np.float32],
+    allowed: NDArray[np.float32],
+    turned: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which actions differ beyond rounding, or are chosen by numbers that do. Shape [N]."""
+    apart = ~(np.abs(found - wanted).max(axis=1) <= allowed)
+    ranked = np.sort(wanted, axis=1)
+    ahead = ranked[:, -1] - ranked[:, -2] > 2.0 * allowed if wanted.shape[1] > 1 else True
+    differs: NDArray[np.bool_] = apart | (turned & ahead)
+    return differs
 
 
 @contextmanager

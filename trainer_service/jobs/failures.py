@@ -4,7 +4,8 @@ import errno
 
 import torch
 
-from tradewind.errors import TradewindError
+from tradewind.errors import RiskPolicyError, TradewindError
+from trainer_service.redaction import redact_settings
 
 __all__ = ["causes_of", "describe_failure"]
 
@@ -18,8 +19,12 @@ def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str
         problem: What it raised.
         memory_limit_mb: What it was allowed to allocate, in MiB; None for no limit.
     """
+    if isinstance(problem, RiskPolicyError):  # changed since the job was accepted
+        problem = redact_settings(problem, "risk_config.policy_yaml", "the risk policy")
     causes = causes_of(problem)
-    said = str(problem) or type(problem).__name__
+    # A note says where the trained model is kept.
+    notes: tuple[str, ...] = tuple(getattr(problem, "__notes__", ()))
+    said = "; ".join((str(problem) or type(problem).__name__, *notes))
     if any(map(_is_disk_full, causes)):
         return f"the disk is full, or its quota is used up: {said}"
     if any(map(_is_out_of_memory, causes)):
@@ -28,7 +33,7 @@ def describe_failure(problem: BaseException, memory_limit_mb: int | None) -> str
         return f"the training ran out of the memory {allowed}{limit}: {said}"
     if isinstance(problem, TradewindError):
         return said
-    return f"{type(problem).__name__}: {problem}"
+    return f"{type(problem).__name__}: {said}"
 
 
 def causes_of(problem: BaseException | None) -> list[BaseException]:

@@ -40,6 +40,7 @@ class JobQueue:
         store: Where the jobs are.
         slots: Where they run, one at a time in each.
         settings: How they are run.
+        queued_jobs: Jobs that may wait at once; None for any number.
         on_start: Called with every job that starts, or starts again, on the thread that runs it.
         on_end: Called with every job that ends after it ran here, and the seconds that it ran, on
             the thread that ran it.
@@ -51,10 +52,12 @@ class JobQueue:
         slots: Sequence[Slot],
         settings: RunnerSettings,
         *,
+        queued_jobs: int | None = None,
         on_start: Callable[[TrainingJob], None],
         on_end: Callable[[TrainingJob, float], None],
     ) -> None:
         self._store = store
+        self._queued_jobs = queued_jobs
         self._checkpoints = settings.checkpoints.folder
         self._changes = Changes()
         self._runs = JobRuns()
@@ -104,6 +107,7 @@ class JobQueue:
 
         Raises:
             ConflictError: The same request id was used for another policy or configuration.
+            OverloadedError: As many jobs wait as may.
             UnavailableError: The service is stopping.
         """
         if self._closing.is_set():
@@ -117,7 +121,8 @@ class JobQueue:
                 created_at=time.time(),
                 request_id=request_id,
                 traceparent=traceparent,
-            )
+            ),
+            self._queued_jobs,
         )
         about = {"fields": {"job": job.job_id}}
         _LOG.info("job %s: %s, for policy %s", job.job_id, job.state, job.policy, extra=about)

@@ -14,6 +14,7 @@ from tradewind.errors import (
     FieldViolation,
     InvalidInputError,
     JobNotFoundError,
+    OverloadedError,
     StorageError,
 )
 from trainer_service.jobs.database import JobDatabase
@@ -58,15 +59,22 @@ class JobStore:
         """Closes every connection."""
         self._database.close()
 
-    def add(self, job: TrainingJob) -> TrainingJob:
+    def add(self, job: TrainingJob, queued_jobs: int | None = None) -> TrainingJob:
         """Stores a new job, or gives the one that the same request made before.
 
+        Args:
+            job: The job.
+            queued_jobs: Jobs that may wait at once, this one included; None for any number.
+
         Raises:
+            OverloadedError: As many jobs wait as may.
             ConflictError: The same request id was used for another policy or configuration.
         """
         try:
             with self._database.transaction() as connection:
                 connection.execute(sa.insert(JOBS).values(job_values(job)))
+                if queued_jobs is not None:
+                    _check_length(connection, queued_jobs)
         except StorageError as problem:
             if isinstance(problem.__cause__, sa.exc.IntegrityError):
                 return self._earlier(job)
@@ -313,3 +321,12 @@ def _parse_page_token(token: str) -> int:
         violation = FieldViolation("page_token", f"{token!r} was not given by a page before")
         raise InvalidInputError("list request is refused", [violation])
     return int(token)
+
+
+def _check_length(connection: sa.Connection, most: int) -> None:
+    waiting = sa.select(sa.func.count()).where(JOBS.c.state == JobState.QUEUED)
+    if connection.execute(waiting.select_from(JOBS)).scalar_one() > most:
+        raise OverloadedError(
+            f"{most} training jobs wait already, as many as may (limits.queued_jobs): try again "
+            "when one of them has started, or cancel one"
+        )

@@ -85,7 +85,7 @@ def main() -> int:
 def _train(order: JobOrder, events: _Events, tracer: Tracer | None) -> int:
     memory_limit_mb: int | None = None
     try:
-        config = parse_training_config(order.config, JobConfig)
+        config = parse_training_config(order.config, JobConfig, quote_files=False)
         memory_limit_mb = config.resources.memory_limit_mb
         if memory_limit_mb is not None:
             _limit_memory(memory_limit_mb)
@@ -100,8 +100,9 @@ def _train(order: JobOrder, events: _Events, tracer: Tracer | None) -> int:
             in_span(tracer, "training job", about, order.traceparent),
             in_phase_spans(tracer, events.send_progress) as listener,
         ):
+            env = make_environment(config, quote_files=False)
             bundle = TrainerAgent(config).train(
-                make_environment(config), listener, checkpointing, elapsed_s=order.elapsed_s
+                env, listener, checkpointing, elapsed_s=order.elapsed_s
             )
     except Exception as problem:
         for cause in causes_of(problem):

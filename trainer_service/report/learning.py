@@ -12,7 +12,10 @@ from trainer_service.callbacks import MetricSeries
 __all__ = ["LearningPanel", "learning_panels"]
 
 # Series that say how the training ran and not what was learnt.
-_LEFT_OUT: Final = ("time/", "train/n_updates", "train/learning_rate", "rollout/ep_len_mean")
+_LEFT_OUT: Final = (
+    *("time/", "train/n_updates", "train/learning_rate"),
+    *("rollout/ep_len_mean", "constraint_updates"),
+)
 _TITLES: Final = {
     "rollout/ep_rew_mean": ("Reward", "mean episode reward"),
     "rollout/exploration_rate": ("Exploration", "share of random actions"),
@@ -22,6 +25,7 @@ _TITLES: Final = {
     "train/clip_fraction": ("Clipped updates", "share"),
     "train/explained_variance": ("Explained variance of the critic", "share"),
     "train/std": ("Deviation of the actions", "standard deviation"),
+    "constraint_satisfied": ("Constraints kept", "1 while all are"),
     "train/ent_coef": ("Entropy coefficient", "coefficient"),
 }
 _SCORES: Final = ("risk/score", "risk/judged_score")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from tradewind.bundle import BundleDraft
 from tradewind.market import BarSeries
@@ -79,6 +79,7 @@ def _span(bars: BarSeries) -> str:
 def _provenance(draft: BundleDraft) -> dict[str, str]:
     training, slo = draft.training, draft.slo
     risk = draft.risk
+    own: Any = training.config.get("environment_class")
     rows = {
         "Algorithm": draft.algo,
         "Timesteps": f"{training.timesteps:,}",
@@ -93,6 +94,8 @@ def _provenance(draft: BundleDraft) -> dict[str, str]:
         f"({slo.trials:,} calls at export)",
         "Measured on": slo.where,
     }
+    if own is not None:
+        rows["Environment"] = f"{own['class']}, which changes {', '.join(own['changes'])}"
     if risk:
         stop = risk.early_stop_threshold
         rows["Risk in training"] = f"penalty weight {risk.penalty_weight:g}, " + (

@@ -15,6 +15,7 @@ from tradewind.reporting.figures import (
     times,
 )
 from trainer_service.evaluation import BASELINES
+from trainer_service.multipliers import FEWEST_UPDATES
 
 __all__ = [
     "Cell",
@@ -127,6 +128,7 @@ def verdicts(figures: Mapping[str, float]) -> list[str]:
             said.append(
                 f"{interval}. It includes 0: these bars do not tell the policy from buy and hold."
             )
+    said += _constraint_verdicts(figures)
     if "deflated_sharpe" in figures:
         probability = figures["deflated_sharpe"]
         trials = count(figures["trials"])
@@ -138,6 +140,32 @@ def verdicts(figures: Mapping[str, float]) -> list[str]:
         enough = "" if probability >= 0.95 else " Below 95 % that is no evidence of skill."
         said.append(
             f"The Sharpe ratio is {against} with probability {percent(probability)}.{enough}"
+        )
+    return said
+
+
+def _constraint_verdicts(figures: Mapping[str, float]) -> list[str]:
+    """Whether the constraints were kept, in training and on the held-out bars."""
+    said = []
+    for prefix, where in (
+        ("", "in the latest episodes of the training"),
+        ("held_out_", "in episodes of that length on the held-out bars"),
+    ):
+        if f"{prefix}constraint_satisfied" not in figures:
+            continue
+        start, other = f"{prefix}constraint_", ("satisfied", "updates", "episodes")
+        means = ", ".join(
+            f"{name.removeprefix(start).replace('_', ' ')} at {ratio(value)} of its limit"
+            for name, value in sorted(figures.items())
+            if name.startswith(start) and name.removeprefix(start) not in other
+        )
+        kept = "kept" if figures[f"{prefix}constraint_satisfied"] else "broken"
+        said.append(f"The constraints were {kept} {where}: {means or 'never known'}.")
+    updates = figures.get("constraint_updates")
+    if updates is not None and updates < FEWEST_UPDATES:
+        said.append(
+            f"The multipliers were updated {count(updates)} times only: the constraints could "
+            "hardly adapt."
         )
     return said
 

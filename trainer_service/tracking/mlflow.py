@@ -1,7 +1,10 @@
 """MLflow: parameters, metrics over timesteps, and the bundle with its report."""
 
+import contextlib
+import hashlib
 import logging
 import queue
+import re
 import socket
 import threading
 import time
@@ -9,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH
 
 from tradewind.bundle import PublishedBundle
 from tradewind.errors import TrainingError
@@ -24,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _NO_SUCH_RUN: Final = "RESOURCE_DOES_NOT_EXIST"
+_REFUSED: Final = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
 _PARAMETERS_PER_CALL: Final = 100  # a limit of MLflow
 # How long the end of a run waits for what is still to be sent.
 _PATIENCE_S: Final = {"FINISHED": 60.0, "FAILED": 10.0, "KILLED": 2.0}
@@ -64,6 +69,8 @@ class MlflowTracker:
             last_steps = None if run_id is None else self._reopen(run_id)
             if run_id is None or last_steps is None:
                 run_id, last_steps = self._begin(uri, experiment, name, parameters), {}
+        except TrainingError:
+            raise
         except Exception as problem:  # MLflow lets through whatever its stores raise
             raise TrainingError(f"tracking.mlflow_uri: cannot use {_public(uri)}: {problem}") from (
                 problem
@@ -82,9 +89,18 @@ class MlflowTracker:
             else found.experiment_id
         )
         run_id: str = self._client.create_run(identity, run_name=name).info.run_id
-        params = [Param(key, str(value)) for key, value in _flatten(parameters)]
-        for start in range(0, len(params), _PARAMETERS_PER_CALL):
-            self._client.log_batch(run_id, params=params[start : start + _PARAMETERS_PER_CALL])
+        params = _params(parameters)
+        try:
+            for start in range(0, len(params), _PARAMETERS_PER_CALL):
+                self._client.log_batch(run_id, params=params[start : start + _PARAMETERS_PER_CALL])
+        except BaseException as problem:
+            with contextlib.suppress(Exception):  # a run that nobody will end
+                self._client.delete_run(run_id)
+            if not isinstance(problem, MlflowException) or problem.error_code not in _REFUSED:
+                raise
+            raise TrainingError(
+                f"tracking: MLflow refuses the configuration as parameters of a run: {problem}"
+            ) from problem
         return run_id
 
     def _reopen(self, run_id: str) -> dict[str, int] | None:
@@ -114,9 +130,9 @@ class MlflowTracker:
         """Sends figures, but for those that a resumed run has already."""
         now_ms = int(time.time() * 1e3)
         metrics = [
-            Metric(name, value, now_ms, step)
+            Metric(_name(name, slash=True), value, now_ms, step)
             for name, value in values.items()
-            if step > self._last_steps.get(name, -1)
+            if step > self._last_steps.get(_name(name, slash=True), -1)
         ]
         if metrics:
             self._queue.put(partial(self._client.log_batch, self.run_id, metrics))
@@ -167,13 +183,40 @@ def _artifacts(uri: str) -> str | None:
     parts = urlsplit(uri)
     if parts.scheme != "sqlite":
         return None
-    return (Path(parts.path[1:]).absolute().parent / "mlartifacts").as_uri()
+    return (Path(unquote(parts.path[1:])).absolute().parent / "mlartifacts").as_uri()
 
 
 def _public(uri: str) -> str:
     """The URI without the password that it may hold."""
     parts = urlsplit(uri)
     return uri if parts.password is None else uri.replace(f":{parts.password}@", ":***@")
+
+
+def _params(parameters: Mapping[str, Any]) -> list[Param]:
+    """The configuration as MLflow takes it: names of its characters, and nothing too long."""
+    return [
+        Param(_name(key), _shortened(str(value), MAX_PARAM_VAL_LENGTH))
+        for key, value in _flatten(parameters)
+    ]
+
+
+def _name(key: str, *, slash: bool = False) -> str:
+    """A key with what MLflow refuses in a name as hexadecimal numbers: `^GSPC` is `:5E:GSPC`.
+
+    A slash makes a path of the name of a parameter, which has to be a plain one.
+    """
+    taken = re.sub(
+        r"[^\w.\- /]" if slash else r"[^\w.\- ]", lambda found: f":{ord(found[0]):X}:", key
+    )
+    return _shortened(taken, MAX_ENTITY_KEY_LENGTH)
+
+
+def _shortened(text: str, most: int) -> str:
+    """A text as it is, or its beginning and a digest of the whole."""
+    if len(text) <= most:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{text[: most - len(digest) - 1]} {digest}"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -32,7 +32,8 @@ def trainer(
         (
             {
                 "resources": {"memory_limit_mb": 1024},
-                "algo_params": {"buffer_size": 20_000_000},
+                # Within the limit by itself, and beyond it with all that a training takes beside.
+                "algo_params": {"buffer_size": 4_300_000},
             },
             "ran out of the memory it may use (memory_limit_mb is 1024)",
         ),
@@ -60,6 +61,7 @@ class Aftermath:
     full_disk: pb.TrainingJob
     bad_bars: pb.TrainingJob
     following: pb.TrainingJob
+    secret: pb.TrainingJob
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +74,18 @@ def aftermath(trainer: TrainerUnderTest, tmp_path_factory: pytest.TempPathFactor
     full = start("full", make_tiny_config() | {"training_params": {"total_timesteps": 100_000_000}})
     data = {"path": str(bars), "symbol": "X"}
     raising = start("raising", make_tiny_config() | {"data": data}, request_id="night-8")
+    passwords = tmp_path_factory.mktemp("passwords") / "bars.csv"
+    passwords.write_text("user,password\nroot,hunter2\nroot,hunter2,hunter2\n")
     limit = {"memory_limit_mb": 1536}
     following = start("following", make_tiny_config() | {"resources": limit}, request_id="night-7")
+    data = {"path": str(passwords), "symbol": "X"}
+    secret = start("secret", make_tiny_config() | {"data": data})
 
     trainer.wait_until(full.job_id, lambda job: job.checkpoint_timesteps_count > 0)
     (worker,) = trainer.workers()
     # Its next file cannot grow beyond 4 KiB, as on a disk that has no more room.
     worker.rlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-    ended = [trainer.wait_for_end(job.job_id) for job in (full, raising, following)]
+    ended = [trainer.wait_for_end(job.job_id) for job in (full, raising, following, secret)]
     return Aftermath(trainer, *ended)
 
 
@@ -91,7 +97,17 @@ def test_job_that_fills_the_disk_fails_with_its_cause(aftermath: Aftermath) -> N
 
 def test_job_whose_environment_raises_fails_with_the_cause(aftermath: Aftermath) -> None:
     assert aftermath.bad_bars.state == pb.TRAINING_JOB_STATE_FAILED
-    assert "row 701, high: 8.0 is below the open" in aftermath.bad_bars.error
+    assert "row 701, high: is below the open" in aftermath.bad_bars.error
+
+
+def test_job_whose_files_are_none_of_bars_says_nothing_of_what_stands_there(
+    aftermath: Aftermath,
+) -> None:
+    assert aftermath.secret.state == pb.TRAINING_JOB_STATE_FAILED
+    assert "bars.csv cannot be read as bars" in aftermath.secret.error
+    everything = str(aftermath.secret)
+    assert "hunter2" not in everything
+    assert "user" not in aftermath.secret.error
 
 
 def test_job_after_failed_ones_succeeds_within_its_memory_limit(aftermath: Aftermath) -> None:

@@ -47,6 +47,7 @@ def training_values(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "risk_config": {"policy_yaml": str(RISK_POLICY)},
             "policy": "tiny",
             "store": str(tmp_path / "bundles"),
+            "drafts": str(tmp_path / "drafts"),
             "tracking": {"tensorboard": None},
             **sections,
         }

@@ -286,16 +286,6 @@ def test_run_that_no_bundle_could_hold_is_refused_before_training(
         create_trainer_agent(values).run(DictEnv())
 
 
-def test_run_with_wrapped_trading_environment_accepts_only_transparent_wrappers(
-    training_values: MakeValues, btc: Bars
-) -> None:
-    trainer = create_trainer_agent(training_values())
-
-    assert trainer.run(gymnasium.wrappers.OrderEnforcing(make_env(btc))).exists()
-    with pytest.raises(TrainingError, match="would lose its wrappers"):
-        trainer.run(gymnasium.wrappers.TimeLimit(make_env(btc), 10))
-
-
 def test_run_with_too_few_bars_says_how_many_it_takes(
     training_values: MakeValues, btc: Bars
 ) -> None:

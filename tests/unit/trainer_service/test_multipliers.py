@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainer_service.multipliers import LagrangianConfig, Multipliers
+from trainer_service.multipliers import (
+    ConstraintOutcome,
+    LagrangianConfig,
+    Multipliers,
+    foreseeable_updates,
+)
 
 NOBODY = np.zeros(1, dtype=bool)
 ENDED = np.ones(1, dtype=bool)
@@ -61,12 +66,77 @@ def test_multiplier_with_a_metric_that_is_never_known_stays_and_says_so() -> Non
 
 
 def test_multipliers_with_several_environments_wait_for_their_episodes() -> None:
-    multipliers = make(count=3, episodes=2)
+    multipliers = make(count=3, episodes=4)
     multipliers.costs(metric(0.1, 0.2, 0.3), np.array([False, True, False]))
     assert multipliers.update_count == 0
     multipliers.costs(metric(0.4, 0.0, 0.3), np.array([True, False, False]))
     assert multipliers.update_count == 1
     assert multipliers.means == pytest.approx([3.0])
+    # Whenever one ends, from the mean of the latest four.
+    for value, mean in ((0.6, 4.0), (0.8, 5.0), (1.0, 7.0), (0.0, 6.0)):
+        multipliers.costs(metric(0.0, 0.0, value), np.array([False, False, True]))
+        assert multipliers.means == pytest.approx([mean])
+    assert multipliers.update_count == 5
+    # Those of one step count alike, though they are more than four.
+    multipliers = make(count=6, episodes=4)
+    multipliers.costs(metric(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), np.ones(6, dtype=bool))
+    assert multipliers.update_count == 1
+    assert multipliers.means == pytest.approx([3.5])
+
+
+def test_multipliers_with_random_exploration_ignore_episodes_that_are_mostly_chance() -> None:
+    multipliers = make(count=2, episodes=1)
+    for step in range(1, 5):
+        ended = np.array([step == 4, False])
+        multipliers.costs(metric(0.9, 0.9), ended, explores=step <= 3)
+    assert multipliers.update_count == 0  # three of its four steps were random
+    for step in range(5, 7):
+        ended = np.array([False, step == 6])
+        multipliers.costs(metric(0.2, 0.2), ended)
+    assert multipliers.update_count == 1  # three of six were, and half is its own
+    assert multipliers.means == pytest.approx([2.0])
+
+
+@given(
+    count=st.integers(1, 9),
+    length=st.integers(2, 12),
+    steps=st.integers(1, 80),
+    own_from=st.integers(0, 60),
+    episodes=st.integers(1, 7),
+    stagger=st.booleans(),
+)
+def test_foreseeable_updates_are_those_that_happen(
+    count: int, length: int, steps: int, own_from: int, episodes: int, stagger: bool
+) -> None:
+    firsts = -(-length * (count - np.arange(count) * stagger) // count)
+    multipliers = make(count=count, episodes=episodes)
+    left = firsts.copy()
+    for step in range(1, steps + 1):
+        left -= 1
+        multipliers.costs(metric(*[0.05] * count), left == 0, explores=step <= own_from)
+        left[left == 0] = length
+    config = LagrangianConfig(constraints={"max_drawdown": 0.1}, episodes=episodes)
+    found = foreseeable_updates(config, firsts, length, steps, own_from)
+    assert found == multipliers.update_count
+
+
+def test_outcome_says_what_is_broken_and_what_could_hardly_adapt() -> None:
+    kept = ConstraintOutcome({"max_drawdown": 1.0, "var_95": 0.2}, 50, 16)
+    assert kept.satisfied
+    assert kept.remarks() == []
+    assert kept.figures() == {
+        "constraint_satisfied": 1.0,
+        "constraint_updates": 50.0,
+        "constraint_max_drawdown": 1.0,
+        "constraint_var_95": 0.2,
+    }
+    broken = ConstraintOutcome({"max_drawdown": 1.42, "var_95": None}, 3, 16)
+    assert broken.figures()["constraint_satisfied"] == 0.0
+    assert "constraint_var_95" not in broken.figures()
+    said = " / ".join(broken.remarks())
+    assert "max_drawdown is broken at the end of the training: 1.42 times its limit" in said
+    assert "var_95 was never judged" in said
+    assert "updated 3 times only, fewer than 50" in said
 
 
 def test_multipliers_with_a_restored_state_go_on_as_if_unbroken() -> None:

@@ -49,6 +49,29 @@ def search(training_values: MakeValues, tmp_path: Path) -> Callable[[Path], floa
     return run
 
 
+@pytest.mark.parametrize("name", ["job_feature%2Fbars", "what?now", "a#b", "{x} %41 @:+"])
+def test_tune_in_a_folder_of_any_name_keeps_its_study_there(
+    training_values: MakeValues, tmp_path: Path, name: str
+) -> None:
+    values = training_values() | {"environment": {"episode_bars": 50}}
+    tuning = TuningConfig.model_validate(
+        {
+            "search": {"algo_params.gamma": {"choices": [0.9]}},
+            "objective": "return",
+            "trials": 1,
+        }
+    )
+    values["data"] = {
+        "symbol": "BTC",
+        "path": str(write_bars(tmp_path / "bars.csv", 1_600)),
+    }
+    folder = tmp_path / name
+    found = tune(values, tuning, folder)
+    assert (folder / "study.sqlite").exists()
+    assert tune(values, tuning, folder).objective == found.objective  # goes on with it
+    assert {path.name for path in tmp_path.iterdir()} == {"bars.csv", name}
+
+
 def test_tune_with_other_held_out_bars_finds_the_same(
     search: Callable[[Path], float], tmp_path: Path
 ) -> None:

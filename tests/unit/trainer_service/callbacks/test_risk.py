@@ -291,7 +291,7 @@ def test_callback_that_cannot_reach_the_rewards_raises_instead_of_doing_nothing(
 def make_vectorized(bars: Bars, policy: Path | None, count: int = 3) -> VectorizedTradingEnv:
     advisor = None if policy is None else ProductionRiskAdvisor(policy)
     config = EnvironmentConfig(episode_bars=50)
-    return VectorizedTradingEnv(bars, config, n_envs=count, risk=advisor)
+    return VectorizedTradingEnv(bars, config, n_envs=count, risk=advisor, stagger=False)
 
 
 @pytest.mark.parametrize("algorithm", [DQN, PPO])

@@ -1,4 +1,4 @@
-"""VectorizedTradingEnv is IntradayTradingEnv in a DummyVecEnv, to the last bit."""
+"""VectorizedTradingEnv is IntradayTradingEnv in a DummyVecEnv to the last bit, unless staggered."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -129,7 +129,7 @@ def test_vectorized_of_several_symbols_gives_the_bits_of_its_copies_and_their_ri
 
 
 def assert_same_bits(bars: BarSeries, config: EnvironmentConfig, seed: int, steps: int) -> None:
-    ours = VectorizedTradingEnv(bars, config, SPEC, n_envs=COUNT, risk=AGENT)
+    ours = VectorizedTradingEnv(bars, config, SPEC, n_envs=COUNT, risk=AGENT, stagger=False)
     dummy = make_dummy(bars, config)
     assert (ours.action_space, ours.observation_space) == (
         dummy.action_space,
@@ -168,7 +168,7 @@ def test_vectorized_with_the_shipped_policy_gives_the_risk_of_long_episodes(
 ) -> None:
     agent = RiskAgentV2.from_yaml(risk_policy)
     bars, config = btc.slice(0, 1_700), EnvironmentConfig(episode_bars=700, allow_short=True)
-    ours = VectorizedTradingEnv(bars, config, SPEC, n_envs=COUNT, risk=agent)
+    ours = VectorizedTradingEnv(bars, config, SPEC, n_envs=COUNT, risk=agent, stagger=False)
     dummy = make_dummy(bars, config)
     for env in (ours, dummy):
         env.seed(3)
@@ -178,6 +178,48 @@ def test_vectorized_with_the_shipped_policy_gives_the_risk_of_long_episodes(
         _, _, dones, infos = dummy.step(actions)
         if step % 40 == 0 or dones.any():
             assert_same_risk(agent, ours.step_risk, risk_of(dummy, dones, infos))
+
+
+@pytest.mark.parametrize("random_start", [True, False])
+def test_vectorized_staggered_cuts_first_episodes_evenly_and_no_later_ones(
+    bars: Bars, random_start: bool
+) -> None:
+    config = EnvironmentConfig(episode_bars=20, random_start=random_start)
+    env = VectorizedTradingEnv(bars, config, SPEC, n_envs=8)
+    assert env.first_lengths.tolist() == [20, 18, 15, 13, 10, 8, 5, 3]
+    ends: list[list[int]] = [[] for _ in range(8)]
+    for _ in range(2):  # a second reset of all staggers anew
+        env.seed(1)
+        env.reset()
+        for step in range(1, 61):
+            *_, dones, infos = env.step(np.full(8, ACTION_HOLD))
+            for row in np.flatnonzero(dones).tolist():
+                ends[row].append(step)
+                assert infos[row]["TimeLimit.truncated"]
+    for row, first in enumerate(env.first_lengths.tolist()):
+        assert ends[row] == [*range(first, 61, 20)] * 2
+
+
+@pytest.mark.parametrize("episode_bars", [7, None])
+def test_vectorized_of_one_copy_is_the_environment_itself_staggered_or_not(
+    bars: Bars, episode_bars: int | None
+) -> None:
+    config = EnvironmentConfig(episode_bars=episode_bars)
+    env, alone = (
+        VectorizedTradingEnv(bars, config, SPEC, n_envs=1),
+        IntradayTradingEnv(bars, config, SPEC),
+    )
+    env.seed(4)
+    observation, _ = alone.reset(seed=4)
+    assert np.asarray(env.reset()).tobytes() == observation.tobytes()
+    for action in np.random.default_rng(0).integers(0, 3, 40):
+        observations, rewards, dones, infos = env.step(np.array([action]))
+        observation, reward, terminated, truncated, _ = alone.step(action)
+        last = infos[0].get("terminal_observation", np.asarray(observations)[0])
+        assert last.tobytes() == observation.tobytes()
+        assert (rewards[0], dones[0]) == (np.float32(reward), terminated or truncated)
+        if dones[0]:
+            alone.reset()
 
 
 def test_vectorized_with_start_options_starts_there_once(bars: Bars) -> None:
@@ -344,7 +386,7 @@ def test_vectorized_trains_a_model_to_the_weights_of_a_dummy(
     if algorithm is DQN:
         sizes = {"learning_starts": 20, "batch_size": 8, "buffer_size": 500}
     weights, lengths = [], []
-    for make in (partial(VectorizedTradingEnv, n_envs=COUNT), make_dummy):
+    for make in (partial(VectorizedTradingEnv, n_envs=COUNT, stagger=False), make_dummy):
         env = make(bars, config, SPEC)
         model = algorithm("MlpPolicy", wrap(env) if wrap else env, seed=2, device="cpu", **sizes)
         model.learn(24 * COUNT * 2)
@@ -356,7 +398,8 @@ def test_vectorized_trains_a_model_to_the_weights_of_a_dummy(
 
 
 def test_vectorized_serves_evaluate_policy(bars: Bars) -> None:
-    env = VectorizedTradingEnv(bars, EnvironmentConfig(episode_bars=15), SPEC, n_envs=COUNT)
+    config = EnvironmentConfig(episode_bars=15)
+    env = VectorizedTradingEnv(bars, config, SPEC, n_envs=COUNT, stagger=False)
     model = PPO("MlpPolicy", env, n_steps=8, batch_size=24, device="cpu")
     _, lengths = evaluate_policy(model, env, n_eval_episodes=4, return_episode_rewards=True)
     assert lengths == [15] * 4

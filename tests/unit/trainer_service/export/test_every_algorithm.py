@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tradewind.bundle import BundleStore
 from tradewind.policy import TorchScriptNetwork, TorchScriptPolicy, choose_network
 from trainer_service.algorithms import ALGORITHMS
-from trainer_service.draft import make_draft
+from trainer_service.draft import Trained, make_draft
 from trainer_service.export import build_network, script_policy, serialize
 from trainer_service.progress import ProgressReporter
 
@@ -44,7 +44,7 @@ def test_bundle_of_every_algorithm_is_compiled_and_acts_as_the_model(
 ) -> None:
     trained = train(algorithm, actions, normalized=normalized)
     reporter = ProgressReporter(lambda _: None, 1)
-    draft = make_draft(trained.model, trained.workspace, trained.config, reporter, {})
+    draft = make_draft(Trained(trained.model), trained.workspace, trained.config, reporter)
 
     policy = TorchScriptPolicy.load_bundle(BundleStore(tmp_path).publish(draft).path)
 
@@ -73,7 +73,7 @@ def test_network_with_a_named_extractor_is_compiled_and_acts_as_the_model(
 ) -> None:
     trained = train(algorithm, actions, normalized=True, extractor=extractor)
     reporter = ProgressReporter(lambda _: None, 1)
-    draft = make_draft(trained.model, trained.workspace, trained.config, reporter, {})
+    draft = make_draft(Trained(trained.model), trained.workspace, trained.config, reporter)
 
     network, reason = choose_network(
         TorchScriptNetwork(draft.policy_pt), draft.obs_space, draft.golden

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from torch import nn
@@ -209,6 +210,51 @@ def test_verify_policy_with_other_weights_names_the_first_observation_that_diffe
         script.layers[-1].weight.neg_()
 
     with pytest.raises(ExportError, match=r"differs from the model on \d+ of 100 .* observation"):
+        verify_policy(script, model, sample_observations(model, 100))
+
+
+@pytest.mark.parametrize("algorithm", [DQN, PPO, QRDQN])
+@pytest.mark.parametrize("scale", [1.0, 1e5])
+def test_verify_policy_judges_a_near_tie_by_the_distance_of_what_is_compared(
+    algorithm: Any, scale: float
+) -> None:
+    model = algorithm("MlpPolicy", make_env("CartPole-v1", normalized=True), seed=1, device="cpu")
+    last = {
+        DQN: lambda: model.q_net.q_net[-1],
+        PPO: lambda: model.policy.action_net,
+        QRDQN: lambda: model.quantile_net.quantile_net[-1],
+    }[algorithm]()
+    actions = last.out_features // 2 if algorithm is QRDQN else 1
+    with torch.no_grad():  # both actions are equal, everywhere
+        last.weight[1::2] = last.weight[::2] if actions > 1 else last.weight[0]
+        last.weight.mul_(0.1)
+        last.bias[:] = 1.0
+        last.weight.mul_(scale)
+        last.bias.mul_(scale)
+    observations = sample_observations(model, 300)
+    for shift, accepted in ((4e-7, True), (1e-2, False)):
+        script: Any = script_policy(build_network(model)[0])
+        layer = next(it for it in reversed(list(script.layers.children())) if hasattr(it, "bias"))
+        with torch.no_grad():
+            layer.bias[1::2] += shift * max(scale, 1.0)
+        turned = script(torch.from_numpy(observations)).numpy()
+        assert (turned == 1).all()  # and the model takes the first
+        if accepted:
+            verify_policy(script, model, observations)
+        else:
+            with pytest.raises(ExportError, match=r"differs from the model on 300 of 300"):
+                verify_policy(script, model, observations)
+
+
+def test_verify_policy_with_scores_that_differ_under_the_same_actions_is_refused(
+    models: Models,
+) -> None:
+    model = models[DQN, "CartPole-v1", False]
+    script: Any = script_policy(build_network(model)[0])
+    with torch.no_grad():
+        script.layers[-1].bias.add_(0.5)  # of both actions: none changes
+
+    with pytest.raises(ExportError, match="differs from the model on 100 of 100"):
         verify_policy(script, model, sample_observations(model, 100))
 
 

@@ -10,6 +10,7 @@ from tradewind.errors import (
     ConflictError,
     InvalidInputError,
     JobNotFoundError,
+    OverloadedError,
     SettingsError,
     StorageError,
 )
@@ -31,6 +32,20 @@ def store(url: str) -> Iterator[JobStore]:
 
 def make_job(name: str, request_id: str | None = None, config_json: str = "{}") -> TrainingJob:
     return TrainingJob(name, "btc", config_json, created_at=1.5, request_id=request_id)
+
+
+def test_job_beyond_those_that_may_wait_is_refused_and_a_repeated_request_is_not(
+    store: JobStore,
+) -> None:
+    store.add(make_job("a", request_id="r"), 2)
+    store.add(make_job("b"), 2)
+    with pytest.raises(OverloadedError, match="2 training jobs wait already"):
+        store.add(make_job("c"), 2)
+    with pytest.raises(JobNotFoundError):
+        store.get("c")
+    assert store.add(make_job("d", request_id="r"), 2).job_id == "a"
+    store.claim(("auto",))
+    assert store.add(make_job("c"), 2).job_id == "c"
 
 
 def test_job_survives_a_reopened_store_with_everything_it_had(store: JobStore, url: str) -> None:

@@ -115,3 +115,19 @@ def test_encode_gives_what_a_browser_decodes() -> None:
 
     decoded = np.frombuffer(base64.b64decode(packed["bdata"]), dtype="<f4")
     np.testing.assert_array_equal(decoded, np.array([1.5, np.nan, -2.0], dtype=np.float32))
+
+
+def test_verdicts_say_whether_constraints_were_kept_in_training_and_on_held_out_bars() -> None:
+    figures = {
+        "constraint_satisfied": 0.0,
+        "constraint_updates": 12.0,
+        "constraint_max_drawdown": 1.42,
+        "held_out_constraint_satisfied": 1.0,
+        "held_out_constraint_max_drawdown": 0.8,
+        "held_out_constraint_episodes": 10.0,
+    }
+    broken, kept, few = verdicts(figures)
+    assert "broken in the latest episodes of the training: max drawdown at 1.42" in broken
+    assert "kept in episodes of that length on the held-out bars: max drawdown at 0.80" in kept
+    assert "updated 12 times only" in few
+    assert len(verdicts({**figures, "constraint_updates": 50.0})) == 2

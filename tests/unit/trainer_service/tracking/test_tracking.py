@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
@@ -15,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 from tradewind.bundle import BundleStore
 from tradewind.errors import SettingsError, StoppedByRiskError, StorageError, TrainingError
 from tradewind.market import Bars
+from tradewind.urls import sqlite_url
 from trainer_service.agent import create_trainer_agent
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.tracking import TrackingConfig, open_trackers
@@ -96,6 +99,57 @@ def unused_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def test_mlflow_run_takes_any_symbol_and_any_length_as_parameters(tmp_path: Path) -> None:
+    folder = tmp_path / "with %2F"
+    folder.mkdir()
+    uri = sqlite_url(folder / "mlflow.db")
+    symbols = ("ETH", "^GSPC", "EURUSD=X", "M&M", "a/../b", "/", "..", "", "ü", "x:y", "Ω" * 300)
+    paths = {symbol: f"{number}.csv" for number, symbol in enumerate(symbols)}
+    parameters = {"data": {"paths": paths}, "note": "x" * 20_000, "empty": "", "none": {}}
+    config = TrackingConfig(tensorboard=None, mlflow_uri=uri, experiment="^odd?%41")
+    with open_trackers(config, "tiny", parameters):
+        pass
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("^odd?%41")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    found = run.data.params
+    assert found["data.paths.ETH"] == "0.csv"
+    assert found["data.paths.:5E:GSPC"] == "1.csv"
+    assert found["data.paths.EURUSD:3D:X"] == "2.csv"
+    assert sorted(it for it in found.values() if it.endswith(".csv")) == sorted(paths.values())
+    assert len(found["note"]) == 6_000
+    assert Path(experiment.artifact_location.removeprefix("file://")).name == "mlartifacts"
+
+
+def test_mlflow_run_that_cannot_be_begun_leaves_nothing_behind_and_blames_no_uri(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = sqlite_url(tmp_path / "mlflow.db")
+    config = TrackingConfig(tensorboard=None, mlflow_uri=uri, experiment="x")
+    refusal = MlflowException("no such name", error_code=INVALID_PARAMETER_VALUE)
+    for problem in (refusal, OSError("gone"), KeyboardInterrupt()):
+        with monkeypatch.context() as broken:
+
+            def fail(*_: Any, problem: BaseException = problem, **__: Any) -> None:
+                raise problem
+
+            broken.setattr(MlflowClient, "log_batch", fail)
+            with (
+                pytest.raises((TrainingError, KeyboardInterrupt)) as failure,
+                open_trackers(config, "tiny", {"a": 1}),
+            ):
+                pass
+        if problem is refusal:
+            assert "MLflow refuses the configuration" in str(failure.value)
+            assert "mlflow_uri" not in str(failure.value)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("x")
+    assert experiment is not None
+    assert client.search_runs([experiment.experiment_id]) == []
 
 
 @pytest.mark.parametrize("kind", ["nobody listens", "no such scheme", "no such folder"])
