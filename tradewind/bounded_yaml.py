@@ -69,7 +69,8 @@ def compose_bounded(text: str | bytes) -> tuple[yaml.Node | None, Any]:
         value = None if node is None else loader.construct_document(node)
     except (ValueError, OverflowError, RecursionError, UnicodeError) as problem:
         # A date such as 2026-13-01, or a number of more digits than Python converts.
-        raise yaml.YAMLError(f"a value cannot be read: {problem}") from None
+        said = "a value cannot be read as the number or the date that it looks like"
+        raise yaml.MarkedYAMLError(problem=said) from problem
     finally:
         if loader is not None:
             loader.dispose()

@@ -43,8 +43,8 @@ def test_packed_observation_is_not_copied() -> None:
 @pytest.mark.parametrize(
     ("request_", "cause"),
     [
-        (inference_pb2.PredictRequest(), "observation: absent; 6 numbers are needed"),
-        (inference_pb2.PredictRequest(values_f32_le=b""), "observation: absent"),
+        (inference_pb2.PredictRequest(), "values: absent; 6 numbers are needed"),
+        (inference_pb2.PredictRequest(values_f32_le=b""), "values: absent"),
         (
             inference_pb2.PredictRequest(values_f32_le=bytes(23)),
             r"values_f32_le: 23 bytes instead of 24, \(3, 2\)",

@@ -197,7 +197,7 @@ def test_export_command_publishes_a_draft_signed_and_without_its_report(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     policy = tmp_path / "limits.yaml"
-    policy.write_text("limits: {max_drawdown: {limit: 0.5}}\n")
+    policy.write_text("limits: {max_drawdown: {limit: 0.5}}\nmonitor_only: true\n...\n")
     values = make_values(training_values, policy)
     with monkeypatch.context() as broken:
         broken.setattr(trainer_service.draft, "render_report", fail(ZeroDivisionError()))
@@ -205,7 +205,9 @@ def test_export_command_publishes_a_draft_signed_and_without_its_report(
             create_trainer_agent(values).run(IntradayTradingEnv(btc, CONFIG))
     draft, key, store = only_draft(values), tmp_path / "key", tmp_path / "elsewhere"
     SigningKey.create(key)
-    policy.write_text("limits: {max_drawdown: {limit: 0.1}}\n")  # changed since
+    policy.write_text(
+        "limits: {max_drawdown: {limit: 0.1}}\nmonitor_only: true\n...\n"
+    )  # changed since
 
     arguments = ["--store", str(store), "--key", str(key), "--without-report", "--json"]
     assert main(["bundle", "export", str(draft), *arguments]) == 0

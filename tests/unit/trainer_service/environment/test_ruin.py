@@ -12,7 +12,9 @@ from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv, V
 
 LIMITS = {"max_drawdown": {"limit": 0.25}, "daily_drawdown": {"limit": 0.08}}
 AGENT = RiskAgentV2(RiskPolicy.parse({"limits": LIMITS}))
-CONFIG = EnvironmentConfig(allow_short=True, min_equity_fraction=0.0, random_start=False)
+CONFIG = EnvironmentConfig(
+    allow_short=True, min_equity_fraction=0.0, random_start=False, max_jump=2.0
+)
 
 
 def risen(bars: Bars, at: int) -> Bars:
