@@ -61,12 +61,6 @@ class Eats(HangsWhenTold):
         return torch.softmax(obs + torch.ones([count]).mean(), dim=1).argmax(dim=1)
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[LoaderProcess]:
-    with LoaderProcess() as process:
-        yield process
-
-
 @pytest.fixture
 def execute(process: LoaderProcess) -> Callable[..., ExecutorNetwork]:
     def execute(

@@ -81,12 +81,6 @@ class Softmax(nn.Module):
         return torch.softmax(obs[:, :3], dim=1)
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[LoaderProcess]:
-    with LoaderProcess() as process:
-        yield process
-
-
 @pytest.fixture
 def stopping() -> threading.Event:
     return threading.Event()
