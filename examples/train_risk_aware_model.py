@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tradewind.bundle import read_bundle
-from trainer_service import IntradayTradingEnv, create_trainer_agent
+from tradewind.market import load_sample
+from trainer_service import EnvironmentConfig, IntradayTradingEnv, create_trainer_agent
 
 RISK_POLICY = Path(__file__).parents[1] / "config" / "risk_limits.yaml"
 
@@ -36,7 +37,8 @@ def training_config(store: Path, timesteps: int) -> dict[str, Any]:
             "policy_yaml": RISK_POLICY,
             "penalty_weight": 0.1,
             "early_stop_threshold": 0.9,
-            "lagrangian": {"constraints": {"max_drawdown": 0.10}},
+            # Of an episode, and the multiplier moves at the end of each.
+            "lagrangian": {"constraints": {"max_drawdown": 0.03}},
         },
         "tracking": {"tensorboard": None},
     }
@@ -50,7 +52,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     trainer = create_trainer_agent(training_config(arguments.store, arguments.timesteps))
-    folder = trainer.run(IntradayTradingEnv())  # half-hour bars of BTC
+    # Half-hour bars; with episodes of two days so short a training has many, to adapt at.
+    folder = trainer.run(IntradayTradingEnv(load_sample("BTC"), EnvironmentConfig(episode_bars=96)))
 
     metadata = read_bundle(folder).metadata
     figures = metadata.evaluation

@@ -14,13 +14,13 @@ from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry, Snapshot
 from inference_service.store_changes import StoreChanges
 from inference_service.telemetry import Telemetry
+from inference_service.troubles import Troubles
 from inference_service.version_rule import VersionRule
 from tradewind.bundle import SERVED_LABEL, BundleFault, BundleStore
 from tradewind.errors import (
     BundleError,
     NotFoundError,
     StorageError,
-    TradewindError,
     UnavailableError,
     VersionNotFoundError,
 )
@@ -79,8 +79,7 @@ class StoreWatcher:
         self._scanned_at: Snapshot | None = None
         self._routed_at: dict[str, Collection[str]] = {}
         self._passed_over: dict[str, str] = {}
-        self._troubles: dict[str, str] = {}
-        self._troubled: set[str] = set()
+        self._troubles = Troubles(telemetry)
         self._sizes: dict[tuple[str, str], int] = {}
         self._kept_at_refusal: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
         self._begun: dict[tuple[str, str], Fingerprint] = {}
@@ -113,10 +112,10 @@ class StoreWatcher:
         try:
             states = self._store.policy_states()
         except StorageError as problem:
-            self._report_trouble("", problem)
+            self._troubles.report(str(self._store.root), problem)
             return False
-        self._end_trouble("")
-        self._troubled.clear()
+        self._troubles.end(str(self._store.root))
+        self._troubles.policies.clear()
         routed = {policy: versions for policy in states if (versions := self._routed(policy))}
         due = self._changes.due(states)
         if before is not self._scanned_at or routed != self._routed_at:
@@ -140,7 +139,7 @@ class StoreWatcher:
     def _is_unsettled(self, policy: str) -> bool:
         """Whether a change may be to come that does not show in the policy's own folder."""
         return (
-            policy in self._troubled
+            policy in self._troubles.policies
             or any(name == policy for name, _ in self._begun)
             or any(name == policy for name, _ in self._registry.snapshot.quarantined)
             or self._store.has_unfinished(policy)
@@ -150,7 +149,7 @@ class StoreWatcher:
         try:
             causes = self._store.passed_over(policies)
         except StorageError as problem:
-            self._report_trouble("what is passed over", problem)
+            self._troubles.report("what is passed over", problem)
             return
         for path, cause in causes.items():
             if self._passed_over.get(path) != cause:
@@ -166,9 +165,9 @@ class StoreWatcher:
         try:
             policies = self._store.policies()
         except StorageError as problem:
-            self._report_trouble("", problem)
+            self._troubles.report(str(self._store.root), problem)
             return ()
-        self._end_trouble("")
+        self._troubles.end(str(self._store.root))
         for policy in policies:
             self._guard(policy, self._scan_best, policy)
         return policies
@@ -177,9 +176,9 @@ class StoreWatcher:
         try:
             scan(policy)
         except Exception as problem:  # whatever one policy holds, the others are followed
-            self._report_trouble(where, problem, policy)
+            self._troubles.report(where, problem, policy)
         else:
-            self._end_trouble(where)
+            self._troubles.end(where)
 
     def _scan_best(self, policy: str) -> None:
         published = self._store.versions(policy)
@@ -257,12 +256,12 @@ class StoreWatcher:
                 # At once: what bears no label makes room for the next that is to bear one.
                 if self._set_labels(policy, {**self._labels(policy), label: version}):
                     self._memory.shrink()
-                self._end_trouble(where)
+                self._troubles.end(where)
                 continue
             cause = "refused or not readable" if version in published else "not in the store"
             fate = f"stays at {labels[label]}" if label in labels else "is not given"
             problem = NotFoundError(f"{where} {fate}: version {version} is {cause}")
-            self._report_trouble(where, problem, policy)
+            self._troubles.report(where, problem, policy)
 
     def _set_labels(self, policy: str, labels: dict[str, str]) -> bool:
         """Whether they are other ones than before."""
@@ -330,13 +329,13 @@ class StoreWatcher:
             reason, detail = problem.reason, str(problem)
         except (StorageError, NotFoundError, UnavailableError) as problem:
             # Says nothing about the bundle: tried again at the next scan.
-            self._report_trouble(f"{policy}/{version}", problem, policy)
+            self._troubles.report(f"{policy}/{version}", problem, policy)
             return None
         except Exception as problem:
             _LOG.exception("loading %s/%s failed", policy, version)
             reason, detail = "LOAD_FAILED", f"loading failed: {type(problem).__name__}"
         else:
-            self._end_trouble(f"{policy}/{version}")
+            self._troubles.end(f"{policy}/{version}")
             elapsed = time.perf_counter() - started
             self._telemetry.loaded(policy, elapsed)
             _LOG.info("loaded %s/%s in %.0f ms", policy, version, elapsed * 1e3)
@@ -394,16 +393,3 @@ class StoreWatcher:
             return known
         folder = self._store.path(policy, version)
         return sum(size for _, _, size, _, _ in fingerprint_of(folder))
-
-    def _report_trouble(self, where: str, problem: Exception, policy: str = "") -> None:
-        """Counts every failure, and logs it once until it changes or ends."""
-        self._troubled.add(policy)
-        self._telemetry.store_failed()
-        if self._troubles.get(where) != str(problem):
-            self._troubles[where] = str(problem)
-            defect = None if isinstance(problem, TradewindError) else problem
-            _LOG.warning("%s; what serves goes on serving", problem, exc_info=defect)
-
-    def _end_trouble(self, where: str) -> None:
-        if self._troubles.pop(where, None) is not None:
-            _LOG.info("no trouble any more with %s", where or self._store.root)

@@ -91,14 +91,23 @@ class TradewindError(Exception):
 
     Args:
         message: What went wrong, for people.
+        reason: The cause, where it is more than the class says; see the class.
         metadata: The names and numbers in the message, for programs.
     """
 
     reason = "TRADEWIND_ERROR"
     """Machine-readable cause, stable across releases (google.rpc.ErrorInfo.reason)."""
 
-    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
+        if reason is not None:
+            self.reason = reason
         self.metadata = dict(metadata or {})
 
 
@@ -220,17 +229,6 @@ class UnavailableError(TradewindError):
 
     reason = "UNAVAILABLE"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        reason: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message, metadata=metadata)
-        if reason is not None:
-            self.reason = reason
-
 
 class OverloadedError(TradewindError):
     """Refused at once because too much is under way.
@@ -252,9 +250,7 @@ class OverloadedError(TradewindError):
         retry_after_s: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message, metadata=metadata)
-        if reason is not None:
-            self.reason = reason
+        super().__init__(message, reason=reason, metadata=metadata)
         self.retry_after_s = retry_after_s
 
 
@@ -280,17 +276,6 @@ class BundleError(TradewindError):
     """
 
     reason = "BUNDLE_INVALID"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        reason: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message, metadata=metadata)
-        if reason is not None:
-            self.reason = reason
 
 
 class BundleFormatError(BundleError):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from tradewind.bounded_yaml import compose_bounded
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.settings import read_yaml
 
@@ -38,7 +39,7 @@ def read_configuration(path: Path, assignments: Sequence[str] | None) -> dict[st
         if not key or not equals:
             raise _refusal(f"must be KEY=VALUE: {assignment!r}")
         try:
-            value = yaml.safe_load(text)
+            _, value = compose_bounded(text)
         except yaml.YAMLError:
             raise _refusal(f"the value of {key} is not YAML: {text!r}") from None
         _assign(values, key, value)

@@ -6,18 +6,17 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.waiting import wait_until
 from tradewind.rpc.address import host_and_port, reserve_port
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("trainer", "inference", "risk")
-PATIENCE_S = 60.0
 
 
 class ComposeStack:
@@ -76,14 +75,6 @@ class ComposeStack:
             lambda: self.inspect(service)["RestartCount"] > before["RestartCount"],
             f"a restart of {service}",
         )
-
-
-def wait_until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Asks again and again until a condition holds."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {patience_s} s"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

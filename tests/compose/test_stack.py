@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.compose.conftest import SERVICES, ComposeStack, wait_until
+from tests.compose.conftest import SERVICES, ComposeStack
+from tests.waiting import wait_until
 from tradewind.api.trainer.v1 import trainer_pb2 as pb
 from tradewind.errors import TradewindError
 from tradewind.policy import TorchScriptPolicy

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.load import Load, wait_until
+from tests.faults.load import Load
 from tests.faults.scenario import Outcome, Scenario
 from tests.faults.stack import Stack
+from tests.waiting import wait_until
 from tradewind.bundle import BundleDraft
 
 _OUTCOMES = pytest.StashKey[list[Outcome]]()

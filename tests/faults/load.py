@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.faults.stack import Stack
+from tests.waiting import wait_until
 from tradewind.errors import (
     OverloadedError,
     StorageError,
@@ -25,27 +26,18 @@ from tradewind.rpc.clients import InferenceClient, RiskClient
 
 Step = Callable[[InferenceClient, RiskClient], Callable[[], None]]
 
-__all__ = ["CALM", "CRASHED", "KINDS", "Load", "wait_until"]
+__all__ = ["CALM", "CRASHED", "KINDS", "Load"]
 
 KINDS = ("predict", "calculate", "evaluate", "halt")
 CALM = RiskInputs(portfolio_values=np.array([100.0, 101.0, 100.5]))
 CRASHED = RiskInputs(portfolio_values=np.array([100.0, 70.0]))
 
 _CALL_TIMEOUT_S = 1.0
-_PATIENCE_S = 60.0
 _OBSERVATIONS = 64
 # Between two calls of a caller: the load is there to notice, not to measure how much can be done.
 _PAUSE_S = 0.01
 # What a fault may do to a call: it is refused, or stays without an answer.
 _REFUSALS = (UnavailableError, StorageError, OverloadedError)
-
-
-def wait_until(condition: Callable[[], bool], what: str, patience_s: float = _PATIENCE_S) -> None:
-    """Asks again and again until a condition holds."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {patience_s} s"
-        time.sleep(0.02)
 
 
 class Load:

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.load import wait_until
 from tests.faults.scenario import Scenario
+from tests.waiting import wait_until
 from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.rpc.clients import InferenceClient
 

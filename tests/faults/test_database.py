@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.load import wait_until
 from tests.faults.scenario import Scenario
 from tests.faults.stack import Stack
+from tests.waiting import wait_until
 from tradewind.errors import StorageError, UnavailableError
 from tradewind.rpc.clients import TrainerClient
 

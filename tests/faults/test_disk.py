@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.load import wait_until
 from tests.faults.scenario import Scenario
 from tests.faults.stack import Stack
+from tests.waiting import wait_until
 from tradewind.api.trainer.v1 import trainer_pb2 as pb
 from tradewind.errors import StorageError
 from tradewind.rpc.clients import TrainerClient

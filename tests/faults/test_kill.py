@@ -5,9 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.faults.load import wait_until
 from tests.faults.scenario import Scenario
 from tests.faults.stack import SERVICES
+from tests.waiting import wait_until
 from tradewind.api.trainer.v1 import trainer_pb2 as pb
 from tradewind.rpc.clients import TrainerClient
 

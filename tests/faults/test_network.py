@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.load import wait_until
 from tests.faults.scenario import Scenario
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     os.getuid() != 0 or shutil.which("iptables") is None,

@@ -18,13 +18,13 @@ from orchestrator.brokers.books import Books
 from orchestrator.decision_log import DecisionLog
 from orchestrator.journal import Journal
 from risk_service.verify import main as verify
-from tests.faults.load import wait_until
 from tests.faults.namespaces import Link, Network
 from tests.faults.scenario import RECOVERY_LIMIT_S, Outcome
 from tests.faults.stack import Stack
 from tests.faults.test_partition import CUT_S
 from tests.integration.orchestrator.conftest import RISK_POLICY, SYMBOLS, publisher
 from tests.integration.orchestrator.test_kill import check_books
+from tests.waiting import wait_until
 from tradewind.bundle import BundleDraft
 from tradewind.errors import NotFoundError
 from tradewind.rpc.clients import RiskClient

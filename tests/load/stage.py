@@ -8,11 +8,12 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults.load import CRASHED, wait_until
+from tests.faults.load import CRASHED
 from tests.faults.stack import SERVICES, Stack
 from tests.load.answers import find_answers
 from tests.load.connect import open_channel
 from tests.load.questions import Questions
+from tests.waiting import wait_until
 from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.errors import TrainingError, UnavailableError
 from tradewind.market import load_sample, split_bars

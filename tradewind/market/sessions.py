@@ -84,11 +84,6 @@ class Market:
     said: str = field(default="", compare=False, repr=False)
 
     @property
-    def days_per_year(self) -> float:
-        """Trading days a year: 365 where the market never closes, about 252 for an exchange."""
-        return _DAYS_PER_YEAR if self.sessions is None else self.sessions.per_year
-
-    @property
     def session_hours_ns(self) -> tuple[TimestampArray, TimestampArray]:
         """When each session opens and when it closes; empty where the market never does.
 

@@ -80,6 +80,8 @@ def _read_table(path: Path) -> Any:
             with pyarrow.parquet.ParquetFile(path) as file:
                 _check_names(path, file.schema_arrow.names)
                 return file.read(columns=list(_COLUMNS))
+    except UnicodeDecodeError:  # in the names of columns
+        raise MarketDataError(f"cannot read {path}: it is not UTF-8; save it as UTF-8") from None
     except (OSError, pa.ArrowException) as problem:
         raise MarketDataError(f"cannot read {path}: {problem}") from None
     raise MarketDataError(f"cannot read {path}: the name must end in .csv, .csv.gz or .parquet")

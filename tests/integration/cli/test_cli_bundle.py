@@ -45,7 +45,7 @@ def test_train_with_an_unknown_key_is_refused_before_training(run: Run, tiny_con
     assert outcome.out == ""
 
 
-@pytest.mark.parametrize("assignment", ["seed", "=1", "algorithm.name=x", "a={"])
+@pytest.mark.parametrize("assignment", ["seed", "=1", "algorithm.name=x", "a={", "a=2026-13-01"])
 def test_train_with_a_bad_assignment_says_so(run: Run, tiny_config: Path, assignment: str) -> None:
     outcome = run("train", tiny_config, "--set", assignment, "--json")
     assert outcome.code == 2

@@ -1,6 +1,5 @@
 """Which runtime serves a policy, as ListPolicies, the metrics and the log tell it."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tests.scripting import script
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.bundle import GoldenSet
 from tradewind.policy import TorchScriptNetwork
@@ -35,12 +35,11 @@ def test_list_policies_tells_what_executes_each_and_why(
     serve: Callable[..., ServiceProcess],
     open_stub: Callable[[ServiceProcess], inference_pb2_grpc.InferenceServiceStub],
 ) -> None:
-    buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(Softmax()), buffer)
-    network = TorchScriptNetwork(buffer.getvalue())
+    policy_pt = script(Softmax())
+    network = TorchScriptNetwork(policy_pt)
     observations = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
     answers = [network.act(observations)[0], network.distribution(observations)[0]]
-    publish(name="odd", policy_pt=buffer.getvalue(), golden=GoldenSet(observations, *answers))
+    publish(name="odd", policy_pt=policy_pt, golden=GoldenSet(observations, *answers))
     publish("tiny-sac")
 
     server = serve()

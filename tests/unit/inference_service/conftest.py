@@ -1,10 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from inference_service.loading.process import LoaderProcess
 from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.telemetry import Telemetry
@@ -77,3 +78,10 @@ def make_watcher(
         )
 
     return make
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[LoaderProcess]:
+    """A real loading process."""
+    with LoaderProcess() as process:
+        yield process

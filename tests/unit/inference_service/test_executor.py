@@ -1,8 +1,6 @@
 """One slow or hostile network harms no other policy: executors in real sealed processes."""
 
-import io
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,11 +21,12 @@ from inference_service.loading.settings import ExecutorSettings, LoaderSettings
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.watcher import StoreWatcher
 from tests.hostile.networks import IN_A_SEAL, NETWORKS, Hostile
+from tests.scripting import script
+from tests.waiting import PATIENCE_S, wait_until
 from tradewind.bundle import BundleFault, BundleLimits, BundleStore, GoldenSet
 from tradewind.errors import BundleError, OverloadedError, UnavailableError
 from tradewind.policy import TorchScriptPolicy
 
-PATIENCE_S = 60.0
 CALM = np.zeros((1, 3), np.float32)
 Publish = Callable[..., str]
 
@@ -62,18 +61,6 @@ class Eats(HangsWhenTold):
         return torch.softmax(obs + torch.ones([count]).mean(), dim=1).argmax(dim=1)
 
 
-def script(module: nn.Module) -> bytes:
-    buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(module.eval()), buffer)
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[LoaderProcess]:
-    with LoaderProcess() as process:
-        yield process
-
-
 @pytest.fixture
 def execute(process: LoaderProcess) -> Callable[..., ExecutorNetwork]:
     def execute(
@@ -93,13 +80,6 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 Execute = Callable[..., ExecutorNetwork]
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    pause, deadline = threading.Event(), time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
 
 
 def test_calls_beside_a_slow_one_are_refused_at_once_and_answered_afterwards(

@@ -1,7 +1,6 @@
 """A real loading process, given bundles that are good, slow, greedy or deadly."""
 
 import contextlib
-import io
 import os
 import signal
 import threading
@@ -21,6 +20,7 @@ from inference_service.loading.messages import ExecuteRequest
 from inference_service.loading.process import LoaderProcess
 from inference_service.loading.settings import ExecutorSettings, LoaderSettings
 from inference_service.registry import LoadedVersion
+from tests.scripting import script
 from tradewind.bundle import BundleFault, BundleLimits, BundleStore, GoldenSet
 from tradewind.errors import (
     BundleError,
@@ -79,18 +79,6 @@ class Softmax(nn.Module):
     @torch.jit.export
     def distribution(self, obs: Tensor) -> Tensor:
         return torch.softmax(obs[:, :3], dim=1)
-
-
-def script(module: nn.Module) -> bytes:
-    buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(module), buffer)
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[LoaderProcess]:
-    with LoaderProcess() as process:
-        yield process
 
 
 @pytest.fixture

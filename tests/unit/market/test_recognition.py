@@ -130,7 +130,7 @@ def test_ten_daily_bars_with_a_week_end_are_not_always_open() -> None:
     found = recognise_market(days_of("XNYS", 16)[:10], DAY)
     assert found.name == "XNYS"
     # Other exchanges had the same holidays in so short a time, and that is said or excluded.
-    assert found.days_per_year == 252.0
+    assert found.periods_per_year(DAY) == 252.0
 
 
 def test_bars_on_a_holiday_do_not_hide_the_calendar() -> None:

@@ -1,4 +1,3 @@
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.scripting import script
 from tradewind.bundle import (
     ActionSpace,
     BoxSpace,
@@ -54,12 +54,6 @@ class GaussianNetwork(nn.Module):
     def distribution(self, obs: torch.Tensor) -> torch.Tensor:
         values: torch.Tensor = self.out(torch.tanh(self.hidden(obs.flatten(1))))
         return values.reshape(-1, 2, 2)
-
-
-def script(module: nn.Module) -> bytes:
-    buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(module.eval()), buffer)
-    return buffer.getvalue()
 
 
 def make_draft(

@@ -13,6 +13,7 @@ from torch import nn
 
 from tests.hostile.archives import archives, pack, records
 from tests.hostile.networks import NETWORKS, Hostile
+from tests.scripting import script
 from tradewind.bundle import BundleDraft, BundleFault, read_bundle
 from tradewind.errors import BundleError
 from tradewind.policy import TorchScriptNetwork, TorchScriptPolicy, load_sealed_policy
@@ -48,11 +49,9 @@ def victim(tmp_path: Path) -> Path:
 
 
 def scripted(module: nn.Module) -> bytes:
-    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(module.eval()), buffer)
-    return buffer.getvalue()
+        return script(module)
 
 
 @pytest.mark.parametrize(

@@ -6,28 +6,29 @@ second reading of the file's own bytes.
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, TypeGuard
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from tradewind.policy.script.allowed import ATEN, BUILTINS, MAGIC_METHODS, PRIM, TYPES
-from tradewind.policy.script.faults import forbidden, unloadable
+from tradewind.policy.script.faults import forbidden
+from tradewind.policy.script.tree import (
+    arguments_of_range,
+    dotted,
+    is_own,
+    is_stored,
+    is_warning,
+    parse,
+    place_of,
+)
 
 __all__ = ["checked_sources"]
 
-_DEEPEST: Final = 400
-_MOST_NODES: Final = 300_000
 _LONGEST_RANGE: Final = 100_000
-_WRITTEN: Final = """
-    AnnAssign Assign Attribute Call ClassDef Constant Del Delete Dict Expr For FunctionDef If List
-    Load Module Name Pass Return Store Subscript Tuple USub UnaryOp While arg arguments keyword
-"""
-_NODES: Final = frozenset(_WRITTEN.split())
 _ROOTS: Final = frozenset(("torch", "ops", "CONSTANTS", "__torch__"))
 _RESERVED: Final = _ROOTS | BUILTINS | {"fork", "awaitable", "print"}
 _ALWAYS: Final = frozenset(("forward", "distribution"))
 _CONSTANT: Final = re.compile(r"c\d{1,9}")
 _MEMBER: Final = re.compile(r"\w{1,200}")
-_CUSTOM: Final = "__torch__.torch.classes"
 
 
 def checked_sources(
@@ -44,7 +45,7 @@ def checked_sources(
     Raises:
         BundleRuntimeError: The code does what no policy may, or cannot be read.
     """
-    trees = {name: _parse(name, source) for name, source in sources.items()}
+    trees = {name: parse(name, source) for name, source in sources.items()}
     methods: set[str] = set(_ALWAYS)
     for name, tree in trees.items():
         for node in ast.walk(tree):
@@ -52,7 +53,7 @@ def checked_sources(
                 if node.name not in ATEN and node.name not in _ALWAYS and is_operation(node.name):
                     raise forbidden(
                         f"a method named {node.name}",
-                        _place(name, node),
+                        place_of(name, node),
                         "torch has such an operation",
                     )
                 methods.add(node.name)
@@ -61,43 +62,6 @@ def checked_sources(
         _Checker(name, methods, loops=loops).check(tree)
         checked[name] = (ast.unparse(tree) + "\n").encode()
     return checked
-
-
-def _parse(name: str, source: bytes) -> ast.Module:
-    try:
-        tree = ast.parse(source.decode("utf-8"))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
-        raise unloadable(f"{name} cannot be read as code: {type(problem).__name__}") from None
-    count, level = 0, [tree.body]
-    for _ in range(_DEEPEST):
-        below: list[list[ast.AST]] = []
-        for nodes in level:
-            for node in nodes:
-                count += 1
-                if type(node).__name__ not in _NODES:
-                    raise forbidden(
-                        type(node).__name__, _place(name, node), "TorchScript writes none"
-                    )
-                below.append(list(ast.iter_child_nodes(node)))
-        if not below:
-            return tree
-        if count > _MOST_NODES:
-            break
-        level = below  # type: ignore[assignment]
-    raise unloadable(f"{name} is too large or too deep")
-
-
-def _place(record: str, node: ast.AST) -> str:
-    return f"{record}:{getattr(node, 'lineno', '?')}"
-
-
-def _dotted(node: ast.AST) -> str:
-    """`a.b.c` of a chain of names; empty for anything else."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 class _Checker:
@@ -122,7 +86,7 @@ class _Checker:
 
     def _refusal(self, operation: str, node: ast.AST, why: str = "") -> Exception:
         method = f" in {self._where}" if self._where else ""
-        return forbidden(operation, _place(self._record, node) + method, why)
+        return forbidden(operation, place_of(self._record, node) + method, why)
 
     def _class(self, node: ast.ClassDef) -> None:
         self._where = node.name
@@ -148,9 +112,7 @@ class _Checker:
         """`__parameters__ = ["weight", ]`, or `__annotations__["0"] = a type`."""
         (target,) = item.targets[:1]
         if len(item.targets) == 1 and isinstance(target, ast.Subscript):
-            if _dotted(target.value) == "__annotations__" and isinstance(
-                target.slice, ast.Constant
-            ):
+            if dotted(target.value) == "__annotations__" and isinstance(target.slice, ast.Constant):
                 self._type(item.value)
                 return
         elif len(item.targets) == 1 and isinstance(target, ast.Name):
@@ -193,7 +155,7 @@ class _Checker:
 
         TorchScript writes `_0 = __torch__.torch.nn.functional.softmax`, then `_0(x, 1)`.
         """
-        names = [each.id for each in ast.walk(node) if _is_stored(each)]
+        names = [each.id for each in ast.walk(node) if is_stored(each)]
         names += [argument.arg for argument in node.args.args]
         return {
             each.targets[0].id
@@ -201,7 +163,7 @@ class _Checker:
             if isinstance(each, ast.Assign)
             and len(each.targets) == 1
             and isinstance(each.targets[0], ast.Name)
-            and _is_own(_dotted(each.value))
+            and is_own(dotted(each.value))
             and names.count(each.targets[0].id) == 1
         }
 
@@ -238,7 +200,7 @@ class _Checker:
 
     def _block(self, body: list[ast.stmt]) -> None:
         for place, statement in enumerate(body):
-            if _is_warning(statement):  # would write where the process writes; no answer needs it
+            if is_warning(statement):  # would write where the process writes; no answer needs it
                 body[place] = ast.Pass(lineno=statement.lineno)
             else:
                 self._statement(statement)
@@ -246,7 +208,7 @@ class _Checker:
     def _for(self, node: ast.For) -> None:
         self._target(node.target)
         self._expression(node.iter)
-        for bound in _arguments_of_range(node.iter):
+        for bound in arguments_of_range(node.iter):
             if (
                 isinstance(bound, ast.Constant)
                 and isinstance(bound.value, int)
@@ -302,12 +264,12 @@ class _Checker:
                 raise self._refusal(type(node).__name__, node)
 
     def _attribute(self, node: ast.Attribute) -> None:
-        root = _dotted(node).partition(".")[0]
+        root = dotted(node).partition(".")[0]
         if root == "CONSTANTS":
             if not (isinstance(node.value, ast.Name) and _CONSTANT.fullmatch(node.attr)):
-                raise self._refusal(_dotted(node), node)
+                raise self._refusal(dotted(node), node)
         elif root in _ROOTS:
-            raise self._refusal(_dotted(node), node, "an operation is called, and nothing else")
+            raise self._refusal(dotted(node), node, "an operation is called, and nothing else")
         else:
             self._expression(node.value)
 
@@ -317,7 +279,7 @@ class _Checker:
             return
         if not isinstance(node.func, ast.Attribute):
             raise self._refusal("a call of what is no name", node)
-        name = _dotted(node.func)
+        name = dotted(node.func)
         root, _, rest = name.partition(".")
         if root == "torch":
             if rest not in ATEN:
@@ -327,7 +289,7 @@ class _Checker:
             if operation not in {"aten": ATEN, "prim": PRIM}.get(space, frozenset()):
                 raise self._refusal(f"{space}::{operation}", node)
         elif root == "__torch__":
-            if not _is_own(name):
+            if not is_own(name):
                 raise self._refusal(name, node, "it is no part of the archive")
         elif root == "CONSTANTS" or node.func.attr not in self._methods:
             raise self._refusal(
@@ -373,33 +335,11 @@ class _Checker:
             case ast.Constant(value=None):
                 return
             case ast.Attribute():
-                name = _dotted(node)
-                if _is_own(name):
+                name = dotted(node)
+                if is_own(name):
                     return
             case ast.Subscript(value=ast.Name(id=name), slice=index) if name in TYPES:
                 for each in index.elts if isinstance(index, ast.Tuple) else (index,):
                     self._type(each)
                 return
         raise self._refusal(f"the type {ast.unparse(node)[:100]}", node)
-
-
-def _is_own(name: str) -> bool:
-    """Whether a chain of names stands for something of the archive's own code."""
-    return name.startswith("__torch__.") and not f"{name}.".startswith(f"{_CUSTOM}.")
-
-
-def _is_warning(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and _dotted(node.value.func) == "torch.warn"
-    )
-
-
-def _is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
-    return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-
-
-def _arguments_of_range(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Call) and _dotted(node.func) == "range":
-        yield from node.args

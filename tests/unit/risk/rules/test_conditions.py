@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.risk.rules.condition_forms import conditions
 from tradewind.errors import SettingsError
 from tradewind.risk.rules import ConditionSettings, Readings
 from tradewind.risk.rules.conditions import Condition, compile_condition
@@ -17,15 +18,7 @@ METRICS = ("a", "b", "c")
 LOW, HIGH = 0.0, 2.0  # on either side of every threshold below
 
 threshold = st.sampled_from(METRICS).map(lambda metric: {"metric": metric, "over": 1.0})
-condition = st.recursive(
-    threshold,
-    lambda part: st.one_of(
-        st.fixed_dictionaries({"all": st.lists(part, min_size=1, max_size=3)}),
-        st.fixed_dictionaries({"any": st.lists(part, min_size=1, max_size=3)}),
-        st.fixed_dictionaries({"not": part}),
-    ),
-    max_leaves=6,
-)
+condition = conditions(threshold, max_leaves=6)
 known = st.dictionaries(st.sampled_from(METRICS), st.sampled_from([LOW, HIGH]))
 
 

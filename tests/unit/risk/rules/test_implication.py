@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.risk.rules.condition_forms import conditions
 from tradewind.risk.rules import ConditionSettings, Readings
 from tradewind.risk.rules.conditions import Condition, compile_condition
 from tradewind.risk.rules.implication import implies
@@ -20,15 +21,7 @@ threshold = st.builds(
     st.sampled_from(METRICS),
     st.sampled_from([1.0, 2.0, 3.0]),
 )
-condition = st.recursive(
-    threshold,
-    lambda part: st.one_of(
-        st.fixed_dictionaries({"all": st.lists(part, min_size=1, max_size=3)}),
-        st.fixed_dictionaries({"any": st.lists(part, min_size=1, max_size=3)}),
-        st.fixed_dictionaries({"not": part}),
-    ),
-    max_leaves=4,
-)
+condition = conditions(threshold, max_leaves=4)
 
 
 def build(form: dict[str, Any]) -> Condition:
