@@ -108,7 +108,12 @@ class Decision:
     @property
     def has_state(self) -> bool:
         """See `Copies`."""
-        return self.halt is not None or any(state.possible for state in self.windows.values())
+        if self.halt is not None:
+            return True
+        for state in self.windows.values():  # noqa: SIM110  every answer waits for this
+            if state.possible:
+                return True
+        return False
 
     def to_json(self) -> str:
         """The canonical form: keys sorted, ASCII, floats in the shortest form that reads back."""

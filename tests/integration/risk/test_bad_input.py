@@ -82,6 +82,19 @@ UNAVAILABLE = {
         "hourly_turnover",
         "trades[0].notional is not finite",
     ),
+    "unsorted trades": (
+        {
+            "trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)],
+            "capital_base": 1.0,
+        },
+        "daily_turnover",
+        "trades[1].timestamp is earlier than that of the trade before it",
+    ),
+    "a trade without a time": (
+        {"trades": [risk_pb2.Trade(timestamp=NAN, notional=1.0)], "capital_base": 1.0},
+        "daily_turnover",
+        "trades[0].timestamp is not finite",
+    ),
     "no feed": ({"now": 5.0}, "max_feed_staleness_ms", "feed_timestamps"),
 }
 
@@ -95,10 +108,6 @@ REFUSED = {
         "inputs.timestamps",
     ),
     "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "inputs.order_flows"),
-    "unsorted trades": (
-        {"trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)]},
-        "inputs.trades[1].timestamp",
-    ),
     "option without a kind": (
         {"options": [risk_pb2.OptionPosition(symbol="BTC", quantity=1.0)]},
         "inputs.options[0].kind",

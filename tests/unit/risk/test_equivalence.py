@@ -149,6 +149,8 @@ def account_history(
             # Later trades may not be earlier.
             new["trade_timestamps"][-1] += rng.choice([0.5, 100.0, 50_000.0])
             time = max(time, float(new["trade_timestamps"][-1]))
+        if rng.random() < odd / 10 and trades:
+            new["trade_timestamps"][0] = rng.choice([np.nan, 1.0, time - 1.0])
         if rng.random() < odd:
             new["now"] = float(rng.choice([time * 1e3, time - 50_000.0, np.nan, np.inf]))
         if rng.random() < odd and "order_books" in new:
