@@ -60,7 +60,7 @@ NOT_ONE_PER_VALUE: Final = 21
 STATED_OTHERWISE: Final = 40
 SPACED_OTHERWISE: Final = 41
 AHEAD_OF_BARS: Final = 42
-AHEAD_OF_TRADES: Final = 43
+AFTER_PAUSE: Final = 43
 NOT_SET: Final = 44
 
 # Fields.
@@ -179,12 +179,9 @@ _TEMPLATES: Final = {
     NOT_SECONDS: "{field} is not in seconds since the epoch: it would be after the year 5138",
     DECREASING: "{field} is earlier than that of the trade before it",
     AHEAD_OF_BARS: (
-        "{field} is later than the last bar by more than a bar: without now, it may be in the future"
+        "{field} is later than the last bar by more than a bar: without now, that may be the future"
     ),
-    AHEAD_OF_TRADES: (
-        "{field} is more than a year later than that of the trade before it: without now and the "
-        "times of bars, it may be in the future"
-    ),
+    AFTER_PAUSE: "{field} is a year after the one before: without now, that may be the future",
     NOT_SET: (
         "{field} is before March 1973, and all else after 1999: a clock that was not set, or times "
         "that are not in seconds"

@@ -34,7 +34,7 @@ MAGNITUDE: Final = 0x7FFF_FFFF_FFFF_FFFF
 """Bit pattern of infinity, and the bits of a double but its sign."""
 
 LONGEST_PAUSE_S: Final = 366.0 * 86_400.0
-"""Between two trades of which nothing but their times tells the time."""
+"""Between two bars or trades, where nothing but their own times tells the time."""
 
 # A `bad_` field is the index of the latest element that nothing can be calculated from: a window
 # is usable if it starts after that element.
@@ -55,6 +55,7 @@ ACCOUNT: Final = np.dtype(
         ("timestamp_count", "i8"),
         ("bad_timestamp", "i8"),
         ("first_timestamp", "f8"),
+        ("bar_after_pause", "i8"),  # the latest that is later by more than LONGEST_PAUSE_S
         ("last_timestamp", "f8"),
         ("return_count", "i8"),
         ("bad_return", "i8"),
@@ -125,6 +126,7 @@ def reset_account(account: Record) -> None:
     account.timestamp_count = 0
     account.bad_timestamp = NONE
     account.first_timestamp = inf
+    account.bar_after_pause = NONE
     account.last_timestamp = -inf
     account.return_count = 0
     account.bad_return = NONE
@@ -219,15 +221,26 @@ def are_finite(values: FloatArray) -> bool:
 
 
 @compiled
+def _pauses(account: Record, timestamps: FloatArray) -> bool:
+    """Whether some of finite times of bars come after a pause."""
+    longest = timestamps[0] - account.last_timestamp if account.last_timestamp > -inf else 0.0
+    for index in range(1, timestamps.size):
+        longest = max(longest, timestamps[index] - timestamps[index - 1])
+    return bool(longest > LONGEST_PAUSE_S)
+
+
+@compiled
 def fold_timestamps(account: Record, timestamps: FloatArray) -> None:
     """Takes the timestamps of more bars."""
-    if timestamps.size > 0 and are_finite(timestamps):
+    if timestamps.size > 0 and are_finite(timestamps) and not _pauses(account, timestamps):
         account.first_timestamp = min(account.first_timestamp, timestamps[0])
         account.last_timestamp = timestamps[-1]
         account.timestamp_count += timestamps.size
         return
     for index in range(timestamps.size):
         if isfinite(timestamps[index]):
+            if LONGEST_PAUSE_S < timestamps[index] - account.last_timestamp < inf:
+                account.bar_after_pause = account.timestamp_count + index
             account.first_timestamp = min(account.first_timestamp, timestamps[index])
             account.last_timestamp = timestamps[index]
         else:

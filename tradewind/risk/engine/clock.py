@@ -4,13 +4,14 @@ Times are seconds since the epoch. One that is later than `now` by more than the
 large that it must be in another unit, would empty every window that ends at the latest time known:
 what depends on times is then unavailable, never 0.
 
-Without `now` the last bar tells the time: a trade may be of the bar under way, and so later than the
-last one by a bar and the skew. A bar is as long as half of the latest SPACINGS between bars or more,
-whatever nights and week-ends there are. Of trades alone the latest tells the time, unless it is a
-year later than the one before it.
+Without `now` the last bar tells the time: a trade may be of the bar under way, and so later than
+the last one by a bar and the skew. At least half of the latest SPACINGS between bars are as long as
+a bar is taken to be, so that no night or week-end makes it longer. Of trades alone the latest tells
+the time. A bar, or one of trades alone, that is more than a year later than the one before it tells
+nothing.
 
-A trade from before UNSET_BEFORE_S beside bars and a clock of this century was stamped by a clock that
-was not set, or in minutes, hours or days: it would count as old, and is none of that account.
+A trade from before UNSET_BEFORE_S beside bars and a clock of this century was stamped by a clock
+that was not set, or in minutes, hours or days: it would count as old, and hide what was traded.
 """
 
 from math import inf, isfinite, nan
@@ -21,9 +22,9 @@ from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT
 from tradewind.risk.inputs import END_OF_TIME_S, FloatArray
 from tradewind.risk.reasons import (
+    AFTER_PAUSE,
     AHEAD_OF_BARS,
     AHEAD_OF_NOW,
-    AHEAD_OF_TRADES,
     FIELD_SPAN,
     NOT_FINITE,
     NOT_SECONDS,
@@ -71,7 +72,12 @@ def find_bar_clock_problem(config: Record, account: Record, header: FloatArray) 
     code = _find_late(config, header, account.last_timestamp, TIMESTAMPS)
     # Times that are not finite are passed over, so the last that is may not be that of the last.
     last = account.timestamp_count - 1
-    return code, last if code != 0 and account.bad_timestamp < last else -1
+    if code != 0:
+        return code, last if account.bad_timestamp < last else -1
+    oldest = max(account.timestamp_count - _bars_looked_at(config), 0)
+    if header[HAS_NOW] == 0.0 and account.bar_after_pause >= oldest:
+        return AFTER_PAUSE * FIELD_SPAN + TIMESTAMPS, account.bar_after_pause
+    return 0, -1
 
 
 @compiled
@@ -98,7 +104,7 @@ def find_trade_clock_problem(
         if _is_beyond_a_bar(config, account, timestamps):
             return AHEAD_OF_BARS * FIELD_SPAN + TRADE_TIMESTAMPS, account.trade_count - 1
     elif header[HAS_NOW] == 0.0 and account.trade_after_pause >= 0:
-        return AHEAD_OF_TRADES * FIELD_SPAN + TRADE_TIMESTAMPS, account.trade_after_pause
+        return AFTER_PAUSE * FIELD_SPAN + TRADE_TIMESTAMPS, account.trade_after_pause
     known = min(account.first_timestamp, latest_time(account, header))
     if account.first_trade_timestamp < UNSET_BEFORE_S and known >= CENTURY_S:
         return NOT_SET * FIELD_SPAN + TRADE_TIMESTAMPS, account.first_trade
@@ -118,6 +124,12 @@ def _is_beyond_a_bar(config: Record, account: Record, timestamps: FloatArray) ->
         spacings += isfinite(spacing)
         as_long += spacing >= ahead
     return bool(spacings == 0 or 2 * as_long < spacings)
+
+
+@compiled
+def _bars_looked_at(config: Record) -> int:
+    """Bars before the last one that the velocity of the drawdown looks back over, or more."""
+    return max(2 * int(config.drawdown_velocity_window_bars), SPACINGS)
 
 
 @compiled
