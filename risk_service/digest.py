@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final
@@ -34,38 +34,33 @@ def inputs_digest(inputs: RiskInputs, order: IntendedOrder | None) -> str:
     behind the others, and only where it is given: digests that were recorded before it stay right.
     """
     parts: list[bytes] = []
-    _add(parts, inputs)
-    if inputs.periods_per_year is not None:
-        _add(parts, inputs.periods_per_year)
-    _add(parts, order)
+    newer = () if inputs.periods_per_year is None else (inputs.periods_per_year,)
+    _add(parts, (inputs, *newer, order))
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _add(parts: list[bytes], value: Any) -> None:
+def _add(parts: list[bytes], values: Iterable[Any]) -> None:
     # What there is most of is asked for first: all that a decision looks at comes through here.
-    if value is None:
-        parts.append(b"n")
-    elif isinstance(value, float):
-        parts.append(_NUMBER(b"d", value))
-    elif isinstance(value, str):
-        text = value.encode()
-        parts.append(b"s%d:%b" % (len(text), text))
-    elif isinstance(value, np.ndarray):
-        parts.append(b"a%d:" % value.size)
-        double = value if value.dtype == _DOUBLE else value.astype(_DOUBLE)
-        parts.append(double.tobytes())
-    elif isinstance(value, int):
-        parts.append(_NUMBER(b"d", value))
-    elif isinstance(value, tuple):
-        parts.append(b"t%d:" % len(value))
-        for item in value:
-            _add(parts, item)
-    elif get_fields := _FIELDS.get(value.__class__):
-        for field in get_fields(value):
-            _add(parts, field)
-    else:
-        assert isinstance(value, Mapping)
-        parts.append(b"m%d:" % len(value))
-        for key in sorted(value):
-            _add(parts, key)
-            _add(parts, value[key])
+    for value in values:
+        if value is None:
+            parts.append(b"n")
+        elif isinstance(value, float):
+            parts.append(_NUMBER(b"d", value))
+        elif isinstance(value, np.ndarray):
+            parts.append(b"a%d:" % value.size)
+            parts.append((value if value.dtype == _DOUBLE else value.astype(_DOUBLE)).tobytes())
+        elif isinstance(value, str):
+            text = value.encode()
+            parts.append(b"s%d:%b" % (len(text), text))
+        elif isinstance(value, int):
+            parts.append(_NUMBER(b"d", value))
+        elif get_fields := _FIELDS.get(value.__class__):
+            _add(parts, get_fields(value))
+        elif isinstance(value, tuple):
+            parts.append(b"t%d:" % len(value))
+            _add(parts, value)
+        else:
+            assert isinstance(value, Mapping)
+            parts.append(b"m%d:" % len(value))
+            for key in sorted(value):
+                _add(parts, (key, value[key]))

@@ -1,8 +1,8 @@
 """From the state of an account to one durable decision."""
 
 import math
+import os
 import time
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -138,7 +138,7 @@ class Evaluator:
             if account.halt is None:
                 raise ConflictError(f"account {account_name} is not halted")
             decision = Decision(
-                decision_id=uuid.uuid4().hex,
+                decision_id=_new_id(),
                 decided_at=time.time(),
                 account=account.name,
                 kind=DecisionKind.RESUME,
@@ -169,7 +169,7 @@ class Evaluator:
     ) -> Decision:
         now = inputs.now if inputs.now is not None and math.isfinite(inputs.now) else None
         outcome = loaded.rules.evaluate(_readings(report, check), now, account.windows)
-        decision_id, decided_at = uuid.uuid4().hex, time.time()
+        decision_id, decided_at = _new_id(), time.time()
         halt = _latch(account.halt, outcome, decision_id, decided_at)
         return Decision(
             decision_id=decision_id,
@@ -200,6 +200,10 @@ class Evaluator:
         if violations:
             raise InvalidInputError("the resume is refused", violations)
         _check_texts(name=name, reason=reason)
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()
 
 
 def _readings(report: RiskReport, check: PreTradeCheck | None) -> Readings:
