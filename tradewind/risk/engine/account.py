@@ -223,10 +223,10 @@ def are_finite(values: FloatArray) -> bool:
 @compiled
 def _pauses(account: Record, timestamps: FloatArray) -> bool:
     """Whether some of finite times of bars come after a pause."""
-    longest = timestamps[0] - account.last_timestamp if account.last_timestamp > -inf else 0.0
-    for index in range(1, timestamps.size):
-        longest = max(longest, timestamps[index] - timestamps[index - 1])
-    return bool(longest > LONGEST_PAUSE_S)
+    pauses = int(LONGEST_PAUSE_S < timestamps[0] - account.last_timestamp < inf)
+    for index in range(1, timestamps.size):  # counted, so that many are compared at a time
+        pauses += timestamps[index] - timestamps[index - 1] > LONGEST_PAUSE_S
+    return pauses > 0
 
 
 @compiled
