@@ -1,11 +1,11 @@
 """What the service remembers of each account between two decisions."""
 
-import contextlib
 import itertools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Final
 
 from risk_service.audit.chain import Head
@@ -79,22 +79,14 @@ class Accounts:
         self._kept: OrderedDict[str, Account] = OrderedDict()
         self._let_go = dict(standings)
 
-    @contextlib.contextmanager
-    def hold(self, name: str) -> Iterator[Account]:
+    def hold(self, name: str) -> "_Hold":
         """Inside the block, nobody else has the account; empty is the account "default".
 
         Raises:
             InvalidInputError: It is not a name.
             StorageError: Its state cannot be read.
         """
-        account = self._take(name or _DEFAULT)
-        try:
-            with account._lock:
-                self._restore(account)
-                yield account
-        finally:
-            with self._lock:
-                account._holders -= 1
+        return _Hold(self, name or _DEFAULT)
 
     def is_known(self, name: str) -> bool:
         """Whether it has any state that is not an account's without decisions, or is in memory."""
@@ -122,8 +114,6 @@ class Accounts:
             return account
 
     def _restore(self, account: Account) -> None:
-        if account._is_read:
-            return
         assert account._standing is not None
         decision = self._read(account._standing.place)
         account.halt, account.windows = decision.halt, decision.windows
@@ -144,6 +134,41 @@ class Accounts:
         # What could not be recorded, or is not yet, is in memory only, and in force.
         entry = account.entry
         return account._holders == 0 and (entry is None or entry.row is not None)
+
+
+class _Hold:
+    """What `Accounts.hold` gives: a contextlib.contextmanager takes longer."""
+
+    __slots__ = ("_account", "_accounts")
+
+    def __init__(self, accounts: Accounts, name: str) -> None:
+        self._accounts = accounts
+        self._account = accounts._take(name)
+
+    def __enter__(self) -> Account:
+        account = self._account
+        account._lock.acquire()
+        if not account._is_read:
+            try:
+                self._accounts._restore(account)
+            except BaseException:
+                self._let_go()
+                raise
+        return account
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        account = self._account
+        account._lock.release()
+        with self._accounts._lock:
+            account._holders -= 1
 
 
 def _standing(account: Account) -> Standing | None:

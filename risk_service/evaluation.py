@@ -1,8 +1,8 @@
 """From the state of an account to one durable decision."""
 
 import math
+import os
 import time
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -12,11 +12,17 @@ from risk_service.audit.trail import AuditTrail
 from risk_service.digest import inputs_digest
 from risk_service.policy_source import LoadedPolicy, PolicySource
 from risk_service.telemetry import Telemetry
-from tradewind.errors import ConflictError, FieldViolation, InvalidInputError
+from tradewind.errors import ConflictError, FieldViolation, InvalidInputError, RiskInputError
 from tradewind.risk import RiskInputs, RiskReport
 from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.engine.reporting import Calculation
-from tradewind.risk.pretrade import PRE_TRADE_METRICS, IntendedOrder, PreTradeCheck, check_order
+from tradewind.risk.pretrade import (
+    PRE_TRADE_METRICS,
+    IntendedOrder,
+    PreTradeCheck,
+    check_order,
+    refuse_order,
+)
 from tradewind.risk.rules import LATCHING_ACTIONS, Action, Readings, RuleOutcome
 
 __all__ = ["Evaluation", "Evaluator"]
@@ -77,7 +83,8 @@ class Evaluator:
 
         Raises:
             InvalidInputError: The account's name or the request's is refused.
-            RiskInputError: The inputs contradict themselves, or the order is impossible.
+            RiskInputError: The inputs contradict themselves. An impossible order is answered with
+                BLOCK instead, so that it keeps no halt of the account from following.
             StorageError: The decision cannot be made durable, or the account's state cannot be
                 read, so there is none.
         """
@@ -89,11 +96,16 @@ class Evaluator:
         report = calculation.report()
         compute_ns = time.perf_counter_ns() - started
         self._telemetry.observe_calculation(compute_ns * 1e-9)
-        check = None if order is None else check_order(order, inputs, loaded.policy.pre_trade)
+        check, least = None, Action.ALLOW
+        if order is not None:
+            try:
+                check = check_order(order, inputs, loaded.policy.pre_trade)
+            except RiskInputError as problem:
+                check, least = refuse_order(order, problem), Action.BLOCK
         digest = inputs_digest(inputs, order)
         with self._accounts.hold(account_name) as account:
             decision = self._decide(
-                account, loaded, inputs, report, check, request_id=request_id, digest=digest
+                account, loaded, inputs, report, check, least, request_id=request_id, digest=digest
             )
             latched = decision.halt is not None and decision.halt != account.halt
             entry = self._trail.submit(decision)
@@ -126,7 +138,7 @@ class Evaluator:
             if account.halt is None:
                 raise ConflictError(f"account {account_name} is not halted")
             decision = Decision(
-                decision_id=uuid.uuid4().hex,
+                decision_id=_new_id(),
                 decided_at=time.time(),
                 account=account.name,
                 kind=DecisionKind.RESUME,
@@ -150,20 +162,21 @@ class Evaluator:
         inputs: RiskInputs,
         report: RiskReport,
         check: PreTradeCheck | None,
+        least: Action,
         *,
         request_id: str,
         digest: str,
     ) -> Decision:
         now = inputs.now if inputs.now is not None and math.isfinite(inputs.now) else None
         outcome = loaded.rules.evaluate(_readings(report, check), now, account.windows)
-        decision_id, decided_at = uuid.uuid4().hex, time.time()
+        decision_id, decided_at = _new_id(), time.time()
         halt = _latch(account.halt, outcome, decision_id, decided_at)
         return Decision(
             decision_id=decision_id,
             decided_at=decided_at,
             account=account.name,
             kind=DecisionKind.EVALUATE,
-            action=outcome.action if halt is None else halt.action,
+            action=max(outcome.action, least) if halt is None else halt.action,
             request_id=request_id,
             now=now,
             inputs_digest=digest,
@@ -187,6 +200,10 @@ class Evaluator:
         if violations:
             raise InvalidInputError("the resume is refused", violations)
         _check_texts(name=name, reason=reason)
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()
 
 
 def _readings(report: RiskReport, check: PreTradeCheck | None) -> Readings:

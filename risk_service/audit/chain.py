@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["GENESIS", "AuditRow", "Head", "extend_chain", "hash_row"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The end of a chain: number and hash of its last row; rows are counted from 1."""
 
     sequence: int
@@ -19,8 +18,7 @@ GENESIS = Head(0, "0" * 64)
 """The end of a chain without rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(NamedTuple):
     """One link of the chain.
 
     Attributes:

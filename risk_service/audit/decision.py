@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
@@ -108,11 +109,16 @@ class Decision:
     @property
     def has_state(self) -> bool:
         """See `Copies`."""
-        return self.halt is not None or any(state.possible for state in self.windows.values())
+        if self.halt is not None:
+            return True
+        for state in self.windows.values():  # noqa: SIM110  every answer waits for this
+            if state.possible:
+                return True
+        return False
 
     def to_json(self) -> str:
         """The canonical form: keys sorted, ASCII, floats in the shortest form that reads back."""
-        values = {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        values: dict[str, Any] = dict(zip(_PLAIN_FIELDS, _plain_values(self), strict=True))
         values["action"] = self.action.name
         values["breaches"] = [_write_breach(breach) for breach in self.breaches]
         values["pre_trade"] = self.pre_trade and _write_slots(self.pre_trade)
@@ -166,6 +172,7 @@ _PLAIN_FIELDS = (
     "actor_role",
     "reason",
 )
+_plain_values: Final = attrgetter(*_PLAIN_FIELDS)
 
 
 def _write_slots(value: PreTradeCheck | Halt | WindowState) -> dict[str, Any]:

@@ -12,7 +12,6 @@ that is damaged now is damage, and the start is refused. One that was being writ
 either, but has nothing behind it, and lacks its end or pages within: nobody had an answer to it.
 """
 
-import contextlib
 import fcntl
 import logging
 import os
@@ -226,8 +225,10 @@ class Journal:
     def _mark(self) -> None:
         # Not flushed: it outlives the process, which is killed more often than the machine. A
         # machine that crashes tears no line that was flushed.
-        with contextlib.suppress(OSError):
+        try:
             self._file.mark(_MARK)
+        except OSError as problem:
+            _LOG.debug("%s", self._failure("marked", problem))
 
     def _end_flush(self) -> None:
         with self._changed:

@@ -28,6 +28,7 @@ __all__ = [
     "PreTradeCheck",
     "PreTradeLimits",
     "check_order",
+    "refuse_order",
 ]
 
 ORDER_NOTIONAL = "pre_trade.order_notional"
@@ -143,6 +144,25 @@ def check_order(order: IntendedOrder, inputs: RiskInputs, limits: PreTradeLimits
         unavailable=unavailable,
         allowed_quantity=allowed,
         binding_limit=binding,
+    )
+
+
+def refuse_order(order: IntendedOrder, problem: RiskInputError) -> PreTradeCheck:
+    """The check of an order that `check_order` refuses: nothing is known, and nothing allowed.
+
+    Args:
+        order: The order.
+        problem: What `check_order` raised.
+    """
+    reason = "; ".join(map(str, problem.violations))
+    return PreTradeCheck(
+        symbol=order.symbol,
+        position_after=None,
+        reduces_only=False,
+        values={},
+        unavailable=dict.fromkeys((*sorted(PRE_TRADE_METRICS), "allowed_quantity"), reason),
+        allowed_quantity=None,
+        binding_limit="",
     )
 
 

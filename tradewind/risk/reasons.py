@@ -4,10 +4,11 @@ The rule for bad input, for every calculator:
 
 - What is merely missing, too short, not finite, not positive where a ratio needs it positive, later
   than now, or leaves a formula undefined makes the metrics that need it *unavailable*, with a
-  reason. A feed that breaks is a state of the account to be reported, a crossed book or a negative
-  size in one included, and the other metrics still count.
+  reason. A feed that breaks is a state of the account to be reported, a crossed book, a negative
+  size in one and a trade out of order included, and the other metrics still count: whoever keeps a
+  list of trades badly must not keep a halt for a loss from following.
 - What contradicts itself, so that no account can be in that state (lists of different lengths,
-  time that goes back, a symbol held twice), is *refused* with a RiskInputError that names the
+  bars that go back, a symbol held twice), is *refused* with a RiskInputError that names the
   field: a metric of such inputs would answer another question.
 
 Reasons name the fields of the message RiskInputs, wherever they are read: it is what most callers
@@ -49,15 +50,18 @@ NOT_BEST_FIRST: Final = 17
 CROSSED: Final = 18
 NO_PEAK: Final = 22
 NOT_SECONDS: Final = 23
+DECREASING: Final = 16
 # Kinds of contradictions.
 NOT_INCREASING: Final = 15
-DECREASING: Final = 16
 REPEATED: Final = 19
 GOES_BACK: Final = 20
 NOT_ONE_PER_VALUE: Final = 21
 # More kinds of reasons.
 STATED_OTHERWISE: Final = 40
 SPACED_OTHERWISE: Final = 41
+AHEAD_OF_BARS: Final = 42
+AFTER_PAUSE: Final = 43
+NOT_SET: Final = 44
 
 # Fields.
 PORTFOLIO_VALUES: Final = 0
@@ -140,7 +144,6 @@ _PATHS: Final = (
 # The fields of the class RiskInputs that a contradiction can be about.
 _CONTRADICTED: Final = {
     TIMESTAMPS: "timestamps",
-    TRADE_TIMESTAMPS: "trade_timestamps",
     NOW: "now",
     POSITIONS: "positions",
 }
@@ -174,10 +177,18 @@ _TEMPLATES: Final = {
     NO_SHOCK: "the scenario has no shock for {field}",
     NO_PEAK: "{field} is not positive, nor was one before it: a drawdown needs a peak above zero",
     NOT_SECONDS: "{field} is not in seconds since the epoch: it would be after the year 5138",
+    DECREASING: "{field} is earlier than that of the trade before it",
+    AHEAD_OF_BARS: (
+        "{field} is later than the last bar by more than a bar: without now, that may be the future"
+    ),
+    AFTER_PAUSE: "{field} is a year after the one before: without now, that may be the future",
+    NOT_SET: (
+        "{field} is before March 1973, and all else after 1999: a clock that was not set, or times "
+        "that are not in seconds"
+    ),
     NOT_BEST_FIRST: "{field} is better than that of the level before it: the best comes first",
     CROSSED: "{field}: the best bid is above the best ask",
     NOT_INCREASING: "must be later than the one before",
-    DECREASING: "must not be earlier than the one before",
     REPEATED: "its symbol stands in an earlier position",
     GOES_BACK: "the latest time known goes back by more than a day",
     NOT_ONE_PER_VALUE: "must be given for every portfolio value of the stream or for none",

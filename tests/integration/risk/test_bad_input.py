@@ -82,6 +82,19 @@ UNAVAILABLE = {
         "hourly_turnover",
         "trades[0].notional is not finite",
     ),
+    "unsorted trades": (
+        {
+            "trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)],
+            "capital_base": 1.0,
+        },
+        "daily_turnover",
+        "trades[1].timestamp is earlier than that of the trade before it",
+    ),
+    "a trade without a time": (
+        {"trades": [risk_pb2.Trade(timestamp=NAN, notional=1.0)], "capital_base": 1.0},
+        "daily_turnover",
+        "trades[0].timestamp is not finite",
+    ),
     "no feed": ({"now": 5.0}, "max_feed_staleness_ms", "feed_timestamps"),
 }
 
@@ -95,10 +108,6 @@ REFUSED = {
         "inputs.timestamps",
     ),
     "mismatched flows": ({"price_changes": [1.0, 2.0], "order_flows": [1.0]}, "inputs.order_flows"),
-    "unsorted trades": (
-        {"trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)]},
-        "inputs.trades[1].timestamp",
-    ),
     "option without a kind": (
         {"options": [risk_pb2.OptionPosition(symbol="BTC", quantity=1.0)]},
         "inputs.options[0].kind",
@@ -151,23 +160,56 @@ def test_call_with_contradictory_input_names_the_field(
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
-        ({"symbol": "", "quantity": 1.0, "price": 1.0}, {"intended_order.symbol"}),
-        ({"symbol": "BTC", "quantity": 0.0, "price": 1.0}, {"intended_order.quantity"}),
-        ({"symbol": "BTC", "quantity": NAN, "price": 1.0}, {"intended_order.quantity"}),
-        ({"symbol": "BTC", "quantity": 1.0, "price": -INF}, {"intended_order.price"}),
+        ({"symbol": "", "quantity": 1.0, "price": 1.0}, ["symbol: required"]),
+        ({"symbol": "BTC", "quantity": 0.0, "price": 1.0}, ["quantity: must be finite and not"]),
+        ({"symbol": "BTC", "quantity": NAN, "price": 1.0}, ["quantity: must be finite and not"]),
+        ({"symbol": "BTC", "quantity": 1.0, "price": -INF}, ["price: must be finite and positive"]),
+        ({"symbol": "", "quantity": 1.0, "price": 0.0}, ["symbol: required", "price: must be"]),
     ],
 )
-def test_evaluate_with_an_impossible_order_names_the_field(
-    default_service: Any,
-    field_violations: Callable[[grpc.RpcError], dict[str, str]],
-    fields: dict[str, Any],
-    wrong: set[str],
+def test_evaluate_with_an_impossible_order_blocks_it_and_still_halts_the_account(
+    serve: Callable[..., Any], fields: dict[str, Any], wrong: list[str]
 ) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        default_service.evaluate(
-            risk_pb2.RiskInputs(), intended_order=risk_pb2.IntendedOrder(**fields)
-        )
-    assert set(field_violations(caught.value)) == wrong
+    service = serve("rules: [{name: r, when: {metric: max_drawdown, over: 0.2}, action: HALT}]\n")
+    order = risk_pb2.IntendedOrder(**fields)
+    calm = risk_pb2.RiskInputs(portfolio_values=[1.0, 1.0])
+    answer = service.evaluate(calm, intended_order=order)
+    assert (answer.action, answer.halt.halted) == (risk_pb2.ACTION_BLOCK, False)
+    assert not answer.pre_trade.HasField("allowed_quantity")
+    for field in wrong:
+        assert f"intended_order.{field}" in answer.pre_trade.unavailable["pre_trade.order_notional"]
+    crashed = risk_pb2.RiskInputs(portfolio_values=[1.0, 0.5])
+    assert service.evaluate(crashed, intended_order=order).action == risk_pb2.ACTION_HALT
+    assert service.evaluate(calm).halt.rule == "r"
+    recorded = [decision.action for decision in service.all_decisions()]
+    assert recorded == [risk_pb2.ACTION_BLOCK, risk_pb2.ACTION_HALT, risk_pb2.ACTION_HALT]
+
+
+JUNK = {
+    "a trade out of order": {
+        "trades": [risk_pb2.Trade(timestamp=t, notional=1.0) for t in (2.0, 1.0)]
+    },
+    "a trade without a time": {"trades": [risk_pb2.Trade(timestamp=NAN, notional=1.0)]},
+    "a book of a symbol that is not held": {"order_books": {"X": book([(3, -1)], [(NAN, INF)])}},
+    "a feed without a time": {"feed_timestamps": {"a": NAN}},
+    "junk orders": {"price_changes": [NAN], "order_flows": [INF], "order_latencies_us": [-1.0]},
+    "a junk option": {
+        "options": [risk_pb2.OptionPosition(symbol="X", kind=risk_pb2.OPTION_KIND_PUT, strike=NAN)]
+    },
+    "a junk position": {"positions": [position("X", NAN, -1.0)]},
+    "junk numbers": {"capital_base": NAN, "now": INF, "periods_per_year": -1.0},
+}
+
+
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
+def test_evaluate_with_junk_that_a_halt_does_not_depend_on_halts(
+    serve: Callable[..., Any], junk: dict[str, Any]
+) -> None:
+    service = serve("rules: [{name: r, when: {metric: max_drawdown, over: 0.2}, action: HALT}]\n")
+    answer = service.evaluate(risk_pb2.RiskInputs(portfolio_values=[1.0, 0.5], **junk))
+    assert answer.action == risk_pb2.ACTION_HALT
+    calm = risk_pb2.RiskInputs(portfolio_values=[1.0, 1.0])
+    assert service.evaluate(calm).halt == answer.halt
 
 
 @pytest.mark.parametrize(

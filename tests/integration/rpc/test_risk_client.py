@@ -111,8 +111,9 @@ def test_evaluate_with_an_order_gives_the_check_of_the_library(
     assert evaluation.pre_trade.allowed_quantity == 50.0
     (row,) = client.list_decisions(account=account)
     assert row.pre_trade == evaluation.pre_trade
-    with pytest.raises(errors.RiskInputError, match="quantity"):
-        client.evaluate(HOLDING, account=account, order=IntendedOrder("BTC", 0.0, 100.0))
+    refused = client.evaluate(HOLDING, account=account, order=IntendedOrder("BTC", 0.0, 100.0))
+    assert refused.action is Action.BLOCK
+    assert "intended_order.quantity" in refused.pre_trade.unavailable["pre_trade.order_notional"]
 
 
 def test_list_decisions_with_an_error_raises_it(client: Any) -> None:

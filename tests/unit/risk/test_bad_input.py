@@ -104,15 +104,27 @@ def test_timestamps_with_a_bad_one_make_only_their_metrics_unavailable(report_of
 
 
 @pytest.mark.parametrize(
-    ("timestamps", "field"),
-    [([2.0, 1.0], "trade_timestamps[1]"), ([np.nan, 1.0], "trade_timestamps[0]")],
+    ("timestamps", "reason"),
+    [
+        ([2.0, 1.0, 3.0], "trades[1].timestamp is earlier than that of the trade before it"),
+        ([3.0, 2.0, 1.0], "trades[1].timestamp is earlier than that of the trade before it"),
+        ([np.nan, 1.0, 2.0], "trades[0].timestamp is not finite"),
+        ([1.0, 2.0, np.inf], "trades[2].timestamp is not finite"),
+        ([1.0, -np.inf, 0.0], "trades[1].timestamp is not finite"),
+    ],
 )
-def test_trades_without_order_in_time_are_refused(
-    report_of: Report, timestamps: list[float], field: str
+def test_trades_without_order_in_time_make_turnover_alone_unavailable(
+    report_of: Report, timestamps: list[float], reason: str
 ) -> None:
-    with pytest.raises(RiskInputError) as caught:
-        report_of(trade_timestamps=timestamps, trade_notionals=[1.0, 1.0])
-    assert [violation.field for violation in caught.value.violations] == [field]
+    report = report_of(
+        portfolio_values=[100.0, 40.0],
+        trade_timestamps=timestamps,
+        trade_notionals=[1.0, 1.0, 1.0],
+        capital_base=1.0,
+    )
+    for metric in ("hourly_turnover", "daily_turnover"):
+        assert report.unavailable[metric] == reason
+    assert report.metric_values["max_drawdown"] == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,8 @@ def test_batch_state_of_the_release_before_is_taken() -> None:
     batch = begun([4.0, 4.0, 4.0])
     batch.update(bar_of([3.0, 4.0, np.nan], 1.0))
     state = batch.get_state()
-    newer = ("spent_value", "spent_value_before")
+    newer = ("spent_value", "spent_value_before", "first_timestamp", "bad_trade", "bad_trade_kind")
+    newer += ("first_trade", "first_trade_timestamp", "trade_after_pause", "bar_after_pause")
     older = [name for name in state["accounts"].dtype.names if name not in newer]
     state["accounts"] = state["accounts"][older].copy()
     resumed = begun([9.0, 9.0, 9.0])
@@ -177,8 +178,6 @@ def test_batch_begin_of_a_row_that_is_not_there_is_refused() -> None:
     ("changes", "message"),
     [
         ({"timestamps": [2.0, 1.0, 2.0]}, r"timestamps\[1\]"),
-        ({"trade_timestamps": [2.0, 0.5, 2.0]}, r"trade_timestamps\[1\]"),
-        ({"trade_timestamps": [2.0, np.nan, 2.0]}, r"trade_timestamps\[1\]"),
     ],
 )
 def test_batch_with_time_that_does_not_go_on_takes_nothing(
@@ -193,6 +192,18 @@ def test_batch_with_time_that_does_not_go_on_takes_nothing(
         batch.update(bar)
     risk = batch.update(bar_of([4.0, 4.0, 4.0], 2.0))
     assert column(risk, "max_drawdown") == [0.0] * 3
+
+
+@pytest.mark.parametrize("time", [0.5, np.nan])
+def test_batch_with_a_trade_out_of_order_loses_the_turnover_of_that_row(time: float) -> None:
+    batch = begun([4.0, 4.0, 4.0])
+    batch.update(bar_of([4.0, 4.0, 4.0], 1.0, trade_notionals=1.0))
+    bar = bar_of([1.0, 1.0, 1.0], 2.0, trade_notionals=1.0)
+    bar.trade_timestamps[:] = [2.0, time, 2.0]
+    risk = batch.update(bar)
+    assert np.array_equal(np.isnan(column(risk, "daily_turnover")), [False, True, False])
+    assert column(risk, "max_drawdown") == [0.75] * 3
+    assert batch.report(1).unavailable["daily_turnover"].startswith("trades[3].timestamp is ")
 
 
 @pytest.mark.parametrize(("count", "symbols"), [(0, ("BTC",)), (2, ()), (2, ("BTC", "BTC"))])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradewind.risk import RiskAgentV2, RiskPolicy, RiskReport
+from tradewind.risk import RiskAgentV2, RiskInputs, RiskPolicy, RiskReport
 from tradewind.risk.rules import Action, Readings, RuleEngine, RuleSettings
 
 Report = Callable[..., RiskReport]
@@ -126,6 +126,101 @@ def test_turnover_with_any_times_after_a_trade_is_never_less_than_it_was(
     }
     found = AGENT.calculate_only(account).metric_values.get("hourly_turnover")
     assert found is None or found == 5.0
+
+
+HOURLY = NOW - 3_600.0 * np.arange(30.0, -1.0, -1.0)
+BEYOND_A_BAR = "is later than the last bar by more than a bar: without now, that may be the future"
+AFTER_A_YEAR = "is a year after the one before: without now, that may be the future"
+UNSET = (
+    "is before March 1973, and all else after 1999: a clock that was not set, or times that are "
+    "not in seconds"
+)
+YEAR = 366 * 86_400.0
+
+
+def without_now(times: list[float], bars: Any = HOURLY, notional: float = 0.0) -> dict[str, Any]:
+    """An account whose last trade has a notional of its own, those before it one of 9."""
+    given = {} if bars is None else {"portfolio_values": np.full(bars.size, 100.0), "timestamps": bars}
+    notionals = [*[9.0] * (len(times) - 1), notional]
+    return {**given, "trade_timestamps": times, "trade_notionals": notionals, "capital_base": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("account", "reason"),
+    [
+        (without_now([NOW - 10.0, NOW + 86_400.0]), f"trades[1].timestamp {BEYOND_A_BAR}"),
+        (without_now([NOW - 10.0, NOW + 3_601.1]), f"trades[1].timestamp {BEYOND_A_BAR}"),
+        # No night or week-end makes a bar longer, and how long a lone bar is nobody knows.
+        (
+            without_now([NOW - 10.0, NOW + 5_000.0], np.append(HOURLY[:28] - 2e5, HOURLY[28:])),
+            f"trades[1].timestamp {BEYOND_A_BAR}",
+        ),
+        (without_now([NOW - 10.0, NOW + 5.0], HOURLY[-1:]), f"trades[1].timestamp {BEYOND_A_BAR}"),
+        (without_now([NOW - 10.0, NOW], HOURLY / 60.0), f"trades[1].timestamp {BEYOND_A_BAR}"),
+        (without_now([NOW, NOW + YEAR + 1.0], None), f"trades[1].timestamp {AFTER_A_YEAR}"),
+        (
+            without_now([NOW, NOW + 2 * YEAR, NOW + 2 * YEAR], None),
+            f"trades[1].timestamp {AFTER_A_YEAR}",
+        ),
+        (
+            without_now([NOW - 10.0], np.append(HOURLY, NOW + YEAR + 1.0)),
+            f"timestamps[31] {AFTER_A_YEAR}",
+        ),
+        (
+            without_now([NOW - 10.0], np.append(HOURLY, NOW + YEAR + np.arange(1.0, 4.0))),
+            f"timestamps[31] {AFTER_A_YEAR}",
+        ),
+        (without_now([10.0, NOW - 10.0], notional=1.0), f"trades[0].timestamp {UNSET}"),
+        (without_now([10.0], notional=1.0), f"trades[0].timestamp {UNSET}"),
+        ({**without_now([10.0], None, 1.0), "now": NOW}, f"trades[0].timestamp {UNSET}"),
+        ({**without_now([10.0], notional=1.0), "now": NOW}, f"trades[0].timestamp {UNSET}"),
+        *[
+            (without_now([(NOW - 10.0) / unit], notional=1.0), f"trades[0].timestamp {UNSET}")
+            for unit in (60.0, 3_600.0, 86_400.0)
+        ],
+    ],
+)
+def test_turnover_with_times_that_hide_a_trade_is_unavailable(
+    report_of: Report, account: dict[str, Any], reason: str
+) -> None:
+    report = report_of(**account)
+    assert report.unavailable["hourly_turnover"] == reason
+    assert report.unavailable["daily_turnover"] == reason
+    assert ("drawdown_velocity" in report.metric_values) is (
+        "timestamps" in account
+        and not reason.startswith("timestamps")
+        and len(account["timestamps"]) > 1
+    )
+    increment = RiskInputs.from_mapping(account)
+    assert AGENT.tracker().update(increment) == AGENT.calculate_only(increment)
+
+
+@pytest.mark.parametrize(
+    ("account", "hourly"),
+    [
+        (without_now([NOW - 10.0, NOW + 3_500.0]), 9.0),  # of the bar under way
+        (without_now([NOW - 10.0, NOW + 3_601.0]), 0.0),  # and its last, by a clock that is fast
+        (
+            without_now([NOW - 10.0, NOW + 86_400.0], 86_400.0 * np.arange(9.0) + NOW - 691_200.0),
+            0.0,
+        ),
+        (without_now([NOW - 10.0, NOW + 0.5], HOURLY[-1:]), 9.0),
+        (without_now([NOW - 10.0, NOW + 10.0], None, 1.0), 10.0),
+        (
+            without_now([NOW - 10.0, NOW + 80_000.0], None, 1.0),
+            1.0,
+        ),  # the latest trade tells the time
+        (without_now([0.0]), 0.0),  # says that there was none
+        (without_now([0.0, NOW - 10.0], notional=2.0) | {"trade_notionals": [0.0, 2.0]}, 2.0),
+        # An account of fifty years, and one of another age altogether.
+        (without_now([10.0, NOW - 10.0], np.linspace(0.0, NOW, 60), notional=2.0), 2.0),
+        (without_now([10.0, 20.0], np.array([5.0, 15.0, 25.0]), notional=2.0), 11.0),
+    ],
+)
+def test_turnover_with_times_that_may_be_counts_by_them(
+    report_of: Report, account: dict[str, Any], hourly: float
+) -> None:
+    assert report_of(**account).metric_values["hourly_turnover"] == hourly
 
 
 def rules_of(**rule: Any) -> RuleEngine:

@@ -97,7 +97,8 @@ def account_history(
     """Increments of a random account; with probability `hurt` something of each is broken.
 
     With probability `odd` each, it is worth nothing or less, a trade or the bars' end is ahead of
-    now, its clock is in another unit, and a book is crossed or has junk in it.
+    now, its clock is in another unit, and a book is crossed or has junk in it; more seldom, a trade
+    is out of order.
     """
     symbols = ["BTC", "ETH", "LTC", "XRP"]
     time, value = 1.6e9, 1e5
@@ -149,6 +150,8 @@ def account_history(
             # Later trades may not be earlier.
             new["trade_timestamps"][-1] += rng.choice([0.5, 100.0, 50_000.0])
             time = max(time, float(new["trade_timestamps"][-1]))
+        out_of_order = rng.random(trades) < odd / 20
+        new["trade_timestamps"][out_of_order] = rng.choice([np.nan, 1.0, time - 1.0])
         if rng.random() < odd:
             new["now"] = float(rng.choice([time * 1e3, time - 50_000.0, np.nan, np.inf]))
         if rng.random() < odd and "order_books" in new:

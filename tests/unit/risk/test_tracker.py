@@ -60,8 +60,6 @@ GOOD: dict[str, Any] = {
         ({"portfolio_values": [1.0], "timestamps": [20.0]}, "timestamps[0]"),
         ({"portfolio_values": [1.0, 2.0], "timestamps": [30.0, 29.0]}, "timestamps[1]"),
         ({"portfolio_values": [1.0]}, "timestamps"),
-        ({"trade_timestamps": [14.0], "trade_notionals": [1.0]}, "trade_timestamps[0]"),
-        ({"trade_timestamps": [np.nan], "trade_notionals": [1.0]}, "trade_timestamps[0]"),
         ({"now": "noon"}, "now"),
         (
             {"positions": [Position("B", 1.0, 1.0), Position("B", 2.0, 1.0)]},
@@ -77,6 +75,25 @@ def test_tracker_with_a_contradiction_refuses_it_and_takes_nothing(
         tracker.update({"portfolio_values": [], **wrong})
     assert [violation.field for violation in caught.value.violations] == [field]
     assert tracker.update({"now": 20.0}) == before
+
+
+@pytest.mark.parametrize(("time", "what"), [(14.0, "is earlier"), (np.nan, "is not finite")])
+def test_tracker_with_a_trade_out_of_order_loses_turnover_and_nothing_else(
+    tracker: RiskTracker, time: float, what: str
+) -> None:
+    tracker.update({**GOOD, "capital_base": 1.0})
+    count = len(GOOD["trade_timestamps"])
+    for step in range(100):
+        times = [time, *(100.0 + step + np.arange(0.0, 1.0, 0.01))]
+        report = tracker.update({"trade_timestamps": times, "trade_notionals": np.ones(101)})
+        assert report.unavailable["daily_turnover"].startswith(f"trades[{count}].timestamp {what}")
+    # Nothing is kept of trades that nothing is calculated from.
+    assert tracker._storage.trade_timestamps.shape[1] < 500
+    report = tracker.update({"portfolio_values": [1e-9], "timestamps": [1e6]})
+    assert report.metric_values["max_drawdown"] == pytest.approx(1.0)
+    tracker.reset()
+    report = tracker.update({**GOOD, "capital_base": 1.0})
+    assert "daily_turnover" in report.metric_values
 
 
 def test_tracker_with_positions_by_symbol_replaces_each_and_keeps_the_others(

@@ -102,11 +102,14 @@ def everything() -> dict[str, Any]:
         "order_latencies_us": series,
         "average_daily_volumes": {"BTC": 4.0},
         "options": (OptionPosition("BTC", "call", 1.0, 1.0, 2.0, 3.0, 0.5, 0.2),),
+        "periods_per_year": 252.0,
     }
 
 
 def test_digest_with_inputs_of_a_recorded_decision_is_the_recorded_one() -> None:
-    digest = inputs_digest(RiskInputs(**everything()), IntendedOrder("BTC", 1.0, 2.0))
+    values = everything()
+    del values["periods_per_year"]  # which came later
+    digest = inputs_digest(RiskInputs(**values), IntendedOrder("BTC", 1.0, 2.0))
     assert digest == "96e1e8f42aa26d5da57eafd5b01ca63492ad71ae1242b8e8ea1285b0943bd16f"
 
 

@@ -3,8 +3,8 @@
     turnover = Σ |notional| of the trades in (now − horizon, now] / capital_base
 
 The window ends at the latest time known: of `now`, the last bar and the last trade. A bar or trade
-that is later than `now` by more than the allowed skew would empty the window, and makes the metrics
-unavailable (engine.clock).
+that cannot have happened yet would empty the window, and one that seems to be of 1970 would not be
+in it: both make the metrics unavailable, as trades out of order do (engine.clock).
 """
 
 from math import isfinite, nan
@@ -13,7 +13,7 @@ from typing import Final
 from tradewind.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.clock import find_trade_clock_problem, latest_time
+from tradewind.risk.engine.clock import SPACINGS, find_trade_clock_problem, latest_time
 from tradewind.risk.engine.result import lacks_capital, put, refuse
 from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT
 from tradewind.risk.inputs import FloatArray
@@ -40,6 +40,7 @@ TURNOVER: Final = Calculator(
     name="turnover",
     settings=TurnoverSettings,
     metrics=lambda _: METRICS,
+    windows=lambda _: {"timestamps": SPACINGS + 1},
 )
 
 
@@ -48,6 +49,7 @@ def calculate_turnover(
     config: Record,
     account: Record,
     header: FloatArray,
+    bar_timestamps: FloatArray,
     timestamps: FloatArray,
     notionals: FloatArray,
     out: FloatArray,
@@ -59,7 +61,7 @@ def calculate_turnover(
         return
     if lacks_capital(header, out, first, 2):
         return
-    code, at = find_trade_clock_problem(config, account, header)
+    code, at = find_trade_clock_problem(config, account, header, bar_timestamps)
     if code != 0:
         refuse(out, first, 2, code, at, 0)
         return

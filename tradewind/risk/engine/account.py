@@ -33,6 +33,9 @@ INFINITY: Final = 0x7FF0_0000_0000_0000
 MAGNITUDE: Final = 0x7FFF_FFFF_FFFF_FFFF
 """Bit pattern of infinity, and the bits of a double but its sign."""
 
+LONGEST_PAUSE_S: Final = 366.0 * 86_400.0
+"""Between two bars or trades, where nothing but their own times tells the time."""
+
 # A `bad_` field is the index of the latest element that nothing can be calculated from: a window
 # is usable if it starts after that element.
 ACCOUNT: Final = np.dtype(
@@ -51,6 +54,8 @@ ACCOUNT: Final = np.dtype(
         ("max_underwater_bars", "i8"),
         ("timestamp_count", "i8"),
         ("bad_timestamp", "i8"),
+        ("first_timestamp", "f8"),
+        ("bar_after_pause", "i8"),  # the latest that is later by more than LONGEST_PAUSE_S
         ("last_timestamp", "f8"),
         ("return_count", "i8"),
         ("bad_return", "i8"),
@@ -63,6 +68,13 @@ ACCOUNT: Final = np.dtype(
         ("bad_latency_kind", "i8"),
         ("trade_count", "i8"),
         ("last_trade_timestamp", "f8"),
+        # The first trade without a time or before the one before it; the first of any notional; the
+        # first that is later than the one before it by more than LONGEST_PAUSE_S.
+        ("bad_trade", "i8"),
+        ("bad_trade_kind", "i8"),
+        ("first_trade", "i8"),
+        ("first_trade_timestamp", "f8"),
+        ("trade_after_pause", "i8"),
         # A tracker's: the latest `latest_time()` of its updates, and whether it has a result.
         ("latest_time", "f8"),
         ("is_calculated", "i8"),
@@ -113,6 +125,8 @@ def reset_account(account: Record) -> None:
     account.max_underwater_bars = 0
     account.timestamp_count = 0
     account.bad_timestamp = NONE
+    account.first_timestamp = inf
+    account.bar_after_pause = NONE
     account.last_timestamp = -inf
     account.return_count = 0
     account.bad_return = NONE
@@ -125,6 +139,11 @@ def reset_account(account: Record) -> None:
     account.bad_latency_kind = 0
     account.trade_count = 0
     account.last_trade_timestamp = -inf
+    account.bad_trade = NONE
+    account.bad_trade_kind = 0
+    account.first_trade = NONE
+    account.first_trade_timestamp = inf
+    account.trade_after_pause = NONE
     account.latest_time = -inf
     account.is_calculated = 0
     account.periods_per_year = -inf
@@ -202,14 +221,27 @@ def are_finite(values: FloatArray) -> bool:
 
 
 @compiled
+def _pauses(account: Record, timestamps: FloatArray) -> bool:
+    """Whether some of finite times of bars come after a pause."""
+    pauses = int(LONGEST_PAUSE_S < timestamps[0] - account.last_timestamp < inf)
+    for index in range(1, timestamps.size):  # counted, so that many are compared at a time
+        pauses += timestamps[index] - timestamps[index - 1] > LONGEST_PAUSE_S
+    return pauses > 0
+
+
+@compiled
 def fold_timestamps(account: Record, timestamps: FloatArray) -> None:
     """Takes the timestamps of more bars."""
-    if timestamps.size > 0 and are_finite(timestamps):
+    if timestamps.size > 0 and are_finite(timestamps) and not _pauses(account, timestamps):
+        account.first_timestamp = min(account.first_timestamp, timestamps[0])
         account.last_timestamp = timestamps[-1]
         account.timestamp_count += timestamps.size
         return
     for index in range(timestamps.size):
         if isfinite(timestamps[index]):
+            if LONGEST_PAUSE_S < timestamps[index] - account.last_timestamp < inf:
+                account.bar_after_pause = account.timestamp_count + index
+            account.first_timestamp = min(account.first_timestamp, timestamps[index])
             account.last_timestamp = timestamps[index]
         else:
             account.bad_timestamp = account.timestamp_count + index
@@ -262,10 +294,23 @@ def fold_latencies(account: Record, latencies: FloatArray) -> None:
 
 
 @compiled
-def fold_trades(account: Record, timestamps: FloatArray) -> None:
+def fold_trades(account: Record, timestamps: FloatArray, notionals: FloatArray) -> None:
     """Takes the times of more trades."""
-    if timestamps.size > 0:
-        account.last_trade_timestamp = timestamps[-1]
+    latest = account.last_trade_timestamp
+    for index in range(timestamps.size):
+        timestamp, at = timestamps[index], account.trade_count + index
+        if not isfinite(timestamp) or timestamp < latest:
+            if account.bad_trade == NONE:
+                account.bad_trade = at
+                account.bad_trade_kind = DECREASING if isfinite(timestamp) else NOT_FINITE
+            continue
+        if account.first_trade == NONE and notionals[index] != 0.0:
+            account.first_trade = at
+            account.first_trade_timestamp = timestamp
+        if account.trade_after_pause == NONE and LONGEST_PAUSE_S < timestamp - latest < inf:
+            account.trade_after_pause = at
+        latest = timestamp
+    account.last_trade_timestamp = latest
     account.trade_count += timestamps.size
 
 
@@ -286,16 +331,4 @@ def find_bar_time_violation(timestamps: FloatArray, previous: float) -> tuple[in
             return index, NOT_INCREASING
         if isfinite(timestamps[index]):
             previous = timestamps[index]
-    return -1, 0
-
-
-@compiled
-def find_trade_time_violation(timestamps: FloatArray, previous: float) -> tuple[int, int]:
-    """Index of the first trade without a time or before the one before it, and the kind."""
-    for index in range(timestamps.size):
-        if not isfinite(timestamps[index]):
-            return index, NOT_FINITE
-        if timestamps[index] < previous:
-            return index, DECREASING
-        previous = timestamps[index]
     return -1, 0

@@ -9,7 +9,6 @@ from tradewind.compiled import compiled
 from tradewind.risk.engine.account import (
     Record,
     find_bar_time_violation,
-    find_trade_time_violation,
     fold_flows,
     fold_given_returns,
     fold_latencies,
@@ -23,7 +22,7 @@ from tradewind.risk.engine.kernel import calculate
 from tradewind.risk.engine.result import AT, CODE
 from tradewind.risk.engine.state import NEEDS_WORKSPACE, Series, Touched, open_state, workspace_of
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS, TRADE_TIMESTAMPS
+from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS
 
 __all__ = ["CONTRADICTION", "NO_SERIES", "AccountArrays", "calculate_arrays"]
 
@@ -117,7 +116,7 @@ def calculate_arrays(
         workspace[:0],
     )
     state = open_state(account, series, snapshot, shocks, workspace[kept:])
-    code, at = find_time_violation(timestamps, -inf, trade_timestamps, -inf)
+    code, at = find_time_violation(timestamps, -inf)
     if code != 0:
         return contradict(out, code, at)
     fold_series(account[0], series, returns)
@@ -144,29 +143,19 @@ def fold_series(account: Record, series: Series, returns: FloatArray) -> None:
         account.return_count = max(account.value_count - 1, 0)
     fold_flows(account, series.price_changes, series.order_flows)
     fold_latencies(account, series.order_latencies_us)
-    fold_trades(account, series.trade_timestamps)
+    fold_trades(account, series.trade_timestamps, series.trade_notionals)
 
 
 @compiled
-def find_time_violation(
-    timestamps: FloatArray,
-    last_timestamp: float,
-    trade_timestamps: FloatArray,
-    last_trade_timestamp: float,
-) -> tuple[int, int]:
-    """Code and index of the first bar or trade that is out of order; code 0 if there is none.
+def find_time_violation(timestamps: FloatArray, last_timestamp: float) -> tuple[int, int]:
+    """Code and index of the first bar that is out of order; code 0 if there is none.
 
     Args:
         timestamps: Of the bars.
         last_timestamp: Of the last bar before these.
-        trade_timestamps: Of the trades.
-        last_trade_timestamp: Of the last trade before these.
     """
     at, kind = find_bar_time_violation(timestamps, last_timestamp)
-    if kind != 0:
-        return kind * FIELD_SPAN + TIMESTAMPS, at
-    at, kind = find_trade_time_violation(trade_timestamps, last_trade_timestamp)
-    return (kind * FIELD_SPAN + TRADE_TIMESTAMPS, at) if kind != 0 else (0, -1)
+    return (kind * FIELD_SPAN + TIMESTAMPS, at) if kind != 0 else (0, -1)
 
 
 @compiled

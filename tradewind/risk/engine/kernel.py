@@ -61,8 +61,8 @@ def calculate(
         losses, workspace = series.sorted_losses, state.workspace
         _calculate_from_returns(config, account, series.returns, losses, workspace, out)
     if config.turnover >= 0:
-        trade_timestamps, notionals = series.trade_timestamps, series.trade_notionals
-        calculate_turnover(config, account, header, trade_timestamps, notionals, out)
+        bars, trades, notionals = series.timestamps, series.trade_timestamps, series.trade_notionals
+        calculate_turnover(config, account, header, bars, trades, notionals, out)
     if config.kyle_lambda >= 0 and touched.flows:
         calculate_kyle_lambda(config, account, series.price_changes, series.order_flows, out)
     if config.latency_drift >= 0 and touched.latencies:

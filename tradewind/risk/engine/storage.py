@@ -185,6 +185,8 @@ def reset_row(accounts: Record, ends: IntArray, row: int) -> None:
 @compiled
 def has_room_for_trades(storage: Storage, row: int, count: int) -> bool:
     """Whether `count` more trades fit, once those that no horizon reaches have been dropped."""
+    if storage.accounts[row].bad_trade >= 0:
+        return True
     end = int(storage.ends[row, TRADES_END])
     capacity: int = storage.trade_timestamps.shape[1]
     if end + count <= capacity:
@@ -291,7 +293,10 @@ def append_trades(
     storage: Storage, row: int, timestamps: FloatArray, notionals: FloatArray
 ) -> None:
     """Takes more trades; has_room_for_trades must have said yes."""
-    fold_trades(storage.accounts[row], timestamps)
+    fold_trades(storage.accounts[row], timestamps, notionals)
+    if storage.accounts[row].bad_trade >= 0:  # nothing is calculated from them any more
+        storage.ends[row, TRADES_END] = 0
+        return
     end = storage.ends[row, TRADES_END]
     for index in range(timestamps.size):
         storage.trade_timestamps[row, end + index] = timestamps[index]

@@ -1,6 +1,6 @@
 """From what is new to a result: the kernels under RiskTracker."""
 
-from math import isfinite
+from math import inf, isfinite
 from typing import Final
 
 from tradewind.compiled import compiled, inlined
@@ -149,9 +149,7 @@ def find_new_time_violation(
         timestamps: Of the new bars.
         trade_timestamps: Of the new trades.
     """
-    code, at = find_time_violation(
-        timestamps, account.last_timestamp, trade_timestamps, account.last_trade_timestamp
-    )
+    code, at = find_time_violation(timestamps, account.last_timestamp)
     if code != 0:
         return code, at
     latest = now
@@ -159,7 +157,7 @@ def find_new_time_violation(
         if timestamp > latest:
             latest = timestamp
     for timestamp in trade_timestamps:
-        if timestamp > latest:
+        if latest < timestamp < inf:
             latest = timestamp
     if isfinite(latest) and latest < account.latest_time - LONGEST_HORIZON_S:
         return GOES_BACK * FIELD_SPAN + NOW, -1

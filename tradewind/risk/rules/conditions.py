@@ -11,6 +11,9 @@ from tradewind.risk.rules.truth import Truth, all_of, any_of
 __all__ = ["Condition", "Finding", "Threshold", "compile_condition"]
 
 
+_NOT_APPLICABLE, _FALSE, _UNKNOWN, _TRUE = sorted(Truth)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A threshold that made a condition hold, or keeps it from being known.
@@ -53,11 +56,11 @@ class Threshold:
     def truth(self, readings: Readings, wanted: bool = True) -> Truth:
         """Whether it is `wanted`."""
         if self.metric in readings.not_applicable:
-            return Truth.NOT_APPLICABLE
+            return _NOT_APPLICABLE
         value = readings.value(self.metric)
         if value is None:
-            return Truth.UNKNOWN
-        return Truth.TRUE if (value > self.limit) is wanted else Truth.FALSE
+            return _UNKNOWN
+        return _TRUE if (value > self.limit) is wanted else _FALSE
 
     def findings(self, readings: Readings, wanted: bool = True) -> Iterator[Finding]:
         """Itself, when it is `wanted` or might be."""
