@@ -98,7 +98,7 @@ def test_network_that_hangs_keeps_no_stream_of_another_policy_from_an_answer(
     publish_hanging()
     limits = NetworkLimits(streams=32, caller_share=1.0)
     listen = ServerSettings(listen="127.0.0.1:0", drain_s=0.0, threads=48, limits=limits)
-    server = serve_here(server=listen, executor=ExecutorSettings(timeout_s=2.0, kills=100))
+    server = serve_here(server=listen, executor=ExecutorSettings(timeout_s=5.0, kills=100))
     stopping = threading.Event()
 
     def ask_to_hang() -> int:
