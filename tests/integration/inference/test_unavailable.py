@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from inference_service.loading.settings import ExecutorSettings
-from inference_service.service import StoreWatcher
+from inference_service.watcher import StoreWatcher
 from tests.integration.rpc.test_network_limits import details, refused_counts
 from tradewind import errors
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
@@ -69,7 +69,7 @@ def refused_beside_a_hanging_call(
             while not hanging.done():
                 stub.Predict(asked("odd"))
         except grpc.RpcError as problem:
-            if problem.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:  # type: ignore[attr-defined]
+            if problem.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
                 return problem
         finally:
             hanging.cancel()
