@@ -7,7 +7,13 @@ Its caller may have given up meanwhile, and what nobody awaits is not worth exec
 import threading
 from collections.abc import Callable
 
-__all__ = ["is_awaited", "note_call"]
+from tradewind.errors import UnavailableError
+
+__all__ = ["UnawaitedError", "is_awaited", "note_call"]
+
+
+class UnawaitedError(UnavailableError):
+    """Nobody awaits the answer any more, so nothing was executed; no fault of the network."""
 
 
 class _Call(threading.local):

@@ -17,6 +17,7 @@ from tradewind.policy import LatencySnapshot
 __all__ = [
     "in_request",
     "latency_report",
+    "place_of",
     "policy_version_message",
     "quarantined_message",
     "read_observation",
@@ -62,16 +63,26 @@ def in_request(
     violations = []
     for violation in error.violations:
         field, description = violation.field, violation.description
-        indices = [int(index) for index in _INDEX.findall(field)]
-        if field.startswith("observation") and indices:
-            row, place = indices[: -len(space.shape)], indices[-len(space.shape) :]
-            at = int(np.ravel_multi_index(place, space.shape)) + sum(row) * math.prod(space.shape)
+        at = place_of(field, space)
+        if at is not None:
             if request.values_f32_le:
                 field, description = "values_f32_le", f"number {at}: {description}"
             else:
                 field = f"values.values[{at}]"
         violations.append(FieldViolation(field, description))
     return ObservationError("observation is refused", violations, metadata=error.metadata)
+
+
+def place_of(field: str, space: BoxSpace) -> int | None:
+    """The place, among all numbers of a request, of what a policy names `observations[1][4]`.
+
+    None for what is not a number of an observation.
+    """
+    indices = [int(index) for index in _INDEX.findall(field)]
+    if not field.startswith("observation") or not indices:
+        return None
+    row, place = indices[: -len(space.shape)], indices[-len(space.shape) :]
+    return int(np.ravel_multi_index(place, space.shape)) + sum(row) * math.prod(space.shape)
 
 
 def policy_version_message(

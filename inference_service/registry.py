@@ -120,6 +120,7 @@ class Snapshot:
         labelled: By policy, then by label: the loaded version behind a name.
         quarantined: By policy and version: what was refused.
         routed: By policy: the versions that the routing names, loaded or not.
+        starting: What the store holds is not known yet: what is not here may be soon.
     """
 
     served: Mapping[str, LoadedVersion] = field(default_factory=dict)
@@ -127,6 +128,7 @@ class Snapshot:
     labelled: Mapping[str, Mapping[str, LoadedVersion]] = field(default_factory=dict)
     quarantined: Mapping[tuple[str, str], QuarantinedVersion] = field(default_factory=dict)
     routed: Mapping[str, Container[str]] = field(default_factory=dict)
+    starting: bool = False
 
     def versions(self) -> Iterator[LoadedVersion]:
         """Every loaded version."""
@@ -170,7 +172,8 @@ class Registry:
             label: Instead of a version, the name that one bears.
 
         Raises:
-            UnavailableError: Nothing is served yet.
+            UnavailableError: Nothing is served yet, or what is asked for may be once the service
+                has started.
             PolicyNotFoundError: That policy is not served.
             VersionNotFoundError: That version of it is not loaded, or none bears the label.
             InvalidInputError: The name is empty, but several policies are served; or both a
@@ -190,8 +193,12 @@ class Registry:
             return snapshot.served[name]
         versions = snapshot.loaded[name]
         if version not in versions:
-            raise _unknown_version(snapshot, name, version)
+            raise _starting() if snapshot.starting else _unknown_version(snapshot, name, version)
         return versions[version]
+
+    def set_starting(self, *, starting: bool) -> None:
+        """Says whether the store is looked at for the first time."""
+        self.snapshot = replace(self.snapshot, starting=starting)
 
     def serve(self, version: LoadedVersion) -> None:
         """Lets a version answer from the next call on, in place of the one that served."""
@@ -276,6 +283,8 @@ def _labelled(snapshot: Snapshot, name: str, version: str, label: str) -> Loaded
     if label == SERVED_LABEL:
         return snapshot.served[name]
     labelled = snapshot.labelled.get(name, {})
+    if label not in labelled and snapshot.starting:
+        raise _starting()
     if label not in labelled:
         raise VersionNotFoundError(
             f"no version of policy {name!r} is labelled {label!r}; labels are "
@@ -283,6 +292,13 @@ def _labelled(snapshot: Snapshot, name: str, version: str, label: str) -> Loaded
             metadata={"policy": name, "label": label},
         )
     return labelled[label]
+
+
+def _starting() -> UnavailableError:
+    return UnavailableError(
+        "no policy is served yet that could answer this: the bundles of the store are being proved",
+        reason="STARTING",
+    )
 
 
 def _only_policy(snapshot: Snapshot) -> str:
@@ -299,6 +315,8 @@ def _only_policy(snapshot: Snapshot) -> str:
 
 
 def _unknown_policy(snapshot: Snapshot, name: str) -> TradewindError:
+    if snapshot.starting:
+        return _starting()
     if not snapshot.served:
         return UnavailableError("no policy is served yet")
     return PolicyNotFoundError(

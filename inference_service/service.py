@@ -73,17 +73,23 @@ def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
 
 @contextlib.contextmanager
 def worker_server(
-    settings: InferenceSettings, load_requests: socket.socket, *, share_port: bool
+    settings: InferenceSettings,
+    load_requests: socket.socket,
+    *,
+    share_port: bool,
+    listen_late: bool = False,
 ) -> Iterator[RpcServer]:
     """Runs the service inside the block, which begins after the first look at the store.
 
     Health is SERVING from the moment a policy is served, and that of each policy once it is; an
-    empty or missing store is no error.
+    empty or missing store is no error. Until it begins, what is not loaded is UNAVAILABLE with the
+    reason STARTING.
 
     Args:
         settings: What the operator set.
         load_requests: Where a LoaderProcess takes requests.
         share_port: Other workers listen on the same port.
+        listen_late: They do so already: calls are theirs until this one can answer.
 
     Raises:
         SettingsError: An address cannot be listened on, or a trusted key cannot be read.
@@ -121,14 +127,20 @@ def worker_server(
         _thread("routing", routing.follow, settings.poll_s, stopping),
         _thread("shadows", shadows.follow, stopping),
     ]
+    registry.set_starting(starting=True)
     routing.scan()
     try:
-        with server.running():
+        with contextlib.ExitStack() as listening:
+            if not listen_late:
+                listening.enter_context(server.running())
             with waiting_told("inference_service", _FIRST_SCAN):
                 watcher.scan_served()
                 if router.table is not None:
                     watcher.scan()  # what shares the calls is loaded before the server is ready
                     routing.scan()
+            registry.set_starting(starting=False)
+            if listen_late:
+                listening.enter_context(server.running())
             loads.patience_s = _PATIENCE_S
             for thread in threads:
                 thread.start()

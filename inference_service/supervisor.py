@@ -1,6 +1,7 @@
 """Several worker processes behind one port: started, watched, restarted and drained together."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 import subprocess
@@ -138,6 +139,7 @@ class Worker:
         self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
 
     def _restart(self) -> None:
+        self._order = dataclasses.replace(self._order, listen_late=True)
         try:
             self._start()
         except OSError as problem:  # no memory, no process: the others go on

@@ -265,10 +265,13 @@ class StoreWatcher:
 
     def _set_labels(self, policy: str, labels: dict[str, str]) -> bool:
         """Whether they are other ones than before."""
-        if labels == self._labels(policy):
+        before = self._labels(policy)
+        if labels == before:
             return False
         self._registry.set_labels(policy, labels)
-        _LOG.info("labels of %s are now %s", policy, labels)
+        for label in sorted({*labels, *before}):
+            if labels.get(label) != before.get(label):
+                _LOG.info("label %s of %s: %s", label, policy, labels.get(label, "none"))
         return True
 
     def _labels(self, policy: str) -> dict[str, str]:

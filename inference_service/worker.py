@@ -37,7 +37,9 @@ def main() -> int:
     try:
         with (
             core_awake(wanted=order.settings.keep_awake),
-            worker_server(order.settings, load_requests, share_port=True) as server,
+            worker_server(
+                order.settings, load_requests, share_port=True, listen_late=order.listen_late
+            ) as server,
         ):
             server.stop_on_signals()
             supervisor.send(server.metrics_address)

@@ -14,7 +14,9 @@ class WorkerOrder:
     Attributes:
         index: Number of the worker, from 0.
         settings: Those of the service, with the addresses of this worker.
+        listen_late: It replaces another one, beside those that listen already.
     """
 
     index: int
     settings: InferenceSettings
+    listen_late: bool = False

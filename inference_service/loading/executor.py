@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_service.awaited import is_awaited
+from inference_service.awaited import UnawaitedError, is_awaited
 from inference_service.loading.fork import Fork
 from inference_service.loading.messages import ExecuteRequest
 from tradewind.errors import BundleError, OverloadedError, UnavailableError
@@ -25,6 +25,8 @@ __all__ = ["ExecutorGate", "ExecutorNetwork", "HangingError"]
 
 _LOG = logging.getLogger(__name__)
 _KILLS_WITHIN_S: Final = 600.0
+_RETRY_QUEUE_S: Final = 0.1  # callers of a network that answers, and has too many of them
+_RETRY_SLOW_S: Final = 1.0
 
 
 class HangingError(UnavailableError):
@@ -52,7 +54,9 @@ class ExecutorGate:
         slow = sum(now - since > slow_s for since in list(self._since.values()))
         if slow >= self._most:
             raise OverloadedError(
-                f"{slow} TorchScript networks are slow, and no more threads may wait for any"
+                f"{slow} TorchScript networks are slow, and no more threads may wait for any",
+                reason="TOO_MANY_SLOW_NETWORKS",
+                retry_after_s=_RETRY_SLOW_S,
             )
         self._since[key] = now
 
@@ -138,7 +142,7 @@ class ExecutorNetwork:
         try:
             self._gate.begin(id(self), self._bounds.slow_s)
             if not is_awaited():
-                raise UnavailableError("nobody awaits the answer any more")
+                raise UnawaitedError("nobody awaits the answer any more")
             return self._call(method, observations)
         finally:
             self._gate.end(id(self))
@@ -149,13 +153,13 @@ class ExecutorNetwork:
     def _take_turn(self) -> None:
         with self._turn:
             if self._busy_since is not None and self._waiting >= self._bounds.max_waiting:
-                raise OverloadedError(f"{self._waiting} calls wait for {self._name} already")
+                raise _too_many(f"{self._waiting} calls wait for {self._name} already")
             self._waiting += 1
             try:
                 while self._busy_since is not None:
                     left = self._busy_since + self._bounds.slow_s - time.monotonic()
                     if left <= 0.0:
-                        raise OverloadedError(f"{self._name} is slow: one call at a time")
+                        raise _too_many(f"{self._name} is slow: one call at a time", _RETRY_SLOW_S)
                     self._turn.wait(left)
                 self._busy_since = time.monotonic()
             finally:
@@ -206,3 +210,9 @@ class ExecutorNetwork:
         if self._fork is not None:
             self._fork.close()
         self._fork, self._calls = None, None
+
+
+def _too_many(message: str, retry_after_s: float = _RETRY_QUEUE_S) -> OverloadedError:
+    return OverloadedError(
+        message, reason="TOO_MANY_CALLS_OF_A_NETWORK", retry_after_s=retry_after_s
+    )

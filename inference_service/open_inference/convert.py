@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_service.convert import place_of
 from inference_service.registry import LoadedVersion, Snapshot
 from tradewind.api.open_inference import grpc_predict_v2_pb2 as messages
 from tradewind.api.open_inference import model_config_pb2
@@ -18,6 +19,7 @@ __all__ = [
     "ACTION",
     "DISTRIBUTION",
     "OBSERVATION",
+    "in_request",
     "infer_response",
     "model_config",
     "model_metadata",
@@ -80,6 +82,26 @@ def read_observations(request: messages.ModelInferRequest, space: BoxSpace) -> N
             "raw_input_contents[0]", f"{len(raw[0])} bytes instead of {4 * size}, {shape}"
         )
     return np.frombuffer(raw[0], _FLOAT32_LE).reshape(shape)
+
+
+def in_request(
+    error: InvalidInputError, request: messages.ModelInferRequest, space: BoxSpace
+) -> InvalidInputError:
+    """What the policy has refused, where it stands in the request."""
+    violations = []
+    for violation in error.violations:
+        field, description = violation.field, violation.description
+        at = place_of(field, space)
+        if field == "seed":
+            field = "parameters[seed]"
+        elif at is not None and request.raw_input_contents:
+            field, description = "raw_input_contents[0]", f"number {at}: {description}"
+        elif at is not None:
+            field = f"inputs[0].contents.fp32_contents[{at}]"
+        violations.append(FieldViolation(field, description))
+    if isinstance(error, ObservationError):
+        return ObservationError("observation is refused", violations, metadata=error.metadata)
+    return InvalidInputError("request is refused", violations, metadata=error.metadata)
 
 
 def read_routing_key(request: messages.ModelInferRequest) -> str:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 
 import grpc
+import numpy as np
+from numpy.typing import NDArray
 
 from inference_service.awaited import note_call
 from inference_service.dispatch import Dispatcher
 from inference_service.open_inference.convert import (
     DISTRIBUTION,
+    in_request,
     infer_response,
     model_config,
     model_metadata,
@@ -104,6 +107,7 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
         note_call(context.is_active)
         version: LoadedVersion | None = None
         variant: Variant | None = None
+        observations: NDArray[np.float32] | None = None
         try:
             routing_key = read_routing_key(request)
             version, variant = self._dispatcher.resolve(
@@ -120,6 +124,9 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
             )
         except Exception as error:
             self._dispatcher.failed(version, variant, error)
+            if observations is not None and isinstance(error, InvalidInputError):
+                assert version is not None
+                raise in_request(error, request, version.policy.metadata.obs_space) from None
             raise
         if variant is not None:
             self._dispatcher.answered(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from threading import get_ident
 from types import MappingProxyType
 
+from inference_service.awaited import UnawaitedError
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.routing.weights import WeightedChoice
 from tradewind.errors import InvalidInputError, TradewindError, UnavailableError
@@ -93,8 +94,8 @@ class Variant:
     shadows: tuple[Shadow, ...] = ()
 
     def failed(self, error: Exception) -> None:
-        """Counts an error, unless the caller is to blame for it."""
-        if not isinstance(error, InvalidInputError):
+        """Counts an error, unless the caller is to blame for it or has gone."""
+        if not isinstance(error, InvalidInputError | UnawaitedError):
             self.tally.failed()
 
 
@@ -177,7 +178,10 @@ class Router:
         route = self._route(policy, version, label)
         if route is None:
             return self._registry.resolve(policy, version, label), None
-        variant = route.choose(routing_key)
+        try:
+            variant = route.choose(routing_key)
+        except UnavailableError as problem:
+            raise self._unavailable(str(problem)) from None
         return variant.version, variant
 
     def describe(self, policy: str, version: str, label: str = "") -> LoadedVersion:
@@ -186,7 +190,7 @@ class Router:
         if route is None:
             return self._registry.resolve(policy, version, label)
         if route.champion is None:
-            raise UnavailableError(route.trouble)
+            raise self._unavailable(route.trouble)
         return route.champion.version
 
     def is_ready(self, policy: str) -> bool:
@@ -203,5 +207,9 @@ class Router:
             return None
         route = table.routes.get(policy or self._registry.resolve("", "").name)
         if route is None and table.blocked:
-            raise UnavailableError(table.blocked)
+            raise self._unavailable(table.blocked)
         return route
+
+    def _unavailable(self, trouble: str) -> UnavailableError:
+        reason = "STARTING" if self._registry.snapshot.starting else None
+        return UnavailableError(trouble, reason=reason)

@@ -12,14 +12,19 @@ __all__ = ["LABELS_FILE", "MAX_LABELS_BYTES", "check_labels", "labels_from_json"
 
 LABELS_FILE: Final = "labels.json"
 MAX_LABELS_BYTES: Final = 64 * 1024
+_MOST_LABELS: Final = 64  # of a policy; each is a metric and lines of a log
 
 
 def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Gives the labels back, with the version of each.
 
     Raises:
-        InvalidInputError: A label or a version is not allowed.
+        InvalidInputError: A label or a version is not allowed, or there are too many.
     """
+    if len(labels) > _MOST_LABELS:
+        raise InvalidInputError(
+            f"{len(labels)} labels are refused: a policy has {_MOST_LABELS} at most"
+        )
     return {check_label(label): str(BundleVersion.parse(v)) for label, v in labels.items()}
 
 

@@ -12,7 +12,12 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from tradewind.errors import InvalidInputError, TradewindError, UnavailableError
+from tradewind.errors import (
+    InvalidInputError,
+    OverloadedError,
+    TradewindError,
+    UnavailableError,
+)
 from tradewind.rpc.access import AccessControl
 from tradewind.rpc.arrival import Door
 from tradewind.rpc.call_scope import CallScopes, log_failure
@@ -59,7 +64,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         )
         self._refused = Counter(
             "tradewind_rpc_refused",
-            "Calls answered with an error before their handler was asked, by the reason",
+            "Calls not let in to their handler, or that it refused as too many, by the reason",
             ("method", "reason"),
             registry=registry,
         )
@@ -125,6 +130,7 @@ class CallInterceptor(grpc.ServerInterceptor):
             try:
                 response = call(request, context)
             except Exception as error:
+                self._count_overload(method, error)
                 self._fail(method, error, context)
             finally:
                 observe(clock() - started)
@@ -158,6 +164,7 @@ class CallInterceptor(grpc.ServerInterceptor):
             try:
                 yield from stream(request, context)
             except Exception as error:
+                self._count_overload(method, error)
                 self._fail(method, error, context)
             finally:
                 observe(clock() - started)
@@ -199,6 +206,11 @@ class CallInterceptor(grpc.ServerInterceptor):
         self._refused.labels(method, reason).inc()
         self._scopes.enter(method, context)
         self._fail(method, error, context)
+
+    def _count_overload(self, method: str, error: Exception) -> None:
+        """Counts what a handler has no room for, as if it had not been asked."""
+        if isinstance(error, OverloadedError):
+            self._refused.labels(method, error.reason).inc()
 
     def _fail(self, method: str, error: Exception, context: grpc.ServicerContext) -> NoReturn:
         if not context.is_active():

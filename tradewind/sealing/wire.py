@@ -110,7 +110,10 @@ def _receive_array(
     if size > most_bytes:
         raise WireError(f"an array of {size} bytes, where {most_bytes} are the most")
     data = _exactly(connection, size, deadline)
-    return np.frombuffer(data, _TYPES[kind]).reshape(shape)
+    try:
+        return np.frombuffer(data, _TYPES[kind]).reshape(shape)
+    except ValueError:  # of no elements, and yet so long that nothing could index it
+        raise WireError(f"an array of shape {tuple(shape)}") from None
 
 
 def _exactly(connection: socket.socket, size: int, deadline: float | None) -> bytearray:

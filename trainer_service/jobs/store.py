@@ -27,6 +27,7 @@ __all__ = ["JobStore"]
 
 _MAX_INTEGER: Final = 2**63 - 1
 _NOTES_KEPT: Final = 20
+_RETRY_QUEUE_S: Final = 60.0
 _SERVICE_ENDED: Final = "the trainer service that ran the job ended without a word"
 _UNTAKEN: Final = {"owner": "", "lease_until": 0.0}
 
@@ -328,5 +329,7 @@ def _check_length(connection: sa.Connection, most: int) -> None:
     if connection.execute(waiting.select_from(JOBS)).scalar_one() > most:
         raise OverloadedError(
             f"{most} training jobs wait already, as many as may (limits.queued_jobs): try again "
-            "when one of them has started, or cancel one"
+            "when one of them has started, or cancel one",
+            reason="TOO_MANY_JOBS",
+            retry_after_s=_RETRY_QUEUE_S,
         )

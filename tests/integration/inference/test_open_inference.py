@@ -250,9 +250,17 @@ def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Serve
 
     text = Parameter(string_param="x")
     doubles = messages.InferTensorContents(fp64_contents=[0.0] * 12)
+    bad_contents = messages.InferTensorContents(fp32_contents=bad.ravel().tolist())
     few = messages.InferTensorContents(fp32_contents=[0.0] * 11)
     for found, expected in (
-        (violation(bad), ("observations[1][4]", "nan instead of a finite float32 number")),
+        (
+            violation(bad),
+            ("raw_input_contents[0]", "number 10: nan instead of a finite float32 number"),
+        ),
+        (
+            violation(inputs=[tensor(contents=bad_contents)], raw_input_contents=[]),
+            ("inputs[0].contents.fp32_contents[10]", "nan instead of a finite float32 number"),
+        ),
         (violation(inputs=[]), ("inputs", "none instead of one tensor 'observation'")),
         (
             violation(inputs=[tensor(name="x")]),
@@ -311,7 +319,7 @@ def test_model_infer_with_bad_requests_names_the_field_and_goes_on(served: Serve
                     "seed": Parameter(int64_param=-1),
                 }
             )[0],
-            "seed",
+            "parameters[seed]",
         ),
     ):
         assert found == expected

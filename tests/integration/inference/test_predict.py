@@ -154,6 +154,11 @@ def check_latency_report(served: Served) -> None:
     served.client.predict(served.golden["tiny-dqn"].observations[0], policy="tiny-dqn")
     (after,) = served.client.latency_reports("tiny-dqn")
     assert after.call_count == before + 1
+    with served.client.predict_stream() as stream:
+        for observation in served.golden["tiny-dqn"].observations[:3]:
+            stream.predict(observation, policy="tiny-dqn")
+    (streamed,) = served.client.latency_reports("tiny-dqn")
+    assert streamed.call_count == after.call_count + 3
     assert 0 < after.p50_us <= after.p9999_us <= after.max_us
     assert after.slo_us == 100.0
     with pytest.raises(errors.PolicyNotFoundError):

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import subprocess
@@ -179,6 +180,8 @@ def test_labels_of_what_is_not_published_or_not_allowed_are_refused(
     for labels in ({"served": version}, {"../a": version}, {"a": "newest"}):
         with pytest.raises(InvalidInputError, match="is refused"):
             store.set_labels("momentum", labels)
+    with pytest.raises(InvalidInputError, match="65 labels are refused: a policy has 64 at most"):
+        store.set_labels("momentum", {f"label-{number}": version for number in range(65)})
     assert store.labels("momentum") == {}
 
 
@@ -190,6 +193,9 @@ def test_labels_file_that_is_a_link_or_too_large_is_refused(
     labels = tmp_path / "momentum" / "labels.json"
     labels.write_bytes(b" " * 65_537)
     with pytest.raises(BundleIntegrityError, match="65536 are allowed"):
+        store.labels("momentum")
+    labels.write_text(json.dumps({f"label-{number}": "2026-11-22.1" for number in range(65)}))
+    with pytest.raises(BundleFormatError, match="65 labels are refused"):
         store.labels("momentum")
     labels.unlink()
     labels.symlink_to("/etc/hostname")

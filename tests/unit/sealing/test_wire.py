@@ -53,6 +53,8 @@ def test_frame_arrives_as_it_was_sent(pair: Pair) -> None:
         HEAD.pack(b"TWS1", 2, 1) + b"{}" + ARRAY.pack(0, 9, 1, 0, 0, 0, 0, 0),
         HEAD.pack(b"TWS1", 2, 1) + b"{}" + ARRAY.pack(0, 1, 1_000, 0, 0, 0, 0, 0),
         HEAD.pack(b"TWS1", 2, 1) + b"{}" + ARRAY.pack(1, 6, *(2**32 - 1,) * 6),
+        HEAD.pack(b"TWS1", 2, 1) + b"{}" + ARRAY.pack(0, 6, 0, *(2**32 - 1,) * 5),
+        HEAD.pack(b"TWS1", 2, 1) + b"{}" + ARRAY.pack(0, 3, *(2**32 - 1,) * 2, 0, 0, 0, 0),
         HEAD.pack(b"TWS1", 2, 2) + b"{}" + (ARRAY.pack(0, 1, 20, 0, 0, 0, 0, 0) + bytes(80)) * 2,
     ],
 )

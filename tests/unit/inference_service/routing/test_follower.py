@@ -7,11 +7,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference_service.awaited import UnawaitedError
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.routing import RollbackStore, Router, RoutingFollower, RoutingSource
 from inference_service.routing.routes import Tally
 from tradewind.bundle import BundleStore
-from tradewind.errors import ConflictError, NotFoundError, StorageError, UnavailableError
+from tradewind.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+    UnavailableError,
+)
 
 POLICY = "tiny-dqn"
 Load = Callable[[Path], LoadedVersion]
@@ -167,6 +174,11 @@ def test_challenger_over_its_error_share_is_out_until_it_is_reinstated(desk: Des
     assert table is not None
     bold = table.routes[POLICY].answering[1]
     assert bold is not None
+    for blameless in (UnawaitedError("gone"), InvalidInputError("bad")):
+        for _ in range(20):
+            bold.failed(blameless)
+    desk.follower.scan()
+    assert desk.answering() == {"steady", "bold"}
     bold.failed(NotFoundError("one"))
     desk.follower.scan()
     assert desk.answering() == {"steady", "bold"}
