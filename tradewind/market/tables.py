@@ -52,7 +52,9 @@ def read_columns(path: Path, options: ReadOptions) -> Loaded:
     content = read_content(path)
     subject = str(path)
     if content.is_parquet:
-        return read_table(_read_parquet(path, content.data), subject, options, kind="Parquet")
+        return read_table(
+            _read_parquet(path, content.data, options), subject, options, kind="Parquet"
+        )
     table = CsvTable.open(subject, content.data, options)
     names = table.names
     return _load(
@@ -229,7 +231,9 @@ def _converted(
     found: list[Defect] = []
     count = 0
     arrays: dict[str, NDArray[Any]] = {}
-    for name, column in ((TIMESTAMP, times), *cells.items()):
+    for name in (TIMESTAMP, *cells):
+        # What was converted is let go: a file may fill half of the memory.
+        column = times if name == TIMESTAMP else cells.pop(name)
         cast, needed = {TIMESTAMP: (form.cast, form.needed), VOLUME: (volumes, "a number")}.get(
             name, (prices, "a number")
         )
@@ -302,10 +306,16 @@ def _text(column: Any) -> Any:
     return column
 
 
-def _read_parquet(path: Path, data: bytes) -> Any:
+def _read_parquet(path: Path, data: bytes, options: ReadOptions) -> Any:
     try:
         with pyarrow.parquet.ParquetFile(pa.BufferReader(data)) as file:
-            return file.read()
+            names = file.schema_arrow.names
+            if any(isinstance(place, int) for place in options.columns.values()):
+                return file.read()  # Positions are those among all columns.
+            roles = roles_of_header(str(path), names, options)
+            others = (roles.clock, roles.adjusted, roles.symbol, roles.ticks)
+            wanted = {*roles.columns.values(), *(place for place in others if place is not None)}
+            return file.read(columns=[names[place] for place in sorted(wanted)])
     except (OSError, pa.ArrowException) as problem:
         raise MarketDataError(f"cannot read {path}: {problem}") from None
 

@@ -269,7 +269,7 @@ def test_file_that_grows_while_it_is_read_is_refused(
 ) -> None:
     path = tmp_path / "bars.csv"
     path.write_text("\n".join(good()))
-    looks = []
+    looks: list[int] = []
 
     def look(descriptor: int) -> os.stat_result:
         if looks:
@@ -278,7 +278,7 @@ def test_file_that_grows_while_it_is_read_is_refused(
         looks.append(descriptor)
         return os.stat(descriptor)
 
-    monkeypatch.setattr(source.os, "fstat", look)
+    monkeypatch.setattr(f"{source.__name__}.os.fstat", look)
     with pytest.raises(MarketDataError, match="it changed while it was read"):
         load_bars(path)
 
