@@ -132,6 +132,11 @@ def _load(
     symbols: Any,
     options: ReadOptions,
 ) -> Loaded:
+    written = source.names[source.roles.columns[TIMESTAMP]]
+    if form.naive and "local" in written.casefold():
+        raise MarketDataError(
+            f"{source.subject}: {written} holds times of a place, without an offset; say tz: its zone"
+        )
     notes = list(source.notes)
     rows = np.arange(len(times))
     chosen = _chosen_rows(source.subject, symbols, options, notes)

@@ -191,6 +191,10 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         lines(HEADER, HALF_HOURS, lambda r: f"{r.seconds * 1000:.5E},{r.ohlcv}"),
         "line 2: column timestamp: 1.55105E.12 was rounded by the program that saved it",
     ),
+    "local times of an unknown place": (
+        lines("Local time,Open,High,Low,Close", HALF_HOURS, lambda r: f"{r.stamp(ISO)},{r.ohlc}"),
+        "Local time holds times of a place, without an offset; say tz: its zone",
+    ),
     "two volumes": (
         lines(f"{HEADER},Volume", HALF_HOURS, lambda r: f"{plain(r)},1"),
         "volume: there are 2 columns for it .volume, Volume.; say columns: volume",
