@@ -135,7 +135,8 @@ def _load(
     written = source.names[source.roles.columns[TIMESTAMP]]
     if form.naive and "local" in written.casefold():
         raise MarketDataError(
-            f"{source.subject}: {written} holds times of a place, without an offset; say tz: its zone"
+            f"{source.subject}: {written} holds times of a place, without an offset; say tz: its "
+            "zone"
         )
     notes = list(source.notes)
     rows = np.arange(len(times))
