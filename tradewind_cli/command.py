@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from tradewind.errors import TradewindError
-from tradewind_cli import bundle, jobs, risk, routing
+from tradewind_cli import bundle, data, jobs, risk, routing
 from tradewind_cli.compare import compare
 from tradewind_cli.connection import connection_options
 from tradewind_cli.evaluate import evaluate, walk_forward
@@ -37,6 +37,7 @@ app.command()(tune)
 app.command()(compare)
 app.command()(replay)
 app.command()(tearsheet)
+app.add_typer(data.app, name="data")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(routing.app, name="routing")

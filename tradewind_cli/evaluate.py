@@ -25,7 +25,7 @@ def evaluate(
         str | None, typer.Option(help="An embedded sample, or what the bars of --bars are of.")
     ] = None,
     bars: Annotated[
-        Path | None, typer.Option(help="A .csv, .csv.gz or .parquet file of bars.")
+        Path | None, typer.Option(help="A file of bars: separated text or Parquet.")
     ] = None,
     fraction: Annotated[
         float, typer.Option(help="Share of the bars, the latest ones, to trade; 1 for all.")

@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 
 _LINE: Final = re.compile(r"\((?:line (?P<line>\d+))\)$")
 _LINES: Final = re.compile(r"^repeated \(lines (?P<first>\d+) and (?P<second>\d+)\)$")
-_PLACE: Final = re.compile(r"^row \d+(?:, (?:timestamp|open|high|low|close|volume)(?=$))?")
+_PLACE: Final = re.compile(r"^(?:row|line) \d+(?:, (?:timestamp|open|high|low|close|volume)(?=$))?")
 # A rule of ours after a number; a text is quoted, and stands where the number does.
 _DEFECT: Final = re.compile(
     r"^(?:-?(?:\d[\d.e+-]*|inf|nan) )?(?P<kind>(?:is|repeats|must) [^:'\"]*)$"

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_TIMESTAMP_NS, refusal, series_defects
+from tradewind.market.reading import ReadOptions, Recognition
 from tradewind.market.recognition import recognise_market
 from tradewind.market.sessions import Market
 
@@ -77,6 +78,7 @@ class Bars:
         interval_ns: Length of a bar. 0 takes the median spacing of the timestamps (the lower one
             of two), which needs at least two bars.
         given_market: The market they are of; None recognises it when `market` is first asked for.
+        recognised: How they were read, for bars from a file or a frame; pickling forgets it.
 
     Raises:
         MarketDataError: No bars, lengths that differ, times that do not increase, or a bar that
@@ -92,6 +94,7 @@ class Bars:
     volume: FloatArray
     interval_ns: int = 0
     given_market: Market | None = field(default=None, repr=False)
+    recognised: Recognition | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         times = np.asarray(self.timestamps_ns)
@@ -127,6 +130,53 @@ class Bars:
                 f"{self.symbol}: interval_ns must be positive, or 0 with at least two bars, "
                 f"not {self.interval_ns}"
             )
+
+    @classmethod
+    def from_arrow(cls, table: Any, symbol: str, **options: Any) -> Self:
+        """Bars from a pyarrow Table, or from what hands one over (`__arrow_c_stream__`).
+
+        Args:
+            table: Columns as in a file of bars.
+            symbol: What is traded.
+            options: Those of `load_bars`: columns, timestamp_unit, tz, order, dates, decimal and
+                adjusted.
+
+        Raises:
+            MarketDataError: As `load_bars`; the violations name rows from 1.
+            ImportError: pyarrow is not installed.
+        """
+        try:
+            from tradewind.market.frames import owned, table_of
+            from tradewind.market.tables import read_table
+        except ModuleNotFoundError as missing:
+            raise ImportError(
+                "reading bars from frames needs: pip install 'tradewind[bars]'"
+            ) from missing
+        loaded = read_table(
+            table_of(table), symbol, ReadOptions(symbol=symbol, **options), kind="a frame"
+        )
+        return cls(
+            symbol,
+            owned(loaded.timestamps_ns),
+            owned(loaded.columns[OPEN_PRICE]),
+            owned(loaded.columns[HIGH]),
+            owned(loaded.columns[LOW]),
+            owned(loaded.columns[CLOSE]),
+            owned(loaded.columns[VOLUME]),
+            recognised=loaded.recognition,
+        )
+
+    @classmethod
+    def from_pandas(cls, frame: Any, symbol: str, **options: Any) -> Self:
+        """Bars from a pandas DataFrame, whose index may hold the times; see `from_arrow`."""
+        from tradewind.market.frames import with_index
+
+        return cls.from_arrow(with_index(frame), symbol, **options)
+
+    @classmethod
+    def from_polars(cls, frame: Any, symbol: str, **options: Any) -> Self:
+        """Bars from a polars DataFrame; see `from_arrow`."""
+        return cls.from_arrow(frame, symbol, **options)
 
     def __len__(self) -> int:
         return len(self.timestamps_ns)
@@ -191,6 +241,7 @@ class Bars:
             self.volume[part],
             self.interval_ns,
             self.given_market,
+            recognised=self.recognised,
         )
         vars(bars)["_whole"] = vars(self).get("_whole", self)
         return bars

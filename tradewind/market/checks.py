@@ -1,5 +1,6 @@
 """What makes a bar unusable, in one place for tables of bars and for single bars."""
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -133,13 +134,22 @@ def series_defects(
     return found, count
 
 
-def refusal(subject: str, found: list[Defect], count: int) -> MarketDataError:
+def refusal(
+    subject: str,
+    found: list[Defect],
+    count: int,
+    place: Callable[[int], str] = lambda index: f"row {index + 1}",
+) -> MarketDataError:
     """The error for a table with defects: the first of them by row, and how many there are.
 
-    Row 1 is the first bar: the first line of a file after its header.
+    Args:
+        subject: The table.
+        found: Some of its defects.
+        count: How many there are.
+        place: Where its user finds a bar: by default row 1 is the first one.
     """
     violations = [
-        FieldViolation(f"row {index + 1}, {column}", description)
+        FieldViolation(f"{place(index)}, {column}", description)
         for index, column, description in sorted(found)[:MAX_REPORTED_VIOLATIONS]
     ]
     more = f" (the first {len(violations)} of {count})" if count > len(violations) else ""

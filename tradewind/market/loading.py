@@ -1,46 +1,63 @@
 """Bars from a user's file."""
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.market.bars import Bars
 from tradewind.market.calendars import market_named
 from tradewind.market.forming import without_forming_bar
+from tradewind.market.reading import ReadOptions
+from tradewind.market.reading.options import DateOrder, DecimalMark, RowOrder, TimestampUnit
 
 __all__ = ["TimestampUnit", "load_bars"]
 
-TimestampUnit = Literal["s", "ms", "us", "ns"]
+_logger = logging.getLogger(__name__)
 
 
 def load_bars(
     path: Path | str,
     symbol: str | None = None,
     *,
+    columns: Mapping[str, str | int] | None = None,
     timestamp_unit: TimestampUnit | None = None,
+    tz: str | None = None,
+    order: RowOrder | None = None,
+    dates: DateOrder | None = None,
+    decimal: DecimalMark | None = None,
+    adjusted: bool = False,
     market: str | None = None,
 ) -> Bars:
     """Reads a table of bars and checks it; gaps stay gaps (see `Bars.gaps`).
 
     A last bar that had not closed when the file was written is left out, and the log says so.
 
-    The file needs the columns timestamp, open, high, low, close and volume, in any order; others
-    are ignored. A timestamp is the start of its bar: ISO 8601 text (UTC unless it carries an
-    offset), an Arrow timestamp or date (UTC unless it has a zone), or an integer since the epoch.
-    The size of the first integer tells seconds from milli-, micro- and nanoseconds, which is
-    unambiguous from 1973 on.
+    What the file says by itself needs no option: delimiter, encoding, header or none, names of
+    columns, form and unit of times, order of rows (docs/data.md). What was recognised is in
+    `Bars.recognised` and in the log. What may be read in two ways is refused, and the message
+    names the option that decides. A timestamp is the start of its bar, in UTC unless it carries
+    an offset or `tz` says otherwise.
 
     Args:
-        path: A .csv, .csv.gz or .parquet file.
-        symbol: What is traded; by default the file's name up to its first dot.
-        timestamp_unit: Unit of integer timestamps, for those that the size does not tell.
+        path: Separated text, as it is, in gzip or in zip; or Parquet.
+        symbol: What is traded; by default the file's name up to its first dot. In a file of
+            several symbols, the one to take.
+        columns: Which column is timestamp, open, high, low, close or volume: its name, or its
+            position from 1.
+        timestamp_unit: Unit of times that are numbers, for those that the size does not tell.
+        tz: Time zone of times without an offset, e.g. "America/New_York".
+        order: "oldest_first", "newest_first", or "unsorted" to sort the rows.
+        dates: "month_first" or "day_first", where no row of the file tells.
+        decimal: "." or ",", where no number of the file tells.
+        adjusted: Takes prices multiplied by adjusted close / close.
         market: Name of the market the bars are of, as `market_named` knows it; by default it is
             recognised from the bars when it is needed.
 
     Raises:
-        MarketDataError: The file cannot be read, a column is missing or repeated, a cell does not
-            parse, or a bar is impossible; the violations name rows (1 is the first after the
-            header) and columns. Or there is no such market.
+        MarketDataError: The file cannot be read, a column is missing or may be one of several, a
+            cell does not parse, or a bar is impossible; the violations name lines of text, as an
+            editor counts them, or rows of Parquet from 1. Or there is no such market.
         ImportError: pyarrow is not installed.
     """
     path = Path(path)
@@ -52,15 +69,22 @@ def load_bars(
         raise ImportError(
             "reading bars from files needs: pip install 'tradewind[bars]'"
         ) from missing
-    timestamps_ns, columns = read_columns(path, timestamp_unit)
+    loaded = read_columns(
+        path,
+        ReadOptions(
+            columns or {}, timestamp_unit, tz, order, dates, decimal, adjusted, symbol=symbol
+        ),
+    )
+    _logger.info("%s", loaded.recognition)
     bars = Bars(
         symbol=symbol or path.name.partition(".")[0],
-        timestamps_ns=timestamps_ns,
-        open=columns[OPEN_PRICE],
-        high=columns[HIGH],
-        low=columns[LOW],
-        close=columns[CLOSE],
-        volume=columns[VOLUME],
+        timestamps_ns=loaded.timestamps_ns,
+        open=loaded.columns[OPEN_PRICE],
+        high=loaded.columns[HIGH],
+        low=loaded.columns[LOW],
+        close=loaded.columns[CLOSE],
+        volume=loaded.columns[VOLUME],
         given_market=given_market,
+        recognised=loaded.recognition,
     )
     return without_forming_bar(bars, path)

@@ -1,142 +1,255 @@
-"""CSV and Parquet files through Arrow: from cells to checked columns."""
+"""Tables of bars through Arrow: from a file, or a frame in memory, to checked columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
-from tradewind.errors import FieldViolation, MarketDataError
-from tradewind.files import check_file
+from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_REPORTED_VIOLATIONS, Defect, refusal
+from tradewind.market.reading.amounts import number_cast, plain_number_cast, tell_decimal_mark
+from tradewind.market.reading.assembly import RawColumns, assemble
+from tradewind.market.reading.csv_table import CsvTable
+from tradewind.market.reading.options import ReadOptions
+from tradewind.market.reading.recognition import Recognition
+from tradewind.market.reading.roles import Roles, roles_of_header
+from tradewind.market.reading.source import read_content
+from tradewind.market.reading.times import Cast, TimeForm, is_text, tell_times
 
-__all__ = ["PRICE_COLUMNS", "read_columns"]
+__all__ = ["PRICE_COLUMNS", "Loaded", "read_columns", "read_table"]
 
 PRICE_COLUMNS: Final = (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)
-_COLUMNS: Final = (TIMESTAMP, *PRICE_COLUMNS)
 
-_NS_PER_UNIT: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
-# From 1973 to 5138 the size of an epoch number tells its unit: the ranges do not overlap.
-_SMALLEST_EPOCH: Final = {"s": 10**8, "ms": 10**11, "us": 10**14, "ns": 10**17}
 _CELLS_PER_CHUNK: Final = 1024
+_ADJUSTED: Final = "adjusted close"
+_NO_VOLUME: Final = pa.array(["", "-", "null", "nan", "n/a", "none"])
 
-Cast = Callable[[Any], Any]
+Labels = Callable[[Sequence[int]], dict[int, str]]
 
 
-def read_columns(
-    path: Path, timestamp_unit: str | None
-) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """Reads the six columns of a table of bars; other columns are left alone.
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Checked bars, oldest first, and how they were read."""
 
-    Args:
-        path: A .csv, .csv.gz or .parquet file.
-        timestamp_unit: Unit of integer timestamps: s, ms, us or ns; None tells it by their size.
+    timestamps_ns: NDArray[np.int64]
+    columns: dict[str, NDArray[np.float64]]
+    recognition: Recognition
 
-    Returns:
-        Timestamps in nanoseconds since the epoch, and the other columns by name.
+
+def read_columns(path: Path, options: ReadOptions) -> Loaded:
+    """Reads a file of bars.
 
     Raises:
-        MarketDataError: The file cannot be read, lacks or repeats a column, has no rows, or has
-            cells that are not what their column needs.
+        MarketDataError: The file cannot be read, a column cannot be told, or a row cannot be used.
     """
-    if timestamp_unit is not None and timestamp_unit not in _NS_PER_UNIT:
-        raise MarketDataError(
-            f"timestamp_unit must be one of {', '.join(_NS_PER_UNIT)}, not {timestamp_unit!r}"
+    content = read_content(path)
+    subject = str(path)
+    if content.is_parquet:
+        return read_table(
+            _read_parquet(path, content.data, options), subject, options, kind="Parquet"
         )
-    table = _read_table(path)
+    table = CsvTable.open(subject, content.data, options)
+    names = table.names
+    return _load(
+        _Source(
+            subject,
+            table.form,
+            (*content.notes, *table.notes),
+            table.roles,
+            names,
+            table.labels,
+            unnamed=table.unnamed,
+            whole_prices=table.whole_prices,
+        ),
+        *table.read(options),
+        options,
+    )
+
+
+def read_table(table: Any, subject: str, options: ReadOptions, *, kind: str) -> Loaded:
+    """Reads bars from an Arrow table.
+
+    Raises:
+        MarketDataError: A column cannot be told, or a row cannot be used.
+    """
+    names = table.column_names
+    roles = roles_of_header(subject, names, options)
     if table.num_rows == 0:
-        raise MarketDataError(f"{path} has no bars: there is no row after the header")
+        raise MarketDataError(f"{subject} has no bars: it has no rows")
+    label = f"{kind}, {roles.form}" if roles.form else kind
+    source = _Source(
+        subject,
+        label,
+        (),
+        roles,
+        names,
+        _numbered,
+        unnamed=False,
+        whole_prices=pa.types.is_integer(table.column(roles.columns[OPEN_PRICE]).type),
+    )
+    times = _plain(table, roles.columns[TIMESTAMP])
+    if roles.clock is not None:
+        clock = _plain(table, roles.clock)
+        if is_text(times) and is_text(clock):
+            times = pc.binary_join_element_wise(times, clock, " ")
+    cells = {
+        name: _plain(table, place) for name, place in roles.columns.items() if name != TIMESTAMP
+    }
+    if options.adjusted and roles.adjusted is not None:
+        cells[_ADJUSTED] = _plain(table, roles.adjusted)
+    symbols = None if roles.symbol is None else _plain(table, roles.symbol)
+    try:
+        form = tell_times(times, options)
+    except MarketDataError as problem:
+        raise MarketDataError(f"{subject}: {problem}") from None
+    return _load(source, times, form, cells, symbols, options)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    subject: str
+    form: str
+    notes: tuple[str, ...]
+    roles: Roles
+    names: Sequence[str]
+    labels: Labels
+    unnamed: bool
+    whole_prices: bool
+
+
+def _load(
+    source: _Source,
+    times: Any,
+    form: TimeForm,
+    cells: dict[str, Any],
+    symbols: Any,
+    options: ReadOptions,
+) -> Loaded:
+    written = source.names[source.roles.columns[TIMESTAMP]]
+    if form.naive and "local" in written.casefold():
+        raise MarketDataError(
+            f"{source.subject}: {written} holds times of a place, without an offset; say tz: its "
+            "zone"
+        )
+    notes = list(source.notes)
+    rows = np.arange(len(times))
+    chosen = _chosen_rows(source.subject, symbols, options, notes)
+    if chosen is not None:
+        rows = np.flatnonzero(chosen)
+        times = times.filter(pa.array(chosen))
+        cells = {name: column.filter(pa.array(chosen)) for name, column in cells.items()}
+    if VOLUME in cells and _all_missing(cells[VOLUME]):
+        notes.append(f"column {source.names[source.roles.columns[VOLUME]]} is empty")
+        del cells[VOLUME]
+    arrays = _converted(source, rows, times, form, cells, options)
+    volume = arrays.get(VOLUME)
+    if volume is not None and (volume == -1.0).all():
+        notes.append("volume is -1 in every row, which stands for none")
+        volume = None
+    origins = {name: source.names[place] for name, place in source.roles.columns.items()}
+    if source.roles.clock is not None:
+        origins[TIMESTAMP] += f" + {source.names[source.roles.clock]}"
+    if volume is None:
+        volume = np.zeros(len(rows))
+        origins[VOLUME] = "none"
+    if not volume.any():
+        notes.append(
+            "no volume: 0 in every bar, so averages weighted by volume are plain ones and what "
+            "needs a daily volume is unavailable"
+        )
+    if source.roles.adjusted is not None and not options.adjusted:
+        notes.append("prices as traded; adjusted: true takes the adjusted ones")
+    if source.roles.ticks is not None and not volume.any():
+        notes.append(f"{source.names[source.roles.ticks]} counts price changes and was left alone")
+    raw = RawColumns(
+        source.subject,
+        arrays.pop(TIMESTAMP),
+        {name: volume if name == VOLUME else arrays[name] for name in PRICE_COLUMNS},
+        arrays.get(_ADJUSTED),
+        rows,
+        source.labels,
+        naive=form.naive,
+        unnamed=source.unnamed,
+        fixed_point=source.roles.form == "Databento's OHLCV" and source.whole_prices,
+    )
+    bars = assemble(raw, options)
+    return Loaded(
+        bars.timestamps_ns,
+        bars.columns,
+        Recognition(
+            source.subject,
+            source.form,
+            origins,
+            form.label,
+            (*notes, *bars.notes),
+            len(bars.timestamps_ns),
+        ),
+    )
+
+
+def _chosen_rows(
+    subject: str, symbols: Any, options: ReadOptions, notes: list[str]
+) -> NDArray[np.bool_] | None:
+    """Which rows are of the wanted symbol, None for all."""
+    if symbols is None:
+        return None
+    found = sorted(str(name) for name in pc.unique(symbols).to_pylist())
+    if len(found) == 1:
+        return None
+    if options.symbol not in found:
+        raise MarketDataError(
+            f"{subject} has bars of {len(found)} symbols ({', '.join(found[:10])}); say which as "
+            f"symbol: {found[0]}"
+        )
+    notes.append(f"rows of {options.symbol}, one of {len(found)} symbols")
+    chosen: NDArray[np.bool_] = np.asarray(
+        pc.fill_null(pc.equal(pc.cast(symbols, pa.string()), options.symbol), False)
+    )
+    return chosen
+
+
+def _converted(
+    source: _Source,
+    rows: NDArray[np.int64],
+    times: Any,
+    form: TimeForm,
+    cells: dict[str, Any],
+    options: ReadOptions,
+) -> dict[str, NDArray[Any]]:
+    """Every column as numbers.
+
+    Raises:
+        MarketDataError: There are cells that are none; names their rows.
+    """
+    prices: Cast = plain_number_cast
+    volumes: Cast = plain_number_cast
+    if any(is_text(column) for column in cells.values()):
+        mark = options.decimal or tell_decimal_mark(source.subject, cells)
+        prices = number_cast(mark, units=False)
+        volumes = number_cast(mark, units=True)
     found: list[Defect] = []
     count = 0
-    columns: dict[str, NDArray[Any]] = {}
-    for name in _COLUMNS:
-        column = table.column(name)
-        cast, needed = (
-            _timestamp_cast(column, timestamp_unit)
-            if name == TIMESTAMP
-            else (_number_cast, "a number")
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in (TIMESTAMP, *cells):
+        # What was converted is let go: a file may fill half of the memory.
+        column = times if name == TIMESTAMP else cells.pop(name)
+        cast, needed = {TIMESTAMP: (form.cast, form.needed), VOLUME: (volumes, "a number")}.get(
+            name, (prices, "a number")
         )
-        columns[name], defects, defect_count = _convert(column, name, cast, needed)
+        arrays[name], defects, defect_count = _convert(column, name, cast, needed)
         found += defects
         count += defect_count
     if found:
-        raise refusal(str(path), found, count)
-    return columns.pop(TIMESTAMP), columns
-
-
-def _read_table(path: Path) -> Any:
-    name = path.name.lower()
-    try:
-        check_file(path)
-        if name.endswith((".csv", ".csv.gz")):
-            return _read_csv(path)
-        if name.endswith(".parquet"):
-            with pyarrow.parquet.ParquetFile(path) as file:
-                _check_names(path, file.schema_arrow.names)
-                return file.read(columns=list(_COLUMNS))
-    except UnicodeDecodeError:  # in the names of columns
-        raise MarketDataError(f"cannot read {path}: it is not UTF-8; save it as UTF-8") from None
-    except (OSError, pa.ArrowException) as problem:
-        raise MarketDataError(f"cannot read {path}: {problem}") from None
-    raise MarketDataError(f"cannot read {path}: the name must end in .csv, .csv.gz or .parquet")
-
-
-def _read_csv(path: Path) -> Any:
-    torn: list[Any] = []
-
-    def collect(row: Any) -> str:
-        torn.append(row)
-        return "skip"
-
-    # The threads of a parallel read do not know row numbers, which the violations need.
-    reading = pyarrow.csv.ReadOptions(use_threads=False)
-    parsing = pyarrow.csv.ParseOptions(invalid_row_handler=collect)
-    with pyarrow.csv.open_csv(path, reading, parsing) as reader:
-        _check_names(path, reader.schema.names)
-    torn.clear()  # Opening the file has parsed its first block already.
-    table = pyarrow.csv.read_csv(
-        path,
-        reading,
-        parsing,
-        # Everything as text at first: a cell that does not convert can then be quoted.
-        pyarrow.csv.ConvertOptions(
-            include_columns=list(_COLUMNS),
-            column_types=dict.fromkeys(_COLUMNS, pa.string()),
-            strings_can_be_null=False,
-        ),
-    )
-    if torn:
-        raise MarketDataError(
-            f"{path} has {len(torn)} row(s) with a wrong number of cells",
-            [
-                FieldViolation(
-                    f"row {row.number - 1}",  # Arrow counts the header as row 1.
-                    f"{row.actual_columns} cells instead of {row.expected_columns}: {row.text!r}",
-                )
-                for row in torn[:MAX_REPORTED_VIOLATIONS]
-            ],
-        )
-    return table
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    violations = []
-    for column in _COLUMNS:
-        times = names.count(column)
-        if times != 1:
-            fault = "missing" if times == 0 else f"there are {times} columns of that name"
-            violations.append(FieldViolation(column, fault))
-    if violations:
-        raise MarketDataError(
-            f"{path} needs the columns {', '.join(_COLUMNS)} once each; it has {', '.join(names)}",
-            violations,
-        )
+        places = source.labels([int(rows[index]) for index, _, _ in found])
+        raise refusal(source.subject, found, count, lambda index: places[int(rows[index])])
+    return arrays
 
 
 def _convert(column: Any, name: str, cast: Cast, needed: str) -> tuple[Any, list[Defect], int]:
@@ -171,61 +284,47 @@ def _refused_rows(column: Any, cast: Cast) -> list[int]:
     return rows
 
 
-def _number_cast(cells: Any) -> Any:
-    return pc.cast(_trimmed(cells), pa.float64())
+def _all_missing(column: Any) -> bool:
+    if column.null_count == len(column):
+        return True
+    if not is_text(column):
+        return False
+    cells = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    return bool(pc.all(pc.is_in(cells, _NO_VOLUME)).as_py())
 
 
-def _timestamp_cast(column: Any, unit: str | None) -> tuple[Cast, str]:
-    """How the times of a column become nanoseconds, and what each cell must be for that."""
-    first = column.slice(0, 1)
-    if _is_text(column):
-        if pc.all(pc.match_substring_regex(_trimmed(first), r"^-?\d+$")).as_py():
-            return _epoch_cast(first, unit)
-        # Arrow wants to know beforehand whether there are offsets from UTC; without, it is UTC.
-        zoned = pc.any(pc.match_substring_regex(_trimmed(first), r":.*(Z|[+-][\d:]+)$")).as_py()
-        kind = pa.timestamp("ns", "UTC" if zoned else None)
-        form = "with an offset from UTC" if zoned else "without an offset from UTC"
-        return (
-            lambda cells: pc.cast(pc.cast(_trimmed(cells), kind), pa.int64()),
-            f"an ISO 8601 time {form} (as in the first row) from 1677 to 2262",
-        )
-    if pa.types.is_integer(column.type):
-        return _epoch_cast(first, unit)
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        kind = pa.timestamp("ns", getattr(column.type, "tz", None))
-        return (
-            lambda cells: pc.cast(pc.cast(cells, kind), pa.int64()),
-            "a time from 1677 to 2262",
-        )
-    raise MarketDataError(
-        f"column {TIMESTAMP} must hold ISO 8601 text, Arrow timestamps or integers since the "
-        f"epoch, not {column.type}"
-    )
+def _plain(table: Any, place: int) -> Any:
+    """A column with text in its ordinary type, whichever of Arrow's it was in."""
+    column = table.column(place)
+    if pa.types.is_dictionary(column.type):
+        decoded = [chunk.dictionary.take(chunk.indices) for chunk in map(_text, column.chunks)]
+        return pa.chunked_array(decoded)
+    return _text(column)
 
 
-def _epoch_cast(first: Any, unit: str | None) -> tuple[Cast, str]:
-    def integers(cells: Any) -> Any:
-        return pc.cast(_trimmed(cells), pa.int64())
-
-    if unit is None:
-        size = abs(integers(first)[0].as_py() or 0)
-        fitting = [name for name, smallest in _SMALLEST_EPOCH.items() if size >= smallest]
-        if not fitting:
-            raise MarketDataError(
-                f"column {TIMESTAMP}: the unit of {first[0].as_py()} cannot be told by its size "
-                f"(times since 1973 can); say timestamp_unit: {', '.join(_NS_PER_UNIT)}"
-            )
-        unit = fitting[-1]
-    factor = _NS_PER_UNIT[unit]
-    return (
-        lambda cells: pc.multiply_checked(integers(cells), factor),
-        f"an integer number of {unit} since the epoch",
-    )
+def _text(column: Any) -> Any:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        words = _text(column.dictionary)
+        return pa.DictionaryArray.from_arrays(column.indices, words)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    return column
 
 
-def _is_text(column: Any) -> bool:
-    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+def _read_parquet(path: Path, data: bytes, options: ReadOptions) -> Any:
+    try:
+        with pyarrow.parquet.ParquetFile(pa.BufferReader(data)) as file:
+            names = file.schema_arrow.names
+            if any(isinstance(place, int) for place in options.columns.values()):
+                return file.read()  # Positions are those among all columns.
+            roles = roles_of_header(str(path), names, options)
+            others = (roles.clock, roles.adjusted, roles.symbol, roles.ticks)
+            wanted = {*roles.columns.values(), *(place for place in others if place is not None)}
+            return file.read(columns=[names[place] for place in sorted(wanted)])
+    except (OSError, pa.ArrowException) as problem:
+        raise MarketDataError(f"cannot read {path}: {problem}") from None
 
 
-def _trimmed(cells: Any) -> Any:
-    return pc.utf8_trim_whitespace(cells) if _is_text(cells) else cells
+def _numbered(rows: Sequence[int]) -> dict[int, str]:
+    return {row: f"row {row + 1}" for row in rows}

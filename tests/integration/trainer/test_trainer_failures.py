@@ -97,7 +97,7 @@ def test_job_that_fills_the_disk_fails_with_its_cause(aftermath: Aftermath) -> N
 
 def test_job_whose_environment_raises_fails_with_the_cause(aftermath: Aftermath) -> None:
     assert aftermath.bad_bars.state == pb.TRAINING_JOB_STATE_FAILED
-    assert "row 701, high: is below the open" in aftermath.bad_bars.error
+    assert "line 702, high: is below the open" in aftermath.bad_bars.error
 
 
 def test_job_whose_files_are_none_of_bars_says_nothing_of_what_stands_there(

@@ -96,7 +96,7 @@ def test_csv_with_an_unknown_unit_is_refused(write_csv: WriteCsv) -> None:
 def test_csv_with_epochs_of_two_units_is_refused_with_the_row(write_csv: WriteCsv) -> None:
     path = write_csv(f"{SECONDS},1,1,1,1,0", f"{SECONDS + 60}000,1,1,1,1,0")
     assert refused(path) == [
-        f"row 2, timestamp: '{SECONDS + 60}000' is not an integer number of s since the epoch"
+        f"line 3, timestamp: {SECONDS + 60}000 is not an integer number of s since the epoch"
     ]
 
 
@@ -107,10 +107,10 @@ def test_csv_with_cells_that_do_not_parse_names_rows_columns_and_text(write_csv:
         "March the first,1,1,1,1;0,0",
     )
     assert refused(path) == [
-        "row 2, low: 'x1' is not a number",
-        "row 2, volume: '' is not a number",
-        "row 3, close: '1;0' is not a number",
-        "row 3, timestamp: 'March the first' is not an ISO 8601 time without an offset from UTC "
+        "line 3, low: 'x1' is not a number",
+        "line 3, volume: '' is not a number",
+        "line 4, close: '1;0' is not a number",
+        "line 4, timestamp: 'March the first' is not an ISO 8601 time without an offset from UTC "
         "(as in the first row) from 1677 to 2262",
     ]
 
@@ -121,39 +121,37 @@ def test_csv_with_thousands_of_bad_cells_reports_the_first_and_the_count(
     path = write_csv(*(f"{SECONDS + i},1,1,1,oops,0" for i in range(3000)))
     with pytest.raises(MarketDataError, match="the first 20 of 3000") as error:
         load_bars(path)
-    assert str(error.value.violations[19]) == "row 20, close: 'oops' is not a number"
+    assert str(error.value.violations[19]) == "line 21, close: 'oops' is not a number"
 
 
-def test_csv_with_impossible_bars_names_data_rows(write_csv: WriteCsv) -> None:
+def test_csv_with_impossible_bars_names_lines(write_csv: WriteCsv) -> None:
     path = write_csv(
         "2019-03-01 00:00:00,1,1,1,1,0",
         "2019-03-01 00:01:00,1,2,3,1,0",
         "2019-03-01 00:01:00,1,1,1,1,nan",
     )
     assert refused(path) == [
-        "row 2, high: 2.0 is below the open, low or close of its bar",
-        "row 3, timestamp: repeats the time of the row before it",
-        "row 3, volume: nan must be a finite number from 0 to 1e+30",
+        "line 3, high: 2.0 is below the open, low or close of its bar",
+        "line 4, timestamp: repeats the time of the row before it",
+        "line 4, volume: nan must be a finite number from 0 to 1e+30",
     ]
 
 
 def test_csv_with_torn_rows_names_them(write_csv: WriteCsv) -> None:
     path = write_csv("2019-03-01 00:00:00,1,1,1,1,0", "2019-03-01 00:01:00,1,1", "1,2,3,4,5,6,7")
     assert refused(path) == [
-        "row 2: 3 cells instead of 6: '2019-03-01 00:01:00,1,1'",
-        "row 3: 7 cells instead of 6: '1,2,3,4,5,6,7'",
+        "line 3: 3 cells instead of 6: '2019-03-01 00:01:00,1,1'",
+        "line 4: 7 cells instead of 6: '1,2,3,4,5,6,7'",
     ]
 
 
 def test_csv_with_missing_and_repeated_columns_names_them(write_csv: WriteCsv) -> None:
-    path = write_csv("1,1,1,1,1", header="timestamp,open,open,Low,close")
-    with pytest.raises(MarketDataError, match="it has timestamp, open, open, Low, close"):
+    path = write_csv("1,1,1,1,1", header="timestamp,open,Open,Low,close")
+    with pytest.raises(MarketDataError, match="it has timestamp, open, Open, Low, close"):
         load_bars(path)
     assert refused(path) == [
-        "open: there are 2 columns of that name",
+        "open: there are 2 columns for it (open, Open); say columns: open",
         "high: missing",
-        "low: missing",
-        "volume: missing",
     ]
 
 
@@ -260,6 +258,9 @@ def test_parquet_with_times_outside_64_bits_names_the_cell(
     assert violation.endswith("is not a time from 1677 to 2262")
 
 
-def test_parquet_with_fractional_times_is_refused(write_parquet: Callable[..., Path]) -> None:
+def test_parquet_with_floating_point_times_needs_the_unit_of_small_ones(
+    write_parquet: Callable[..., Path],
+) -> None:
     path = write_parquet(pa.array([1.0, 2.0]))
-    assert "integers since the epoch, not double" in refused(path)[0]
+    assert "the unit of 1.0 cannot be told by its size" in refused(path)[0]
+    assert load_bars(path, timestamp_unit="s").timestamps_ns.tolist() == [10**9, 2 * 10**9]

@@ -59,8 +59,8 @@ def test_bars_with_a_defect_name_its_row_column_and_rule(tmp_path: Path) -> None
     with pytest.raises(MarketDataError) as refusal:
         make_environment(job(path), quote_files=False)
     found = {item.field: item.description for item in refusal.value.violations}
-    assert found["row 3, high"] == "is below the open, low or close of its bar"
-    assert found["row 4, timestamp"] == "repeats the time of the row before it"
+    assert found["line 4, high"] == "is below the open, low or close of its bar"
+    assert found["line 5, timestamp"] == "repeats the time of the row before it"
 
 
 def test_bars_that_are_too_few_are_still_said_to_be(tmp_path: Path) -> None:

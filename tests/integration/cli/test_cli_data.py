@@ -1,0 +1,107 @@
+"""`tradewind data` on a file of a vendor's shape, a broken one, and one that needs an option."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.vendors.make import vendor_files
+from tests.data.vendors.series import VendorFile
+from tradewind.market import load_bars
+
+FILES = {file.name: file for file in vendor_files()}
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], tuple[Path, VendorFile]]:
+    def write_one(name: str) -> tuple[Path, VendorFile]:
+        path = tmp_path / name
+        path.write_bytes(FILES[name].content)
+        return path, FILES[name]
+
+    return write_one
+
+
+Write = Callable[[str], tuple[Path, VendorFile]]
+
+
+def test_check_with_a_vendors_file_says_what_was_recognised(run: Run, write: Write) -> None:
+    path, file = write("cdd_seconds.csv")
+    answer = run("data", "check", path, "--json")
+    assert answer.code == 0
+    assert answer.document["bars"] == len(file.rows)
+    assert answer.document["bar_seconds"] == 1800
+    assert answer.document["gaps"] == 0
+    assert "newest first: turned round" in answer.document["recognised"]
+    spoken = run("data", "check", path)
+    assert "CryptoDataDownload's table" in spoken.out
+    assert "volume = Volume BTC" in spoken.out
+
+
+def test_show_with_rows_prints_both_ends(run: Run, write: Write) -> None:
+    path, file = write("german_latin1.csv")
+    answer = run("data", "show", path, "--rows", "2", "--json")
+    shown = answer.document["rows"]
+    assert [row["close"] for row in shown] == [
+        row.close for row in (*file.rows[:2], *file.rows[-2:])
+    ]
+    assert "…" in run("data", "show", path, "--rows", "2").out
+
+
+def test_convert_with_an_option_writes_what_needs_none(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    path, file = write("us_dates_first_days.csv")
+    out = tmp_path / "new" / "bars.parquet"
+    refused = run("data", "convert", path, out)
+    assert refused.code == 2
+    assert "dates: month_first" in refused.err
+    assert not out.exists()
+    assert run("data", "convert", path, out, "--dates", "month_first").code == 0
+    again = load_bars(out)
+    assert again.timestamps_ns.tolist() == [row.seconds * 10**9 for row in file.rows]
+    assert again.close.tolist() == [row.close for row in file.rows]
+
+
+def test_check_with_columns_by_name_and_position_takes_them(run: Run, write: Write) -> None:
+    path, _ = write("metatrader5_daily.csv")
+    by_name = run("data", "show", path, "--column", "volume=<TICKVOL>", "--json")
+    by_position = run("data", "show", path, "--column", "volume=6", "--json")
+    assert by_name.document["rows"][0]["volume"] == 7
+    assert by_position.document["rows"] == by_name.document["rows"]
+    assert run("data", "check", path, "--column", "volume").code == 2
+
+
+def test_convert_with_a_name_that_is_not_parquet_or_the_file_itself_is_refused(
+    run: Run, write: Write
+) -> None:
+    path, _ = write("frame.parquet")
+    before = path.read_bytes()
+    assert run("data", "convert", path, path).code == 2
+    assert run("data", "convert", path, path.with_suffix(".csv")).code == 2
+    assert path.read_bytes() == before
+
+
+def test_check_with_a_broken_file_names_the_line_and_gives_2(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("Date,Open,High,Low,Close\n2019-03-13,1,1,1,1\n2019-03-14,1,x,1,1\n")
+    answer = run("data", "check", path)
+    assert answer.code == 2
+    assert "line 3, high: 'x' is not a number" in answer.err
+
+
+def test_page_on_data_with_its_commands_runs(
+    run: Run, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text()
+    path, _ = write("yahoo.csv")
+    path.rename(tmp_path / "bars.csv")
+    monkeypatch.chdir(tmp_path)
+    commands = [line.split()[1:] for line in page.splitlines() if line.startswith("    tradewind ")]
+    assert len(commands) == 3
+    for command in commands:
+        assert run(*command).code == 0
+    exec(page.split("```python")[1].split("```")[0], {})
+    assert (tmp_path / "bars.parquet").exists()
