@@ -140,7 +140,9 @@ YEAR = 366 * 86_400.0
 
 def without_now(times: list[float], bars: Any = HOURLY, notional: float = 0.0) -> dict[str, Any]:
     """An account whose last trade has a notional of its own, those before it one of 9."""
-    given = {} if bars is None else {"portfolio_values": np.full(bars.size, 100.0), "timestamps": bars}
+    given = (
+        {} if bars is None else {"portfolio_values": np.full(bars.size, 100.0), "timestamps": bars}
+    )
     notionals = [*[9.0] * (len(times) - 1), notional]
     return {**given, "trade_timestamps": times, "trade_notionals": notionals, "capital_base": 1.0}
 
