@@ -136,8 +136,8 @@ def test_batch_state_of_the_release_before_is_taken() -> None:
     batch = begun([4.0, 4.0, 4.0])
     batch.update(bar_of([3.0, 4.0, np.nan], 1.0))
     state = batch.get_state()
-    newer = {"spent_value", "spent_value_before", "first_timestamp", "bad_trade", "bad_trade_kind"}
-    newer |= {"first_trade", "first_trade_timestamp", "trade_after_pause", "bar_after_pause"}
+    newer = {"spent_value", "spent_value_before", "first_timestamp", "bar_after_pause", "bad_trade"}
+    newer |= {"bad_trade_kind", "first_trade", "first_trade_timestamp", "trade_after_pause"}
     older = [name for name in state["accounts"].dtype.names if name not in newer]
     state["accounts"] = state["accounts"][older].copy()
     resumed = begun([9.0, 9.0, 9.0])

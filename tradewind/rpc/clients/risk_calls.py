@@ -99,8 +99,8 @@ def evaluate(
         timeout_s: Deadline in seconds; the client's own by default.
 
     Raises:
-        RiskInputError: The inputs contradict each other or the order is impossible; the violations
-            name the fields.
+        RiskInputError: The inputs contradict each other; the violations name the fields. An order
+            that cannot be one is answered with BLOCK, and the check of it says why.
         UnavailableError: The server is not ready, or cannot be reached.
         StorageError: The decision cannot be recorded, so there is none.
         OverloadedError: It would be one account or one call too many.
