@@ -103,8 +103,8 @@ def test_network_that_hangs_keeps_no_stream_of_another_policy_from_an_answer(
 
     def ask_to_hang() -> int:
         count = 0
-        with InferenceClient(server.address, timeout_s=20.0) as client:
-            while not stopping.is_set():
+        with InferenceClient(server.address, timeout_s=120.0) as client:
+            while not stopping.wait(0.01):
                 with pytest.raises((errors.OverloadedError, errors.UnavailableError)):
                     client.predict(CALM + 1.0, policy="odd")
                 count += 1
@@ -112,19 +112,19 @@ def test_network_that_hangs_keeps_no_stream_of_another_policy_from_an_answer(
 
     def stream() -> int:
         with (
-            InferenceClient(server.address, timeout_s=60.0) as client,
+            InferenceClient(server.address, timeout_s=120.0) as client,
             client.predict_stream() as opened,
         ):
-            return sum(opened.predict(CALM, policy="tiny-dqn").version != "" for _ in range(50))
+            return sum(opened.predict(CALM, policy="tiny-dqn").version != "" for _ in range(20))
 
     with ThreadPoolExecutor(20) as pool:
         hostile = [pool.submit(ask_to_hang) for _ in range(4)]
         good = [pool.submit(stream) for _ in range(16)]
         try:
-            assert [each.result(120) for each in good] == [50] * 16
+            assert [each.result(240) for each in good] == [20] * 16
         finally:
             stopping.set()
-        assert min(each.result(120) for each in hostile) > 0
+        assert min(each.result(240) for each in hostile) > 0
 
 
 def test_what_is_not_loaded_yet_is_unavailable_with_the_reason_starting(
