@@ -153,14 +153,16 @@ class Markets:
         start_ns = self._next_start_ns(self._markets.get(symbol), close_ns - self._interval_ns)
         return start_ns + self._interval_ns
 
-    def due_ns(self, start_ns: int, bars: int = 1) -> int:
+    def due_ns(self, start_ns: int, bars: int = 1, symbol: str | None = None) -> int:
         """When so many bars that follow one have closed, in the market that is first.
 
         Args:
             start_ns: When the bar starts, or another time of its grid.
             bars: How many.
+            symbol: In the market of this one instead.
         """
-        return min(self._due_ns(market, start_ns, bars) for market in {*self._markets.values()})
+        markets = {*self._markets.values()} if symbol is None else {self._markets.get(symbol)}
+        return min(self._due_ns(market, start_ns, bars) for market in markets)
 
     def _due_ns(self, market: Market | None, start_ns: int, bars: int) -> int:
         for _ in range(bars):
