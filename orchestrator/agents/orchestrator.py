@@ -113,7 +113,7 @@ class OrchestratorAgent:
             async with AsyncExitStack() as stack:
                 await self._start(stack)
                 stack.push_async_callback(self._note_open_orders)
-                self.bus.set_state("TRADING")
+                self._halts.trade()
                 self.bus.expect(self._expectation.first())
                 async for tick in read_ticks(
                     self._feed,
