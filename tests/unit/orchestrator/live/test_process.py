@@ -138,6 +138,21 @@ def test_tick_that_is_overdue_and_what_was_refused_last_show_in_the_process_of_t
     run(body)
 
 
+def test_halt_that_was_found_at_the_start_shows_before_the_first_tick() -> None:
+    async def body() -> None:
+        bus = EventBus()
+        async with WatchProcess(settings(**WATCHED), bus) as watch:
+            bus.set_halt(Halt(Action.HALT, 1.0, "ruin", "too much", "d7"), "while it was down")
+            text = await until(f"{watch.url}state", lambda it: '"state":"HALTED"' in it)
+            state = json.loads(text)
+            assert state["detail"] == "while it was down"
+            assert state["halt"]["cause"]["rule"] == "ruin"
+            bus.set_halt(None)
+            await until(f"{watch.url}state", lambda it: '"state":"TRADING"' in it)
+
+    run(body)
+
+
 def test_flood_of_refused_bars_is_a_few_statuses(tick: MakeTick) -> None:
     async def body() -> None:
         bus = EventBus()
