@@ -54,7 +54,8 @@ class Status:
         facts: None where they are those that were said before.
         missed_ticks: Ticks that could not be handed on to another process.
         due_ns: As in Snapshot.
-        refused: The last bar that was refused.
+        due_at_ns: The same by the monotonic clock, which all processes of a machine share.
+        refused: The last bar that was refused since the last tick.
     """
 
     state: str
@@ -64,6 +65,7 @@ class Status:
     halt: Halt | None
     missed_ticks: int = 0
     due_ns: int | None = None
+    due_at_ns: int = 0
     refused: RefusedBarRecord | None = None
 
 
@@ -198,6 +200,7 @@ class EventBus:
             self._halt,
             missed_ticks,
             self._due_ns,
+            self._due_at_ns,
             self._refusal,
         )
 
@@ -208,8 +211,7 @@ class EventBus:
         if status.facts is not None:
             self._facts = dict(status.facts)
         self.missed_ticks = status.missed_ticks
-        if status.due_ns is not None:
-            self.expect(status.due_ns)
+        self._due_ns, self._due_at_ns = status.due_ns, status.due_at_ns
         self._poke()
 
     def _poke(self) -> None:

@@ -2,26 +2,37 @@
 
 A line is written before the orders in it are sent. A line with orders survives a crash of the
 machine, every other one a crash of the process. A crash of the machine may take any of the lines
-that were not flushed yet, also one before others of them: each line says up to where all were.
+that were not flushed yet, also one before others of them: each line says up to where all were, and
+behind one that was flushed stands a mark until the next one takes its place. What was flushed and
+is damaged now is never dropped, for an order in it may have been sent: the start is refused.
 """
 
 import dataclasses
 import fcntl
 import json
+import logging
 import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.brokers import Order
 from orchestrator.decision_log.records import BarRecord, FillRecord
-from tradewind.durable import AppendFile, sync_folder
+from tradewind.durable import FLUSHED_MARK, AppendFile, sync_folder, was_flushed
 from tradewind.errors import StorageError
 
-__all__ = ["Journal", "JournalEntry"]
+__all__ = ["CURE", "Journal", "JournalEntry"]
+
+_logger = logging.getLogger(__name__)
+
+CURE: Final = (
+    "restore it from a copy, or settle with the broker what is held and move journal, decision log "
+    "and the paper broker's books away to begin anew"
+)
+"""What to do about a journal that has lost what it had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,7 @@ class Journal:
                 self._lock(descriptor)
                 self.entries, whole = self._read(path.read_bytes().rstrip(b"\0"))  # the room
                 self._file = AppendFile(descriptor, whole)
+                self._file.mark()
                 sync_folder(path.parent)
             except BaseException:
                 os.close(descriptor)
@@ -85,6 +97,7 @@ class Journal:
             self._written_to = entry.sequence + 1
             if entry.orders:
                 self._flush()
+                self._file.mark()
         except OSError as problem:
             raise self._error(problem) from problem
 
@@ -100,7 +113,9 @@ class Journal:
             raise self._error(problem) from problem
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the file; nobody may append or flush any more."""
+        if self._flushed_to == self._written_to:
+            self._file.mark()
         self._file.close()
 
     def _flush(self) -> None:
@@ -123,16 +138,30 @@ class Journal:
         for line in data.splitlines(keepends=True):
             found = _decode(line)
             if found is None:
-                sequence = _next_sequence(entries)
-                rest = map(_decode, data[whole + len(line) :].splitlines(keepends=True))
-                if any(later is not None and later[1] > sequence for later in rest):
-                    raise StorageError(
-                        f"journal {self._path} is damaged at line {len(entries) + 1}"
-                    )
                 break
+            if found[0].sequence != _next_sequence(entries):
+                raise self._damage(entries, "does not follow the line before it")
             entries.append(found[0])
             whole += len(line)
+        rest = data[whole:]
+        if rest in (b"", FLUSHED_MARK):
+            return entries, whole
+        sequence = _next_sequence(entries)
+        later = map(_decode, rest.splitlines(keepends=True))
+        if was_flushed(rest) or any(item is not None and item[1] > sequence for item in later):
+            raise self._damage(entries, "had been on the disk")
+        _logger.warning(
+            "journal %s: dropped its last %d bytes, which a crash tore: no order in them was sent",
+            self._path,
+            len(rest),
+        )
         return entries, whole
+
+    def _damage(self, before: Sequence[JournalEntry], what: str) -> StorageError:
+        return StorageError(
+            f"journal {self._path} is damaged at line {len(before) + 1}: it {what}, so orders in "
+            f"it may have been sent; {CURE}"
+        )
 
     def _error(self, problem: OSError) -> StorageError:
         return StorageError(f"journal {self._path}: {problem}")

@@ -39,6 +39,7 @@ class Markets:
         annualises: bool = True,
     ) -> None:
         self._markets = dict(markets)
+        self._distinct = tuple({*self._markets.values()})
         self._annualises = annualises
         self._interval_ns = interval_ns
         self._told: set[Market] = set()
@@ -110,6 +111,11 @@ class Markets:
         """
         return (self._markets.get(symbol) or ALWAYS_OPEN).session_hours_ns
 
+    @property
+    def knows_all(self) -> bool:
+        """Whether the market of every symbol is known."""
+        return None not in self._distinct
+
     def knows(self, symbol: str) -> bool:
         """Whether the market of a symbol is known."""
         return self._markets.get(symbol) is not None
@@ -153,14 +159,16 @@ class Markets:
         start_ns = self._next_start_ns(self._markets.get(symbol), close_ns - self._interval_ns)
         return start_ns + self._interval_ns
 
-    def due_ns(self, start_ns: int, bars: int = 1) -> int:
+    def due_ns(self, start_ns: int, bars: int = 1, symbol: str | None = None) -> int:
         """When so many bars that follow one have closed, in the market that is first.
 
         Args:
             start_ns: When the bar starts, or another time of its grid.
             bars: How many.
+            symbol: In the market of this one instead.
         """
-        return min(self._due_ns(market, start_ns, bars) for market in {*self._markets.values()})
+        markets = self._distinct if symbol is None else (self._markets.get(symbol),)
+        return min([self._due_ns(market, start_ns, bars) for market in markets])
 
     def _due_ns(self, market: Market | None, start_ns: int, bars: int) -> int:
         for _ in range(bars):

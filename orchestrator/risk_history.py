@@ -131,7 +131,8 @@ class RiskHistory:
             capital_base=self._capital_base,
             positions=self._positions,
             feed_timestamps={
-                symbol: self._fresh_ns(symbol, last_ns) / _NS_PER_SECOND
+                symbol: (last_ns if last_ns == self._now_ns else self._fresh_ns(symbol, last_ns))
+                / _NS_PER_SECOND
                 for symbol, last_ns in self._last_closes_ns.items()
             },
             now=now,

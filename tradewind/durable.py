@@ -9,7 +9,18 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-__all__ = ["AppendFile", "make_folder", "open_to_readers", "replace_file", "sync_folder"]
+__all__ = [
+    "FLUSHED_MARK",
+    "AppendFile",
+    "make_folder",
+    "open_to_readers",
+    "replace_file",
+    "sync_folder",
+    "was_flushed",
+]
+
+FLUSHED_MARK: Final = b"\x01"
+"""Stands behind the content of an AppendFile when all of it had been flushed; see `mark`."""
 
 _LOG = logging.getLogger(__name__)
 _NOT_SUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.EOPNOTSUPP})
@@ -38,6 +49,7 @@ class AppendFile:
 
     def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor = descriptor
+        self._is_marked = False
         self.size = self._room_end = size
         self.cut_back(size)
 
@@ -47,6 +59,7 @@ class AppendFile:
         Raises:
             OSError: It could not be written as a whole; parts of it may stand behind the content.
         """
+        self._is_marked = False
         end = self.size + len(data)
         if end > self._room_end:
             self._write_with_room(data, end + _ROOM_BYTES - end % _ROOM_BYTES)
@@ -62,13 +75,16 @@ class AppendFile:
         """
         os.fdatasync(self._descriptor)
 
-    def mark(self, sign: bytes) -> None:
-        """Writes something behind the content, which the next `append` overwrites; not flushed.
+    def mark(self) -> None:
+        """Says behind the content that all of it has been flushed, until the next `append`.
 
-        Raises:
-            OSError: It could not be written.
+        The mark is not flushed: it outlives the process, which is killed more often than the
+        machine, and a machine that crashes tears nothing that was flushed. Where it cannot be
+        written it is left out. Nobody may append meanwhile.
         """
-        os.pwrite(self._descriptor, sign, self.size)
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, FLUSHED_MARK, self.size)
+            self._is_marked = True
 
     def cut_back(self, size: int) -> None:
         """Removes what is behind the first `size` bytes, and the room; durable when it returns.
@@ -78,12 +94,13 @@ class AppendFile:
         """
         os.ftruncate(self._descriptor, size)
         os.fsync(self._descriptor)
+        self._is_marked = False
         self.size = self._room_end = size
 
     def close(self) -> None:
         """Gives the room back, as far as the disk lets it, and lets go of the file."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, self.size)
+            os.ftruncate(self._descriptor, self.size + self._is_marked * len(FLUSHED_MARK))
         os.close(self._descriptor)
 
     def _write_with_room(self, data: bytes, room_end: int) -> None:
@@ -99,6 +116,19 @@ class AppendFile:
         while view:
             written = os.pwrite(self._descriptor, view, at)
             view, at = view[written:], at + written
+
+
+def was_flushed(rest: bytes) -> bool:
+    """Whether the end of an AppendFile of lines, from one on that is not whole, had been flushed.
+
+    A line that a crash tore lacks its end, or pages within, which are zeros; and no mark stands
+    behind it. One without any of that was whole once, and has been damaged since.
+
+    Args:
+        rest: What is in the file from that line on, without the room.
+    """
+    line, end, _ = rest.partition(b"\n")
+    return rest.endswith(FLUSHED_MARK) or (bool(end) and b"\0" not in line)
 
 
 def replace_file(path: Path, data: bytes, *, prefix: str = ".new-", mode: int = 0o644) -> None:

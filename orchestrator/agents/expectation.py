@@ -1,7 +1,6 @@
 """When the next tick must come, by the machine's clock."""
 
 import time
-from collections.abc import Sequence
 
 from orchestrator.feeds import Tick
 from orchestrator.markets import Markets
@@ -13,20 +12,19 @@ class Expectation:
     """Says when a tick is overdue: no earlier than the market's next bar is late.
 
     Args:
-        markets: What is traded.
-        symbols: Of these; the market that is first counts.
+        markets: Of what is traded; the one that is first counts.
         slack_ns: How late a bar may be.
     """
 
-    def __init__(self, markets: Markets, symbols: Sequence[str], slack_ns: int) -> None:
+    def __init__(self, markets: Markets, slack_ns: int) -> None:
         self._markets = markets
-        self._symbols = tuple(symbols)
+        self._interval_ns = markets.interval_ns
         self._slack_ns = slack_ns
 
     def first(self) -> int:
         """When the first tick must have come, nanoseconds since the epoch."""
         now_ns = time.time_ns()
-        return self._markets.due_ns(now_ns - now_ns % self._markets.interval_ns) + self._slack_ns
+        return self._markets.due_ns(now_ns - now_ns % self._interval_ns) + self._slack_ns
 
     def after(self, tick: Tick) -> int:
         """When the one after a tick must: as long after it as the next bar closes after its own.
@@ -34,8 +32,6 @@ class Expectation:
         A replay's clock is behind by years, a feed that makes up for what was missed by less.
         """
         now_ns = time.time_ns()
-        next_ns = min(
-            self._markets.next_close_ns(symbol, tick.close_ns) for symbol in self._symbols
-        )
-        soonest_ns = now_ns + self._markets.interval_ns
+        next_ns = self._markets.due_ns(tick.close_ns - self._interval_ns)
+        soonest_ns = now_ns + self._interval_ns
         return max(next_ns + now_ns - tick.now_ns, soonest_ns) + self._slack_ns

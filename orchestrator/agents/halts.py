@@ -35,6 +35,7 @@ class HaltWatch:
         self._resume = resume
         self._bus = bus
         self._halt: Halt | None = None
+        self._was_halted = False  # before the first tick
         self._holds = False
         self._stuck: tuple[str, ...] = ()
         self._stuck_ticks = 0
@@ -53,7 +54,7 @@ class HaltWatch:
         if evaluation is not None:
             halt = evaluation.halt
             if halt is None:
-                if self._halt is not None:
+                if self._halt is not None or self._was_halted:
                     self._end()
             elif self._halt is None or halt.decision_id != self._halt.decision_id:
                 self._begin(halt, evaluation, tick)
@@ -64,12 +65,20 @@ class HaltWatch:
     def recovered(self, evaluation: Evaluation | None) -> None:
         """Takes in the answer about orders that a crash had kept from being sent."""
         if evaluation is not None and evaluation.halt is not None:
+            self._was_halted = True
             cause = _cause(evaluation.halt, evaluation.breaches)
-            self._say(logging.ERROR, f"HALTED while it was down, {cause}: {self._how_to_resume()}")
+            text = f"HALTED while it was down, {cause}: {self._how_to_resume()}"
+            self._bus.set_halt(evaluation.halt, text)
+            self._say(logging.ERROR, text)
+
+    def trade(self) -> None:
+        """Says that it trades now, unless it is known to be halted: no tick may come for days."""
+        if not self._was_halted:
+            self._bus.set_state("TRADING")
 
     def _begin(self, halt: Halt, evaluation: Evaluation, tick: TickRecord) -> None:
         first = self._halt is None
-        self._halt = halt
+        self._halt, self._was_halted = halt, False
         self._holds = _is_open(tick)
         self._stuck, self._stuck_ticks = (), 0
         if first:
@@ -82,7 +91,7 @@ class HaltWatch:
         self._say(logging.ERROR, text)
 
     def _end(self) -> None:
-        self._halt = None
+        self._halt, self._was_halted = None, False
         self._bus.set_halt(None)
         self._say(logging.WARNING, "resumed: it trades again")
 

@@ -20,6 +20,7 @@ from orchestrator.agents.reasons import Reason
 from orchestrator.agents.reconciliation import PendingOrders, reconcile_within
 from orchestrator.agents.recovery import book_tick, last_logged, restore, with_outcomes
 from orchestrator.agents.withdrawal import withdraw_orders
+from orchestrator.agents.within import within
 from orchestrator.brokers import Broker, Order, OrderState, OrderStatus
 from orchestrator.decision_log import (
     DecisionLogWriter,
@@ -113,7 +114,7 @@ class OrchestratorAgent:
             async with AsyncExitStack() as stack:
                 await self._start(stack)
                 stack.push_async_callback(self._note_open_orders)
-                self.bus.set_state("TRADING")
+                self._halts.trade()
                 self.bus.expect(self._expectation.first())
                 async for tick in read_ticks(
                     self._feed,
@@ -162,9 +163,7 @@ class OrchestratorAgent:
         self._guard = BarGuard(
             settings.guard, settings.symbols, settings.interval_ns, self._markets
         )
-        self._expectation = Expectation(
-            self._markets, settings.symbols, settings.guard.max_lateness_ns
-        )
+        self._expectation = Expectation(self._markets, settings.guard.max_lateness_ns)
         self._history = RiskHistory(
             settings.symbols,
             self.portfolio.capital_base,
@@ -283,15 +282,14 @@ class OrchestratorAgent:
     async def _handle(self, tick: Tick, request_id: str) -> None:
         """One tick, from its bars to its orders."""
         broker_up, busy = True, frozenset(self._settings.symbols)
-        fills: tuple[FillRecord, ...] = ()
+        filled: list[FillRecord] = []
+        timeout_s = self._settings.safety.broker_timeout_s
         try:
-            async with asyncio.timeout(self._settings.safety.broker_timeout_s):
-                await self._broker.observe(tick.bars)
-                fills = tuple(await self._broker.fills(self.portfolio.last_fill_sequence))
-                busy = await self._busy_symbols(tick.close_ns)
+            busy = await within(timeout_s, self._ask_broker(tick, filled))
         except (UnavailableError, TimeoutError) as problem:
             broker_up = False
             _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem or "it did not answer")
+        fills = tuple(filled)
         entry = JournalEntry(self._sequence, tick.close_ns, tuple(tick.bars), fills, ())
         positions = book_tick(
             tick.close_ns,
@@ -305,7 +303,6 @@ class OrchestratorAgent:
         if not broker_up:
             decision.add(Reason.BROKER_UNAVAILABLE)
         elif doubtful := decision.withdrawn & busy:
-            timeout_s = self._settings.safety.broker_timeout_s
             withdrawn = await withdraw_orders(
                 self._broker, decision, self.portfolio, doubtful, timeout_s
             )
@@ -327,6 +324,12 @@ class OrchestratorAgent:
         self._tell(record, decision)
         self.bus.expect(self._expectation.after(tick))
         await self._compare_again(decision)
+
+    async def _ask_broker(self, tick: Tick, filled: list[FillRecord]) -> frozenset[str]:
+        """Symbols with an order that is still open; what was filled counts whatever comes then."""
+        await self._broker.observe(tick.bars)
+        filled += await self._broker.fills(self.portfolio.last_fill_sequence)
+        return await self._busy_symbols(tick.close_ns)
 
     async def _busy_symbols(self, close_ns: int) -> frozenset[str]:
         """Symbols with an order that is still open, after cancelling what is no longer valid."""
@@ -366,9 +369,9 @@ class OrchestratorAgent:
         if not orders:
             return refused
         outcome = {}
+        submitting = self._broker.submit([order for order, _ in orders])
         try:
-            async with asyncio.timeout(self._settings.safety.broker_timeout_s):
-                states = await self._broker.submit([order for order, _ in orders])
+            states = await within(self._settings.safety.broker_timeout_s, submitting)
             for state in states:
                 if state.status is OrderStatus.REJECTED:
                     outcome[state.order.client_order_id] = Reason.ORDER_REJECTED

@@ -9,10 +9,10 @@ from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.decision_log import DecisionLog, DecisionLogWriter, OrderRecord, Outcome
 from orchestrator.decision_log.records import PositionRecord, TickRecord
 from orchestrator.feeds import BarGuard
-from orchestrator.journal import JournalEntry
+from orchestrator.journal import CURE, JournalEntry
 from orchestrator.portfolio import Portfolio
 from orchestrator.risk_history import RiskHistory
-from tradewind.errors import NotFoundError
+from tradewind.errors import NotFoundError, StorageError
 
 __all__ = ["book_tick", "last_logged", "restore", "with_outcomes"]
 
@@ -45,8 +45,14 @@ async def restore(
 
     Raises:
         ConflictError: The journal's fills are not without gaps.
-        StorageError: The log cannot be written.
+        StorageError: The log cannot be written, or has ticks that the journal has lost.
     """
+    journalled = entries[-1].sequence if entries else -1
+    if logged > journalled:  # each was in the journal, and flushed, before it was logged
+        raise StorageError(
+            f"the decision log has ticks up to {logged}, and the journal only up to {journalled}: "
+            f"its end is lost, and orders in it were sent; {CURE}"
+        )
     last: TickRecord | None = None
     for entry in entries:
         positions = book_tick(

@@ -54,6 +54,7 @@ class PaperBroker:
         self._settings = settings
         self._max_leverage = max_leverage
         self._markets = markets or Markets.unknown(symbols, interval_ns)
+        self._ages = not self._markets.knows_all
         self._waited_ns: dict[str, int] = {}  # for how long no bar came, of each open order
         holdings = self._books.holdings()
         self._cash, self._positions = holdings.cash, dict(holdings.positions)
@@ -72,9 +73,11 @@ class PaperBroker:
         if not new:
             return
         before_ns = self._observed_ns
-        self._observed_ns = max(before_ns, *(self._close_ns(bar) for bar in new.values()))
+        starts_ns = [bar.start_ns for bar in new.values()]
+        self._observed_ns = max(before_ns, max(starts_ns) + self._interval_ns)
         if self._open:
-            self._wait(before_ns, min(bar.start_ns for bar in new.values()))
+            if self._ages:
+                self._wait(before_ns, min(starts_ns))
             self._trade(new)
 
     async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:

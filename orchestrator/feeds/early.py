@@ -23,12 +23,15 @@ class WaitingRoom:
     Args:
         early_ns: How long before its close a bar arrived.
         skew_s: How far the clocks may be apart.
+
+    Attributes:
+        waiting: Who waits here, by symbol.
     """
 
     def __init__(self, early_ns: Callable[[FeedBar], int], skew_s: float) -> None:
         self._early_ns = early_ns
         self._skew_ns = round(skew_s * 1e9)
-        self._waiting: dict[str, _Waiting] = {}
+        self.waiting: dict[str, _Waiting] = {}
 
     def may_form(self, item: FeedBar) -> bool:
         """Whether a bar arrived before its close, by no more than clocks may differ."""
@@ -42,35 +45,37 @@ class WaitingRoom:
             now: The loop's clock, seconds.
         """
         wait_ns = self._early_ns(item) + self._skew_ns
-        self._waiting[item.symbol] = _Waiting(item, now + wait_ns * 1e-9)
+        self.waiting[item.symbol] = _Waiting(item, now + wait_ns * 1e-9)
 
     def find(self, symbol: str) -> FeedBar | None:
         """The bar of a symbol that waits here."""
-        waiting = self._waiting.get(symbol)
+        waiting = self.waiting.get(symbol)
         return None if waiting is None else waiting.item
 
     def remove(self, symbol: str) -> None:
         """Lets go of the bar of a symbol that waits here."""
-        del self._waiting[symbol]
+        del self.waiting[symbol]
 
     def take_due(self, now: float) -> list[FeedBar]:
         """Bars that have waited long enough, those that close first before the others."""
-        return self._take([name for name, it in self._waiting.items() if it.until <= now])
+        return self._take([name for name, it in self.waiting.items() if it.until <= now])
 
     def take_older(self, start_ns: int) -> list[FeedBar]:
         """Bars that start at a time or before, however long they have waited."""
-        waiting = self._waiting.items()
+        waiting = self.waiting.items()
         return self._take([name for name, it in waiting if it.item.bar.timestamp_ns <= start_ns])
 
     def take_all(self) -> list[FeedBar]:
         """Every bar, those that close first before the others."""
-        return self._take(list(self._waiting))
+        return self._take(list(self.waiting))
 
     @property
     def due(self) -> float | None:
         """When the next of them has waited long enough, on the loop's clock."""
-        return min((waiting.until for waiting in self._waiting.values()), default=None)
+        if not self.waiting:
+            return None
+        return min(waiting.until for waiting in self.waiting.values())
 
     def _take(self, names: list[str]) -> list[FeedBar]:
-        taken = [self._waiting.pop(name).item for name in names]
+        taken = [self.waiting.pop(name).item for name in names]
         return sorted(taken, key=lambda item: item.bar.timestamp_ns)

@@ -107,6 +107,8 @@ class BarGuard:
         self.settings = settings
         self._interval_ns = interval_ns
         self._markets = markets or Markets.unknown(symbols, interval_ns)
+        self._lateness_ns = settings.max_lateness_ns
+        self._skew_ns = settings.max_clock_skew_s * _NS_PER_SECOND
         self._told: set[str] = set()
         self._symbols = {symbol: _Symbol() for symbol in symbols}
 
@@ -158,8 +160,8 @@ class BarGuard:
         if item.interval_ns is not None and item.interval_ns != self._interval_ns:
             detail = f"is {item.interval_ns / 1e9:g} s long, not {self._interval_ns / 1e9:g} s"
             return _refused(item, BarFault.INTERVAL, detail)
-        early_ns = self.early_ns(item)
-        if early_ns > self.settings.max_clock_skew_s * _NS_PER_SECOND:
+        early_ns = bar.timestamp_ns + self._interval_ns - item.arrived_ns
+        if early_ns > self._skew_ns and (early_ns := self.early_ns(item)) > self._skew_ns:
             return _refused(item, BarFault.FUTURE, f"closes {early_ns / 1e9:g} s after it arrived")
         return None
 
@@ -190,7 +192,7 @@ class BarGuard:
     def _oddities(self, item: FeedBar, last: Bar | None) -> list[BarFlag]:
         flags = []
         close_ns = item.bar.timestamp_ns + self._interval_ns
-        if item.arrived_ns - close_ns > self.settings.max_lateness_ns:
+        if item.arrived_ns - close_ns > self._lateness_ns:
             flags.append(BarFlag.LATE)
         if last is not None and item.bar.timestamp_ns - last.timestamp_ns > self._interval_ns:
             missing = self._markets.missing_bars(

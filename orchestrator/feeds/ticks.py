@@ -18,6 +18,8 @@ __all__ = ["Tick", "read_ticks"]
 
 _QUEUE_ITEMS: Final = 1_024
 _KEPT_REFUSALS: Final = 256
+_LOOK_EVERY: Final = 16
+"""So many bars are taken in a row before the clock is looked at."""
 
 TellRefusal = Callable[[RefusedBarRecord], None]
 """Hears of every bar that is refused, at once: a tick may never come."""
@@ -72,15 +74,16 @@ async def read_ticks(
     pump = asyncio.create_task(_pump(feed, queue))
     assembly = _Assembly(guard, len(symbols), interval_ns, wait_s, tell_refusal)
     loop = asyncio.get_running_loop()
+    in_a_row = 0
     try:
         while True:
             item = None
-            due = assembly.due
             try:
                 item = queue.get_nowait()
             except asyncio.QueueEmpty:
+                in_a_row = 0
                 try:
-                    async with asyncio.timeout_at(due):
+                    async with asyncio.timeout_at(assembly.due):
                         item = await queue.get()
                 except TimeoutError:
                     for tick in assembly.expire(loop.time()):
@@ -91,9 +94,12 @@ async def read_ticks(
             for tick in assembly.add(item):
                 yield tick
             # Whatever is flooded with items that make no tick must not wait for a pause.
-            if due is not None and loop.time() >= due:
-                for tick in assembly.expire(loop.time()):
-                    yield tick
+            in_a_row += 1
+            if in_a_row % _LOOK_EVERY == 0:
+                due = assembly.due
+                if due is not None and loop.time() >= due:
+                    for tick in assembly.expire(loop.time()):
+                        yield tick
         for tick in assembly.end():
             yield tick
         await pump  # raises what ended the feed
@@ -152,6 +158,8 @@ class _Assembly:
         if isinstance(item, FeedFault):
             self._refuse(RefusedBarRecord("", 0, BarFault.MALFORMED, item.detail))
             return []
+        if item.bar.timestamp_ns + self._interval_ns <= item.arrived_ns and not self._early.waiting:
+            return self._check(item)  # nearly every bar
         early = self._early.find(item.symbol)
         if early is None:
             return self._receive(item)
@@ -204,7 +212,8 @@ class _Assembly:
             self._began_at = asyncio.get_running_loop().time()
             self._on_time = 0
         self._forming.bars.append(checked)
-        self._forming.now_ns = max(self._forming.now_ns, item.arrived_ns)
+        if item.arrived_ns > self._forming.now_ns:
+            self._forming.now_ns = item.arrived_ns
         self._on_time += 1
         if self._on_time == self._symbol_count:
             done.append(self._finish())
@@ -224,11 +233,14 @@ class _Assembly:
         assert self._forming is not None
         tick, self._forming = self._forming, None
         tick.bars = [*self._stragglers, *tick.bars]
-        tick.refused = self._refused + [
-            RefusedBarRecord("", 0, fault, f"{count} more were refused before this tick")
-            for fault, count in self._more_refused.items()
-        ]
-        self._refused, self._stragglers, self._more_refused = [], [], Counter()
+        tick.refused = self._refused
+        if self._more_refused:
+            tick.refused += [
+                RefusedBarRecord("", 0, fault, f"{count} more were refused before this tick")
+                for fault, count in self._more_refused.items()
+            ]
+            self._more_refused = Counter()
+        self._refused, self._stragglers = [], []
         tick.complete_ns = time.perf_counter_ns()
         self._last_close_ns = tick.close_ns
         return tick

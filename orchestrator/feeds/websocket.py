@@ -6,18 +6,20 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from orchestrator.feeds.feed import FeedBar, FeedFault, FormingBar
-from orchestrator.feeds.silence import Silence
+from orchestrator.feeds.silence import Patience, Silence
 from orchestrator.markets import Markets
 from tradewind.errors import UnavailableError
 from tradewind.market import Bar
 from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE
+from tradewind.rpc.address import is_loopback
 
 __all__ = ["WebSocketFeed", "parse_bar"]
 
@@ -43,7 +45,9 @@ class WebSocketFeed:
     passed over; one whose `interval_ns` is another than that of the bars here is refused later.
     The connection is tried again without end, at once after one that brought a new bar
     and ever more slowly, up to 90 s, after one that did not; what that costs shows as missing bars.
-    So is one that stays open but silent for as long as it takes to miss `silent_bars` bars.
+    So is one that stays open but silent for as long as it takes to miss `silent_bars` bars, of all
+    symbols or, half a bar later, of one of them. A server on this machine is called directly,
+    whatever proxy the environment names.
     It ends when the server closes it normally, with code 1000.
 
     Args:
@@ -73,21 +77,22 @@ class WebSocketFeed:
     async def __aiter__(self) -> AsyncIterator[FeedBar | FeedFault]:
         pause_s = _FIRST_PAUSE_S
         try:
-            async for connection in connect(self._url, max_size=_MAX_MESSAGE_BYTES):
+            async for connection in connect(
+                self._url, max_size=_MAX_MESSAGE_BYTES, proxy=self._proxy()
+            ):
                 lost: object = None
                 with suppress(ConnectionClosed):
                     await connection.send(self._subscription())
-                    allowed_s, until = self._patience()
-                    while (message := await _receive(connection, until)) is not None:
+                    patience = Patience(self._silence, self._known_ns)
+                    while (message := await _receive(connection, patience.until)) is not None:
                         item = parse_bar(message, time.time_ns())
                         if isinstance(item, FormingBar):
                             continue
                         if isinstance(item, FeedBar) and self._is_news(item):
                             pause_s = 0.0
-                            allowed_s, until = self._patience()
+                            patience.hears(item.symbol)
                         yield item
-                    lost = f"connected, but no new bar for {allowed_s:g} s"
-                    self._silence.asks_in_vain()
+                    lost = f"connected, but {patience.end()}"
                     await connection.close(CloseCode.GOING_AWAY, "no new bar")
                 if lost is None:
                     if connection.close_code == CloseCode.NORMAL_CLOSURE:
@@ -99,10 +104,9 @@ class WebSocketFeed:
         except WebSocketException as problem:
             raise UnavailableError(f"feed {self._url}: {problem}") from problem
 
-    def _patience(self) -> tuple[float, float]:
-        """In how many seconds a new bar must have come, and when that is on the loop's clock."""
-        allowed_s = self._silence.allowed_ns(time.time_ns()) / 1e9
-        return allowed_s, asyncio.get_running_loop().time() + allowed_s
+    def _proxy(self) -> Literal[True] | None:
+        """As the environment says; none to this machine, which no proxy can reach for us."""
+        return None if is_loopback(urlsplit(self._url).hostname or "") else True
 
     def _subscription(self) -> str:
         # From the symbol that is furthest behind: bars of the others come twice, none is missed.

@@ -283,8 +283,10 @@ class Hub:
 
     def _is_halted(self) -> bool:
         """As the risk service said last: in its answer to a tick, or when it was asked."""
-        if self._state.answered_sequence > self._halt_sequence:
-            return self._state.halted
+        answered = self._state.answered_sequence
+        if answered > self._halt_sequence:
+            # Before the first answer to a tick there may be one that was given at the start.
+            return self._state.halted or (answered < 0 and self._bus.snapshot().halt is not None)
         return self._halt is not None
 
     def _halt_figures(self) -> dict[str, object] | None:

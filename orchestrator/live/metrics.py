@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from orchestrator.agents.reasons import Reason
-from orchestrator.events import EventBus
+from orchestrator.decision_log.records import TickRecord
+from orchestrator.events import EventBus, Snapshot
 from orchestrator.live.door import Bounds, Door
 from orchestrator.live.hub import Hub
 from tradewind.errors import SettingsError
@@ -76,11 +77,13 @@ class OrchestratorCollector(Collector):
         if snapshot.due_ns is not None:
             text = "When the next tick must have come: while the market is closed, after it opens."
             yield _gauge("next_tick_due_timestamp_seconds", text, snapshot.due_ns / 1e9)
+        text = "Ticks in a row at which it was halted and still held something."
+        yield _gauge("halted_ticks_holding", text, _halted_ticks_holding(snapshot))
         if snapshot.ticks:
             last = snapshot.ticks[-1]
             yield _gauge("equity", "Cash and positions at their marks.", last.equity)
-            exposure = sum(abs(item.quantity * item.mark_price) for item in last.positions)
-            yield _gauge("exposure", "Sum of the absolute positions at their marks.", exposure)
+            text = "Sum of the absolute positions at their marks."
+            yield _gauge("exposure", text, _exposure(last))
             yield _gauge("last_decision_timestamp_seconds", "The last tick.", last.decided_ns / 1e9)
             if last.risk is not None and "current_drawdown" in last.risk.metrics:
                 drawdown = last.risk.metrics["current_drawdown"]
@@ -158,3 +161,19 @@ class MetricsPage:
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"tradewind_orchestrator_{name}", text, value)
+
+
+def _exposure(tick: TickRecord) -> float:
+    return sum(abs(item.quantity * item.mark_price) for item in tick.positions)
+
+
+def _halted_ticks_holding(snapshot: Snapshot) -> int:
+    """How many of the last ticks, from the first one of the halt that still goes on."""
+    count = 0
+    if snapshot.halt is not None:
+        for number, tick in enumerate(reversed(snapshot.ticks), start=1):
+            if not _exposure(tick) or (tick.risk is not None and not tick.risk.halted):
+                break
+            if tick.risk is not None:  # one without an answer says nothing of a halt
+                count = number
+    return count

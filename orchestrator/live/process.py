@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 _QUEUED_TICKS: Final = 4_096
 _LARGEST_BACKLOG: Final = 8 * 1024 * 1024
-_AGAIN_S: Final = 0.25
+_STATUS_EVERY_S: Final = 0.1
 _START_S: Final = 60.0
 _END_S: Final = 8.0
 
@@ -47,6 +47,8 @@ class WatchProcess:
         self._bus = bus
         self._missed = 0
         self._status_number = self._facts_number = -1
+        self._status_at = -_STATUS_EVERY_S
+        self._again: asyncio.TimerHandle | None = None
         self.url = ""
         self.metrics_address = ""
 
@@ -72,6 +74,7 @@ class WatchProcess:
         self._subscription = self._subscribed.__enter__()
         for tick in self._bus.snapshot().ticks:
             self._write(tick)
+        self._subscription.poke()
         self._tasks = [asyncio.create_task(it) for it in (self._follow(), self._notice_end())]
         return self
 
@@ -81,7 +84,7 @@ class WatchProcess:
             task.cancel()
         await asyncio.wait(self._tasks)
         try:
-            self._hand_over(self._subscription)
+            self._hand_over(self._subscription, is_last=True)
         finally:
             self._subscribed.__exit__(None, None, None)
             await self._end()
@@ -115,22 +118,33 @@ class WatchProcess:
         code = await self._process.wait()
         _logger.error("the live view has ended (exit %s); trading goes on without it", code)
 
-    def _hand_over(self, subscription: Subscription) -> None:
-        """Writes what is new, as far as there is room: a process that hangs costs nothing."""
+    def _hand_over(self, subscription: Subscription, *, is_last: bool = False) -> None:
+        """Writes what is new, as far as there is room: a process that hangs costs nothing.
+
+        The status goes after the ticks, which it counts too: both sides then count the same. It
+        goes seldom, for the other side counts ticks by itself, and a flood of refused bars changes
+        it with each of them.
+        """
         for tick in subscription.take():
             self._write(tick)
         missed = self._missed + subscription.missed
         number = self._bus.status_number + missed
-        if number == self._status_number:
+        if number == self._status_number or self._process.returncode is not None:
             return
-        if self._has_room():
-            # After the ticks, which it counts too: both sides then count the same.
+        now = asyncio.get_running_loop().time()
+        is_due = is_last or now >= self._status_at + _STATUS_EVERY_S
+        if is_due and self._has_room():
             facts = self._bus.facts_number
             status = self._bus.status(missed, with_facts=facts != self._facts_number)
             self._pipe.write(encode(status))
-            self._status_number, self._facts_number = number, facts
-        elif self._process.returncode is None:
-            asyncio.get_running_loop().call_later(_AGAIN_S, subscription.poke)
+            self._status_number, self._facts_number, self._status_at = number, facts, now
+        elif self._again is None:
+            loop = asyncio.get_running_loop()
+            self._again = loop.call_later(_STATUS_EVERY_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._again = None
+        self._subscription.poke()
 
     def _write(self, tick: TickRecord) -> None:
         if self._has_room():
@@ -145,6 +159,8 @@ class WatchProcess:
         )
 
     async def _end(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
         self._pipe.close()
         try:
             async with asyncio.timeout(_END_S):

@@ -19,17 +19,16 @@ import stat
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from risk_service.audit.chain import GENESIS, AuditRow, Head, extend_chain
 from risk_service.audit.decision import Copies
-from tradewind.durable import AppendFile, sync_folder
+from tradewind.durable import FLUSHED_MARK, AppendFile, sync_folder, was_flushed
 from tradewind.errors import StorageError
 
 __all__ = ["Entry", "Journal"]
 
 _LOG = logging.getLogger(__name__)
-_MARK: Final = b"\x01"
 _Deliver: TypeAlias = Callable[[Sequence[AuditRow], Sequence[Copies | None]], None]
 
 
@@ -216,19 +215,11 @@ class Journal:
                 entry.error = error
             return
         self._flushed_size = self._file.size
-        self._mark()
+        self._file.mark()
         self._head = rows[-1].head
         self._deliver(rows, [entry.copies for entry in batch])
         for entry, row in zip(batch, rows, strict=True):
             entry.row = row
-
-    def _mark(self) -> None:
-        # Not flushed: it outlives the process, which is killed more often than the machine. A
-        # machine that crashes tears no line that was flushed.
-        try:
-            self._file.mark(_MARK)
-        except OSError as problem:
-            _LOG.debug("%s", self._failure("marked", problem))
 
     def _end_flush(self) -> None:
         with self._changed:
@@ -243,7 +234,7 @@ class Journal:
             _LOG.error("%s", self._failure("cut back", problem))
         else:
             if self._flushed_size > len(self._headers[0]):
-                self._mark()
+                self._file.mark()
 
     def _recover(self, descriptor: int) -> tuple[list[AuditRow], int]:
         """The rows in the file, and where they end."""
@@ -309,9 +300,10 @@ def _read_rows(data: bytes, start: int, path: Path) -> tuple[list[AuditRow], int
         rows += found
         size = end + 1
     rest = data[size:]
-    if rest in (b"", _MARK):
+    if rest in (b"", FLUSHED_MARK):
         return rows, size
-    if _was_flushed(rest):
+    # One line at most is being written: what has another one behind it was on the disk.
+    if was_flushed(rest) or 0 <= rest.find(b"\n") < len(rest) - 1:
         raise _damage(path, data[:size], "is damaged, and had been on the disk")
     _LOG.warning(
         "dropped the last %d bytes of %s: they were being written, and nobody had an answer to "
@@ -320,18 +312,6 @@ def _read_rows(data: bytes, start: int, path: Path) -> tuple[list[AuditRow], int
         path,
     )
     return rows, size
-
-
-def _was_flushed(rest: bytes) -> bool:
-    """Whether what begins with a line that is not whole was flushed at least in part.
-
-    A line that is being written has one end, nothing behind it, and zeros where pages are not on
-    the disk yet. One without any of that was damaged later.
-    """
-    end = rest.find(b"\n")
-    if end < 0:
-        return rest.endswith(_MARK)
-    return end < len(rest) - 1 or b"\0" not in rest
 
 
 def _damage(path: Path, before: bytes, what: str) -> StorageError:

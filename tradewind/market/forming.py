@@ -8,20 +8,21 @@ import numpy as np
 
 from tradewind.errors import MarketDataError
 from tradewind.market.bars import Bars, format_time
-from tradewind.market.markets import recognise_market
 
 __all__ = ["without_forming_bar"]
 
 _logger = logging.getLogger(__name__)
 
-_DAY_NS: Final = 86_400 * 1_000_000_000
+_LONGEST_DAILY_NS: Final = 129_600 * 1_000_000_000
+"""Bars of more than a day and a half are of several days."""
 
 
 def without_forming_bar(bars: Bars, path: Path) -> Bars:
     """Leaves the last bar out if the file was written before it had closed, and says so.
 
-    Downloads from exchanges end with the candle of now, whose close is none. A day's bar of a
-    market with sessions is over when these are. A copy that was made later does not tell.
+    Downloads from exchanges end with the candle of now, whose close is none. The last bar of a
+    session is over when that is: a day's bar, and the half hour after 15:30 of hours that begin at
+    9:30. A copy that was made later does not tell.
 
     Args:
         bars: What is in the file.
@@ -42,11 +43,11 @@ def without_forming_bar(bars: Bars, path: Path) -> Bars:
 
 
 def _is_closed(bars: Bars, at_ns: int) -> bool:
-    """Whether the market of daily bars had closed for the day of the last of them."""
-    if bars.interval_ns < _DAY_NS // 2:
+    """Whether the session of the last bar had closed."""
+    if bars.interval_ns > _LONGEST_DAILY_NS:
         return False
     try:
-        sessions = recognise_market(bars.timestamps_ns, bars.interval_ns).sessions
+        sessions = bars.market.sessions
     except (MarketDataError, ImportError):
         return False
     if sessions is None:

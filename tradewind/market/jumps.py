@@ -32,7 +32,8 @@ def is_jump(last_close: float, open_price: float, close: float, max_jump: float)
         close: Its close.
         max_jump: Largest absolute log return from the one to either of the others.
     """
-    return max(abs(math.log(price / last_close)) for price in (open_price, close)) > max_jump
+    at_open, at_close = math.log(open_price / last_close), math.log(close / last_close)
+    return abs(at_open) > max_jump or abs(at_close) > max_jump
 
 
 def find_jumps(bars: Bars, max_jump: float = MAX_JUMP) -> TimestampArray:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from orchestrator.agents import OrchestratorAgent
@@ -35,10 +37,12 @@ from tradewind.bundle import (
     GoldenSet,
 )
 from tradewind.errors import NotFoundError
+from tradewind.market.markets import market_named
 from tradewind.risk import RiskInputs
 from tradewind.rpc.clients import InferenceClient, RiskClient
 from trainer_service.export import serialize
 
+Times = NDArray[np.int64]
 ROOT = Path(__file__).resolve().parents[3]
 BAR_NS = 1_800_000_000_000
 START_NS = 1_600_000_200_000_000_000
@@ -117,12 +121,23 @@ def wait_until_served(desk: Desk, *policies: str) -> None:
                 time.sleep(0.05)
 
 
-def write_bars(folder: Path, volume: float = 1e9, night: int | None = None) -> dict[str, str]:
+def session_times(first: str, count: int = COUNT) -> Times:
+    """Starts of half hours of New York."""
+    times = [int(datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp()) * 10**9]
+    while len(times) < count:
+        times.append(market_named("XNYS").next_bar_start_ns(times[-1], BAR_NS))
+    return np.array(times, dtype=np.int64)
+
+
+def write_bars(
+    folder: Path, volume: float = 1e9, night: int | None = None, times: Times | None = None
+) -> dict[str, str]:
     """Bars that stand still and then lose 1 % each; a night of 16 hours follows bar `night`."""
     steps = np.where(np.arange(COUNT) < QUIET, 0.0, np.log(0.99))
     closes = 100.0 * np.exp(np.cumsum(steps))
     opens = np.concatenate([[100.0], closes[:-1]])
-    times = START_NS + np.arange(COUNT, dtype=np.int64) * BAR_NS
+    if times is None:
+        times = START_NS + np.arange(COUNT, dtype=np.int64) * BAR_NS
     if night is not None:
         times[night + 1 :] += 32 * BAR_NS
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,13 +151,14 @@ def write_bars(folder: Path, volume: float = 1e9, night: int | None = None) -> d
             "close": closes,
             "volume": np.full(COUNT, volume),
         }
+        columns = {name: column[: len(times)] for name, column in columns.items()}
         files[symbol] = str(folder / f"{symbol}.parquet")
         pq.write_table(pa.table(columns), files[symbol])
     return files
 
 
 def account(desk: Desk, name: str, **changes: Any) -> OrchestratorSettings:
-    bars = {key: changes.pop(key) for key in ("volume", "night") if key in changes}
+    bars = {key: changes.pop(key) for key in ("volume", "night", "times") if key in changes}
     files = write_bars(desk.folder / f"{name}-bars", **bars)
     values = {
         "allocations": [{"symbol": item, "policy": "long", "cash": 20_000.0} for item in SYMBOLS],
@@ -189,6 +205,7 @@ def check_replay(settings: OrchestratorSettings, desk: Desk) -> None:
     assert found.equal, found.first_difference
 
 
+HALT = QUIET + 5  # the bar at whose close 5 % are lost
 FLAT = dict.fromkeys(SYMBOLS, 0.0)
 
 
@@ -249,6 +266,119 @@ def test_halt_before_a_night_closes_the_positions_when_the_market_is_open_again(
     held = [any(item["quantity"] for item in tick["positions"]) for tick in ticks]
     assert held[QUIET + 5]
     assert not any(held[QUIET + 8 :])
+
+
+def halted_at(settings: OrchestratorSettings) -> int:
+    """Number of the tick at which an account was halted."""
+    risks = DecisionLog(settings.log.folder).ticks["risk"].to_pylist()
+    return [bool(risk and risk["halted"]) for risk in risks].index(True)
+
+
+def check_closing(settings: OrchestratorSettings, times: Times, symbols: Sequence[str]) -> None:
+    """What was held at the halt is closed within the market's next bar, and nothing after it."""
+    log = DecisionLog(settings.log.folder)
+    halt = halted_at(settings)
+    orders = [item for item in log.flat("orders").to_pylist() if item["reason"] == "FLATTEN"]
+    assert [(item["symbol"], item["sent"]) for item in orders] == [(name, True) for name in symbols]
+    names = {item["client_order_id"] for item in orders}
+    assert names == {f"{settings.account}-{halt}-{name}" for name in symbols}
+    fills = [item for item in log.flat("fills").to_pylist() if item["client_order_id"] in names]
+    assert len(fills) == len(symbols)
+    for fill in fills:
+        assert times[halt + 1] <= fill["filled_ns"].value < times[halt + 1] + BAR_NS
+    ticks = log.ticks.to_pylist()
+    held = [any(item["quantity"] for item in tick["positions"]) for tick in ticks]
+    assert held[halt]
+    assert not any(held[halt + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "hours"),
+    [
+        ("before-last", "2020-09-15 16:00", 0.0),
+        ("last", "2020-09-15 16:30", 65.5),  # of a Friday: to Monday's opening
+        ("first", "2020-09-15 17:00", 0.0),
+        ("half-day", "2019-11-25 14:30", 68.5),  # the last of the day after Thanksgiving
+    ],
+)
+def test_halt_near_the_end_of_a_session_closes_the_positions_in_the_markets_next_bar(
+    falling: Desk, name: str, first: str, hours: float
+) -> None:
+    times = session_times(first)
+    settings = account(falling, f"session-{name}", times=times, market="XNYS")
+    done = Listening(settings).run()
+    halt = halted_at(settings)
+    assert (times[halt + 1] - times[halt] - BAR_NS) / 3_600e9 == hours
+    assert done.held == FLAT
+    check_closing(settings, times, SYMBOLS)
+    _, then = done.said
+    assert "now it holds nothing any more" in then
+    check_replay(settings, falling)
+
+
+def test_account_halted_at_the_last_bar_of_a_week_and_started_again_closes_at_the_next_opening(
+    falling: Desk,
+) -> None:
+    times = session_times("2020-09-15 16:30")
+    opens_ns = int(times[HALT + 1])
+    settings = account(falling, "weekend", times=times[: HALT + 1], market="XNYS")
+    done = Listening(settings).run()
+    assert halted_at(settings) == HALT
+    assert all(quantity > 0.0 for quantity in done.held.values())
+    snapshot = done.agent.bus.snapshot()
+    assert snapshot.halt is not None
+    # Nothing is late before Monday's first bar is.
+    assert snapshot.due_ns is not None
+    assert snapshot.due_ns > time.time_ns() + 65 * 3_600 * 10**9
+    assert done.agent.open_orders is not None
+    for state in done.agent.open_orders:
+        assert state.status is OrderStatus.NEW
+        assert state.order.valid_until_ns == opens_ns + BAR_NS
+
+    write_bars(falling.folder / "weekend-bars", times=times)
+    sent: list[Order] = []
+    done = Listening(settings).use(lambda it: Noting(it, sent)).run()
+    assert sent == []  # those of before still stand
+    assert done.held == FLAT
+    check_closing(settings, times, SYMBOLS)
+    check_replay(settings, falling)
+
+
+def test_halt_while_one_market_is_closed_closes_it_at_its_opening_and_the_others_at_once(
+    falling: Desk,
+) -> None:
+    friday, monday = session_times("2020-09-18 13:30", 14)[[0, 13]]
+    whole = friday + np.arange(COUNT, dtype=np.int64) * BAR_NS
+    settings = account(
+        falling,
+        "two-markets",
+        times=whole,
+        guard__max_jump=5.0,  # over the week-end
+        allocations=[
+            {"symbol": item, "policy": "long", "cash": 2e4, "market": market}
+            for item, market in zip(SYMBOLS, ("XNYS", "always-open", "always-open"), strict=True)
+        ],
+    )
+    market = market_named("XNYS")
+    path = falling.folder / "two-markets-bars" / f"{SYMBOLS[0]}.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.filter(pa.array([market.is_open(int(it)) for it in whole])), path)
+    done = Listening(settings).run()
+    assert done.held == FLAT
+    log = DecisionLog(settings.log.folder)
+    fills = {item["symbol"]: item for item in log.flat("fills").to_pylist() if item["quantity"] < 0}
+    halt = halted_at(settings)
+    assert whole[halt] + BAR_NS < monday
+    for name in SYMBOLS[1:]:
+        assert whole[halt + 1] <= fills[name]["filled_ns"].value < whole[halt + 1] + BAR_NS
+    assert monday <= fills[SYMBOLS[0]]["filled_ns"].value < monday + BAR_NS
+    sent = [
+        (item["symbol"], item["sent"])
+        for item in log.flat("orders").to_pylist()
+        if item["reason"] == "FLATTEN"
+    ]
+    assert sent == [(name, True) for name in SYMBOLS]  # one each, and none of them again
+    check_replay(settings, falling)
 
 
 class Refusing:

@@ -69,6 +69,18 @@ def test_state_that_is_no_trading_stands_whatever_the_ticks_say(bus: EventBus, s
     assert (bus.snapshot().state, bus.snapshot().detail) == (state, "why")
 
 
+def test_bus_of_another_process_keeps_what_is_due_although_the_clock_was_set_back(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus.expect(time.time_ns() - 1)
+    now_ns = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns - FAR_NS)
+    other = EventBus()
+    other.restore(bus.status())
+    assert other.snapshot().state == bus.snapshot().state == "WAITING"
+    assert other.snapshot().due_ns == bus.snapshot().due_ns
+
+
 def test_counters_tell_decided_ticks_from_all(bus: EventBus) -> None:
     for outcome in (Outcome.WARM_UP, Outcome.HELD, Outcome.DECIDED, Outcome.FLATTENED):
         bus.publish(tick(outcome))

@@ -1,7 +1,11 @@
 """The write-ahead journal: what a crash leaves of it, and what is on the disk before orders go."""
 
 import errno
+import json
 import os
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +19,8 @@ from orchestrator.decision_log import BarRecord, FillRecord
 from orchestrator.journal import Journal, JournalEntry
 from tradewind.errors import StorageError
 
+MARK = b"\x01"
+ROOT = Path(__file__).resolve().parents[3]
 STEP = 1_800_000_000_000
 START = 1_600_000_200_000_000_000
 
@@ -35,8 +41,8 @@ def entry(sequence: int, *, orders: bool = True) -> JournalEntry:
 
 
 def written(path: Path) -> tuple[int, int]:
-    """Inode of a file, and where its content ends and the room behind it begins."""
-    return path.stat().st_ino, len(path.read_bytes().rstrip(b"\0"))
+    """Inode of a file, and where its content ends and the mark or the room behind it begins."""
+    return path.stat().st_ino, len(path.read_bytes().rstrip(b"\0").rstrip(MARK))
 
 
 ENTRIES = [entry(0), entry(1, orders=False), entry(2)]
@@ -45,7 +51,11 @@ ENTRIES = [entry(0), entry(1, orders=False), entry(2)]
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A journal of three ticks, the way a run leaves it."""
-    path = tmp_path / "state" / "default.journal"
+    return three_ticks(tmp_path)
+
+
+def three_ticks(folder: Path) -> Path:
+    path = folder / "state" / "default.journal"
     with closing(Journal(path)) as journal:
         assert journal.entries == []
         for item in ENTRIES:
@@ -62,7 +72,11 @@ def test_journal_gives_back_every_bit_and_goes_on(path: Path) -> None:
 
 
 def torn_ends(data: bytes) -> Iterator[bytes]:
-    """The last line cut at every eighth byte, with zeros where the disk had not written yet."""
+    """The last line cut at every eighth byte, with zeros where the disk had not written yet.
+
+    No mark stands behind it: that comes after the flush.
+    """
+    data = data.rstrip(MARK)
     last = data.rindex(b"\n", 0, -1) + 1
     for cut in range(last, len(data), 8):
         yield data[:cut]
@@ -101,6 +115,8 @@ def test_journal_with_any_unflushed_part_lost_is_read_to_there_and_never_without
                 begin = written(path)[1]
         end = written(path)[1]
         content = bytearray(path.read_bytes())  # as a crash leaves it: the room is still there
+        if in_last_flush or len(entries) > flushed:
+            content[end:] = bytes(len(content) - end)  # and no mark, which comes after a flush
     page = data.draw(st.integers(16, 600))
     pages = range(begin, end, page)
     for start in data.draw(st.sets(st.sampled_from(pages))) if pages else ():
@@ -126,6 +142,121 @@ def test_journal_with_damage_in_what_was_flushed_is_refused_and_left_as_it_is(pa
     assert path.read_bytes() == damaged
 
 
+def killed(path: Path) -> tuple[bytes, int]:
+    """The journal as kill -9 leaves it, and where its last line begins."""
+    with closing(Journal(path)) as journal:
+        begin = written(path)[1]
+        journal.append(entry(3))
+        return path.read_bytes(), begin
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_journal_whose_last_line_is_damaged_after_its_order_may_have_left_is_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = three_ticks(tmp_path_factory.mktemp("journal"))
+    content, begin = killed(path)
+    if data.draw(st.booleans(), label="ended in order"):
+        content = path.read_bytes()
+    end = len(content.rstrip(b"\0").rstrip(MARK))
+    damaged = bytearray(content)
+    first = data.draw(st.integers(begin, end - 1))
+    last = data.draw(st.integers(first + 1, end))
+    how = data.draw(st.sampled_from(["flip", "zero", "lost", "cut out", "garbage"]))
+    if how == "flip":
+        damaged[first] ^= data.draw(st.integers(1, 255))
+    elif how == "zero":
+        damaged[first:last] = bytes(last - first)
+    elif how == "lost":
+        del damaged[first]
+    elif how == "cut out":
+        del damaged[first:last]
+    else:
+        damaged[first:last] = data.draw(st.binary(min_size=2, max_size=40)).strip(b"\0") + b"#"
+    if (how, first, last) == ("cut out", begin, end):
+        return  # a line that is gone as a whole: the broker and the decision log know it
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match=r"damaged at line 4.* may have been sent; restore it"):
+        Journal(path)
+    assert path.read_bytes() == damaged
+    path.write_bytes(content)
+    with closing(Journal(path)) as journal:
+        assert len(journal.entries) == 4
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_journal_without_a_mark_is_refused_where_no_crash_can_have_torn_its_last_line(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = three_ticks(tmp_path_factory.mktemp("journal"))
+    content, begin = killed(path)
+    damaged = bytearray(content.rstrip(b"\0").rstrip(MARK))
+    at = data.draw(st.integers(begin, len(damaged) - 2))
+    damaged[at] = (damaged[at] ^ data.draw(st.integers(1, 127))) or 1
+    path.write_bytes(damaged)
+    with pytest.raises(StorageError, match="damaged at line 4"):
+        Journal(path)
+
+
+@pytest.mark.parametrize("line", [0, 1, 2])
+def test_journal_that_lacks_a_whole_line_before_others_is_refused(path: Path, line: int) -> None:
+    killed(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:line] + lines[line + 1 :]))
+    with pytest.raises(StorageError, match=f"damaged at line {line + 1}: it does not follow"):
+        Journal(path)
+
+
+def test_journal_of_a_release_before_is_read_and_its_torn_end_dropped(path: Path) -> None:
+    lines = []
+    for line in path.read_bytes().rstrip(MARK).splitlines():
+        values = json.loads(line[9:])[:-1]  # nothing of what had been flushed, and no mark
+        body = json.dumps(values, separators=(",", ":")).encode()
+        lines.append(b"%08x %s\n" % (zlib.crc32(body), body))
+    for torn in (b"", b"0", lines[0][:50], lines[0][:50] + bytes(30) + b"\n"):
+        path.write_bytes(b"".join(lines) + torn)
+        with closing(Journal(path)) as journal:
+            assert journal.entries == ENTRIES
+    path.write_bytes(b"".join(lines[:2]) + lines[2].replace(b"POLICY", b"POLICE"))
+    with pytest.raises(StorageError, match="damaged at line 3"):
+        Journal(path)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from orchestrator.journal import Journal
+from tests.unit.orchestrator.test_journal import entry
+journal = Journal(Path(sys.argv[1]))
+number = len(journal.entries)
+while True:
+    journal.append(entry(number, orders=number % 3 != 1))
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def test_journal_of_a_process_that_is_killed_while_it_writes_has_every_line_it_returned_from(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal"
+    for _ in range(3):
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = "".join(process.stdout.readline() for _ in range(40))
+            process.kill()
+            said += process.stdout.read()
+        last = int(said.split("\n")[-2])  # what follows it was not said as a whole
+        with closing(Journal(path)) as journal:
+            assert journal.entries == [
+                entry(number, orders=number % 3 != 1) for number in range(len(journal.entries))
+            ]
+            assert len(journal.entries) > last >= 39
+
+
 def test_journal_in_use_is_refused_to_another(path: Path) -> None:
     with closing(Journal(path)), pytest.raises(StorageError, match="in use by another process"):
         Journal(path)
@@ -140,7 +271,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         def sync(descriptor: int) -> None:
             real(descriptor)
             file = Path(f"/proc/self/fd/{descriptor}")
-            length = len(file.read_bytes().rstrip(b"\0")) if file.is_file() else 0
+            length = len(file.read_bytes().rstrip(b"\0").rstrip(MARK)) if file.is_file() else 0
             seen.append((os.fstat(descriptor).st_ino, length))
 
         return sync

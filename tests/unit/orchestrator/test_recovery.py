@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from orchestrator.agents.reconciliation import PendingOrders, reconcile
+from orchestrator.agents.recovery import restore
 from orchestrator.brokers import Order, OrderStatus, PaperBroker, PaperMarketSettings
 from orchestrator.decision_log import BarRecord
 from orchestrator.journal import JournalEntry
 from orchestrator.portfolio import Allocation, Portfolio
-from tradewind.errors import ConflictError
+from tradewind.errors import ConflictError, StorageError
 
 STEP = 60_000_000_000
 START = 1_600_000_020_000_000_000
@@ -98,3 +101,15 @@ def test_start_with_a_broker_that_holds_something_else_is_refused(tmp_path: Path
         await other.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("entries", "last"), [(0, -1), (2, 1)])
+def test_start_with_a_journal_that_ends_before_the_decision_log_is_refused(
+    entries: int, last: int
+) -> None:
+    journalled = [JournalEntry(number, START, (), (), ()) for number in range(entries)]
+    others: dict[str, Any] = {
+        name: Mock() for name in ("guard", "agent", "portfolio", "history", "log")
+    }
+    with pytest.raises(StorageError, match=rf"up to 2, and the journal only up to {last}: .* copy"):
+        asyncio.run(restore(journalled, account="a", run_id="r", logged=2, **others))

@@ -124,3 +124,32 @@ def test_position_that_is_not_closed_is_said_until_it_is_and_not_at_every_tick(
         said.watch.look(tick(sequence, **stuck), evaluation(Action.HALT))
     (text,) = said.new()
     assert f"still holds BTC 0.5 at 1.5: {why}; closing is tried again" in text
+
+
+@pytest.mark.parametrize("action", [Action.ALLOW, Action.HALT])
+def test_halt_of_before_the_start_stands_until_the_first_answer_says_otherwise(
+    tick: MakeTick, action: Action
+) -> None:
+    said = Said()
+    said.watch.recovered(evaluation(Action.HALT))
+    said.watch.trade()  # and the market may be closed for days
+    snapshot = said.bus.snapshot()
+    assert (snapshot.state, snapshot.halt is None) == ("HALTED", False)
+    assert said.new() == [snapshot.detail]
+    said.watch.look(tick(0, positions=FLAT, reasons=("RISK_UNAVAILABLE",)), None)
+    assert said.bus.snapshot().state == "HALTED"
+    said.watch.look(tick(1, positions=FLAT), evaluation(action))
+    (text,) = said.new()
+    if action is Action.HALT:
+        assert "HALTED (HALT) by rule ruin" in text
+        assert said.bus.snapshot().counters["halts"] == 1
+    else:
+        assert text == "resumed: it trades again"
+        assert said.bus.snapshot().state == "TRADING"
+
+
+def test_start_without_a_halt_trades() -> None:
+    said = Said()
+    said.watch.recovered(evaluation(Action.ALLOW))
+    said.watch.trade()
+    assert said.bus.snapshot().state == "TRADING"

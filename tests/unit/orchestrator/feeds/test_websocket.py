@@ -2,15 +2,18 @@
 
 import asyncio
 import http
+import itertools
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from orchestrator.decision_log import RefusedBarRecord
@@ -297,6 +300,10 @@ def test_feed_that_is_connected_but_silent_is_asked_again_and_says_so(
     assert waited[-1] >= 2 * waited[0] == 0.4
 
 
+def always_open(interval_ns: int) -> Markets:
+    return Markets(dict.fromkeys(SYMBOLS, market_named("always-open")), interval_ns)
+
+
 def read_quiet(server: Quiet, **options: Any) -> list[FeedBar | FeedFault]:
     async def run() -> list[FeedBar | FeedFault]:
         async with serve(server.serve, "127.0.0.1", 0) as listening:
@@ -337,6 +344,96 @@ def test_silence_counts_the_bars_of_the_market_alone(
     if last is not None:
         silent.heard("X", ns(last))
     assert silent.allowed_ns(ns(now)) == ns(until) - ns(now)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "now", "until"),
+    [
+        # Of ETH, whose last bar began at 20:00 on Friday: half a bar after those of 13:00 on Monday
+        # would have closed, when the bars of others do not come.
+        ("ETH", "2019-11-22T20:30:00.5", "2019-11-25T15:15"),
+        ("ETH", "2019-11-25T15:15:01", "2019-11-25T16:15"),  # asked again
+        ("BTC", "2019-11-22T20:30:00.5", "2019-11-22T21:45"),
+        ("NEW", "2019-11-22T20:30:00.5", "2019-11-22T21:45"),  # nothing is known of its market
+    ],
+)
+def test_silence_of_one_symbol_counts_the_bars_of_its_own_market(
+    symbol: str, now: str, until: str
+) -> None:
+    half_hour = 1_800 * 10**9
+    markets = Markets({"BTC": market_named("always-open"), "ETH": market_named("XNYS")}, half_hour)
+    silent = silence.Silence(2, markets)
+    for name in ("BTC", "ETH"):
+        silent.heard(name, ns("2019-11-22T20:00"))
+    assert silent.allowed_ns(ns(now), symbol) == ns(until) - ns(now)
+
+
+def test_silence_of_one_symbol_that_is_asked_for_in_vain_takes_ever_longer_and_no_other_does() -> (
+    None
+):
+    minute = 60 * 10**9
+    silent = silence.Silence(
+        2, Markets(dict.fromkeys(SYMBOLS, market_named("always-open")), minute)
+    )
+    for name in SYMBOLS:
+        silent.heard(name, START)
+    allowed = []
+    for _ in range(5):
+        allowed.append(silent.allowed_ns(START + minute, "ETH") // minute)
+        silent.asks_in_vain(["ETH"])
+        silent.heard("BTC", START + minute)
+    assert allowed == [2, 4, 8, 16, 16]
+    assert silent.allowed_ns(START + minute, "BTC") < 4 * minute
+    silent.heard("ETH", START + minute)
+    assert silent.allowed_ns(START + 2 * minute, "ETH") // minute == 2
+    silent.asks_in_vain()  # the whole feed: each of its symbols
+    assert silent.allowed_ns(START + 2 * minute, "ETH") // minute == 4
+
+
+def test_feed_one_of_whose_symbols_alone_is_silent_subscribes_again_from_its_last_bar(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "_SHORTEST_NS", 2 * 10**9)  # also a slow machine sends BTC in it
+    tiny = 20_000_000  # nanoseconds: bars of 20 ms
+
+    def at(symbol: str, index: int) -> str:
+        return message(symbol, 0, start_ns=START + index * tiny)
+
+    async def forget(connection: ServerConnection) -> None:
+        """Sends ETH once and BTC for ever, as a server that has lost half of a subscription."""
+        await connection.send(at("ETH", 0))
+        with suppress(ConnectionClosed):
+            for index in itertools.count():
+                await connection.send(at("BTC", index))
+                await asyncio.sleep(0.02)
+
+    vendor = Vendor(forget, says(at("ETH", 1)))
+    with caplog.at_level(logging.WARNING, module.__name__):
+        received = vendor.read(items, feed={"markets": always_open(tiny)})
+    assert [heard["after_ns"] for heard in vendor.heard] == [None, START]
+    assert all(heard["subscribe"] == list(SYMBOLS) for heard in vendor.heard)
+    assert isinstance(received[-1], FeedBar)
+    assert (received[-1].symbol, received[-1].bar.timestamp_ns) == ("ETH", START + tiny)
+    (said,) = [record.message for record in caplog.records if "no new bar" in record.message]
+    assert "no new bar of ETH for" in said
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "ws_proxy", "all_proxy", "socks_proxy"])
+def test_feed_on_this_machine_is_called_without_the_proxy_of_the_environment(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    assert starts(Vendor(says(message("BTC", 0))).read(items)) == [("BTC", 0)]
+
+
+@pytest.mark.parametrize(
+    ("host", "proxied"),
+    [("localhost", False), ("[::1]", False), ("127.8.9.1", False), ("feed.example", True)],
+)
+def test_feed_elsewhere_is_called_through_it(host: str, proxied: bool) -> None:
+    assert WebSocketFeed(f"wss://{host}:443/x", SYMBOLS)._proxy() is (True if proxied else None)
 
 
 def ns(text: str) -> int:

@@ -5,15 +5,18 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, WSMsgType
 
-from orchestrator.decision_log import TickRecord
+from orchestrator.decision_log import PositionRecord, RefusedBarRecord, TickRecord
 from orchestrator.events import EventBus, Status
+from orchestrator.live.metrics import MetricsText
 from orchestrator.live.process import WatchProcess
 from orchestrator.live.wire import Message, MessageReader, encode
 from tests.unit.orchestrator.live.test_hub import settings
@@ -22,6 +25,7 @@ from tradewind.risk.decision import Halt
 from tradewind.risk.rules import Action
 
 MakeTick = Callable[..., TickRecord]
+DUE = r"^tradewind_orchestrator_next_tick_due_timestamp_seconds (.*)$"
 WATCHED = {"live": {"listen": "127.0.0.1:0"}, "metrics_listen": "127.0.0.1:0"}
 
 
@@ -50,6 +54,17 @@ def test_message_through_a_pipe_is_what_was_sent(tick: MakeTick) -> None:
         tick(4, equity=math.inf, cash=-math.inf, risk=None),
         Status("HALTED", "why", {"a": [1]}, {"ticks": 2}, Halt(Action.HALT, 1.5, "r", "w", "d"), 7),
         Status("TRADING", "", {}, {}, None),
+        Status(
+            "TRADING",
+            "",
+            None,
+            {},
+            None,
+            0,
+            10**18,
+            10**12,
+            RefusedBarRecord("é", 5, "JUMP", "\u0007"),
+        ),
     ]
 
     async def body() -> None:
@@ -89,6 +104,101 @@ def test_view_in_its_process_shows_ticks_status_and_counts_of_the_bus(tick: Make
                 assert "tradewind_orchestrator_exposure 0.75" in metrics
 
     run(body)
+
+
+def test_tick_that_is_overdue_and_what_was_refused_last_show_in_the_process_of_the_view(
+    tick: MakeTick,
+) -> None:
+    async def body() -> None:
+        bus = EventBus()
+        bus.set_state("TRADING")
+        async with WatchProcess(settings(**WATCHED), bus) as watch:
+            # What was said before anybody looked is told without anything new.
+            await until(f"{watch.url}state", lambda it: '"TRADING"' in it)
+            bus.publish(tick(0))
+            due_ns = time.time_ns() + 1_500_000_000
+            bus.expect(due_ns)
+            for number in range(3_000):  # a flood, of which the last one counts
+                bus.refuse(RefusedBarRecord("BTC", number, "FUTURE", f"closes {number} s later"))
+            # It notices by itself: nothing more is said to it.
+            text = await until(
+                f"{watch.url}state", lambda it: '"WAITING"' in it and "closes 2999 s" in it
+            )
+            shown = json.loads(text)
+            assert (shown["state"], shown["detail"]) == ("WAITING", bus.snapshot().detail)
+            assert "the last bar was refused: FUTURE BTC: closes 2999 s later" in shown["detail"]
+            for page in (f"{watch.url}metrics", f"http://{watch.metrics_address}/metrics"):
+                metrics = await until(page, lambda it: 'state="WAITING"} 1.0' in it)
+                (line,) = re.findall(DUE, metrics, re.M)
+                assert float(line) == pytest.approx(due_ns / 1e9, abs=1e-3)
+            bus.publish(tick(1))
+            bus.expect(time.time_ns() + 10**15)
+            await until(f"{watch.url}state", lambda it: '"state":"TRADING"' in it)
+
+    run(body)
+
+
+def test_halt_that_was_found_at_the_start_shows_before_the_first_tick() -> None:
+    async def body() -> None:
+        bus = EventBus()
+        async with WatchProcess(settings(**WATCHED), bus) as watch:
+            bus.set_halt(Halt(Action.HALT, 1.0, "ruin", "too much", "d7"), "while it was down")
+            text = await until(f"{watch.url}state", lambda it: '"state":"HALTED"' in it)
+            state = json.loads(text)
+            assert state["detail"] == "while it was down"
+            assert state["halt"]["cause"]["rule"] == "ruin"
+            bus.set_halt(None)
+            await until(f"{watch.url}state", lambda it: '"state":"TRADING"' in it)
+
+    run(body)
+
+
+def test_flood_of_refused_bars_is_a_few_statuses(tick: MakeTick) -> None:
+    async def body() -> None:
+        bus = EventBus()
+        async with WatchProcess(settings(**WATCHED), bus) as watch:
+            sent: list[bytes] = []
+            write = watch._pipe.write
+            watch._pipe.write = lambda data: (sent.append(data), write(data))[1]  # type: ignore
+            began = asyncio.get_running_loop().time()
+            for number in range(2_000):
+                bus.refuse(RefusedBarRecord("BTC", number, "FUTURE", ""))
+                await asyncio.sleep(0)
+            took = asyncio.get_running_loop().time() - began
+            assert len(sent) <= 2 + took / 0.1
+            bus.publish(tick(0))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert any(data[4:5] == b"T" for data in sent)  # a tick does not wait
+
+    run(body)
+
+
+def test_halted_account_that_still_holds_is_counted_tick_by_tick(tick: MakeTick) -> None:
+    def count(bus: EventBus) -> float:
+        body = MetricsText(bus).response().body
+        assert isinstance(body, bytes)
+        name = "tradewind_orchestrator_halted_ticks_holding"
+        (found,) = re.findall(f"^{name} (.*)$", body.decode(), re.M)
+        return float(found)
+
+    bus = EventBus()
+    free = tick(0).risk
+    assert free is not None
+    halted = dataclasses.replace(free, halted=True)
+    flat = (PositionRecord("BTC", 0.0, None, 1.5),)
+    seen = []
+    risks = [None, free, None, halted, None, halted, halted]
+    for sequence, risk in enumerate(risks):
+        if sequence == 3:
+            bus.set_halt(Halt(Action.HALT, 1.0, "ruin", "too much", "d7"))
+        bus.publish(tick(sequence, risk=risk, **({"positions": flat} if sequence == 6 else {})))
+        seen.append(count(bus))
+    # A tick without an answer counts within the halt, and not before it.
+    assert seen == [0, 0, 0, 1, 2, 3, 0]
+    bus.publish(tick(7, risk=halted))
+    bus.set_halt(None)
+    assert count(bus) == 0
 
 
 def test_view_that_hangs_holds_nothing_up_and_says_later_what_it_missed(
