@@ -109,7 +109,7 @@ def check_refusals(told: dict[str, Any]) -> None:
     assert "inputs[0].shape" in message
     status, message = told["not_a_number"]
     assert status == "StatusCode.INVALID_ARGUMENT"
-    assert "observations[0][0]: nan" in message
+    assert "raw_input_contents[0]: number 0: nan" in message
     status, message = told["unknown"]
     assert status == "StatusCode.NOT_FOUND"
     assert "served are tiny-dqn, tiny-sac" in message
