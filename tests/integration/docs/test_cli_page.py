@@ -31,8 +31,8 @@ TINY = {
 }
 SEARCH = {"search": {"algo_params.gamma": {"choices": [0.9, 0.99]}}, "objective": "return"}
 # A service of its own replaces the process; the log of an orchestrator that nobody ran; no routing
-# file; no halt. Other tests run them.
-ELSEWHERE = ("serve", "compare", "replay", "tearsheet", "routing", "risk")
+# file; no halt; no file of bars. Other tests run them.
+ELSEWHERE = ("data", "serve", "compare", "replay", "tearsheet", "routing", "risk")
 
 
 @pytest.mark.slow
