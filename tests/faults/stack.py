@@ -97,6 +97,8 @@ class Stack:
                 **given.get("server", {}),
             }
             values = {**own[name], **given, "server": server}
+            if name == "inference_service":  # nobody but this test writes to its store
+                values.setdefault("require_signature", False)
             self._config(name).write_text(yaml.safe_dump(values))
 
     def start(self, name: str) -> ServiceProcess:

@@ -129,7 +129,9 @@ def stack(
     released_draft: Callable[..., BundleDraft],
 ) -> Stack:
     """Both services that an orchestrator asks, with a policy that trades."""
-    stack = make_stack(links=network.links, risk_policy=yaml.safe_dump(RISK_POLICY))
+    stack = make_stack(
+        links=network.links, risk_policy=yaml.safe_dump(RISK_POLICY, explicit_end=True)
+    )
     publisher(stack.store, released_draft)()
     for name in ASKED:
         stack.start(name)

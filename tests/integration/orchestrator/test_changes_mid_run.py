@@ -70,7 +70,9 @@ def journalled(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> list[str]:
     submit = PaperBroker.submit
 
     async def checked(broker: PaperBroker, orders: Sequence[Order]) -> Sequence[OrderState]:
-        lines = (desk.folder / "state" / "default.journal").read_bytes().rstrip(b"\0").splitlines()
+        lines = (
+            (desk.folder / "state" / "default.journal").read_bytes().rstrip(b"\0\1").splitlines()
+        )
         for order in orders:
             assert f'"{order.client_order_id}"'.encode() in lines[-1]
             ids.append(order.client_order_id)

@@ -80,7 +80,8 @@ def run(desk: Desk, name: str, **overrides: Any) -> Path:
     settings = desk.settings(
         folder=desk.folder / name,
         log__folder=desk.folder / name / "log",
-        log__segment_ticks=100,
+        log__batch_ticks=25,  # however fast ticks come: several segments
+        log__segment_ticks=50,
         account=name,
         **overrides,
     )
