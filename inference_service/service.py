@@ -64,9 +64,10 @@ def serve(settings: InferenceSettings, loader: LoaderProcess) -> None:
         pin_to_core(0)
     with (
         core_awake(wanted=settings.keep_awake),
-        worker_server(settings, loader.requests, share_port=False) as server,
+        worker_server(
+            settings, loader.requests, share_port=False, on_made=RpcServer.stop_on_signals
+        ) as server,
     ):
-        server.stop_on_signals()
         server.announce_ready()
         server.wait_for_signal()
 
@@ -78,6 +79,7 @@ def worker_server(
     *,
     share_port: bool,
     listen_late: bool = False,
+    on_made: Callable[[RpcServer], None] | None = None,
 ) -> Iterator[RpcServer]:
     """Runs the service inside the block, which begins after the first look at the store.
 
@@ -90,6 +92,8 @@ def worker_server(
         load_requests: Where a LoaderProcess takes requests.
         share_port: Other workers listen on the same port.
         listen_late: They do so already: calls are theirs until this one can answer.
+        on_made: Called with the server before the first look at the store: a signal that comes
+            meanwhile is then obeyed after it. A container's first process would ignore it.
 
     Raises:
         SettingsError: An address cannot be listened on, or a trusted key cannot be read.
@@ -107,6 +111,8 @@ def worker_server(
         streams=settings.stream_count,
         share_port=share_port,
     )
+    if on_made is not None:
+        on_made(server)
     store = BundleStore(settings.store)
     router = Router(registry)
     shadows = ShadowRunner(settings.shadow_queue, settings.shadow_answers)
