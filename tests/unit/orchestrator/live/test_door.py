@@ -140,6 +140,7 @@ def test_drops_of_a_head_do_not_hold_a_connection_open() -> None:
                 writer.write(b"X-A: b\r\n")
                 await writer.drain()
             await asyncio.sleep(0.01)
+        assert await gone
         writer.close()
 
     serve(Bounds(idle_s=0.3), visit)
