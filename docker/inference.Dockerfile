@@ -35,6 +35,6 @@ WORKDIR /app
 USER tradewind
 EXPOSE 50052 9102
 HEALTHCHECK --interval=5s --timeout=15s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "tradewind.rpc.health", "127.0.0.1:50052"]
+    CMD ["python", "-m", "tradewind.rpc.server.health", "127.0.0.1:50052"]
 ENTRYPOINT ["/app/docker/start.sh", "python", "-m", "inference_service"]
 CMD ["--config", "config/compose/inference.yaml"]

@@ -18,7 +18,7 @@ COPY risk_service risk_service
 # Whole seconds: the cache of a kernel is stale when its source file is younger.
 RUN find /app -exec touch --date=@1700000000 {} +
 RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
-    python -c "from tradewind.risk import RiskAgentV2; from tradewind.rpc.risk_scan import scan_request; RiskAgentV2.from_yaml('config/risk_limits.yaml').warm_up(); scan_request(b'')"
+    python -c "from tradewind.risk import RiskAgentV2; from tradewind.rpc.risk.risk_scan import scan_request; RiskAgentV2.from_yaml('config/risk_limits.yaml').warm_up(); scan_request(b'')"
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
@@ -32,6 +32,6 @@ WORKDIR /app
 USER tradewind
 EXPOSE 50053 9103
 HEALTHCHECK --interval=5s --timeout=15s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "tradewind.rpc.health", "127.0.0.1:50053"]
+    CMD ["python", "-m", "tradewind.rpc.server.health", "127.0.0.1:50053"]
 ENTRYPOINT ["/app/docker/start.sh", "python", "-m", "risk_service"]
 CMD ["--config", "config/compose/risk.yaml"]

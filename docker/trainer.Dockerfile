@@ -38,6 +38,6 @@ WORKDIR /app
 USER tradewind
 EXPOSE 50051 9101
 HEALTHCHECK --interval=5s --timeout=15s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "tradewind.rpc.health", "127.0.0.1:50051"]
+    CMD ["python", "-m", "tradewind.rpc.server.health", "127.0.0.1:50051"]
 ENTRYPOINT ["/app/docker/start.sh", "python", "-m", "trainer_service"]
 CMD ["--config", "config/compose/trainer.yaml"]

@@ -27,12 +27,12 @@ from scipy import stats
 
 from tradewind.market import load_sample, split_bars
 from tradewind.market.bars import FloatArray
-from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.evaluation.episode import play_to
-from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressReporter
-from trainer_service.workspace import held_out_episode
+from trainer_service.research.judging import train_and_judge
+from trainer_service.training.config import JobConfig, parse_training_config
+from trainer_service.training.workspace import held_out_episode
 
 HELD_OUT = 0.2
 HALVINGS = 16

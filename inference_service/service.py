@@ -33,9 +33,9 @@ from inference_service.watcher import StoreWatcher
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
+from tradewind.process.scheduling import core_awake, pin_to_core
 from tradewind.rpc import RpcServer
-from tradewind.rpc.start_notice import waiting_told
-from tradewind.scheduling import core_awake, pin_to_core
+from tradewind.rpc.server.start_notice import waiting_told
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from inference_service.loading.settings import ExecutorSettings, LoaderSettings
 from inference_service.version_rule import VersionRule
+from tradewind.address import UNIX, is_reached_from_afar
 from tradewind.bundle import (
     BundleLimits,
     BundleVersion,
@@ -17,7 +18,6 @@ from tradewind.bundle import (
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import InvalidInputError
 from tradewind.rpc import ServerSettings, ServiceSettings
-from tradewind.rpc.address import UNIX, is_reached_from_afar
 from tradewind.settings import Settings
 
 __all__ = ["InferenceSettings", "PolicySettings"]

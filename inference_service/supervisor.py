@@ -18,9 +18,9 @@ from inference_service.loading.process import ONE_THREAD, LoaderProcess
 from inference_service.settings import InferenceSettings
 from inference_service.worker_metrics import WorkerMetrics
 from inference_service.worker_order import WorkerOrder
+from tradewind.address import UNIX, host_and_port, loopback_dial_address, reserve_port
 from tradewind.errors import UnavailableError
-from tradewind.rpc.address import UNIX, host_and_port, loopback_dial_address, reserve_port
-from tradewind.rpc.server import announce_ready, on_signals, serve_metrics
+from tradewind.rpc.server.server import announce_ready, on_signals, serve_metrics
 
 __all__ = ["supervise"]
 

@@ -14,8 +14,8 @@ from inference_service.service import worker_server
 from inference_service.worker_order import WorkerOrder
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
+from tradewind.process.scheduling import core_awake, pin_to_core
 from tradewind.rpc import RpcServer
-from tradewind.scheduling import core_awake, pin_to_core
 
 __all__ = ["main"]
 

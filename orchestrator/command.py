@@ -12,14 +12,14 @@ from pathlib import Path
 
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.agents.halts import holdings_text
+from orchestrator.agents.services import resume_command
 from orchestrator.live.process import WatchProcess
 from orchestrator.runner import build_agent
-from orchestrator.services import resume_command
 from orchestrator.settings import OrchestratorSettings
 from tradewind import __version__
 from tradewind.errors import TradewindError
-from tradewind.heap import settle_heap
 from tradewind.logs import set_up_logging
+from tradewind.process.heap import settle_heap
 from tradewind.settings import load_settings
 from tradewind.tracing import tracing
 

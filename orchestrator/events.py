@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.decision_log.records import Outcome, RefusedBarRecord, TickRecord
+from orchestrator.records import Outcome, RefusedBarRecord, TickRecord
 from tradewind.market.bars import format_time
 from tradewind.risk.decision import Halt
 

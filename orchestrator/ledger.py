@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from orchestrator.series import Series
+from orchestrator.account.series import Series
 from tradewind.market import Account, Bar, Market
 from tradewind.market.volume import average_daily_volume
 from tradewind.risk import Position, RiskInputs

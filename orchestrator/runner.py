@@ -3,10 +3,10 @@
 from functools import cache
 
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.market_choice import KnownTimes
 from orchestrator.brokers import Broker, PaperBroker
 from orchestrator.events import EventBus
 from orchestrator.feeds import Feed, ReplayFeed, WebSocketFeed
-from orchestrator.market_choice import KnownTimes
 from orchestrator.markets import Markets
 from orchestrator.settings import (
     FileFeedSettings,

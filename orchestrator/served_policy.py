@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from orchestrator.contract import read_contract
+from orchestrator.agents.contract import read_contract
 from orchestrator.ledger import Ledger
 from tradewind.errors import BundleFormatError, ConflictError
 from tradewind.market import Account, Bar, FeaturePipeline, FeatureSpec, TradingTerms

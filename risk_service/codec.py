@@ -14,14 +14,14 @@ from tradewind.errors import FieldViolation, InvalidInputError, RiskInputError
 from tradewind.risk import RiskInputs
 from tradewind.risk.calculators import CALCULATORS
 from tradewind.risk.pretrade import IntendedOrder
-from tradewind.rpc.decision_codec import (
+from tradewind.rpc.risk.decision_codec import (
     action_to_message,
     breach_to_message,
     check_to_message,
     halt_to_message,
 )
-from tradewind.rpc.risk_answer import AnswerWriter
-from tradewind.rpc.risk_wire import RiskRequest
+from tradewind.rpc.risk.risk_answer import AnswerWriter
+from tradewind.rpc.risk.risk_wire import RiskRequest
 
 __all__ = [
     "read_inputs",

@@ -14,8 +14,8 @@ from risk_service.settings import RiskServiceSettings
 from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import SettingsError
+from tradewind.process.scheduling import pin_to_core
 from tradewind.rpc import Flag, RpcServer, run_service
-from tradewind.scheduling import pin_to_core
 
 __all__ = ["main", "risk_server"]
 

@@ -23,10 +23,10 @@ from tradewind.errors import (
 from tradewind.logs import current_request_id
 from tradewind.risk.engine.reporting import Calculation
 from tradewind.rpc.access import Identity
-from tradewind.rpc.decision_codec import halt_to_message
 from tradewind.rpc.field_paths import renamed, risk_field
-from tradewind.rpc.risk_answer import AnswerWriter
-from tradewind.rpc.risk_wire import RiskRequest, request_decoder
+from tradewind.rpc.risk.decision_codec import halt_to_message
+from tradewind.rpc.risk.risk_answer import AnswerWriter
+from tradewind.rpc.risk.risk_wire import RiskRequest, request_decoder
 
 __all__ = ["RiskServicer", "add_to_server"]
 

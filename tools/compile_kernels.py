@@ -14,7 +14,7 @@ import numpy as np
 from tradewind.market import Account, FeaturePipeline, Holdings, TradingTerms, load_sample
 from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskPolicy
-from tradewind.rpc.risk_scan import scan_request
+from tradewind.rpc.risk.risk_scan import scan_request
 from trainer_service.environment import IntradayTradingEnv, VectorizedTradingEnv
 
 ROOT = Path(__file__).resolve().parent.parent

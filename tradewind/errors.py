@@ -3,7 +3,8 @@
 TradewindError
  ├─ InvalidInputError            what the caller sent is wrong; `violations` names each field
  │   ├─ SettingsError            a settings file or dict: unknown key, wrong type, out of range
- │   │   └─ RiskPolicyError      the risk policy YAML
+ │   │   ├─ RiskPolicyError      the risk policy YAML
+ │   │   └─ ComponentError       a part of the user's own that cannot be had, or is none
  │   ├─ MarketDataError          bars that cannot be used; says which row
  │   ├─ ObservationError         an observation of the wrong shape, type or with NaN or infinity
  │   ├─ RiskInputError           risk inputs that contradict each other
@@ -42,6 +43,7 @@ __all__ = [
     "BundleGoldenError",
     "BundleIntegrityError",
     "BundleRuntimeError",
+    "ComponentError",
     "ConflictError",
     "ExportError",
     "FieldViolation",
@@ -143,6 +145,12 @@ class RiskPolicyError(SettingsError):
     """A risk policy YAML that is refused."""
 
     reason = "INVALID_RISK_POLICY"
+
+
+class ComponentError(SettingsError):
+    """A part of the user's own cannot be imported, is of another kind, or cannot be made."""
+
+    reason = "COMPONENT_REFUSED"
 
 
 class MarketDataError(InvalidInputError):

@@ -156,7 +156,7 @@ def export(
     whoever wrote it: export your own only.
     """
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
-    from trainer_service.kept import export_draft
+    from trainer_service.training.kept import export_draft
 
     bundle = export_draft(draft, store=store, signing_key=key, report=not without_report)
     metadata = bundle.metadata

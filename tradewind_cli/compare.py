@@ -11,7 +11,7 @@ from tradewind.errors import FieldViolation, SettingsError
 from tradewind_cli.output import JsonOption, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
-    from orchestrator.comparison import Comparison, VariantFigures, VariantSeries
+    from orchestrator.analysis.comparison import Comparison, VariantFigures, VariantSeries
 
 __all__ = ["compare"]
 
@@ -43,8 +43,8 @@ def compare(
 
     Choose --alpha, --first-bars and --best-bars before the first look, and keep them.
     """
-    from orchestrator.comparison import ComparisonSettings, measure_variant
-    from orchestrator.comparison import compare as run_test
+    from orchestrator.analysis.comparison import ComparisonSettings, measure_variant
+    from orchestrator.analysis.comparison import compare as run_test
     from tradewind.settings import parse_settings
 
     values = {"alpha": alpha, "first_bars": first_bars, "best_bars": best_bars}
@@ -60,7 +60,7 @@ def compare(
 
 
 def _read(logs: list[Path]) -> "dict[str, VariantSeries]":
-    from orchestrator.comparison import read_account, split_variants
+    from orchestrator.analysis.comparison import read_account, split_variants
     from orchestrator.decision_log import DecisionLog
 
     if len(logs) == 1:

@@ -45,7 +45,7 @@ def evaluate(
     from tradewind.bundle import read_bundle
     from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
     from tradewind.risk import RiskPolicy
-    from trainer_service.judging import evaluate_bundle
+    from trainer_service.research.judging import evaluate_bundle
 
     if not 0.0 < fraction <= 1.0:
         violation = FieldViolation("--fraction", f"must be above 0 and at most 1: {fraction}")
@@ -83,11 +83,11 @@ def walk_forward(
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
     from tradewind.risk import RiskPolicy
     from tradewind.settings import parse_settings
-    from trainer_service.config import JobConfig, parse_training_config
     from trainer_service.evaluation import WalkForwardConfig
-    from trainer_service.report.walk_forward import render_walk_forward
-    from trainer_service.walk_forward import walk_forward as run_folds
-    from trainer_service.workspace import make_environment
+    from trainer_service.research.report import render_walk_forward
+    from trainer_service.research.walk_forward import walk_forward as run_folds
+    from trainer_service.training.config import JobConfig, parse_training_config
+    from trainer_service.training.workspace import make_environment
 
     job = parse_training_config(values, JobConfig)
     settings = parse_settings({"folds": folds}, WalkForwardConfig, source="the command line")

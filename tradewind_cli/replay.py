@@ -12,7 +12,7 @@ from tradewind.errors import FieldViolation, SettingsError
 from tradewind_cli.output import ExitCode, JsonOption, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
-    from orchestrator.decision_replay import Counterfactual, Difference, Verification
+    from orchestrator.analysis.decision_replay import Counterfactual, Difference, Verification
 
 __all__ = ["parse_time", "replay"]
 
@@ -56,8 +56,8 @@ def replay(
         "stop_ns": parse_time("--to", stop) if stop else None,
     }
     # torch takes seconds to import: no other command should wait for it
+    from orchestrator.analysis.decision_replay import open_bundle, replay_other, verify
     from orchestrator.decision_log import DecisionLog
-    from orchestrator.decision_replay import open_bundle, replay_other, verify
     from tradewind.bundle import BundleStore
     from tradewind.risk.policy import RiskPolicy
 

@@ -22,7 +22,7 @@ from tradewind_cli.output import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.comparison import BoundReading
+    from orchestrator.analysis.comparison import BoundReading
 
 __all__ = ["app"]
 
@@ -164,7 +164,7 @@ def guard(
 
 def _enforce(client: InferenceClient, log: Path) -> "list[BoundReading]":
     """Takes every variant out that has broken a bound."""
-    from orchestrator.comparison import read_bounds
+    from orchestrator.analysis.comparison import read_bounds
     from orchestrator.decision_log import DecisionLog
 
     readings = list(read_bounds(DecisionLog(log), client.get_routing()))

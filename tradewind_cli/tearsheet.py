@@ -21,8 +21,8 @@ def tearsheet(
     Equity, drawdown against its limit, returns with VaR and ES, positions over price, costs,
     decisions, latency against SLO and budget, variants, halts.
     """
+    from orchestrator.analysis.tearsheet import render_tearsheet
     from orchestrator.decision_log import DecisionLog
-    from orchestrator.tearsheet import render_tearsheet
 
     page = render_tearsheet(DecisionLog(log))
     try:

@@ -27,10 +27,10 @@ def train(
     if policy is not None:
         values["policy"] = policy
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
-    from trainer_service.agent import TrainerAgent
-    from trainer_service.config import JobConfig, parse_training_config
     from trainer_service.progress import TrainingProgress
-    from trainer_service.workspace import make_environment
+    from trainer_service.training.agent import TrainerAgent
+    from trainer_service.training.config import JobConfig, parse_training_config
+    from trainer_service.training.workspace import make_environment
 
     job = parse_training_config(values, JobConfig)
     with TrainingBar(progress_console()) as bar:

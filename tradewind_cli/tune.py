@@ -32,8 +32,8 @@ def tune(
     folder, ready for `tradewind train`.
     """
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
-    from trainer_service.tuning import TuningConfig
-    from trainer_service.tuning import tune as run_search
+    from trainer_service.research.tuning import TuningConfig
+    from trainer_service.research.tuning import tune as run_search
 
     values = read_configuration(config, assignments)
     tuning = load_settings(search, TuningConfig, {} if trials is None else {"trials": trials})

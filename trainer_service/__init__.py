@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from tradewind.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from trainer_service.agent import TrainerAgent, create_trainer_agent
     from trainer_service.callbacks import RiskAwareCallback
     from trainer_service.environment import (
         EnvironmentConfig,
         IntradayTradingEnv,
         VectorizedTradingEnv,
     )
+    from trainer_service.training.agent import TrainerAgent, create_trainer_agent
 
 __all__ = [
     "EnvironmentConfig",

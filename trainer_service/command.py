@@ -9,7 +9,6 @@ from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.bundle import SigningKey
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.rpc import Flag, RpcServer, run_service
-from trainer_service.admission import AdmissionRules
 from trainer_service.jobs import (
     JobQueue,
     JobStore,
@@ -19,9 +18,10 @@ from trainer_service.jobs import (
     plan_slots,
     visible_gpus,
 )
-from trainer_service.servicer import TrainerServicer
-from trainer_service.settings import TrainerServiceSettings
-from trainer_service.telemetry import Telemetry
+from trainer_service.service.admission import AdmissionRules
+from trainer_service.service.servicer import TrainerServicer
+from trainer_service.service.settings import TrainerServiceSettings
+from trainer_service.service.telemetry import Telemetry
 
 __all__ = ["main", "trainer_server"]
 

@@ -7,7 +7,7 @@ from inference_service.routing.file import BoundSettings
 from inference_service.routing.follower import RoutingView
 from inference_service.routing.rollbacks import Rollback
 from tradewind.api.inference.v1 import inference_pb2
-from tradewind.shadow_answer import ShadowAnswer
+from tradewind.policy.shadow_answer import ShadowAnswer
 
 __all__ = ["rollback_message", "routing_message", "shadow_answer_message"]
 

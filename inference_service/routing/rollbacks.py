@@ -11,9 +11,9 @@ from typing import Final, Literal
 from pydantic import ValidationError
 
 from inference_service.routing.file import MAX_ROUTING_BYTES
-from tradewind.durable import replace_file
 from tradewind.errors import NotFoundError, StorageError
 from tradewind.files import read_file
+from tradewind.process.durable import replace_file
 from tradewind.settings import Settings
 
 __all__ = ["Reinstatement", "Rollback", "RollbackState", "RollbackStore"]

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.contract import TradingContract, read_contract
-from orchestrator.portfolio import Allocation
+from orchestrator.account.portfolio import Allocation
+from orchestrator.agents.contract import TradingContract, read_contract
 from tradewind.bundle import BoxSpace, BundleMetadata, DiscreteSpace
 from tradewind.errors import BundleFormatError, ConflictError
 from tradewind.risk.policy import RiskPolicy

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.questions import PolicyAnswer
 from orchestrator.agents.reasons import Reason
-from orchestrator.decision_log.records import Outcome, PolicyDecision, RiskAnswer, Timings
+from orchestrator.records import Outcome, PolicyDecision, RiskAnswer, Timings
 from tradewind.errors import InvalidInputError
 from tradewind.market import PositionState, TradingTerms
 from tradewind.risk import FloatArray

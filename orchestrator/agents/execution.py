@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from orchestrator.account.portfolio import Portfolio
+from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.decision import Decision, policy_decision
 from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand
@@ -19,10 +21,8 @@ from orchestrator.agents.questions import (
 )
 from orchestrator.agents.reasons import Reason
 from orchestrator.decision_log.digest import inputs_digest
-from orchestrator.decision_log.records import BarRecord, Outcome, RiskAnswer, Timings
 from orchestrator.feeds import BarFlag, Tick
-from orchestrator.portfolio import Portfolio
-from orchestrator.risk_history import RiskHistory
+from orchestrator.records import BarRecord, Outcome, RiskAnswer, Timings
 from orchestrator.settings import RoutingKey, SafetySettings
 from tradewind.market import PanelPipeline, PositionState
 from tradewind.risk import RiskInputs

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from orchestrator.agents.reasons import Reason
-from orchestrator.decision_log.records import Outcome, PositionRecord, TickRecord
 from orchestrator.events import EventBus
+from orchestrator.records import Outcome, PositionRecord, TickRecord
 from orchestrator.settings import SafetySettings
 from tradewind.risk.decision import Halt
 from tradewind.risk.rules import Action, Breach

@@ -8,17 +8,22 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from orchestrator.account.journal import Journal, JournalEntry
+from orchestrator.account.portfolio import Allocation, Portfolio
+from orchestrator.account.risk_history import RiskHistory, history_length
 from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.decision import Decision
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.halts import HaltWatch
+from orchestrator.agents.market_choice import KnownTimes, choose_markets
 from orchestrator.agents.pending import withheld_orders
 from orchestrator.agents.questions import ask_risk
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.reconciliation import PendingOrders, reconcile_within
 from orchestrator.agents.recovery import book_tick, last_logged, restore, with_outcomes
+from orchestrator.agents.services import open_inference, open_risk, resume_command
 from orchestrator.agents.withdrawal import withdraw_orders
 from orchestrator.agents.within import within
 from orchestrator.brokers import Broker, Order, OrderState, OrderStatus
@@ -31,12 +36,7 @@ from orchestrator.decision_log import (
 )
 from orchestrator.events import EventBus
 from orchestrator.feeds import BarGuard, Feed, Tick, read_ticks
-from orchestrator.journal import Journal, JournalEntry
-from orchestrator.market_choice import KnownTimes, choose_markets
 from orchestrator.markets import Markets
-from orchestrator.portfolio import Allocation, Portfolio
-from orchestrator.risk_history import RiskHistory, history_length
-from orchestrator.services import open_inference, open_risk, resume_command
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
+from orchestrator.account.portfolio import CENT
 from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand
 from orchestrator.agents.questions import RiskReply
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.reconciliation import PendingOrders
 from orchestrator.brokers import Order
-from orchestrator.portfolio import CENT
 from tradewind.risk import RiskInputs
 from tradewind.risk.policy import RiskPolicy
 

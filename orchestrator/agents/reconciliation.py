@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from orchestrator.account.journal import JournalEntry
+from orchestrator.account.portfolio import Portfolio
 from orchestrator.agents.reasons import Reason
 from orchestrator.brokers import Broker, Order, OrderState, OrderStatus
 from orchestrator.brokers import Holdings as BrokerHoldings
-from orchestrator.decision_log.records import FillRecord
-from orchestrator.journal import JournalEntry
-from orchestrator.portfolio import Portfolio
+from orchestrator.records import FillRecord
 from tradewind.errors import ConflictError, UnavailableError
 
 __all__ = ["Judge", "PendingOrders", "Reconciled", "reconcile", "reconcile_within"]

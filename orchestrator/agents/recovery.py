@@ -5,13 +5,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.account.journal import CURE, JournalEntry
+from orchestrator.account.portfolio import Portfolio
+from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.decision_log import DecisionLog, DecisionLogWriter, OrderRecord, Outcome
-from orchestrator.decision_log.records import PositionRecord, TickRecord
 from orchestrator.feeds import BarGuard
-from orchestrator.journal import CURE, JournalEntry
-from orchestrator.portfolio import Portfolio
-from orchestrator.risk_history import RiskHistory
+from orchestrator.records import PositionRecord, TickRecord
 from tradewind.errors import NotFoundError, StorageError
 
 __all__ = ["book_tick", "last_logged", "restore", "with_outcomes"]

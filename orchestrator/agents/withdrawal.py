@@ -5,11 +5,11 @@ import dataclasses
 import logging
 from collections.abc import Iterable
 
+from orchestrator.account.portfolio import CENT, Portfolio
 from orchestrator.agents.decision import Decision
 from orchestrator.agents.reasons import Reason
 from orchestrator.brokers import Broker, OrderState
-from orchestrator.decision_log.records import OrderRecord
-from orchestrator.portfolio import CENT, Portfolio
+from orchestrator.records import OrderRecord
 from tradewind.errors import UnavailableError
 
 __all__ = ["withdraw_orders"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.brokers.broker import Holdings, Order, OrderState, OrderStatus
-from orchestrator.decision_log.records import FillRecord
+from orchestrator.records import FillRecord
 from tradewind.errors import StorageError
 
 __all__ = ["Books"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from orchestrator.decision_log.records import BarRecord, FillRecord
+from orchestrator.records import BarRecord, FillRecord
 from tradewind.errors import ConflictError, InvalidInputError
 
 __all__ = ["Broker", "Holdings", "Order", "OrderState", "OrderStatus"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from orchestrator.brokers.broker import Order
-from orchestrator.decision_log.records import BarRecord
+from orchestrator.records import BarRecord
 from tradewind.settings import Settings
 
 __all__ = ["PaperMarketSettings", "Trade", "trade_in_bar"]

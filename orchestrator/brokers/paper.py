@@ -6,8 +6,8 @@ from pathlib import Path
 from orchestrator.brokers.books import Books
 from orchestrator.brokers.broker import Holdings, Order, OrderState, OrderStatus
 from orchestrator.brokers.market import PaperMarketSettings, Trade, active_ns, trade_in_bar
-from orchestrator.decision_log.records import BarRecord, FillRecord
 from orchestrator.markets import Markets
+from orchestrator.records import BarRecord, FillRecord
 from tradewind.errors import ConflictError, NotFoundError
 
 __all__ = ["PaperBroker"]

@@ -1,7 +1,9 @@
 """The decision log: every tick with all that led to its orders, in Arrow and Parquet files."""
 
 from orchestrator.decision_log.reader import DecisionLog, LogPart
-from orchestrator.decision_log.records import (
+from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA
+from orchestrator.decision_log.writer import DecisionLogSettings, DecisionLogWriter
+from orchestrator.records import (
     BarRecord,
     FillRecord,
     OrderRecord,
@@ -13,8 +15,6 @@ from orchestrator.decision_log.records import (
     TickRecord,
     Timings,
 )
-from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA
-from orchestrator.decision_log.writer import DecisionLogSettings, DecisionLogWriter
 
 __all__ = [
     "LOG_FORMAT_VERSION",

@@ -4,7 +4,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 
-from orchestrator.decision_log.records import BarRecord
+from orchestrator.records import BarRecord
 
 __all__ = ["inputs_digest"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from orchestrator.decision_log.records import (
+from orchestrator.records import (
     BarRecord,
     FillRecord,
     OrderRecord,

@@ -14,8 +14,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tradewind.durable import sync_folder
 from tradewind.errors import StorageError
+from tradewind.process.durable import sync_folder
 
 __all__ = [
     "OpenSegment",

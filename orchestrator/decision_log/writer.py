@@ -14,9 +14,9 @@ from typing import Any, Final, Self
 import pyarrow as pa
 from pydantic import Field
 
-from orchestrator.decision_log.records import TickRecord
 from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA, to_batch
 from orchestrator.decision_log.segments import OpenSegment, recover
+from orchestrator.records import TickRecord
 from tradewind.errors import StorageError
 from tradewind.settings import Settings
 

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from orchestrator.decision_log.records import BarRecord, RefusedBarRecord
 from orchestrator.feeds.feed import FeedBar
 from orchestrator.markets import Markets
+from orchestrator.records import BarRecord, RefusedBarRecord
 from tradewind.market import Bar
 from tradewind.market.bars import format_time
 from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE, bar_violations

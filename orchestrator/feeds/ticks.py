@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.decision_log.records import BarRecord, RefusedBarRecord
 from orchestrator.feeds.early import WaitingRoom
 from orchestrator.feeds.feed import Feed, FeedBar, FeedFault
 from orchestrator.feeds.guard import BarFault, BarFlag, BarGuard
+from orchestrator.records import BarRecord, RefusedBarRecord
 
 __all__ = ["Tick", "read_ticks"]
 

@@ -16,10 +16,10 @@ from websockets.frames import CloseCode
 from orchestrator.feeds.feed import FeedBar, FeedFault, FormingBar
 from orchestrator.feeds.silence import Patience, Silence
 from orchestrator.markets import Markets
+from tradewind.address import is_loopback
 from tradewind.errors import UnavailableError
 from tradewind.market import Bar
 from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE
-from tradewind.rpc.address import is_loopback
 
 __all__ = ["WebSocketFeed", "parse_bar"]
 

@@ -7,11 +7,11 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 
-from orchestrator.decision_log.records import TickRecord
 from orchestrator.events import EventBus, Status
-from orchestrator.live.metrics import MetricsPage
+from orchestrator.live.metrics_page import MetricsPage
 from orchestrator.live.view import LiveView
 from orchestrator.live.wire import MessageReader
+from orchestrator.records import TickRecord
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging

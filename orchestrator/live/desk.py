@@ -2,7 +2,7 @@
 
 from typing import Final, Self
 
-from orchestrator.services import open_risk
+from orchestrator.agents.services import open_risk
 from orchestrator.settings import ServiceAddresses
 from tradewind.risk.decision import Halt
 from tradewind.tracing import Tracer

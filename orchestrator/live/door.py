@@ -15,7 +15,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from tradewind.rpc.address import host_and_port, loopback_dial_address
+from tradewind.address import host_and_port, loopback_dial_address
 
 __all__ = ["Bounds", "Door"]
 

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from orchestrator.events import LIVE_STATES, EventBus
 from orchestrator.live.desk import RiskDesk
 from orchestrator.live.state import LiveState, Mark
+from orchestrator.metrics import LiveCounts
 from tradewind.errors import TradewindError
 from tradewind.risk.decision import Halt
 
@@ -119,6 +120,10 @@ class Hub:
     def missed_ticks(self) -> int:
         """Ticks that came faster than they could be taken in."""
         return self._bus.missed_ticks + self._dropped_ticks
+
+    def counts(self) -> LiveCounts:
+        """What it counts of itself."""
+        return LiveCounts(self.browser_count, self.missed_ticks, self.skipped_count)
 
     @contextmanager
     def browser(self) -> Iterator[Browser]:

@@ -13,9 +13,9 @@ import logging
 import sys
 from typing import Any, Final, Self
 
-from orchestrator.decision_log.records import TickRecord
 from orchestrator.events import EventBus, Subscription
 from orchestrator.live.wire import encode
+from orchestrator.records import TickRecord
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import SettingsError, UnavailableError
 

@@ -1,6 +1,6 @@
 """A tick as a row of the page."""
 
-from orchestrator.decision_log.records import PolicyDecision, TickRecord
+from orchestrator.records import PolicyDecision, TickRecord
 
 __all__ = ["tick_row"]
 

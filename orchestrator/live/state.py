@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.decision_log.records import RiskAnswer, TickRecord, Timings
 from orchestrator.live.latency import RollingLatency
 from orchestrator.live.rows import tick_row
 from orchestrator.live.series import DownsampledSeries, highest, latest, lowest
 from orchestrator.live.troubles import TroubleBook
 from orchestrator.live.variants import VariantBook
+from orchestrator.records import RiskAnswer, TickRecord, Timings
 from orchestrator.settings import OrchestratorSettings
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.risk.policy import RiskPolicy

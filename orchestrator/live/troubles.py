@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.agents.reasons import Reason
-from orchestrator.decision_log.records import TickRecord
 from orchestrator.feeds import BarFault, BarFlag
+from orchestrator.records import TickRecord
 
 __all__ = ["TroubleBook"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from orchestrator.decision_log.records import TickRecord
 from orchestrator.live.latency import RollingLatency
+from orchestrator.records import TickRecord
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 
 __all__ = ["VariantBook"]
@@ -37,9 +37,9 @@ class _Variant:
 class VariantBook:
     """Return, risk and latency of each variant, tick by tick.
 
-    The same attribution as `orchestrator.comparison.split_variants`: what a symbol earns in a bar,
-    its fees paid, belongs to the variant whose answer was last used for it, and the capital of a
-    variant is the share of its symbols in the account.
+    The same attribution as `orchestrator.analysis.comparison.split_variants`: what a symbol earns
+    in a bar, its fees paid, belongs to the variant whose answer was last used for it, and the
+    capital of a variant is the share of its symbols in the account.
 
     Args:
         symbols: What the account trades.

@@ -11,16 +11,16 @@ from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Middleware
 from pydantic import Field, ValidationError
 
+from orchestrator.agents.services import resume_command
 from orchestrator.events import EventBus
 from orchestrator.live.desk import RiskDesk
 from orchestrator.live.door import Bounds, Door
 from orchestrator.live.guard import HEADERS, Handler, RequestGuard
 from orchestrator.live.hub import Browser, Hub
-from orchestrator.live.metrics import MetricsText
-from orchestrator.live.settings import LiveSettings
+from orchestrator.live.metrics_page import metrics_response
 from orchestrator.live.state import LiveState
-from orchestrator.services import resume_command
-from orchestrator.settings import OrchestratorSettings
+from orchestrator.metrics import MetricsText
+from orchestrator.settings import LiveSettings, OrchestratorSettings
 from tradewind.errors import ConflictError, InvalidInputError, SettingsError, TradewindError
 from tradewind.settings import Settings
 from tradewind.tracing import Tracer
@@ -92,7 +92,7 @@ class LiveView:
             },
         )
         self._door = Door(Bounds())
-        self._metrics = MetricsText(bus, self._hub)
+        self._metrics = MetricsText(bus, self._hub.counts)
         static = resources.files("orchestrator.live") / "static"
         self._files = {name: (static / name).read_bytes() for name in _FILES}
         self._sockets: set[web.WebSocketResponse] = set()
@@ -188,7 +188,7 @@ class LiveView:
         return web.Response(body=self._hub.state_json(), content_type="application/json")
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        return self._metrics.response()
+        return metrics_response(self._metrics)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self._check_alive()

@@ -11,8 +11,8 @@ from typing import Final
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from orchestrator.decision_log.records import PolicyDecision, TickRecord
 from orchestrator.events import Status
+from orchestrator.records import PolicyDecision, TickRecord
 from orchestrator.settings import OrchestratorSettings
 
 __all__ = ["Message", "MessageReader", "encode"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from risk_service.audit.chain import Head
-from tradewind.durable import replace_file
 from tradewind.errors import StorageError
 from tradewind.files import read_file
+from tradewind.process.durable import replace_file
 
 __all__ = ["Anchor", "anchor_path"]
 

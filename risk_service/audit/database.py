@@ -11,8 +11,8 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from tradewind.durable import sync_folder
 from tradewind.errors import SettingsError, StorageError
+from tradewind.process.durable import sync_folder
 
 __all__ = ["Database", "storage_errors"]
 

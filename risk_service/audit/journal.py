@@ -23,8 +23,8 @@ from typing import TypeAlias
 
 from risk_service.audit.chain import GENESIS, AuditRow, Head, extend_chain
 from risk_service.audit.decision import Copies
-from tradewind.durable import FLUSHED_MARK, AppendFile, sync_folder, was_flushed
 from tradewind.errors import StorageError
+from tradewind.process.durable import FLUSHED_MARK, AppendFile, sync_folder, was_flushed
 
 __all__ = ["Entry", "Journal"]
 

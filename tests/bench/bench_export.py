@@ -17,10 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from tradewind.policy import use_one_torch_thread
-from trainer_service.agent import TrainerAgent
-from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.progress import TrainingPhase, TrainingProgress
-from trainer_service.workspace import make_environment
+from trainer_service.training.agent import TrainerAgent
+from trainer_service.training.config import JobConfig, parse_training_config
+from trainer_service.training.workspace import make_environment
 
 RISK_POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
 LIMIT_S = 5.0

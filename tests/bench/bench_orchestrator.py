@@ -42,8 +42,8 @@ from orchestrator.events import EventBus
 from orchestrator.feeds import ReplayFeed
 from orchestrator.settings import OrchestratorSettings
 from tests.bench.neighbour import busy_neighbour
-from tradewind.heap import settle_heap
 from tradewind.market import BarPanel, Bars, FeatureSpec, TradingTerms, load_sample, split_bars
+from tradewind.process.heap import settle_heap
 from tradewind.rpc import ServiceProcess
 from tradewind.settings import parse_settings, read_yaml
 

@@ -29,7 +29,7 @@ from tradewind.api.risk.v1 import risk_pb2
 from tradewind.market import load_sample
 from tradewind.risk import OptionPosition, OrderBook, Position, RiskInputs
 from tradewind.rpc import ServiceProcess
-from tradewind.rpc.risk_codec import risk_inputs_to_message
+from tradewind.rpc.risk.risk_codec import risk_inputs_to_message
 
 BARS = 256
 ROUNDS = 8

@@ -40,9 +40,9 @@ from tradewind.policy import use_one_torch_thread
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import RiskAwareCallback
-from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.environment import EnvironmentConfig, VectorizedTradingEnv
-from trainer_service.workspace import Workspace, make_environment
+from trainer_service.training.config import JobConfig, parse_training_config
+from trainer_service.training.workspace import Workspace, make_environment
 
 RISK_POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
 ROUNDS = 5

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.waiting import wait_until
-from tradewind.rpc.address import host_and_port, reserve_port
+from tradewind.address import host_and_port, reserve_port
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("trainer", "inference", "risk")

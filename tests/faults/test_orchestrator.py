@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.account.journal import Journal
 from orchestrator.brokers.books import Books
 from orchestrator.decision_log import DecisionLog
-from orchestrator.journal import Journal
 from risk_service.verify import main as verify
 from tests.faults.namespaces import Link, Network
 from tests.faults.scenario import RECOVERY_LIMIT_S, Outcome

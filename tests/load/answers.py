@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.contract import read_contract
+from orchestrator.agents.contract import read_contract
 from orchestrator.ledger import Ledger
 from orchestrator.replay import replay
 from tests.load.questions import AccountQuestion, Questions

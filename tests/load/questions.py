@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.risk import RiskInputs
-from tradewind.rpc.risk_codec import risk_inputs_from_message, risk_inputs_to_message
+from tradewind.rpc.risk.risk_codec import risk_inputs_from_message, risk_inputs_to_message
 
 __all__ = ["AccountQuestion", "Questions"]
 

@@ -18,9 +18,9 @@ import yaml
 
 from tests.faults.load import CALM, CRASHED
 from tests.integration.orchestrator.conftest import publisher
+from tradewind.address import reserve_port
 from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.rpc import ServiceProcess
-from tradewind.rpc.address import reserve_port
 from tradewind.rpc.clients import InferenceClient, RiskClient
 
 ROOT = Path(__file__).parents[2]

@@ -29,8 +29,8 @@ from tradewind.bundle.names import (
 )
 from tradewind.bundle.reader import read_bundle, read_regular_file
 from tradewind.bundle.signing import SigningKey
-from tradewind.durable import make_folder, open_to_readers, replace_file, sync_folder
 from tradewind.errors import InvalidInputError, StorageError, VersionNotFoundError
+from tradewind.process.durable import make_folder, open_to_readers, replace_file, sync_folder
 
 __all__ = ["BundleStore", "PublishedBundle"]
 

@@ -10,8 +10,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from tradewind.compiled import compiled
 from tradewind.errors import InvalidInputError
+from tradewind.kernels.compiled import compiled
 from tradewind.market.bars import FloatArray
 
 __all__ = [

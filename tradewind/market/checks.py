@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
 from tradewind.errors import FieldViolation, MarketDataError
+from tradewind.kernels.compiled import compiled
 
 __all__ = [
     "MAX_PRICE",

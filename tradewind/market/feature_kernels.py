@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.market.bars import FloatArray, TimestampArray
 
 __all__ = [

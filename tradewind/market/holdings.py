@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tradewind.compiled import inlined
 from tradewind.errors import InvalidInputError
+from tradewind.kernels.compiled import inlined
 from tradewind.market.accounting import (
     CASH,
     EQUITY,

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
-from tradewind.durable import replace_file
 from tradewind.errors import StorageError
 from tradewind.market.bars import Bars
+from tradewind.process.durable import replace_file
 
 __all__ = ["save_bars"]
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.market.bars import Bars, FloatArray
 
 __all__ = ["average_daily_volume", "average_daily_volumes"]

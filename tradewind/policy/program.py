@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 
 __all__ = ["Program", "run_program", "run_program_unlocked"]
 

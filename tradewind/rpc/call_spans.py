@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import grpc
 
+from tradewind.address import UNIX, host_and_port
 from tradewind.errors import TradewindError
 from tradewind.logs import current_fields
-from tradewind.rpc.address import UNIX, host_and_port
 from tradewind.rpc.handlers import Handler
 from tradewind.rpc.request_ids import REQUEST_ID_KEY, Metadata
 from tradewind.rpc.status import code_of

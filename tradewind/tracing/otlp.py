@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tradewind import __version__
+from tradewind.address import is_loopback
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.files import read_file
-from tradewind.rpc.address import is_loopback
 from tradewind.tracing.settings import TracingSettings
 from tradewind.tracing.tracer import Span, SpanKind
 

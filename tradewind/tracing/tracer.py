@@ -1,12 +1,10 @@
 """What traces are made with; everything of OpenTelemetry is behind it."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
-from tradewind.tracing.settings import TracingSettings
-
-__all__ = ["Span", "SpanKind", "Tracer", "in_span", "open_tracer", "tracing"]
+__all__ = ["Span", "SpanKind", "Tracer", "in_span"]
 
 SpanKind = Literal["internal", "client", "server"]
 
@@ -79,34 +77,6 @@ class Tracer(Protocol):
 
     def close(self) -> None:
         """Sends what is left, for a short while at most."""
-
-
-def open_tracer(settings: TracingSettings | None, service: str) -> Tracer | None:
-    """A tracer, to be closed; None when nothing is traced.
-
-    Args:
-        settings: What the operator set; None for no traces.
-        service: Which program it is.
-
-    Raises:
-        SettingsError: The certificates cannot be read.
-    """
-    if settings is None:
-        return None
-    from tradewind.tracing.otlp import OtlpTracer
-
-    return OtlpTracer(settings, service)
-
-
-@contextlib.contextmanager
-def tracing(settings: TracingSettings | None, service: str) -> Iterator[Tracer | None]:
-    """As `open_tracer`, for the time of a block."""
-    tracer = open_tracer(settings, service)
-    try:
-        yield tracer
-    finally:
-        if tracer is not None:
-            tracer.close()
 
 
 def in_span(

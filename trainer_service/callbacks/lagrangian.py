@@ -8,14 +8,14 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from tradewind.errors import TrainingError
-from trainer_service.callbacks.rewards import subtract_from_rewards
-from trainer_service.environment import RiskMeasuringEnv
-from trainer_service.multipliers import (
+from trainer_service.callbacks.multipliers import (
     FEWEST_UPDATES,
     LagrangianConfig,
     Multipliers,
     foreseeable_updates,
 )
+from trainer_service.callbacks.rewards import subtract_from_rewards
+from trainer_service.environment import RiskMeasuringEnv
 
 __all__ = ["LagrangianCallback"]
 

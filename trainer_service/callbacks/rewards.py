@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
-from tradewind.compiled import compiled
 from tradewind.errors import TrainingError
+from tradewind.kernels.compiled import compiled
 
 __all__ = ["subtract_from_rewards"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from tradewind.compiled import compiled
 from tradewind.errors import TrainingError
+from tradewind.kernels.compiled import compiled
 from tradewind.risk import FloatArray, ProductionRiskAdvisor, RiskInputs, StepRisk
 from trainer_service.callbacks.rewards import subtract_from_rewards
 from trainer_service.environment import RiskMeasuringEnv

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from trainer_service.checkpoints.provenance import library_versions
 from trainer_service.checkpoints.settings import Checkpointing
 from trainer_service.checkpoints.state import capture, capture_environment, restore
 from trainer_service.checkpoints.store import CheckpointStore
-from trainer_service.provenance import library_versions
 
 __all__ = ["CheckpointCallback"]
 

@@ -14,8 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.save_util import load_from_zip_file, recursive_setattr
 
 from tradewind.errors import TrainingError
+from trainer_service.checkpoints.provenance import library_versions
 from trainer_service.checkpoints.store import Checkpoint, CheckpointReader
-from trainer_service.provenance import library_versions
 
 __all__ = ["Stateful", "capture", "capture_environment", "restore"]
 

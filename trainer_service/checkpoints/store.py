@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.durable import sync_folder
 from tradewind.errors import StorageError
+from tradewind.process.durable import sync_folder
 
 __all__ = ["Checkpoint", "CheckpointReader", "CheckpointStore", "DamagedCheckpointError"]
 

@@ -5,7 +5,8 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
+from tradewind.kernels.prefetch import prefetch
 from tradewind.market.accounting import (
     EQUITY,
     LAST_TRADE_NOTIONAL,
@@ -16,7 +17,6 @@ from tradewind.market.accounting import (
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
 from tradewind.market.holdings import open_holdings
-from tradewind.prefetch import prefetch
 from tradewind.risk import BatchBar
 from trainer_service.environment.kernels import (
     Calendar,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.market.accounting import BARS_HELD, EQUITY, exposure, unrealized_return
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import (

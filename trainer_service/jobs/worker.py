@@ -14,9 +14,7 @@ from typing import BinaryIO, NoReturn
 from tradewind.errors import StoppedByRiskError, TradewindError
 from tradewind.logs import LogSettings, log_context, set_up_logging
 from tradewind.tracing import Tracer, in_span, tracing
-from trainer_service.agent import TrainerAgent
 from trainer_service.checkpoints import Checkpointing
-from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.jobs.failures import causes_of, describe_failure
 from trainer_service.jobs.messages import (
     JobCheckpointed,
@@ -29,7 +27,9 @@ from trainer_service.jobs.messages import (
 )
 from trainer_service.jobs.phase_spans import in_phase_spans
 from trainer_service.progress import TrainingPhase, TrainingProgress
-from trainer_service.workspace import make_environment
+from trainer_service.training.agent import TrainerAgent
+from trainer_service.training.config import JobConfig, parse_training_config
+from trainer_service.training.workspace import make_environment
 
 __all__ = ["main"]
 

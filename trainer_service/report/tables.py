@@ -14,8 +14,8 @@ from tradewind.reporting.figures import (
     signed_percent,
     times,
 )
+from trainer_service.callbacks.multipliers import FEWEST_UPDATES
 from trainer_service.evaluation import BASELINES
-from trainer_service.multipliers import FEWEST_UPDATES
 
 __all__ = [
     "Cell",

@@ -14,10 +14,10 @@ from packaging.requirements import Requirement
 from tradewind.market import load_sample, split_bars
 from tradewind.policy import use_one_torch_thread
 from trainer_service.algorithms import find_algorithm
-from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.export import build_network, script_policy, serialize
-from trainer_service.workspace import Workspace
+from trainer_service.training.config import JobConfig, parse_training_config
+from trainer_service.training.workspace import Workspace
 
 RISK_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
 OBSERVATION_COUNT = 1_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.services import resume_command
+from orchestrator.agents.services import resume_command
 from orchestrator.settings import ServiceAddresses
 from tests.integration.cli.conftest import Run
 from tradewind.risk import RiskInputs

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from trainer_service.config import JobConfig, parse_training_config
+from trainer_service.training.config import JobConfig, parse_training_config
 
 Run = Callable[..., Any]
 SEARCH: dict[str, Any] = {

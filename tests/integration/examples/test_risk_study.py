@@ -11,7 +11,7 @@ import pytest
 from tradewind.errors import TrainingError
 from tradewind.market import Bars, load_sample
 from trainer_service.environment import IntradayTradingEnv
-from trainer_service.workspace import held_out_episode
+from trainer_service.training.workspace import held_out_episode
 
 SCRIPT = Path(__file__).resolve().parents[3] / "examples" / "risk_study.py"
 

@@ -16,10 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference_service.service import POLICY_HEALTH_PREFIX
 from tests.integration.inference.conftest import ServeHere
 from tradewind import errors
+from tradewind.address import host_and_port
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.bundle import BundleStore
 from tradewind.rpc import RpcServer, ServerSettings
-from tradewind.rpc.address import host_and_port
 from tradewind.rpc.clients import InferenceClient
 
 Publish = Callable[..., str]

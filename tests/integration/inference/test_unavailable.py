@@ -21,7 +21,7 @@ from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.bundle import GoldenSet
 from tradewind.rpc import RpcServer, ServerSettings, error_from_rpc
 from tradewind.rpc.clients import InferenceClient
-from tradewind.rpc.limits import NetworkLimits
+from tradewind.rpc.server.limits import NetworkLimits
 
 ServeHere = Callable[..., RpcServer]
 CALM = np.zeros(6, np.float32)

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from orchestrator.decision_log import TICK_SCHEMA, DecisionLog
-from orchestrator.decision_replay import (
+from orchestrator.analysis.decision_replay import (
     ColumnFinding,
     Difference,
     Verification,
@@ -25,8 +24,9 @@ from orchestrator.decision_replay import (
     replay_other,
     verify,
 )
+from orchestrator.analysis.tearsheet.sheet import read_sheet
+from orchestrator.decision_log import TICK_SCHEMA, DecisionLog
 from orchestrator.runner import build_agent
-from orchestrator.tearsheet.sheet import read_sheet
 from tests.integration.orchestrator.conftest import RISK_POLICY, SPEC, TERMS, Desk, publisher
 from tests.integration.orchestrator.tilt import publish_tilt
 from tradewind.bundle import BundleDraft, BundleStore

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from orchestrator.account.portfolio import Allocation
 from orchestrator.agents.contract_guard import ContractGuard
+from orchestrator.analysis.decision_replay import open_bundle, replay_other, verify
+from orchestrator.analysis.decision_replay.bundles import OpenBundle
 from orchestrator.decision_log import DecisionLog
-from orchestrator.decision_replay import open_bundle, replay_other, verify
-from orchestrator.decision_replay.bundles import OpenBundle
 from orchestrator.live.state import LiveState
-from orchestrator.portfolio import Allocation
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import (

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from inference_service.routing.weights import WeightedChoice
-from orchestrator.comparison import read_bounds
+from orchestrator.analysis.comparison import read_bounds
 from orchestrator.decision_log import DecisionLog
 from orchestrator.runner import build_agent
 from tests.integration.orchestrator.conftest import SYMBOLS, Desk

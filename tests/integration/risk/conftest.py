@@ -25,7 +25,7 @@ from tradewind.risk import (
     RiskPolicy,
 )
 from tradewind.rpc import ServerSettings, ServiceProcess, error_from_rpc
-from tradewind.rpc.risk_codec import risk_inputs_to_message
+from tradewind.rpc.risk.risk_codec import risk_inputs_to_message
 
 DEFAULT_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
 POLICY = """\

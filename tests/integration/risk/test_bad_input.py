@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.risk import RiskInputs
-from tradewind.rpc.risk_codec import risk_inputs_to_message
+from tradewind.rpc.risk.risk_codec import risk_inputs_to_message
 
 NAN, INF = math.nan, math.inf
 Level = risk_pb2.BookLevel

@@ -18,7 +18,7 @@ from tradewind.errors import RiskInputError
 from tradewind.risk import Position, RiskAgentV2, RiskInputs, RiskReport
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.rpc import error_from_rpc
-from tradewind.rpc.risk_codec import risk_inputs_to_message, risk_report_from_message
+from tradewind.rpc.risk.risk_codec import risk_inputs_to_message, risk_report_from_message
 
 DEFAULT_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
 POLICIES = {

@@ -10,7 +10,7 @@ import pytest
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.risk import RiskInputs
-from tradewind.rpc.risk_codec import risk_inputs_to_message
+from tradewind.rpc.risk.risk_codec import risk_inputs_to_message
 
 DEFAULT_POLICY = Path(__file__).parents[3] / "config" / "risk_limits.yaml"
 ALLOW, WARN, BLOCK = risk_pb2.ACTION_ALLOW, risk_pb2.ACTION_WARN, risk_pb2.ACTION_BLOCK

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tradewind.rpc import RpcServer, ServerSettings
-from tradewind.rpc.health import is_alive, is_healthy, main
+from tradewind.rpc.server.health import is_alive, is_healthy, main
 
 
 def test_health_of_a_server_is_what_it_says_of_itself(

@@ -23,10 +23,10 @@ from tests.integration.security.raw_http2 import RawPeer
 from tradewind import errors
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.rpc import RpcServer, ServerSettings, error_from_rpc
-from tradewind.rpc.arrival import check_grpcio
 from tradewind.rpc.clients import TrainerClient
-from tradewind.rpc.limits import NetworkLimits, share_of
-from tradewind.rpc.start_notice import compilations_told, waiting_told
+from tradewind.rpc.server.arrival import check_grpcio
+from tradewind.rpc.server.limits import NetworkLimits, share_of
+from tradewind.rpc.server.start_notice import compilations_told, waiting_told
 
 GET, WATCH = f"/{SERVICE}/GetTrainingJob", f"/{SERVICE}/WatchTrainingJob"
 ROOT = Path(__file__).parents[3]
@@ -285,7 +285,7 @@ def test_server_that_is_open_and_not_running_says_that_it_is_starting(servicer: 
 
 
 def test_compilation_is_told_with_the_kernel(capsys: pytest.CaptureFixture[str]) -> None:
-    logger = logging.getLogger("tradewind.compiled")
+    logger = logging.getLogger("tradewind.kernels.compiled")
     level = logger.level
     logger.setLevel(logging.INFO)
     try:
@@ -321,7 +321,7 @@ def test_client_and_probe_reach_this_machine_past_a_proxy(servicer: Servicer) ->
     code = (
         "import sys\n"
         "from tradewind.rpc.clients import TrainerClient\n"
-        "from tradewind.rpc.health import is_healthy\n"
+        "from tradewind.rpc.server.health import is_healthy\n"
         "with TrainerClient(sys.argv[1], timeout_s=30) as client:\n"
         "    assert client.get_job('fine').job_id == 'ok'\n"
         "assert is_healthy(sys.argv[1], timeout_s=30)\n"

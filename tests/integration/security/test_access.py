@@ -32,7 +32,7 @@ from tradewind.rpc.clients import (
     InferenceClient,
     RiskClient,
 )
-from tradewind.rpc.health import is_healthy
+from tradewind.rpc.server.health import is_healthy
 from tradewind.rpc.tls import ClientTls, client_credentials
 from tradewind.settings import parse_settings
 from tradewind_cli.__main__ import main

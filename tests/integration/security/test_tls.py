@@ -14,7 +14,7 @@ from tradewind.errors import SettingsError, UnavailableError
 from tradewind.risk import RiskInputs
 from tradewind.rpc import ServerSettings, ServiceProcess
 from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
-from tradewind.rpc.health import is_healthy
+from tradewind.rpc.server.health import is_healthy
 from tradewind.rpc.tls import ClientTls, ServerTls, client_credentials, server_credentials
 from tradewind.settings import parse_settings
 

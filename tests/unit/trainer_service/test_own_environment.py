@@ -12,14 +12,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from orchestrator.contract import read_contract
+from orchestrator.agents.contract import read_contract
 from tradewind.bundle import BundleStore, read_bundle
 from tradewind.errors import ConflictError, TrainingError
 from tradewind.market import Bars, BarSeries
 from tradewind.risk import ProductionRiskAdvisor
-from trainer_service.agent import create_trainer_agent
 from trainer_service.checkpoints import Checkpointing, CheckpointSettings
-from trainer_service.config import TrainingConfig, parse_training_config
 from trainer_service.environment import (
     EnvironmentConfig,
     IntradayTradingEnv,
@@ -27,10 +25,12 @@ from trainer_service.environment import (
     VectorizedTradingEnv,
 )
 from trainer_service.evaluation import EvaluationConfig, WalkForwardConfig
-from trainer_service.judging import train_and_judge
 from trainer_service.progress import ProgressReporter
-from trainer_service.walk_forward import walk_forward
-from trainer_service.workspace import Workspace
+from trainer_service.research.judging import train_and_judge
+from trainer_service.research.walk_forward import walk_forward
+from trainer_service.training.agent import create_trainer_agent
+from trainer_service.training.config import TrainingConfig, parse_training_config
+from trainer_service.training.workspace import Workspace
 
 MakeValues = Callable[..., dict[str, Any]]
 CONFIG = EnvironmentConfig(episode_bars=40)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tradewind.errors import MarketDataError
-from trainer_service.config import DataConfig, JobConfig
-from trainer_service.workspace import make_environment
+from trainer_service.training.config import DataConfig, JobConfig
+from trainer_service.training.workspace import make_environment
 
 HEADER = "timestamp,open,high,low,close,volume\n"
 

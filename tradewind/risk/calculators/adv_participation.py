@@ -9,7 +9,7 @@ Estimation of Equity Market Impact", Risk 18 (2005): impact scales with the frac
 from math import isfinite
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse

@@ -8,7 +8,7 @@ intrinsic value and the limits of its sensitivities, which do not exist at the m
 from math import erfc, exp, log, nan, pi, sqrt
 from typing import Final, NamedTuple
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 
 __all__ = ["Greeks", "greeks_of", "price_of"]
 

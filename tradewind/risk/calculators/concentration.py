@@ -9,7 +9,7 @@ sum over none. Source: O. Herfindahl (1950); A. Hirschman, Am. Economic Review 5
 
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_positions, notional_of, put

@@ -14,7 +14,7 @@ way.
 from math import isfinite
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse

@@ -13,7 +13,7 @@ Measure in Portfolio Optimization", Int. J. Theor. Appl. Finance 8 (2005), defin
 from math import isfinite
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_scalar, lacks_values, put, refuse

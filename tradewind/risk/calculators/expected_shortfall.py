@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import Field
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.order_statistics import (
     CONFIDENCES,

@@ -12,7 +12,7 @@ not count.
 from math import isnan
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.black_scholes import greeks_of
 from tradewind.risk.engine.account import Record

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import Field
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.sums import deviation_products, squared_deviations, total
 from tradewind.risk.engine.account import Record

@@ -9,7 +9,7 @@ without netting or hedging arrangements.
 
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_capital, lacks_positions, notional_of, put

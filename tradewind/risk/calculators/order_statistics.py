@@ -3,7 +3,7 @@
 from math import floor, inf
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.sums import absolute_total
 from tradewind.risk.inputs import FloatArray
 

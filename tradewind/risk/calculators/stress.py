@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import numpy as np
 from pydantic import Field, StringConstraints
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.black_scholes import price_of
 from tradewind.risk.engine.account import Record

@@ -4,7 +4,7 @@ One running sum makes every addition wait for the one before; four of them do no
 additions is fixed all the same, so the same window gives the same bits wherever it comes from.
 """
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.inputs import FloatArray
 
 __all__ = [

@@ -10,7 +10,7 @@ in it: both make the metrics unavailable, as trades out of order do (engine.cloc
 from math import isfinite, nan
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.clock import SPACINGS, find_trade_clock_problem, latest_time

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import Field
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.base import Calculator, CalculatorSettings
 from tradewind.risk.calculators.sums import squared_deviations
 from tradewind.risk.engine.account import Record

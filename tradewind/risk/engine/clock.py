@@ -17,7 +17,7 @@ that was not set, or in minutes, hours or days: it would count as old, and hide 
 from math import inf, isfinite, nan
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT
 from tradewind.risk.inputs import END_OF_TIME_S, FloatArray

@@ -2,7 +2,7 @@
 
 from math import inf, isnan, nan
 
-from tradewind.compiled import compiled, inlined
+from tradewind.kernels.compiled import compiled, inlined
 from tradewind.risk.calculators.adv_participation import calculate_adv_participation
 from tradewind.risk.calculators.concentration import calculate_concentration
 from tradewind.risk.calculators.depth_shock import calculate_depth_shock

@@ -9,7 +9,7 @@ and only when too few are left the window is searched anew.
 from math import inf, isfinite
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.calculators.order_statistics import CONFIDENCES, tail_size
 from tradewind.risk.engine.account import Record
 from tradewind.risk.inputs import FloatArray

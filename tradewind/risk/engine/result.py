@@ -3,7 +3,7 @@
 from math import isfinite, nan
 from typing import Final
 
-from tradewind.compiled import compiled
+from tradewind.kernels.compiled import compiled
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.snapshot import (
     DIVIDEND_YIELD,

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from tradewind.compiled import compiled, inlined
+from tradewind.kernels.compiled import compiled, inlined
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.snapshot import (
     BOOK_COUNT,

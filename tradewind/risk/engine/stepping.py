@@ -5,7 +5,7 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.compiled import compiled, inlined
+from tradewind.kernels.compiled import compiled, inlined
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict
 from tradewind.risk.engine.result import CODE, VALUE

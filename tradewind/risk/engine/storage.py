@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from tradewind.compiled import compiled, inlined
 from tradewind.errors import ConflictError
+from tradewind.kernels.compiled import compiled, inlined
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
 from tradewind.risk.engine.account import (
     ACCOUNT,

@@ -3,7 +3,7 @@
 from math import inf, isfinite
 from typing import Final
 
-from tradewind.compiled import compiled, inlined
+from tradewind.kernels.compiled import compiled, inlined
 from tradewind.risk.calculators.turnover import LONGEST_HORIZON_S
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.arrays import contradict, find_time_violation

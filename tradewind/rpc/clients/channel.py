@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tradewind.address import host_and_port, stays_here, without_scheme
 from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.rpc.access.token import bearer_metadata
-from tradewind.rpc.address import host_and_port, stays_here, without_scheme
 from tradewind.rpc.clients.call import Service
 from tradewind.rpc.keepalive import CLIENT_PING_INTERVAL_MS, CLIENT_PING_TIMEOUT_MS
 from tradewind.rpc.request_ids import Metadata

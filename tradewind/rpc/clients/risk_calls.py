@@ -12,7 +12,7 @@ from tradewind.rpc.clients.risk_results import (
     read_evaluation,
     read_policy_status,
 )
-from tradewind.rpc.risk_codec import add_risk_inputs, risk_report_from_message
+from tradewind.rpc.risk.risk_codec import add_risk_inputs, risk_report_from_message
 
 __all__ = [
     "CALCULATE_STREAM",

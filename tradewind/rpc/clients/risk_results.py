@@ -8,14 +8,14 @@ from tradewind.risk import RiskReport
 from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import PreTradeCheck
 from tradewind.risk.rules import Action, Breach
-from tradewind.rpc.decision_codec import (
+from tradewind.rpc.risk.decision_codec import (
     action_from_message,
     breach_from_message,
     check_from_message,
     decision_kind_from_message,
     halt_from_message,
 )
-from tradewind.rpc.risk_codec import risk_report_from_message
+from tradewind.rpc.risk.risk_codec import risk_report_from_message
 
 __all__ = [
     "DecisionRecord",

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from tradewind.api.inference.v1 import inference_pb2
-from tradewind.shadow_answer import ShadowAnswer
+from tradewind.policy.shadow_answer import ShadowAnswer
 
 __all__ = [
     "Rollback",

@@ -11,11 +11,11 @@ import grpc
 import numpy as np
 import pytest
 
+from orchestrator.account.portfolio import Allocation, Portfolio
+from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents import ExecutionAgent
 from orchestrator.decision_log import BarRecord
 from orchestrator.feeds import Tick
-from orchestrator.portfolio import Allocation, Portfolio
-from orchestrator.risk_history import RiskHistory
 from orchestrator.settings import SafetySettings
 from tests.unit.orchestrator.agents.test_safe_thing import START, STEP, Guard
 from tradewind.api.risk.v1 import risk_pb2

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.account.portfolio import Allocation, Portfolio
+from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents import ExecutionAgent
+from orchestrator.agents.contract import TradingContract
 from orchestrator.agents.contract_guard import ContractGuard, VerifiedPolicy
 from orchestrator.agents.decision import Decision
-from orchestrator.contract import TradingContract
 from orchestrator.decision_log import BarRecord, FillRecord
 from orchestrator.feeds import BarFlag, Tick
-from orchestrator.portfolio import Allocation, Portfolio
-from orchestrator.risk_history import RiskHistory
 from orchestrator.settings import SafetySettings
 from tradewind.bundle import BoxSpace
 from tradewind.market import FeatureSpec, TradingTerms

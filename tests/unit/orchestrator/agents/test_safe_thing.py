@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.account.portfolio import Allocation, Portfolio
+from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents import ExecutionAgent
+from orchestrator.agents.contract import TradingContract
 from orchestrator.agents.contract_guard import ContractGuard, VerifiedPolicy
-from orchestrator.contract import TradingContract
 from orchestrator.decision_log import BarRecord, FillRecord
 from orchestrator.feeds import Tick
-from orchestrator.portfolio import Allocation, Portfolio
-from orchestrator.risk_history import RiskHistory
 from orchestrator.settings import SafetySettings
 from tradewind.bundle import DiscreteSpace
 from tradewind.errors import UnavailableError

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.account.portfolio import Allocation, Portfolio
 from orchestrator.agents.decision import Decision
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.withdrawal import withdraw_orders
 from orchestrator.brokers import Order, OrderState, OrderStatus
 from orchestrator.decision_log import BarRecord, FillRecord
-from orchestrator.portfolio import Allocation, Portfolio
 from tradewind.errors import UnavailableError
 
 

@@ -5,7 +5,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from orchestrator.live.guard import TOKEN_HEADER, RequestGuard
-from orchestrator.live.settings import LiveSettings
+from orchestrator.settings import LiveSettings
 from tradewind.errors import SettingsError
 from tradewind.settings import parse_settings
 

@@ -11,11 +11,11 @@ import pytest
 
 from orchestrator.decision_log import TickRecord
 from orchestrator.events import EventBus
-from orchestrator.live import LiveSettings, LiveView
+from orchestrator.live import LiveView
 from orchestrator.live.desk import RiskDesk
 from orchestrator.live.hub import Hub
 from orchestrator.live.state import LiveState
-from orchestrator.settings import OrchestratorSettings
+from orchestrator.settings import LiveSettings, OrchestratorSettings
 from tradewind.errors import SettingsError
 from tradewind.settings import parse_settings
 

@@ -16,9 +16,9 @@ from aiohttp import ClientSession, WSMsgType
 
 from orchestrator.decision_log import PositionRecord, RefusedBarRecord, TickRecord
 from orchestrator.events import EventBus, Status
-from orchestrator.live.metrics import MetricsText
 from orchestrator.live.process import WatchProcess
 from orchestrator.live.wire import Message, MessageReader, encode
+from orchestrator.metrics import MetricsText
 from tests.unit.orchestrator.live.test_hub import settings
 from tradewind.errors import SettingsError
 from tradewind.risk.decision import Halt
@@ -176,8 +176,7 @@ def test_flood_of_refused_bars_is_a_few_statuses(tick: MakeTick) -> None:
 
 def test_halted_account_that_still_holds_is_counted_tick_by_tick(tick: MakeTick) -> None:
     def count(bus: EventBus) -> float:
-        body = MetricsText(bus).response().body
-        assert isinstance(body, bytes)
+        body = MetricsText(bus).body()
         name = "tradewind_orchestrator_halted_ticks_holding"
         (found,) = re.findall(f"^{name} (.*)$", body.decode(), re.M)
         return float(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.comparison import split_variants
+from orchestrator.analysis.comparison import split_variants
 from orchestrator.decision_log import (
     DecisionLog,
     DecisionLogSettings,

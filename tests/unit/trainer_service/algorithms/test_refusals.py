@@ -10,7 +10,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 
 from tradewind.errors import SettingsError
 from trainer_service.algorithms import ALGORITHMS
-from trainer_service.config import JobConfig, TrainingConfig, parse_training_config
+from trainer_service.training.config import JobConfig, TrainingConfig, parse_training_config
 
 MakeValues = Callable[..., dict[str, Any]]
 

@@ -7,7 +7,7 @@ import pytest
 
 from tradewind.errors import SettingsError
 from trainer_service.algorithms import ALGORITHMS
-from trainer_service.config import TrainingConfig, parse_training_config
+from trainer_service.training.config import TrainingConfig, parse_training_config
 
 LONG = 1_000_000
 

@@ -14,15 +14,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tradewind.errors import SettingsError, TrainingError
 from tradewind.market import Bars
 from tradewind.risk import RiskAgentV2
-from trainer_service.agent import create_trainer_agent
 from trainer_service.callbacks import LagrangianCallback, LatestMetrics
-from trainer_service.config import TrainingConfig, parse_training_config
+from trainer_service.callbacks.multipliers import LagrangianConfig, Multipliers
 from trainer_service.environment import (
     EnvironmentConfig,
     IntradayTradingEnv,
     VectorizedTradingEnv,
 )
-from trainer_service.multipliers import LagrangianConfig, Multipliers
+from trainer_service.training.agent import create_trainer_agent
+from trainer_service.training.config import TrainingConfig, parse_training_config
 
 MakeValues = Callable[..., dict[str, Any]]
 EPISODE, STEPS = 40, 120

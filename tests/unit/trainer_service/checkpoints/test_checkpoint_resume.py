@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tradewind.market import Bars
-from trainer_service.agent import create_trainer_agent
 from trainer_service.checkpoints import Checkpointing, CheckpointSettings
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.training.agent import create_trainer_agent
 
 MakeValues = Callable[..., dict[str, Any]]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tradewind.market import Bars, split_bars
 from trainer_service.algorithms import ALGORITHMS, ActionKind
-from trainer_service.config import JobConfig, parse_training_config
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
-from trainer_service.workspace import Workspace
+from trainer_service.training.config import JobConfig, parse_training_config
+from trainer_service.training.workspace import Workspace
 
 STEPS = 256
 PARAMETERS: dict[str, dict[str, Any]] = {

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tradewind.bundle import BundleStore
 from tradewind.policy import TorchScriptNetwork, TorchScriptPolicy, choose_network
 from trainer_service.algorithms import ALGORITHMS
-from trainer_service.draft import Trained, make_draft
 from trainer_service.export import build_network, script_policy, serialize
 from trainer_service.progress import ProgressReporter
+from trainer_service.training.draft import Trained, make_draft
 
 Train = Callable[..., Any]
 

@@ -14,7 +14,7 @@ from trainer_service.jobs import JobState, JobStore, RunnerSettings, Slot, Train
 from trainer_service.jobs.runner import JobRunner
 from trainer_service.jobs.runs import Changes, JobRuns
 from trainer_service.progress import TrainingProgress
-from trainer_service.telemetry import Telemetry
+from trainer_service.service.telemetry import Telemetry
 
 SLOT = Slot("cpu-0", "cpu", ("cpu", "auto"))
 # A job that ran 5 s before, and so fails at once, without a process.

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainer_service.agent import TrainerAgent
 from trainer_service.checkpoints import CheckpointSettings
 from trainer_service.jobs import worker
 from trainer_service.jobs.messages import JobOrder
+from trainer_service.training.agent import TrainerAgent
 
 CONFIG = {
     "policy": "btc",

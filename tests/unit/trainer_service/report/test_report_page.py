@@ -17,8 +17,8 @@ import pytest
 
 from tradewind.bundle import read_bundle
 from tradewind.market import Bars
-from trainer_service.agent import create_trainer_agent
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
+from trainer_service.training.agent import create_trainer_agent
 
 MakeValues = Callable[..., dict[str, Any]]
 

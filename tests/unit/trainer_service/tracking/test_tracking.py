@@ -18,9 +18,9 @@ from tradewind.bundle import BundleStore
 from tradewind.errors import SettingsError, StoppedByRiskError, StorageError, TrainingError
 from tradewind.market import Bars
 from tradewind.urls import sqlite_url
-from trainer_service.agent import create_trainer_agent
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.tracking import TrackingConfig, open_trackers
+from trainer_service.training.agent import create_trainer_agent
 
 MakeValues = Callable[..., dict[str, Any]]
 

@@ -12,10 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
 from tradewind.market import Bars
-from trainer_service.agent import create_trainer_agent
 from trainer_service.checkpoints import Checkpointing, CheckpointSettings
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.tracking import TrackingConfig, open_trackers
+from trainer_service.training.agent import create_trainer_agent
 
 MakeValues = Callable[..., dict[str, Any]]
 

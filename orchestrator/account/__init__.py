@@ -1,0 +1,1 @@
+"""The account: positions and their histories, and the journal that brings them back."""

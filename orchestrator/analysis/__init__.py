@@ -1,0 +1,1 @@
+"""What is read out of decision logs: replay, tear sheet, comparison."""

@@ -1,0 +1,111 @@
+"""Bundles of a store, opened to be run again on what was observed."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.agents.contract import TradingContract, read_contract
+from tradewind.bundle import BundleStore, DiscreteSpace, read_bundle
+from tradewind.errors import BundleError, ConflictError, VersionNotFoundError
+from tradewind.policy import Network, SealedNetwork
+
+__all__ = ["OpenBundle", "find_bundle", "open_bundle", "run_network"]
+
+_CHUNK: Final = 8_192  # rows at once: they bound the memory of TorchScript's intermediates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenBundle:
+    """A verified bundle with both of its runtimes.
+
+    Attributes:
+        name: `policy/version`.
+        contract: How its policy is traded.
+        action_size: Numbers in a continuous action; None when actions are discrete.
+        torchscript: The network as TorchScript, in a sealed process.
+        compiled: The network as the inference service runs it; None when it cannot be compiled.
+        compiled_reason: Why not.
+    """
+
+    name: str
+    contract: TradingContract
+    action_size: int | None
+    torchscript: Network
+    compiled: Network | None
+    compiled_reason: str
+
+    @property
+    def serving(self) -> Network:
+        """What the inference service runs."""
+        return self.torchscript if self.compiled is None else self.compiled
+
+
+def open_bundle(path: Path) -> OpenBundle:
+    """Verifies a bundle, checks its golden answers, and compiles its network.
+
+    TorchScript is executed by a sealed process, which ends with the bundle.
+
+    Raises:
+        BundleError: The bundle must not be used.
+        VersionNotFoundError: There is no such folder.
+        StorageError: The file system failed.
+    """
+    bundle = read_bundle(path)
+    torchscript = SealedNetwork(bundle)
+    metadata = bundle.metadata
+    space = metadata.action_space
+    return OpenBundle(
+        name=f"{metadata.name}/{metadata.version}",
+        contract=read_contract(bundle.metadata_json.decode()),
+        action_size=None if isinstance(space, DiscreteSpace) else space.size,
+        torchscript=torchscript,
+        compiled=torchscript.compiled,
+        compiled_reason=torchscript.runtime_reason,
+    )
+
+
+def find_bundle(store: BundleStore, policy: str, version: str, sha256: str) -> Path:
+    """The bundle whose network decided; by its digest, wherever in the store it lies.
+
+    Raises:
+        VersionNotFoundError: No bundle of the store has this network.
+        ConflictError: The version is there and has another network.
+        StorageError: The store cannot be read.
+    """
+    path = store.path(policy, version)
+    there = policy in store.policies() and version in store.versions(policy)
+    if there and _sha256(path) == sha256:
+        return path
+    for other in store.policies():
+        for published in store.versions(other):
+            candidate = store.path(other, published)
+            with contextlib.suppress(BundleError):  # a broken one is not the one that decided
+                if _sha256(candidate) == sha256:
+                    return candidate
+    metadata = {"policy": policy, "version": version, "bundle_sha256": sha256}
+    if there:
+        raise ConflictError(
+            f"{policy}/{version} in the store {store.root} has another network than the one that "
+            f"decided ({sha256[:12]}…)",
+            metadata=metadata,
+        )
+    raise VersionNotFoundError(
+        f"bundle {policy}/{version} (network {sha256[:12]}…), which decided, is not in the store "
+        f"{store.root}",
+        metadata=metadata,
+    )
+
+
+def run_network(network: Network, observations: NDArray[np.float32]) -> NDArray[Any]:
+    """The actions for many observations: int64 [n], or float32 [n, *action shape]."""
+    chunks = range(0, len(observations), _CHUNK)
+    answers = [network.act(observations[at : at + _CHUNK].copy())[0] for at in chunks]
+    return np.concatenate(answers)
+
+
+def _sha256(path: Path) -> str:
+    return read_bundle(path).metadata.sha256

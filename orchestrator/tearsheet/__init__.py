@@ -1,5 +1,0 @@
-"""Tearsheets: a decision log as one self-contained HTML page."""
-
-from orchestrator.tearsheet.page import render_tearsheet
-
-__all__ = ["render_tearsheet"]

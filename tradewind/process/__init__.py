@@ -1,0 +1,1 @@
+"""What concerns a whole process: its heap, its scheduling, its files that survive a crash."""

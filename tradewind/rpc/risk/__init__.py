@@ -1,0 +1,1 @@
+"""The risk contract on the wire: messages to domain objects and back."""

@@ -1,0 +1,1 @@
+"""A gRPC server: bootstrap, limits on callers, health, drain, metrics."""

@@ -1,0 +1,1 @@
+"""Many trainings judged together: walk-forward evaluation, hyper-parameter search."""
