@@ -137,7 +137,7 @@ def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyRe
         calculators=[
             calculator.name
             for calculator in CALCULATORS
-            if policy.calculators.of(calculator.name).enabled
+            if policy.calculators.of(calculator).enabled
         ],
         canonical_json=policy.canonical_json(),
         rules=[f"{name}: {condition}" for name, condition in loaded.rules.describe().items()],

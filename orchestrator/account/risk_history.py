@@ -23,7 +23,7 @@ def history_length(policy: RiskPolicy) -> int:
     windows = [
         length
         for calculator in CALCULATORS
-        for series, length in calculator.windows(policy.calculators.of(calculator.name)).items()
+        for series, length in calculator.windows(policy.calculators.of(calculator)).items()
         if series not in ("price_changes", "order_flows", "order_latencies_us")
     ]
     return max(windows, default=1) + 1

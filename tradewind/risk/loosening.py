@@ -1,6 +1,7 @@
 """What a new risk policy takes away from the rules of an old one that end trading."""
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.policy import RiskPolicy
@@ -16,8 +17,6 @@ from tradewind.risk.rules.implication import implies
 __all__ = ["loosens"]
 
 _SECONDS_PER_DAY = 86_400
-# Their metrics are unavailable, so that rules trigger, by a setting of another calculator.
-_CLOCKED = {"turnover": "feed_staleness", "drawdown_velocity": "feed_staleness"}
 
 
 def loosens(old: RiskPolicy, new: RiskPolicy) -> list[str]:
@@ -78,13 +77,10 @@ class _Rules:
         """What a metric is calculated with, by the path of each setting."""
         found: dict[str, object] = {}
         for calculator in CALCULATORS:
-            settings = self._calculators.of(calculator.name)
+            settings = self._calculators.of(calculator)
             if settings.enabled and metric in calculator.metrics(settings):
                 found = {f"{calculator.name}.{name}": value for name, value in settings}
-                other = _CLOCKED.get(calculator.name)
-                if other is not None:
-                    skew = self._calculators.feed_staleness.max_clock_skew_ms
-                    found[f"{other}.max_clock_skew_ms"] = skew
+                found |= {path: attrgetter(path)(self._calculators) for path in calculator.reads}
         return found
 
 

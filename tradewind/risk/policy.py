@@ -4,31 +4,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.files import read_file
-from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
-from tradewind.risk.calculators.base import CalculatorSettings
-from tradewind.risk.calculators.concentration import ConcentrationSettings
-from tradewind.risk.calculators.depth_shock import DepthShockSettings
-from tradewind.risk.calculators.drawdown import DrawdownSettings
-from tradewind.risk.calculators.drawdown_velocity import DrawdownVelocitySettings
-from tradewind.risk.calculators.expected_shortfall import ExpectedShortfallSettings
-from tradewind.risk.calculators.feed_staleness import FeedStalenessSettings
-from tradewind.risk.calculators.greeks import GreeksSettings
-from tradewind.risk.calculators.kyle_lambda import KyleLambdaSettings
-from tradewind.risk.calculators.latency_drift import LatencyDriftSettings
-from tradewind.risk.calculators.leverage import LeverageSettings
+from tradewind.risk.calculators.base import Calculator, SettingsT
 from tradewind.risk.calculators.registry import CALCULATORS
-from tradewind.risk.calculators.stress import StressSettings
-from tradewind.risk.calculators.turnover import TurnoverSettings
-from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
-from tradewind.risk.calculators.var import VarSettings
-from tradewind.risk.calculators.volatility import VolatilitySettings
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
 from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
@@ -47,39 +38,34 @@ _NO_RULES = (
 )
 
 
-class CalculatorsSettings(Settings):
+class _Calculators(Settings):
     """Settings of every calculator; one that is left out is enabled with its defaults."""
-
-    drawdown: DrawdownSettings = DrawdownSettings()
-    drawdown_velocity: DrawdownVelocitySettings = DrawdownVelocitySettings()
-    ulcer_index: UlcerIndexSettings = UlcerIndexSettings()
-    volatility: VolatilitySettings = VolatilitySettings()
-    var: VarSettings = VarSettings()
-    expected_shortfall: ExpectedShortfallSettings = ExpectedShortfallSettings()
-    turnover: TurnoverSettings = TurnoverSettings()
-    concentration: ConcentrationSettings = ConcentrationSettings()
-    leverage: LeverageSettings = LeverageSettings()
-    kyle_lambda: KyleLambdaSettings = KyleLambdaSettings()
-    depth_shock: DepthShockSettings = DepthShockSettings()
-    adv_participation: AdvParticipationSettings = AdvParticipationSettings()
-    feed_staleness: FeedStalenessSettings = FeedStalenessSettings()
-    latency_drift: LatencyDriftSettings = LatencyDriftSettings()
-    stress: StressSettings = StressSettings()
-    greeks: GreeksSettings = GreeksSettings()
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics of the enabled calculators, in the order of the reports."""
         return tuple(
             metric
             for calculator in CALCULATORS
-            if self.of(calculator.name).enabled
-            for metric in calculator.metrics(self.of(calculator.name))
+            if self.of(calculator).enabled
+            for metric in calculator.metrics(self.of(calculator))
         )
 
-    def of(self, calculator: str) -> CalculatorSettings:
-        """Settings of the calculator of that name."""
-        settings: CalculatorSettings = getattr(self, calculator)
+    def of(self, calculator: Calculator[SettingsT]) -> SettingsT:
+        """Settings of a calculator of Tradewind's own."""
+        settings: SettingsT = getattr(self, calculator.name)
         return settings
+
+
+if TYPE_CHECKING:
+    CalculatorsSettings = _Calculators
+else:
+    CalculatorsSettings = create_model(
+        "CalculatorsSettings",
+        __base__=_Calculators,
+        __doc__=_Calculators.__doc__,
+        __module__=__name__,
+        **{each.name: (each.settings, each.settings()) for each in CALCULATORS},
+    )
 
 
 class LimitSettings(Settings):

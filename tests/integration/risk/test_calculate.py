@@ -64,7 +64,7 @@ def test_calculate_only_with_real_bars_gives_every_metric_the_same_bits(
     declared = {
         metric
         for calculator in CALCULATORS
-        for metric in calculator.metrics(local.policy.calculators.of(calculator.name))
+        for metric in calculator.metrics(local.policy.calculators.of(calculator))
     }
     assert seen == declared
 

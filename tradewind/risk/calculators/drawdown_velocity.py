@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.clock import find_bar_clock_problem
 from tradewind.risk.engine.result import lacks_values, put, refuse
@@ -22,7 +22,10 @@ from tradewind.risk.reasons import ABSENT, FIELD_SPAN, NOT_FINITE, TIMESTAMPS
 
 __all__ = ["DRAWDOWN_VELOCITY", "DrawdownVelocitySettings"]
 
-METRICS: Final = ("drawdown_velocity", "drawdown_acceleration")
+METRICS: Final = {
+    "drawdown_velocity": "fraction / min",
+    "drawdown_acceleration": "fraction / min²",
+}
 SECONDS_PER_MINUTE: Final = 60.0
 
 
@@ -36,15 +39,6 @@ class DrawdownVelocitySettings(CalculatorSettings):
 def _windows(settings: DrawdownVelocitySettings) -> dict[str, int]:
     bars = 2 * settings.window_bars + 1
     return {"drawdowns": bars, "timestamps": bars}
-
-
-DRAWDOWN_VELOCITY: Final = Calculator(
-    name="drawdown_velocity",
-    version=1,
-    settings=DrawdownVelocitySettings,
-    metrics=lambda _: METRICS,
-    windows=_windows,
-)
 
 
 @compiled
@@ -102,3 +96,16 @@ def calculate_drawdown_velocity(
                 first + 1,
                 (velocity - _velocity(timestamps, drawdowns, -1 - bars, bars)) / minutes,
             )
+
+
+DRAWDOWN_VELOCITY: Final = CompiledCalculator(
+    name="drawdown_velocity",
+    version=1,
+    order=20,
+    settings=DrawdownVelocitySettings,
+    metrics=lambda _: METRICS,
+    windows=_windows,
+    kernel=calculate_drawdown_velocity,
+    after=("time",),
+    reads=("feed_staleness.max_clock_skew_ms",),
+)

@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.sums import deviation_products, squared_deviations, total
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse
@@ -29,7 +29,10 @@ from tradewind.risk.reasons import (
 
 __all__ = ["KYLE_LAMBDA", "KyleLambdaSettings"]
 
-METRICS: Final = ("kyle_lambda", "kyle_lambda_r2")
+METRICS: Final = {
+    "kyle_lambda": "price / flow",
+    "kyle_lambda_r2": "fraction",
+}
 
 
 class KyleLambdaSettings(CalculatorSettings):
@@ -39,18 +42,6 @@ class KyleLambdaSettings(CalculatorSettings):
     """Intervals looked back over."""
     min_intervals: int = Field(default=30, ge=3)
     """Fewer intervals than that give no regression."""
-
-
-KYLE_LAMBDA: Final = Calculator(
-    name="kyle_lambda",
-    version=1,
-    settings=KyleLambdaSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {
-        "price_changes": settings.window_intervals,
-        "order_flows": settings.window_intervals,
-    },
-)
 
 
 @compiled
@@ -106,3 +97,18 @@ def calculate_kyle_lambda(
         refuse(out, first + 1, 1, CONSTANT * FIELD_SPAN + PRICE_CHANGES, -1, 0)
     else:
         put(out, first + 1, min(products / flow_squares * (products / change_squares), 1.0))
+
+
+KYLE_LAMBDA: Final = CompiledCalculator(
+    name="kyle_lambda",
+    version=1,
+    order=100,
+    settings=KyleLambdaSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {
+        "price_changes": settings.window_intervals,
+        "order_flows": settings.window_intervals,
+    },
+    kernel=calculate_kyle_lambda,
+    after=("flows",),
+)

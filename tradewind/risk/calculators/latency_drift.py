@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.order_statistics import find_largest, tail_size, upper_quantile
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse
@@ -27,7 +27,9 @@ from tradewind.risk.reasons import (
 
 __all__ = ["LATENCY_DRIFT", "LatencyDriftSettings"]
 
-METRICS: Final = ("latency_drift",)
+METRICS: Final = {
+    "latency_drift": "fraction",
+}
 QUANTILE: Final = 0.999
 MIN_ORDERS: Final = 1_000
 
@@ -39,17 +41,6 @@ class LatencyDriftSettings(CalculatorSettings):
     """The latest orders."""
     baseline_orders: int = Field(default=4_000, ge=MIN_ORDERS, le=1_000_000)
     """At most as many orders before them."""
-
-
-LATENCY_DRIFT: Final = Calculator(
-    name="latency_drift",
-    version=1,
-    settings=LatencyDriftSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {
-        "order_latencies_us": settings.recent_orders + settings.baseline_orders
-    },
-)
 
 
 @compiled
@@ -64,7 +55,7 @@ def tail_latency(latencies: FloatArray, workspace: FloatArray) -> float:
 def calculate_latency_drift(
     config: Record,
     account: Record,
-    latencies: FloatArray,
+    order_latencies_us: FloatArray,
     workspace: FloatArray,
     out: FloatArray,
 ) -> None:
@@ -81,9 +72,23 @@ def calculate_latency_drift(
         code = account.bad_latency_kind * FIELD_SPAN + ORDER_LATENCIES
         refuse(out, first, 1, code, account.bad_latency, 0)
     else:
-        baseline = tail_latency(latencies[-orders:-recent], workspace)
+        baseline = tail_latency(order_latencies_us[-orders:-recent], workspace)
         if baseline > 0.0:
-            latest = tail_latency(latencies[-recent:], workspace)
+            latest = tail_latency(order_latencies_us[-recent:], workspace)
             put(out, first, latest / baseline - 1.0)
         else:
             refuse(out, first, 1, BASELINE_NOT_POSITIVE * FIELD_SPAN + ORDER_LATENCIES, -1, 0)
+
+
+LATENCY_DRIFT: Final = CompiledCalculator(
+    name="latency_drift",
+    version=1,
+    order=140,
+    settings=LatencyDriftSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {
+        "order_latencies_us": settings.recent_orders + settings.baseline_orders
+    },
+    kernel=calculate_latency_drift,
+    after=("latencies",),
+)

@@ -6,9 +6,10 @@ import numpy as np
 from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators.registry import CALCULATORS
-from tradewind.risk.calculators.stress import shock_table
+from tradewind.risk.calculators.stress import STRESS, shock_table
 from tradewind.risk.calculators.volatility import AUTO
 from tradewind.risk.engine.account import ACCOUNT
+from tradewind.risk.engine.kernel import TAIL, arguments_of
 from tradewind.risk.engine.remarks import RemarkBook
 from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS, VALUE
 from tradewind.risk.engine.snapshot import pack_snapshot
@@ -79,7 +80,7 @@ class Plan:
         self.metrics = policy.calculators.metrics()
         self.blank_metrics = dict.fromkeys(self.metrics, np.nan)
         self.config = _config(policy)
-        self.shock_rows, self.shocks = shock_table(policy.calculators.stress)
+        self.shock_rows, self.shocks = shock_table(policy.calculators.of(STRESS))
         self.limits = np.full((2, len(self.metrics)), np.nan)
         for column, metric in enumerate(self.metrics):
             if metric in policy.limits:
@@ -122,7 +123,7 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
     config = np.zeros(1, dtype=CONFIG)
     column = 0
     for calculator in CALCULATORS:
-        settings = policy.calculators.of(calculator.name)
+        settings = policy.calculators.of(calculator)
         config[calculator.name] = column if settings.enabled else DISABLED
         # Those of a disabled calculator, too: others look at the clock skew.
         for name, info in calculator.settings.model_fields.items():
@@ -135,10 +136,8 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
         for series, bars in calculator.windows(settings).items():
             window = config[f"{series}_window"]
             window[0] = max(window[0], bars)
-    if config["expected_shortfall"] >= 0:
-        config["losses_window"] = config["expected_shortfall_window_bars"]
-    if config["var"] >= 0:
-        config["losses_window"] = config["var_window_bars"]
+        if TAIL in arguments_of(calculator) and config["losses_window"] == 0:
+            config["losses_window"] = config[f"{calculator.name}_window_bars"]
     # Drawdowns and returns of whole arrays; then losses and their tail, or a tail of latencies.
     put_down = max(2 * config["returns_window"], config["order_latencies_us_window"])
     config["workspace_size"] = config["drawdowns_window"] + config["returns_window"] + put_down
