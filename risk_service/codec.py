@@ -12,7 +12,6 @@ from risk_service.policy_source import LoadedPolicy
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, InvalidInputError, RiskInputError
 from tradewind.risk import RiskInputs
-from tradewind.risk.calculators import CALCULATORS
 from tradewind.risk.pretrade import IntendedOrder
 from tradewind.rpc.risk.decision_codec import (
     action_to_message,
@@ -134,11 +133,7 @@ def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyRe
     return risk_pb2.GetRiskPolicyResponse(
         policy_digest=loaded.digest,
         limits=policy.rule_limits(),
-        calculators=[
-            calculator.name
-            for calculator in CALCULATORS
-            if policy.calculators.of(calculator).enabled
-        ],
+        calculators=[calculator.name for calculator in policy.calculators.enabled()],
         canonical_json=policy.canonical_json(),
         rules=[f"{name}: {condition}" for name, condition in loaded.rules.describe().items()],
         refusal=refusal,

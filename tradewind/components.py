@@ -111,7 +111,7 @@ class Door(Generic[Part]):
         module, _, attributes = path.partition(":")
         try:
             found: Any = importlib.import_module(module)
-        except Exception as no:  # whatever a module of someone's own does while it is imported
+        except (Exception, SystemExit) as no:  # whatever a module of someone's own does
             raise self._refused(
                 at, f"{module} cannot be imported: {type(no).__name__}: {no}"
             ) from no

@@ -4,26 +4,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import (
-    Field,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.files import read_file
-from tradewind.risk.calculators.base import Calculator, SettingsT
-from tradewind.risk.calculators.registry import CALCULATORS
+from tradewind.risk.outside.entry import IMPORTS
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
 from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
+from tradewind.risk.settings import CalculatorsSettings
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
@@ -36,36 +29,6 @@ _NO_RULES = (
     "none: such a policy enforces nothing. Give it rules, or say `monitor_only: true` if it is for "
     "metrics alone, as in training"
 )
-
-
-class _Calculators(Settings):
-    """Settings of every calculator; one that is left out is enabled with its defaults."""
-
-    def metrics(self) -> tuple[str, ...]:
-        """Metrics of the enabled calculators, in the order of the reports."""
-        return tuple(
-            metric
-            for calculator in CALCULATORS
-            if self.of(calculator).enabled
-            for metric in calculator.metrics(self.of(calculator))
-        )
-
-    def of(self, calculator: Calculator[SettingsT]) -> SettingsT:
-        """Settings of a calculator of Tradewind's own."""
-        settings: SettingsT = getattr(self, calculator.name)
-        return settings
-
-
-if TYPE_CHECKING:
-    CalculatorsSettings = _Calculators
-else:
-    CalculatorsSettings = create_model(
-        "CalculatorsSettings",
-        __base__=_Calculators,
-        __doc__=_Calculators.__doc__,
-        __module__=__name__,
-        **{each.name: (each.settings, each.settings()) for each in CALCULATORS},
-    )
 
 
 class LimitSettings(Settings):
@@ -124,8 +87,13 @@ class RiskPolicy(Settings):
         return monitor_only
 
     @classmethod
-    def from_yaml(cls, path: Path | str) -> "RiskPolicy":
+    def from_yaml(cls, path: Path | str, *, imports: bool = True) -> "RiskPolicy":
         """Reads a policy file.
+
+        Args:
+            path: The file.
+            imports: Whether the calculators from outside that it names are imported: False for a
+                file that neither the operator's settings nor the caller's own code has named.
 
         Raises:
             RiskPolicyError: The file cannot be read, is not whole (see `from_text`), or a setting
@@ -135,10 +103,10 @@ class RiskPolicy(Settings):
             text = read_file(path)
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
-        return cls.from_text(text, str(path))
+        return cls.from_text(text, str(path), imports=imports)
 
     @classmethod
-    def from_text(cls, text: bytes, source: str) -> "RiskPolicy":
+    def from_text(cls, text: bytes, source: str, *, imports: bool = True) -> "RiskPolicy":
         """Reads the content of a policy file; only the whole of it is a policy.
 
         The beginning of a block of YAML is a block of YAML, with fewer rules. So the text ends with
@@ -148,12 +116,14 @@ class RiskPolicy(Settings):
         Args:
             text: The content, in UTF-8.
             source: What it is called in an error.
+            imports: As of `from_yaml`.
 
         Raises:
             RiskPolicyError: The text is not YAML or not whole, or a setting is refused; each with
                 its line.
         """
-        policy = settings_from_text(text, source, cls, error=RiskPolicyError)
+        context = IMPORTS if imports else None
+        policy = settings_from_text(text, source, cls, error=RiskPolicyError, context=context)
         violations = []
         if not ends_with_its_end(text):
             violations.append(FieldViolation("the end of the file", _NO_END))
@@ -164,13 +134,20 @@ class RiskPolicy(Settings):
         return policy
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> "RiskPolicy":
+    def parse(cls, values: Mapping[str, Any], *, imports: bool = False) -> "RiskPolicy":
         """Validates a policy that is already a mapping.
+
+        Args:
+            values: The policy, such as `canonical_json` wrote it.
+            imports: Whether the calculators from outside that it names are imported. Without, those
+                that `canonical_json` has described are kept, and their metrics are unavailable.
 
         Raises:
             RiskPolicyError: A setting is unknown, missing, of the wrong type or out of range.
         """
-        return parse_settings(values, cls, source="risk policy", error=RiskPolicyError)
+        context = IMPORTS if imports else None
+        source = "risk policy"
+        return parse_settings(values, cls, source=source, error=RiskPolicyError, context=context)
 
     def rule_limits(self) -> dict[str, float]:
         """Every limit that a rule may refer to, by metric."""

@@ -73,7 +73,7 @@ def test_canonical_form_read_again_is_the_same_policy() -> None:
     ("text", "field", "message"),
     [
         ("calculators:\n  var: {windows: 9}", "calculators.var.windows", "not permitted (line 2)"),
-        ("calculators:\n  vra: {}", "calculators.vra", "not permitted (line 2)"),
+        ("calculators:\n  vra: {}", "calculators.vra", "says `use` (line 2)"),
         ("limit: {}", "limit", "not permitted (line 1)"),
         (
             "calculators:\n  var:\n    method: exact",
