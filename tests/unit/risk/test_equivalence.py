@@ -210,7 +210,8 @@ def account_history(
             if new[name].size:
                 new[name][-1] = rng.choice([np.nan, np.inf, -1.0])
         if rng.random() < odd and size:
-            new["portfolio_values"][int(rng.integers(size))] *= rng.choice([0.0, -1e-3, -2.0])
+            with np.errstate(invalid="ignore"):  # it may be infinite already
+                new["portfolio_values"][int(rng.integers(size))] *= rng.choice([0.0, -1e-3, -2.0])
             value = 1e5
         if rng.random() < odd and trades:
             # Later trades may not be earlier.
