@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from tradewind.bounded_yaml import compose_bounded
 from tradewind.errors import FieldViolation, SettingsError
-from tradewind.settings import read_yaml
 
 __all__ = ["ConfigArgument", "SetOption", "read_configuration"]
 
@@ -33,6 +30,11 @@ def read_configuration(path: Path, assignments: Sequence[str] | None) -> dict[st
         SettingsError: The file cannot be read, or an assignment is not `key=value` with a value
             that is YAML.
     """
+    import yaml
+
+    from tradewind.bounded_yaml import compose_bounded
+    from tradewind.settings import read_yaml
+
     values, _ = read_yaml(path)
     for assignment in assignments or ():
         key, equals, text = assignment.partition("=")

@@ -7,8 +7,7 @@ import typer
 
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import FieldViolation, NotFoundError, SettingsError
-from tradewind.rpc.clients import InferenceClient
-from tradewind_cli.connection import connect
+from tradewind_cli.connection import inference_client
 from tradewind_cli.output import ExitCode, JsonOption, print_json, print_table
 
 __all__ = ["slo"]
@@ -77,7 +76,7 @@ def _measure(bundle: Path, trials: int, slo_us: float) -> dict[str, Any]:
 
 
 def _ask(context: typer.Context, address: str, policy: str) -> list[dict[str, Any]]:
-    with connect(context, InferenceClient, address) as client:
+    with inference_client(context, address) as client:
         reports = [
             (call, report)
             for single in client.latency_reports(policy)

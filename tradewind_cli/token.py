@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from tradewind.rpc.access.token import make_token
 from tradewind_cli.output import JsonOption, print_fields, print_json
 
 __all__ = ["token"]
@@ -16,6 +15,8 @@ def token(
     as_json: JsonOption = False,
 ) -> None:
     """Makes a bearer token; its digest goes into the access policy."""
+    from tradewind.rpc.access.token import make_token
+
     answer = {"token": str(file), "digest": make_token(file)}
     if as_json:
         print_json(answer)
