@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradewind.errors import BundleError
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table
+from tradewind_cli.output import JsonOption, print_answer, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
     from tradewind.bundle import BundleMetadata, BundleStore
@@ -85,10 +85,7 @@ def keygen(
         "private_key": str(file),
         "public_key": f"{file}.pub",
     }
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)
 
 
 @app.command()
@@ -103,10 +100,7 @@ def sign(
     signing_key, folder = SigningKey.load(key), bundle.absolute()
     BundleStore(folder.parents[1]).sign(folder.parent.name, folder.name, signing_key)
     answer = {"bundle": str(bundle), "key_id": signing_key.key_id}
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)
 
 
 @app.command()
@@ -178,10 +172,7 @@ def export(
         "version": metadata.version,
         "bundle_sha256": metadata.sha256,
     }
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)
 
 
 def _row(store: "BundleStore", policy: str, version: str) -> dict[str, Any]:

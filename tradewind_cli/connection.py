@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from tradewind import __version__
-from tradewind.errors import FieldViolation, SettingsError
+from tradewind_cli.output import refusal
 
 if TYPE_CHECKING:
     from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
@@ -90,8 +90,7 @@ def connection_options(
 ) -> None:
     """Keeps what stands before the command, for the command."""
     if (cert is None) != (key is None):
-        violation = FieldViolation("--cert", "goes with --key: give both or neither")
-        raise SettingsError("the command line is refused", [violation])
+        raise refusal("--cert", "goes with --key: give both or neither")
     context.obj = _Connection({"ca": ca, "certificate": cert, "key": key}, token_file, trace_to)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradewind.errors import FieldViolation, SettingsError, TradewindError
+from tradewind.errors import TradewindError
 from tradewind_cli.connection import inference_client
 from tradewind_cli.output import (
     ExitCode,
@@ -18,6 +18,7 @@ from tradewind_cli.output import (
     print_fields,
     print_json,
     print_table,
+    refusal,
 )
 
 if TYPE_CHECKING:
@@ -144,8 +145,7 @@ def guard(
     The exit code is 1 when one was taken out. With --every it goes on after an error, and says so.
     """
     if every is not None and as_json:
-        violation = FieldViolation("--json", "prints one document, --every looks for ever")
-        raise SettingsError("the command line is refused", [violation])
+        raise refusal("--json", "prints one document, --every looks for ever")
     with inference_client(context, address) as client:
         while every is not None:
             try:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tradewind_cli.output import JsonOption, print_fields, print_json
+from tradewind_cli.output import JsonOption, print_answer
 
 __all__ = ["token"]
 
@@ -18,7 +18,4 @@ def token(
     from tradewind.rpc.access.token import make_token
 
     answer = {"token": str(file), "digest": make_token(file)}
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)
