@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check audit release certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ monitoring-check: $(READY)  ## Tests alerts and dashboard with promtool and in a
 
 kubernetes-check: $(READY)  ## Checks the manifests against the schemas of Kubernetes
 	$(BIN)/python tools/side_environments.py kubernetes && $(BIN)/python -m pytest tests/kubernetes
+
+clients-check: $(READY)  ## Packs, compiles and runs the clients in other languages, and the gateway
+	tools/chromium.sh && tools/cpp.sh && $(BIN)/python -m pytest tests/clients
 
 audit: $(READY)  ## Looks for secrets in the files, and for trouble in the dependencies
 	$(BIN)/python tools/side_environments.py audit && $(BIN)/python tools/audit.py
