@@ -85,7 +85,7 @@ format: $(READY)  ## Formats the code
 	$(BIN)/ruff format .
 
 types: $(READY)  ## Checks types, strictly
-	$(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tradewind_cli tools examples tests
+	MYPYPATH=$$(printf '%s:' examples/extending/*/) $(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tradewind_cli tools examples tests
 
 protos: $(READY)  ## Regenerates the gRPC stubs
 	$(BIN)/python tools/protos.py generate
