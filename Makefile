@@ -57,10 +57,12 @@ clients-check: $(READY)  ## Packs, compiles and runs the clients in other langua
 audit: $(READY)  ## Looks for secrets in the files, and for trouble in the dependencies
 	$(BIN)/python tools/side_environments.py audit && $(BIN)/python tools/audit.py
 
+# Built from what is committed: what else lies in the folders of packages would be packed as well.
 release: $(READY)  ## Wheel and sdist in dist/, once every dependency was audited for known vulnerabilities
 	$(BIN)/python tools/side_environments.py audit
 	$(BIN)/python tools/audit.py --require-vulnerability-service
-	PYTHONWARNINGS=ignore $(BIN)/python -m build --outdir dist .
+	rm -rf build/release && mkdir -p build/release && git archive HEAD | tar -x -C build/release
+	PYTHONWARNINGS=ignore $(BIN)/python -m build --outdir dist build/release
 
 certs: $(READY)  ## Makes certificates for development in certs/
 	$(BIN)/python tools/certificates.py certs
