@@ -23,7 +23,8 @@ from tradewind.api.inference.v1 import inference_pb2
 
 ROOT = Path(__file__).parents[2]
 PREDICT = "/tradewind.api.inference.v1.InferenceService/Predict"
-ASKED: dict[str, Any] = {"policy": "tiny-dqn", "values": {"values": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}}
+NUMBERS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+ASKED = {"policy": "tiny-dqn", "values": {"values": NUMBERS}}
 ORIGIN = "http://127.0.0.1:8000"
 
 
@@ -129,7 +130,7 @@ def test_browser_of_an_allowed_site_predicts_by_json_and_by_grpc_web(
     site: Site, chromium: Browser
 ) -> None:
     message = inference_pb2.PredictRequest(
-        policy="tiny-dqn", values={"values": ASKED["values"]["values"]}
+        policy="tiny-dqn", values=inference_pb2.FloatVector(values=NUMBERS)
     ).SerializeToString()
     frame = list(b"\0" + struct.pack(">I", len(message)) + message)
     page = chromium.new_page()
