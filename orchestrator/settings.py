@@ -9,6 +9,7 @@ from orchestrator.brokers import PaperMarketSettings
 from orchestrator.decision_log import DecisionLogSettings
 from orchestrator.feeds import BarGuardSettings
 from tradewind.address import MetricsListen, host_and_port, is_loopback
+from tradewind.alerts.settings import AlertSettings
 from tradewind.logs import LogSettings
 from tradewind.rpc.tls import ClientTls
 from tradewind.settings import Settings
@@ -218,6 +219,10 @@ class OrchestratorSettings(Settings):
     """`HOST:PORT` where Prometheus finds the metrics, with or without a live view; empty for
     nowhere, port 0 picks a
     free one."""
+
+    alerts: AlertSettings | None = None
+    """Whom to tell of halts, of services and feeds that are gone, and of a failure; nobody by
+    default."""
 
     routing_key: RoutingKey = "account"
     """What stays with one variant of a routed policy: the account, each symbol, or the policy."""
