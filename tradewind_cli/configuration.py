@@ -11,7 +11,7 @@ from tradewind.bounded_yaml import compose_bounded
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.settings import read_yaml
 
-__all__ = ["ConfigArgument", "SetOption", "read_configuration"]
+__all__ = ["ConfigArgument", "FeatureOption", "SetOption", "read_configuration"]
 
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Training configuration, a YAML file.")
@@ -22,6 +22,15 @@ SetOption = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Override a key, e.g. training_params.seed=7; the value is YAML. Repeatable.",
+    ),
+]
+
+
+FeatureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A feature group that a bundle may need beside Tradewind's own: "
+        "package.module:Attribute. Repeatable."
     ),
 ]
 
