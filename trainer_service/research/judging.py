@@ -10,6 +10,7 @@ from tradewind.market.feature_group import KnownGroups
 from tradewind.policy import SealedNetwork, TorchScriptNetwork
 from tradewind.risk import RiskPolicy
 from tradewind.settings import parse_settings
+from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.evaluation import (
     Evaluation,
@@ -58,7 +59,8 @@ def train_and_judge(
     held_out = held_out_episode(trading_env_of(env), future)
     reporter.enter(TrainingPhase.PREPARING)
     trained = trainer.fit(environment_on(env, past), reporter)
-    network = TorchScriptNetwork(serialize(script_policy(build_network(trained.model)[0])))
+    layers, _ = build_network(find_algorithm(config.algorithm), trained.model)
+    network = TorchScriptNetwork(serialize(script_policy(layers)))
     reporter.enter(TrainingPhase.EVALUATING)
     risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
     found = evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
