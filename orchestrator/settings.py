@@ -201,6 +201,11 @@ class OrchestratorSettings(Settings):
 
     services: ServiceAddresses = ServiceAddresses()
     allocations: tuple[AllocationSettings, ...] = Field(min_length=1)
+    features: tuple[str, ...] = ()
+    """Feature groups beside Tradewind's own that a policy may need: `package.module:Attribute`, or
+    the name under which an installed package announces one. A bundle that needs another is
+    refused; what it says is never imported."""
+
     feed: FeedSettings = SampleFeedSettings()
     guard: BarGuardSettings = BarGuardSettings()
     broker: PaperBrokerSettings = PaperBrokerSettings()

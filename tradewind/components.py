@@ -53,7 +53,7 @@ def classes_in(package: str, base: type[Any]) -> Mapping[str, str]:
         module = importlib.import_module(f"{package}.{entry.name}")
         for key, value in vars(module).items():
             here = getattr(value, "__module__", "") == module.__name__
-            if here and isinstance(value, type) and issubclass(value, base):
+            if here and isinstance(value, type) and issubclass(value, base) and value is not base:
                 found[getattr(value, "name", key)] = f"{module.__name__}:{key}"
     return found
 

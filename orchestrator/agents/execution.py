@@ -1,6 +1,7 @@
 """From a tick to order intents: features, Predict, Evaluate, and the safe thing when in doubt."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +31,8 @@ from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 
 __all__ = ["ExecutionAgent"]
+
+_logger = logging.getLogger(__name__)
 
 _NS_PER_MS = 1_000_000
 # Of the loop until grpc.aio has sent a request: one for the task that asks, one for the call's own.
@@ -164,15 +167,23 @@ class ExecutionAgent:
         positions = {symbol: self._portfolio.position(symbol) for symbol in ready}
         questions = []
         for policy, allocated in self._policies.items():
-            asked = tuple(symbols for symbols in allocated if ready.issuperset(symbols))
+            asked, rows = [], []
+            for symbols in allocated:
+                if not ready.issuperset(symbols):
+                    continue
+                row, fault = self._pipelines[symbols[0]].observation_or_fault(
+                    [positions[symbol] for symbol in symbols]
+                )
+                if fault:
+                    doubt = Reason.FEATURES_FAILED
+                    _logger.warning("%s: %s", doubt, fault)
+                    alone = PolicyQuestion(policy, (symbols,), row[None], request_id, doubt=doubt)
+                    questions.append(alone)
+                else:
+                    asked.append(symbols)
+                    rows.append(row)
             if asked:
-                rows = [
-                    self._pipelines[symbols[0]].observation(
-                        [positions[symbol] for symbol in symbols]
-                    )
-                    for symbols in asked
-                ]
-                questions.append(PolicyQuestion(policy, asked, np.stack(rows), request_id))
+                questions.append(PolicyQuestion(policy, tuple(asked), np.stack(rows), request_id))
         return questions, positions
 
     async def _begin_evaluate(

@@ -40,6 +40,7 @@ from orchestrator.markets import Markets
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError, UnavailableError
 from tradewind.logs import log_context
+from tradewind.market import known_groups
 from tradewind.risk.calculators.volatility import AUTO
 from tradewind.risk.periods import check_periods, window_doubts
 from tradewind.tracing import Tracer, in_span
@@ -146,7 +147,11 @@ class OrchestratorAgent:
         await risk.wait_ready(settings.ready_timeout_s)
         self._risk = risk
         self._contracts = ContractGuard(
-            inference, risk, self.portfolio.allocations, settings.interval_ns
+            inference,
+            risk,
+            self.portfolio.allocations,
+            settings.interval_ns,
+            known_groups(settings.features),
         )
         await self._contracts.verify()
         journal = Journal(settings.folder / f"{settings.account}.journal")

@@ -29,8 +29,8 @@ from orchestrator.decision_log.digest import inputs_digest
 from tradewind.bundle import BundleStore
 from tradewind.errors import InvalidInputError
 from tradewind.market import FeatureSpec
+from tradewind.market.feature_group import KnownGroups
 from tradewind.risk.policy import RiskPolicy
-from tradewind.settings import parse_settings
 
 __all__ = ["NEVER_COMPARED", "Verification", "component_names", "period_of", "verify"]
 
@@ -95,6 +95,7 @@ def verify(
     start_ns: int | None = None,
     stop_ns: int | None = None,
     risk_policies: Sequence[RiskPolicy] = (),
+    known: KnownGroups | None = None,
 ) -> Verification:
     """Re-runs the ticks whose bars close in [start_ns, stop_ns) and compares all that they say.
 
@@ -106,6 +107,7 @@ def verify(
         start_ns: Nanoseconds since the epoch; from the first tick by default.
         stop_ns: Nanoseconds since the epoch; to the last tick by default.
         risk_policies: Risk policies that were in force beside those in the log's facts.
+        known: The feature groups that the bundles may need; by default Tradewind's own.
 
     Raises:
         StorageError: The log lacks its beginning, or the store cannot be read.
@@ -116,7 +118,7 @@ def verify(
         InvalidInputError: No tick is in the period.
     """
     started = time.perf_counter()
-    run = _Run(log, store, period_of(log, start_ns, stop_ns))
+    run = _Run(log, store, period_of(log, start_ns, stop_ns), known)
     run.compare_account(risk_policies)
     run.compare_fills()
     run.compare_decisions()
@@ -164,8 +166,11 @@ def component_names(spec: FeatureSpec, symbols: Sequence[str]) -> list[str]:
 class _Run:
     """One verification under way."""
 
-    def __init__(self, log: DecisionLog, store: BundleStore, rows: range) -> None:
+    def __init__(
+        self, log: DecisionLog, store: BundleStore, rows: range, known: KnownGroups | None
+    ) -> None:
         self.log = log
+        self.known = known
         self.store = store
         self.rows = rows
         self.table: pa.Table = log.ticks.slice(rows.start, len(rows))
@@ -319,15 +324,14 @@ class _Run:
             return None
         if sha256 not in self.bundles:
             path = find_bundle(self.store, group.policy, group.version, sha256)
-            self.bundles[sha256] = open_bundle(path)
+            self.bundles[sha256] = open_bundle(path, self.known)
         return self.bundles[sha256]
 
     def _spec(self, group: DecisionGroup) -> FeatureSpec:
         """How the run built observations for a policy that did not answer."""
         row = int(group.rows[0])
         part = next(part for part in self.log.parts if row < part.stop_row)
-        values = part.facts["features"][group.policy]
-        return parse_settings(values, FeatureSpec, source="the log's features")
+        return FeatureSpec.read(part.facts["features"][group.policy], self.known)
 
     def _compare_observations(
         self, group: DecisionGroup, spec: FeatureSpec, market: MarketRows
