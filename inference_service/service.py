@@ -10,12 +10,12 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from inference_service.dispatch import Dispatcher
 from inference_service.loading.background import BackgroundLoads
 from inference_service.loading.executor import ExecutorGate
 from inference_service.loading.loader import BundleLoader
 from inference_service.loading.process import LoaderProcess
 from inference_service.open_inference import OpenInferenceServicer
+from inference_service.prediction import Predictor
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.routing import (
     RollbackStore,
@@ -122,11 +122,11 @@ def worker_server(
     alerts = closing.enter_context(alerts_of(settings.alerts, "inference_service"))
     routing = _routing(settings, store, registry, router, server, alerts)
     RoutingTelemetry(routing, shadows, metrics)
-    dispatcher = Dispatcher(router, telemetry, shadows)
+    predictor = Predictor(router, telemetry, shadows)
     _add_services(
         server,
-        InferenceServicer(registry, dispatcher, routing, shadows, server.caller_of),
-        OpenInferenceServicer(registry, dispatcher, server.is_serving),
+        InferenceServicer(registry, predictor, routing, shadows, server.caller_of),
+        OpenInferenceServicer(registry, predictor, server.is_serving),
     )
     stopping = threading.Event()
     watcher, loads = _watcher(
