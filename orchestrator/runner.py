@@ -9,7 +9,7 @@ from orchestrator.feeds import FEEDS, Feed, FeedBar, FeedFault, KnownTimes
 from orchestrator.mandate import Mandate
 from orchestrator.markets import Markets
 from orchestrator.settings import OrchestratorSettings
-from tradewind.parts import make_part
+from tradewind.part_options import open_part
 from tradewind.tracing import Tracer
 
 __all__ = ["build_agent"]
@@ -23,7 +23,7 @@ def build_agent(
     Raises:
         ComponentError: The feed cannot be made.
     """
-    feed: Feed = make_part(FEEDS, settings.feed, "feed")
+    feed: Feed = open_part(FEEDS, settings.feed, "feed")
 
     def mandate(markets: Markets | None = None, after_ns: int | None = None) -> Mandate:
         return Mandate(
@@ -40,7 +40,7 @@ def build_agent(
         return feed.bars(mandate(markets, after_ns))
 
     def open_broker(markets: Markets) -> Broker:
-        broker: Broker = make_part(BROKERS, settings.broker, "broker", mandate(markets))
+        broker: Broker = open_part(BROKERS, settings.broker, "broker", mandate(markets))
         return broker
 
     def known_times() -> KnownTimes:

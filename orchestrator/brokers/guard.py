@@ -20,7 +20,7 @@ from tradewind.errors import (
     TradewindError,
     UnavailableError,
 )
-from tradewind.parts import told
+from tradewind.part_options import told
 
 __all__ = ["BrokerGuard"]
 

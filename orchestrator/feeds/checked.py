@@ -11,7 +11,7 @@ from orchestrator.feeds.replay import ReplayFeed
 from orchestrator.feeds.websocket import WebSocketFeed
 from tradewind.errors import ComponentError, FieldViolation, TradewindError, UnavailableError
 from tradewind.market import Bar
-from tradewind.parts import told
+from tradewind.part_options import told
 
 __all__ = ["believed", "checked_bars"]
 

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from orchestrator.events import Status
 from orchestrator.records import PolicyDecision, TickRecord
 from orchestrator.settings import OrchestratorSettings
-from tradewind.parts import NOT_LOOKED_UP
+from tradewind.part_options import NOT_LOOKED_UP
 
 __all__ = ["Message", "MessageReader", "encode"]
 
