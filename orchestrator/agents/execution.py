@@ -94,15 +94,24 @@ class ExecutionAgent:
                 self._pipelines[bar.symbol].start_over(bar.start_ns)
             self._pipelines[bar.symbol].update(bar.symbol, bar.bar)
 
-    async def decide(self, tick: Tick, request_id: str, busy: frozenset[str]) -> Decision:
+    async def decide(
+        self,
+        tick: Tick,
+        request_id: str,
+        busy: frozenset[str],
+        trouble: Reason | None = None,
+    ) -> Decision:
         """Decides a tick whose bars were learned and whose fills were booked.
 
         Args:
             tick: The tick.
             request_id: Names the calls of this tick.
             busy: Symbols with an order that is not final.
+            trouble: Why nothing that a policy wants may be traded.
         """
         decision = Decision()
+        if trouble is not None:
+            decision.add(trouble)
         ready = self._ready_symbols(tick, busy, decision)
         # An account that holds something is watched also when no policy can be asked.
         watched = self._can_ask(ready) or any(
@@ -309,7 +318,7 @@ class ExecutionAgent:
         """What trouble and the risk service each ask for in place of every order."""
         late = Reason.DEADLINE in decision.reasons
         safe_actions: list[str] = []
-        if late or reply.reason is not None:
+        if late or reply.reason is not None or Reason.BROKER_TERMS in decision.reasons:
             safe_actions.append(self._safety.on_trouble)
         # What an answer lacks, or the policy it goes by, is no reason to stay in the market.
         if action >= Action.HALT and not late and reply.reason is not Reason.ANSWER_UNVERIFIED:
