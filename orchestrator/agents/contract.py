@@ -6,6 +6,7 @@ from tradewind.bundle import ActionSpace, BoxSpace, BundleMetadata, DiscreteSpac
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import BundleFormatError, SettingsError
 from tradewind.market import FeatureSpec, TradingTerms
+from tradewind.market.feature_group import KnownGroups
 from tradewind.settings import parse_settings
 
 __all__ = ["TradingContract", "read_contract"]
@@ -43,11 +44,12 @@ class TradingContract:
         return self.symbol_count * self.features.observation_size
 
 
-def read_contract(metadata_json: str) -> TradingContract:
+def read_contract(metadata_json: str, known: KnownGroups | None = None) -> TradingContract:
     """Reads the contract of a bundle.
 
     Args:
         metadata_json: The bundle's metadata.json.
+        known: The feature groups that it may need; by default Tradewind's own.
 
     Raises:
         BundleFormatError: The bundle does not say how to trade its policy, says it in a way that
@@ -66,9 +68,9 @@ def read_contract(metadata_json: str) -> TradingContract:
     if absent:
         raise BundleFormatError(f"{name} leaves trading terms out: {', '.join(absent)}")
     try:
-        features = parse_settings(metadata.features.spec, FeatureSpec, source="features")
-        known = {key: environment[key] for key in TradingTerms.model_fields}
-        terms = parse_settings(known, TradingTerms, source="trading terms")
+        features = FeatureSpec.read(metadata.features.spec, known)
+        said = {key: environment[key] for key in TradingTerms.model_fields}
+        terms = parse_settings(said, TradingTerms, source="trading terms")
     except SettingsError as problem:
         raise BundleFormatError(f"{name}: {problem}") from None
     symbols = metadata.features.symbols

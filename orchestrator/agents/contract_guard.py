@@ -8,6 +8,8 @@ from orchestrator.account.portfolio import Allocation
 from orchestrator.agents.contract import TradingContract, read_contract
 from tradewind.bundle import BoxSpace, BundleMetadata, DiscreteSpace
 from tradewind.errors import BundleFormatError, ConflictError
+from tradewind.market.feature_group import KnownGroups
+from tradewind.market.group_runner import check_groups
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, PolicyDescription
 
@@ -45,6 +47,7 @@ class ContractGuard:
         risk: Enforces the risk policy.
         allocations: Which policies are traded, and in what.
         interval_ns: Length of a bar here.
+        known: The feature groups that may be built here; by default Tradewind's own.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class ContractGuard:
         risk: AsyncRiskClient,
         allocations: Iterable[Allocation],
         interval_ns: int,
+        known: KnownGroups | None = None,
     ) -> None:
         self._inference = inference
         self._risk = risk
@@ -60,6 +64,7 @@ class ContractGuard:
         for allocation in allocations:
             self._traded.setdefault(allocation.policy, []).append(allocation.symbols)
         self._interval_ns = interval_ns
+        self._known = known
         self._verified: dict[str, VerifiedPolicy] = {}
         self._accepted: set[tuple[str, str, str]] = set()
         self._refused: dict[tuple[str, str, str], str] = {}
@@ -72,6 +77,7 @@ class ContractGuard:
         Raises:
             ConflictError: Something is not what is run here; the message says what.
             BundleFormatError: A bundle does not say how to trade its policy.
+            ComponentError: A feature group that a policy needs fails, or is too slow.
             NotFoundError: A policy is not served.
             UnavailableError: A service cannot be reached.
         """
@@ -141,7 +147,7 @@ class ContractGuard:
 
     async def _verify_policy(self, policy: str, version: str) -> None:
         description = await self._inference.get_policy(policy, version)
-        verified = _verify(policy, description)
+        verified = _verify(policy, description, self._known)
         _check_risk_policy(policy, verified.contract, self._risk_digest)
         if verified.contract.features.interval_ns != self._interval_ns:
             raise ConflictError(
@@ -163,13 +169,17 @@ class ContractGuard:
                 f"{policy} {verified.version} has another contract than {running.version}, which "
                 "is being traded: features, symbols, trading terms, action space or market differ"
             )
+        if running is None:
+            check_groups(verified.contract.features.groups)
         self._verified[policy] = verified
         self._accepted.add((policy, verified.version, verified.bundle_sha256))
 
 
-def _verify(policy: str, description: PolicyDescription) -> VerifiedPolicy:
+def _verify(
+    policy: str, description: PolicyDescription, known: KnownGroups | None
+) -> VerifiedPolicy:
     served = description.policy_version
-    contract = read_contract(description.metadata_json)
+    contract = read_contract(description.metadata_json, known)
     metadata = BundleMetadata.from_json(description.metadata_json.encode())
     name = f"{policy} {served.version}"
     for what, here, there in (

@@ -12,7 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA
+from orchestrator.decision_log.schema import (
+    LOG_FORMAT_VERSION,
+    TICK_SCHEMA,
+    with_later_fields,
+)
 from orchestrator.decision_log.segments import read_stream, sealed_paths, stream_paths
 from tradewind.errors import NotFoundError, StorageError
 
@@ -67,7 +71,7 @@ class DecisionLog:
             raise NotFoundError(f"there is no decision log in {folder}")
         self.parts = _parts(folder, tables)
         self.ticks: pa.Table = pa.concat_tables(
-            [table.replace_schema_metadata(None) for table in tables]
+            [with_later_fields(table.replace_schema_metadata(None)) for table in tables]
         )
         if "sequence" in self.ticks.column_names:
             _check_complete(folder, self.ticks["sequence"])

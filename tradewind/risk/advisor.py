@@ -18,14 +18,13 @@ class ProductionRiskAdvisor:
 
     Args:
         policy_yaml: Risk policy file.
-        imports: As of `RiskPolicy.from_yaml`.
 
     Raises:
         RiskPolicyError: The file cannot be read or a setting is refused.
     """
 
-    def __init__(self, policy_yaml: Path | str, *, imports: bool = True) -> None:
-        self._agent = RiskAgentV2.from_yaml(policy_yaml, imports=imports)
+    def __init__(self, policy_yaml: Path | str) -> None:
+        self._agent = RiskAgentV2.from_yaml(policy_yaml)
 
     @property
     def policy_digest(self) -> str:

@@ -48,17 +48,13 @@ class RiskAgentV2:
         self._plan = Plan(policy)
 
     @classmethod
-    def from_yaml(cls, path: Path | str, *, imports: bool = True) -> "RiskAgentV2":
+    def from_yaml(cls, path: Path | str) -> "RiskAgentV2":
         """Builds an agent from a policy file such as config/risk_limits.yaml.
-
-        Args:
-            path: The file.
-            imports: As of `RiskPolicy.from_yaml`.
 
         Raises:
             RiskPolicyError: The file cannot be read or a setting is refused; each with its line.
         """
-        return cls(RiskPolicy.from_yaml(path, imports=imports))
+        return cls(RiskPolicy.from_yaml(path))
 
     @property
     def policy(self) -> RiskPolicy:

@@ -87,13 +87,11 @@ class RiskPolicy(Settings):
         return monitor_only
 
     @classmethod
-    def from_yaml(cls, path: Path | str, *, imports: bool = True) -> "RiskPolicy":
-        """Reads a policy file.
+    def from_yaml(cls, path: Path | str) -> "RiskPolicy":
+        """Reads a policy file, and imports the calculators from outside that it names.
 
-        Args:
-            path: The file.
-            imports: Whether the calculators from outside that it names are imported: False for a
-                file that neither the operator's settings nor the caller's own code has named.
+        What reads a file that a request or a store names does so behind
+        `tradewind.components.closed_doors`.
 
         Raises:
             RiskPolicyError: The file cannot be read, is not whole (see `from_text`), or a setting
@@ -103,10 +101,10 @@ class RiskPolicy(Settings):
             text = read_file(path)
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
-        return cls.from_text(text, str(path), imports=imports)
+        return cls.from_text(text, str(path))
 
     @classmethod
-    def from_text(cls, text: bytes, source: str, *, imports: bool = True) -> "RiskPolicy":
+    def from_text(cls, text: bytes, source: str) -> "RiskPolicy":
         """Reads the content of a policy file; only the whole of it is a policy.
 
         The beginning of a block of YAML is a block of YAML, with fewer rules. So the text ends with
@@ -116,14 +114,12 @@ class RiskPolicy(Settings):
         Args:
             text: The content, in UTF-8.
             source: What it is called in an error.
-            imports: As of `from_yaml`.
 
         Raises:
             RiskPolicyError: The text is not YAML or not whole, or a setting is refused; each with
                 its line.
         """
-        context = IMPORTS if imports else None
-        policy = settings_from_text(text, source, cls, error=RiskPolicyError, context=context)
+        policy = settings_from_text(text, source, cls, error=RiskPolicyError, context=IMPORTS)
         violations = []
         if not ends_with_its_end(text):
             violations.append(FieldViolation("the end of the file", _NO_END))

@@ -5,6 +5,8 @@ import pytest
 
 from tradewind.errors import SettingsError
 from tradewind.market import FeatureSpec
+from tradewind.market.feature_groups.range_volatility import RangeVolatility
+from tradewind.market.features import BUILT_IN_GROUPS
 from tradewind.settings import parse_settings
 
 
@@ -74,6 +76,8 @@ def test_digest_with_any_field_changed_changes(field: str) -> None:
         if isinstance(value, bool)
         else value[:1]
         if value in [(16, 96), (8, 24)]
+        else (RangeVolatility(),)
+        if value == ()
         else value + 1
     )
     assert spec.model_copy(update={field: changed}).digest != spec.digest
@@ -100,3 +104,11 @@ def test_digest_with_any_field_changed_changes(field: str) -> None:
 def test_spec_with_an_impossible_value_is_refused(values: dict[str, Any], violation: str) -> None:
     with pytest.raises(SettingsError, match=violation):
         parse_settings(values, FeatureSpec)
+
+
+def test_every_setting_of_a_spec_belongs_to_one_group_with_a_version() -> None:
+    settings = [name for group in BUILT_IN_GROUPS for name in group.settings]
+    # `groups` has groups with versions of their own.
+    assert sorted(settings) == sorted(set(FeatureSpec.model_fields) - {"version", "groups"})
+    assert {group.version for group in BUILT_IN_GROUPS} == {1}
+    assert len({group.name for group in BUILT_IN_GROUPS}) == len(BUILT_IN_GROUPS)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tradewind.components import closed_doors
 from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.risk import (
     AccountView,
@@ -266,8 +267,8 @@ def test_policy_of_a_message_imports_no_code(module: Callable[..., str]) -> None
     with pytest.raises(RiskPolicyError, match="names code, and this policy is not one that may"):
         RiskPolicy.parse(values)
     text = json.dumps({**values, "monitor_only": True}).encode()
-    with pytest.raises(RiskPolicyError, match="names code, and this policy is not one that may"):
-        RiskPolicy.from_text(text, "policy", imports=False)
+    with closed_doors((), "parts"), pytest.raises(RiskPolicyError, match=r"list it \(parts\)"):
+        RiskPolicy.from_text(text, "policy")
     with pytest.raises(ValueError, match="names code, and this policy is not one that may"):
         RiskPolicy.model_validate(values)
     assert name not in sys.modules
