@@ -130,13 +130,20 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
 def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyResponse:
     """The policy in force, and why the file as it now stands is not."""
     policy = loaded.policy
+    calculators = list(policy.calculators.enabled())
     return risk_pb2.GetRiskPolicyResponse(
         policy_digest=loaded.digest,
         limits=policy.rule_limits(),
-        calculators=[calculator.name for calculator in policy.calculators.enabled()],
+        calculators=[each.name for each in calculators],
         canonical_json=policy.canonical_json(),
         rules=[f"{name}: {condition}" for name, condition in loaded.rules.describe().items()],
         refusal=refusal,
+        declared=[
+            risk_pb2.RiskCalculator(
+                name=each.name, version=each.version, use=each.use, metric_units=each.metrics
+            )
+            for each in calculators
+        ],
     )
 
 

@@ -70,7 +70,7 @@ class PolicySource:
         self._judged: bytes | str = text
         self.refusal = ""
         _warn_of_unenforced_limits(self.current.policy)
-        telemetry.policy_loaded(self.current.digest)
+        telemetry.policy_loaded(self.current.digest, self.current.agent.costs)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="policy", daemon=True)
         self._thread.start()
@@ -116,7 +116,7 @@ class PolicySource:
             )
         loaded = LoadedPolicy(policy)
         before, self.current, self.refusal = self.current.digest, loaded, ""
-        self._telemetry.policy_loaded(loaded.digest)
+        self._telemetry.policy_loaded(loaded.digest, loaded.agent.costs)
         _LOG.info("risk policy %s replaces %s", loaded.digest, before)
         _warn_of_unenforced_limits(policy)
 

@@ -8,12 +8,14 @@ from tradewind.risk.loosening import loosens
 from tradewind.risk.outside.declaration import AccountView, NoSettings, PythonCalculator
 from tradewind.risk.policy import LimitSettings, RiskPolicy
 from tradewind.risk.report import RiskReport
+from tradewind.risk.settings import EnabledCalculator
 from tradewind.risk.tracker import RiskTracker
 
 __all__ = [
     "AccountView",
     "BatchBar",
     "BatchRiskTracker",
+    "EnabledCalculator",
     "FloatArray",
     "LimitSettings",
     "NoSettings",

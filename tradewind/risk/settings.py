@@ -1,7 +1,8 @@
 """The `calculators` section of the risk policy YAML, made from what each calculator declares."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic import ConfigDict, ValidationError, create_model, model_validator
@@ -24,14 +25,17 @@ class EnabledCalculator(NamedTuple):
         version: Of its formula.
         use: Where it comes from; empty for one of Tradewind's own.
         metrics: Unit of each of its metrics.
-        settings: What it goes by, by the path of each under `calculators`.
+        needs: Inputs without which all of its metrics are unavailable, where that is known.
+        settings: What it goes by, by the path of each under `calculators`; no answer of the risk
+            service has these beside the policy itself.
     """
 
     name: str
     version: int
     use: str
     metrics: Mapping[str, str]
-    settings: Mapping[str, Any]
+    needs: Collection[str] = ()
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Calculators(Settings):
@@ -48,6 +52,12 @@ class _Calculators(Settings):
             name: entry for name, entry in sorted(self.__pydantic_extra__.items()) if entry.enabled
         }
 
+    @property
+    def not_here(self) -> Mapping[str, str]:
+        """Metrics whose calculator has not been imported, and what that is."""
+        absent = (entry for entry in self.outside.values() if entry.loaded is None)
+        return {metric: entry.use for entry in absent for metric in entry.metrics}
+
     def of(self, calculator: Calculator[SettingsT]) -> SettingsT:
         """Settings of a calculator of Tradewind's own."""
         settings: SettingsT = getattr(self, calculator.name)
@@ -60,16 +70,19 @@ class _Calculators(Settings):
             if settings.enabled:
                 paths = (*(f"{each.name}.{name}" for name, _ in settings), *each.reads)
                 by_path = {path: attrgetter(path)(self) for path in paths}
-                yield EnabledCalculator(
-                    each.name, each.version, "", each.metrics(settings), by_path
-                )
+                metrics = each.metrics(settings)
+                yield EnabledCalculator(each.name, each.version, "", metrics, each.needs, by_path)
         for name, entry in self.outside.items():
             by_path = {
                 f"{name}.use": entry.use,
                 f"{name}.version": entry.version,
                 **{f"{name}.settings.{key}": item for key, item in entry.all_settings.items()},
             }
-            yield EnabledCalculator(name, entry.version or 0, entry.use, entry.metrics, by_path)
+            declared = entry.loaded.declared.needs if entry.loaded else {}
+            needs = [each for each, fewest in declared.items() if fewest]
+            yield EnabledCalculator(
+                name, entry.version or 0, entry.use, entry.metrics, needs, by_path
+            )
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics of the enabled calculators, in the order of the reports."""

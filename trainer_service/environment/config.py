@@ -6,20 +6,28 @@ from pydantic import Field
 
 from tradewind.market import TradingTerms
 from tradewind.market.jumps import MAX_JUMP
+from tradewind.risk import RiskPolicy
 
-__all__ = ["UNFED_METRICS", "EnvironmentConfig"]
+__all__ = ["EnvironmentConfig", "unfed_metrics"]
 
-UNFED_METRICS: Final = {
-    "kyle_lambda": "order flows",
-    "kyle_lambda_r2": "order flows",
-    "depth_shock": "order books",
-    "latency_drift": "order latencies",
-    "net_delta": "option positions",
-    "net_gamma": "option positions",
-    "net_vega": "option positions",
-    "net_theta": "option positions",
+_UNFED: Final = {
+    "order_flows": "order flows",
+    "order_books": "order books",
+    "order_latencies_us": "order latencies",
+    "options": "option positions",
 }
-"""Metrics that no environment of bars can feed, and what they need."""
+"""Inputs that no environment of bars has."""
+
+
+def unfed_metrics(policy: RiskPolicy) -> dict[str, str]:
+    """Metrics of a risk policy that no environment of bars can feed, and what they need."""
+    return {
+        metric: _UNFED[needed]
+        for calculator in policy.calculators.enabled()
+        for needed in calculator.needs
+        if needed in _UNFED
+        for metric in calculator.metrics
+    }
 
 
 class EnvironmentConfig(TradingTerms):

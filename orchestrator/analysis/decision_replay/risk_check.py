@@ -48,6 +48,7 @@ class RiskCheck:
         self.asked: NDArray[np.bool_] = np.asarray(risk.is_valid())
         self._answers = risk.to_pylist()
         self._unknown: dict[str, int] = {}
+        self._not_here: dict[str, int] = {}
 
     def compare(self, row: int, inputs: RiskInputs) -> None:
         """Compares the answer at a row of the log with that for the account there."""
@@ -61,10 +62,19 @@ class RiskCheck:
         report = agent.calculate_only(inputs)
         close_ns = int(self._closes[at])
         findings = self._findings
-        findings.compare_maps("risk", row, close_ns, dict(logged["metrics"]), report.metric_values)
+        absent = agent.policy.calculators.not_here
+        for use in set(absent.values()):
+            self._not_here[use] = self._not_here.get(use, 0) + 1
+        metrics, ours_unavailable, theirs_unavailable = (
+            {metric: item for metric, item in dict(items).items() if metric not in absent}
+            for items in (logged["metrics"], logged["unavailable"], report.unavailable)
+        )
+        findings.compare_maps("risk", row, close_ns, metrics, report.metric_values)
+        score = logged["risk_score"]
         for column, ours, theirs in (
-            ("risk.risk_score", logged["risk_score"], report.risk_score),
-            ("risk.unavailable", dict(logged["unavailable"]), dict(report.unavailable)),
+            # It may follow from a metric that is not calculated here.
+            ("risk.risk_score", score, score if absent else report.risk_score),
+            ("risk.unavailable", ours_unavailable, theirs_unavailable),
         ):
             first = None if ours == theirs else Difference(row, close_ns, "", ours, theirs)
             findings.add(column, 1, int(first is not None), first)
@@ -75,4 +85,8 @@ class RiskCheck:
             f"risk metrics of {count:,} ticks under the risk policy {digest[:12]}…, which is not "
             "in the log's facts: give its file with --risk-policy"
             for digest, count in self._unknown.items()
+        ] + [
+            f"metrics of the calculator {use} and the risk score of {count:,} ticks: no code is "
+            "imported because a log names it; give the policy's file with --risk-policy"
+            for use, count in self._not_here.items()
         ]

@@ -80,5 +80,6 @@ ADV_PARTICIPATION: Final = CompiledCalculator(
     settings=AdvParticipationSettings,
     metrics=lambda _: METRICS,
     kernel=calculate_adv_participation,
+    needs=("positions", "average_daily_volumes"),
     after=("holdings",),
 )

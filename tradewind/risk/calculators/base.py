@@ -50,6 +50,7 @@ class CompiledCalculator(Calculator[SettingsT]):
             are named after: `config` (where `config.<name>_<setting>` is a setting of its own),
             `account`, `out`, a field of engine.state.Series or State, or `tail`: the largest losses
             of its `window_bars`.
+        needs: Inputs without which all of its metrics are unavailable.
         after: The changes after which its last result no longer holds: fields of
             engine.state.Touched, "periods" (the bars in a year) or "time", which always changes.
         reads: Settings of other calculators that it goes by, each as `calculator.setting`.
@@ -57,5 +58,6 @@ class CompiledCalculator(Calculator[SettingsT]):
 
     order: int
     kernel: Callable[..., None]
+    needs: tuple[str, ...]
     after: tuple[str, ...]
     reads: tuple[str, ...] = ()

@@ -55,5 +55,6 @@ CONCENTRATION: Final = CompiledCalculator(
     settings=ConcentrationSettings,
     metrics=lambda _: METRICS,
     kernel=calculate_concentration,
+    needs=("positions",),
     after=("holdings",),
 )

@@ -175,5 +175,6 @@ DEPTH_SHOCK: Final = CompiledCalculator(
     settings=DepthShockSettings,
     metrics=lambda _: METRICS,
     kernel=calculate_depth_shock,
+    needs=("positions", "order_books"),
     after=("holdings",),
 )

@@ -70,5 +70,6 @@ DRAWDOWN: Final = CompiledCalculator(
     settings=DrawdownSettings,
     metrics=lambda _: METRICS,
     kernel=calculate_drawdown,
+    needs=("portfolio_values",),
     after=("values", "holdings"),
 )

@@ -94,6 +94,7 @@ DRAWDOWN_VELOCITY: Final = CompiledCalculator(
     metrics=lambda _: METRICS,
     windows=_windows,
     kernel=calculate_drawdown_velocity,
+    needs=("portfolio_values", "timestamps"),
     after=("time",),
     reads=("feed_staleness.max_clock_skew_ms",),
 )

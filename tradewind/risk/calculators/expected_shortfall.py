@@ -91,5 +91,6 @@ EXPECTED_SHORTFALL: Final = CompiledCalculator(
     metrics=lambda _: METRICS,
     windows=lambda settings: {"returns": settings.window_bars},
     kernel=calculate_expected_shortfall,
+    needs=("returns",),
     after=("returns",),
 )

@@ -79,5 +79,6 @@ FEED_STALENESS: Final = CompiledCalculator(
     settings=FeedStalenessSettings,
     metrics=lambda _: METRICS,
     kernel=calculate_feed_staleness,
+    needs=("feed_timestamps", "now"),
     after=("time",),
 )

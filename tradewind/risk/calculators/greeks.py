@@ -89,5 +89,6 @@ GREEKS: Final = CompiledCalculator(
     settings=GreeksSettings,
     metrics=lambda _: METRICS,
     kernel=calculate_greeks,
+    needs=("options",),
     after=("holdings",),
 )

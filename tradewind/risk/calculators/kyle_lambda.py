@@ -86,5 +86,6 @@ KYLE_LAMBDA: Final = CompiledCalculator(
         "order_flows": settings.window_intervals,
     },
     kernel=calculate_kyle_lambda,
+    needs=("price_changes", "order_flows"),
     after=("flows",),
 )

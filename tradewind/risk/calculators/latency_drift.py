@@ -78,5 +78,6 @@ LATENCY_DRIFT: Final = CompiledCalculator(
         "order_latencies_us": settings.recent_orders + settings.baseline_orders
     },
     kernel=calculate_latency_drift,
+    needs=("order_latencies_us",),
     after=("latencies",),
 )

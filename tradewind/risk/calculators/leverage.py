@@ -54,5 +54,6 @@ LEVERAGE: Final = CompiledCalculator(
     settings=LeverageSettings,
     metrics=lambda _: METRICS,
     kernel=calculate_leverage,
+    needs=("positions", "capital_base"),
     after=("holdings",),
 )

@@ -222,5 +222,6 @@ STRESS: Final = CompiledCalculator(
         ("stress_loss", *(f"stress_loss_{name}" for name in sorted(settings.scenarios))), "capital"
     ),
     kernel=calculate_stress,
+    needs=("positions", "capital_base"),
     after=("holdings",),
 )

@@ -92,6 +92,7 @@ TURNOVER: Final = CompiledCalculator(
     metrics=lambda _: METRICS,
     windows=lambda _: {"timestamps": SPACINGS + 1},
     kernel=calculate_turnover,
+    needs=("trades", "capital_base"),
     after=("time",),
     reads=("feed_staleness.max_clock_skew_ms",),
 )

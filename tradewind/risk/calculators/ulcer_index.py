@@ -53,5 +53,6 @@ ULCER_INDEX: Final = CompiledCalculator(
     metrics=lambda _: METRICS,
     windows=lambda settings: {"drawdowns": settings.window_bars},
     kernel=calculate_ulcer_index,
+    needs=("portfolio_values",),
     after=("values",),
 )

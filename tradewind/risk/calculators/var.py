@@ -141,5 +141,6 @@ VAR: Final = CompiledCalculator(
     metrics=lambda _: METRICS,
     windows=lambda settings: {"returns": settings.window_bars},
     kernel=calculate_var,
+    needs=("returns",),
     after=("returns",),
 )

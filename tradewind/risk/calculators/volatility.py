@@ -145,5 +145,6 @@ VOLATILITY: Final = CompiledCalculator(
     metrics=lambda _: METRICS,
     windows=lambda settings: {"returns": settings.window_bars, "timestamps": _SPACINGS + 1},
     kernel=calculate_volatility,
+    needs=("returns",),
     after=("returns", "periods"),
 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tradewind.api.risk.v1 import risk_pb2
-from tradewind.risk import RiskReport
+from tradewind.risk import EnabledCalculator, RiskReport
 from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import PreTradeCheck
 from tradewind.risk.rules import Action, Breach
@@ -110,6 +110,8 @@ class RiskPolicyStatus:
         rules: Name and condition of each rule, its limits resolved.
         canonical_json: The policy with every default spelled out; `RiskPolicy.parse` reads it.
         refusal: Why the policy file as it now stands is not in force; empty when it is.
+        declared: What each enabled calculator declares, in the order of the reports; none from a
+            service of an older release.
     """
 
     policy_digest: str
@@ -118,6 +120,7 @@ class RiskPolicyStatus:
     rules: tuple[str, ...]
     canonical_json: str
     refusal: str
+    declared: tuple[EnabledCalculator, ...] = ()
 
 
 def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
@@ -176,4 +179,8 @@ def read_policy_status(answer: risk_pb2.GetRiskPolicyResponse) -> RiskPolicyStat
         rules=tuple(answer.rules),
         canonical_json=answer.canonical_json,
         refusal=answer.refusal,
+        declared=tuple(
+            EnabledCalculator(each.name, each.version, each.use, dict(each.metric_units))
+            for each in answer.declared
+        ),
     )

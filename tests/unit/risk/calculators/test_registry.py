@@ -40,6 +40,7 @@ DOUBT = CompiledCalculator(
     settings=DoubtSettings,
     metrics=lambda _: {"doubt": "positions"},
     kernel=calculate_doubt,
+    needs=("positions",),
     after=("holdings",),
 )
 '''
