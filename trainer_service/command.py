@@ -60,6 +60,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
                 grace_s=settings.grace_s,
                 max_attempts=settings.max_attempts,
                 tracing=settings.server.tracing,
+                components=settings.components,
             ),
             queued_jobs=settings.limits.queued_jobs,
             on_start=telemetry.observe_start,
@@ -75,6 +76,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
             limits=settings.limits,
             devices=frozenset(device for slot in slots for device in slot.takes),
             slots=len(slots),
+            components=settings.components,
         )
         servicer = TrainerServicer(store, queue, rules, server.traceparent)
         server.add_service(

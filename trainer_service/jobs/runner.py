@@ -48,12 +48,14 @@ class RunnerSettings(Settings):
         grace_s: Seconds that a job gets to end after SIGTERM, before SIGKILL.
         max_attempts: Starts without a new checkpoint after which a job has failed.
         tracing: Where spans go; None for no spans.
+        components: Code of one's own that a job may have imported.
     """
 
     checkpoints: CheckpointSettings
     grace_s: float
     max_attempts: int
     tracing: TracingSettings | None = None
+    components: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ class JobRunner:
             request_id=job.request_id or "",
             traceparent=job.traceparent,
             tracing=self._settings.tracing,
+            components=self._settings.components,
         )
         _LOG.info("job %s: attempt %d on %s", job.job_id, job.attempts, self._slot.name)
         run = JobRun(JobProcess(job.job_id, order, self._settings.grace_s, self._slot.environment))

@@ -21,6 +21,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH
 
 from tradewind.bundle import PublishedBundle
 from tradewind.errors import TrainingError
+from trainer_service.tracking.tracker import Outcome, Tracker
 
 __all__ = ["MlflowTracker"]
 
@@ -34,7 +35,7 @@ _PARAMETERS_PER_CALL: Final = 100  # a limit of MLflow
 _PATIENCE_S: Final = {"FINISHED": 60.0, "FAILED": 10.0, "KILLED": 2.0}
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """One run in an MLflow experiment.
 
     Everything is sent by a thread of its own, so that a slow server never slows the training. The
@@ -75,7 +76,7 @@ class MlflowTracker:
             raise TrainingError(f"tracking.mlflow_uri: cannot use {_public(uri)}: {problem}") from (
                 problem
             )
-        self.run_id = run_id
+        self.run_id: str = run_id
         self._last_steps = last_steps
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
@@ -149,7 +150,7 @@ class MlflowTracker:
         files = partial(self._client.log_artifacts, self.run_id, str(bundle.path), "bundle")
         self._queue.put(files)
 
-    def close(self, outcome: str) -> None:
+    def close(self, outcome: Outcome) -> None:
         """Ends the run, once everything is sent or patience has run out."""
         self._queue.put(partial(self._client.set_terminated, self.run_id, outcome))
         self._queue.put(None)
