@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, field_validator
 
+from tradewind.identity import Identity, Parts, part_key, stated
 from tradewind.market.feature_kernels import MarketParameters
 from tradewind.settings import Settings
 
@@ -19,6 +20,35 @@ POSITION_COMPONENTS: Final = (
 )
 
 _LONGEST_WINDOW: Final = 10_000
+
+
+
+class _Group(NamedTuple):
+    """Components that are there when the first of its settings says so; see tradewind.identity."""
+
+    name: str
+    version: int
+    settings: tuple[str, ...]
+
+
+_COMMON: Final = _Group("observation", 1, ())
+"""What every observation has: the settings that belong to no other group."""
+
+_GROUPS: Final = (
+    _Group("log_return", 1, ("return_count",)),
+    _Group("volatility", 1, ("volatility_windows",)),
+    _Group("rsi", 1, ("rsi_period",)),
+    _Group("ema_ratio", 1, ("ema_periods", "ema_depth")),
+    _Group("vwap_ratio", 1, ("vwap_window",)),
+    _Group("time_of_day", 1, ("time_of_day",)),
+    _Group("position", 1, ("position", "holding_cap_bars")),
+)
+
+_FORMER_FIELDS: Final = frozenset(
+    "version bar_seconds return_count volatility_windows rsi_period ema_periods ema_depth "
+    "vwap_window time_of_day position holding_cap_bars scale clip".split()
+)
+"""What release 0.1 took the digest over."""
 
 ReturnCount = Annotated[int, Field(ge=1, le=_LONGEST_WINDOW)]
 Period = Annotated[int, Field(ge=2, le=_LONGEST_WINDOW)]
@@ -33,7 +63,7 @@ class FeatureSpec(Settings):
     """
 
     version: Literal[1] = 1
-    """Version of the formulas in `tradewind.market.feature_kernels`."""
+    """Version of this form of a specification; each formula has a version of its own (`parts`)."""
 
     bar_seconds: float = Field(default=1800.0, gt=0.0)
     """Length of a bar; bars of another length are refused."""
@@ -123,10 +153,30 @@ class FeatureSpec(Settings):
         return round(self.bar_seconds * 1e9)
 
     @property
+    def parts(self) -> Parts:
+        """The groups of components that there are, and what all have in common."""
+        of_groups = {name for group in _GROUPS for name in group.settings}
+        common = stated(self, type(self).model_fields.keys() - of_groups)
+        return {part_key(_COMMON.name, _COMMON.version): common} | {
+            part_key(group.name, group.version): stated(self, group.settings)
+            for group in _GROUPS
+            if getattr(self, group.settings[0])
+        }
+
+    @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON of the specification."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """SHA-256 over the parts, in hexadecimal."""
+        return Identity("features", self.parts).digest
+
+    @property
+    def identity(self) -> Identity:
+        """The parts, and the digest that release 0.1 would have given."""
+        former = None
+        if stated(self).keys() <= _FORMER_FIELDS:
+            values = self.model_dump(mode="json", include=set(_FORMER_FIELDS))
+            text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+            former = hashlib.sha256(text.encode()).hexdigest()
+        return Identity("features", self.parts, former)
 
     @property
     def market_parameters(self) -> MarketParameters:
