@@ -15,7 +15,6 @@ from inference_service.loading.background import BackgroundLoads
 from inference_service.loading.executor import ExecutorGate
 from inference_service.loading.loader import BundleLoader
 from inference_service.loading.process import LoaderProcess
-from inference_service.memory import MemoryBound
 from inference_service.open_inference import OpenInferenceServicer
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.routing import (
@@ -29,7 +28,8 @@ from inference_service.routing import (
 from inference_service.servicer import InferenceServicer
 from inference_service.settings import InferenceSettings
 from inference_service.telemetry import Telemetry
-from inference_service.watcher import StoreWatcher
+from inference_service.watching.memory import MemoryBound
+from inference_service.watching.watcher import StoreWatcher
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore

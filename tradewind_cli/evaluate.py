@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradewind.errors import FieldViolation, SettingsError, StorageError
+from tradewind.errors import StorageError
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, progress_console
+from tradewind_cli.output import (
+    JsonOption,
+    print_fields,
+    print_json,
+    print_table,
+    progress_console,
+    refusal,
+)
 from tradewind_cli.progress import TrainingBar
 
 if TYPE_CHECKING:
@@ -48,8 +55,7 @@ def evaluate(
     from trainer_service.research.judging import evaluate_bundle
 
     if not 0.0 < fraction <= 1.0:
-        violation = FieldViolation("--fraction", f"must be above 0 and at most 1: {fraction}")
-        raise SettingsError("the command line is refused", [violation])
+        raise refusal("--fraction", f"must be above 0 and at most 1: {fraction}")
     features = read_bundle(bundle).metadata.features
     series: BarSeries
     if bars is not None:

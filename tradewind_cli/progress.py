@@ -2,19 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tradewind.api.trainer.v1 import trainer_pb2
+if TYPE_CHECKING:
+    from tradewind.api.trainer.v1 import trainer_pb2
 
 __all__ = ["TrainingBar", "follow_job"]
 
 
 def follow_job(
-    updates: Iterable[trainer_pb2.TrainingJob], console: Console
-) -> trainer_pb2.TrainingJob:
+    updates: "Iterable[trainer_pb2.TrainingJob]", console: Console
+) -> "trainer_pb2.TrainingJob":
     """Draws a job of the trainer service until its updates end.
 
     Args:
@@ -24,6 +25,8 @@ def follow_job(
     Returns:
         The job as it ended.
     """
+    from tradewind.api.trainer.v1 import trainer_pb2
+
     last = trainer_pb2.TrainingJob()
     with TrainingBar(console) as bar:
         for job in updates:

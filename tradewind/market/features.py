@@ -11,13 +11,42 @@ from tradewind.identity import Identity, Parts, part_key, stated
 from tradewind.market.feature_kernels import MarketParameters
 from tradewind.settings import Settings
 
-__all__ = ["POSITION_COMPONENTS", "FeatureSpec"]
+__all__ = ["BUILT_IN_GROUPS", "POSITION_COMPONENTS", "BuiltInGroup", "FeatureSpec"]
 
 POSITION_COMPONENTS: Final = (
     "position_exposure",
     "position_unrealized_return",
     "position_holding_time",
 )
+
+
+class BuiltInGroup(NamedTuple):
+    """One of the groups of features that every FeatureSpec has.
+
+    Attributes:
+        name: What it is called in a digest.
+        version: Of its formula: who changes the formula raises it.
+        settings: The settings of FeatureSpec that it goes by. It is left out of an observation
+            where the first of them is empty, None or False.
+    """
+
+    name: str
+    version: int
+    settings: tuple[str, ...]
+
+
+BUILT_IN_GROUPS: Final = (
+    BuiltInGroup("log_returns", 1, ("return_count",)),
+    BuiltInGroup("volatility", 1, ("volatility_windows",)),
+    BuiltInGroup("rsi", 1, ("rsi_period",)),
+    BuiltInGroup("ema_ratio", 1, ("ema_periods", "ema_depth")),
+    BuiltInGroup("vwap_ratio", 1, ("vwap_window",)),
+    BuiltInGroup("time_of_day", 1, ("time_of_day",)),
+    BuiltInGroup("position", 1, ("position", "holding_cap_bars")),
+    BuiltInGroup("bars", 1, ("bar_seconds",)),
+    BuiltInGroup("scaling", 1, ("scale", "clip")),
+)
+"""The groups in the order of their components; the last two shape all of them."""
 
 _LONGEST_WINDOW: Final = 10_000
 

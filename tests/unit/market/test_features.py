@@ -5,6 +5,7 @@ import pytest
 
 from tradewind.errors import SettingsError
 from tradewind.market import FeatureSpec
+from tradewind.market.features import BUILT_IN_GROUPS
 from tradewind.settings import parse_settings
 
 
@@ -100,3 +101,10 @@ def test_digest_with_any_field_changed_changes(field: str) -> None:
 def test_spec_with_an_impossible_value_is_refused(values: dict[str, Any], violation: str) -> None:
     with pytest.raises(SettingsError, match=violation):
         parse_settings(values, FeatureSpec)
+
+
+def test_every_setting_of_a_spec_belongs_to_one_group_with_a_version() -> None:
+    settings = [name for group in BUILT_IN_GROUPS for name in group.settings]
+    assert sorted(settings) == sorted(set(FeatureSpec.model_fields) - {"version"})
+    assert {group.version for group in BUILT_IN_GROUPS} == {1}
+    assert len({group.name for group in BUILT_IN_GROUPS}) == len(BUILT_IN_GROUPS)

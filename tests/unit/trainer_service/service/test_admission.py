@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from tradewind.errors import InvalidInputError
-from trainer_service.training import resources
 from trainer_service.service.admission import AdmissionRules, admit
 from trainer_service.tracking import TrackingConfig
+from trainer_service.training import resources
 from trainer_service.training.config import JobConfig
 from trainer_service.training.resources import JobLimits, share_of_memory_mb
 

@@ -20,7 +20,7 @@ from inference_service.loading.messages import ExecuteRequest
 from inference_service.loading.process import LoaderProcess
 from inference_service.loading.settings import ExecutorSettings, LoaderSettings
 from inference_service.registry import LoadedVersion, Registry
-from inference_service.watcher import StoreWatcher
+from inference_service.watching.watcher import StoreWatcher
 from tests.hostile.networks import IN_A_SEAL, NETWORKS, Hostile
 from tests.scripting import script
 from tests.waiting import PATIENCE_S, wait_until

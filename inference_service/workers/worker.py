@@ -1,4 +1,4 @@
-"""One of several processes that share a port: `python -m inference_service.worker FD FD`.
+"""One of several processes that share a port: `python -m inference_service.workers.worker FD FD`.
 
 The first descriptor is the connection to the supervisor, which says what to do and hears when the
 worker is ready; the second one is where the loading process takes requests.
@@ -11,7 +11,7 @@ import threading
 from multiprocessing.connection import Connection
 
 from inference_service.service import worker_server
-from inference_service.worker_order import WorkerOrder
+from inference_service.workers.order import WorkerOrder
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
 from tradewind.process.scheduling import core_awake, pin_to_core
@@ -19,7 +19,7 @@ from tradewind.rpc import RpcServer
 
 __all__ = ["main"]
 
-_LOG = logging.getLogger("inference_service.worker")  # it is __main__
+_LOG = logging.getLogger("inference_service.workers.worker")  # it is __main__
 
 
 def main() -> int:

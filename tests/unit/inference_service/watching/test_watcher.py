@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from inference_service.registry import LoadedVersion, Registry
-from inference_service.version_rule import VersionRule
-from inference_service.watcher import StoreWatcher
+from inference_service.watching.version_rule import VersionRule
+from inference_service.watching.watcher import StoreWatcher
 from tradewind.bundle import BundleDraft, BundleStore, GoldenSet
 from tradewind.errors import StorageError
 

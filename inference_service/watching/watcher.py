@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from inference_service.fingerprint import Fingerprint, fingerprint_of
 from inference_service.loading.background import StillLoadingError
-from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry, Snapshot
-from inference_service.store_changes import StoreChanges
 from inference_service.telemetry import Telemetry
-from inference_service.troubles import Troubles
-from inference_service.version_rule import VersionRule
+from inference_service.watching.fingerprint import Fingerprint, fingerprint_of
+from inference_service.watching.memory import MemoryBound
+from inference_service.watching.store_changes import StoreChanges
+from inference_service.watching.troubles import Troubles
+from inference_service.watching.version_rule import VersionRule
 from tradewind.bundle import SERVED_LABEL, BundleFault, BundleStore
 from tradewind.errors import (
     BundleError,

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from inference_service.loading.process import ONE_THREAD, LoaderProcess
 from inference_service.settings import InferenceSettings
-from inference_service.worker_metrics import WorkerMetrics
-from inference_service.worker_order import WorkerOrder
+from inference_service.workers.metrics import WorkerMetrics
+from inference_service.workers.order import WorkerOrder
 from tradewind.address import UNIX, host_and_port, loopback_dial_address, reserve_port
 from tradewind.errors import UnavailableError
 from tradewind.rpc.server.server import announce_ready, on_signals, serve_metrics
@@ -155,7 +155,7 @@ class Worker:
             on_failure.callback(connection.close)
             descriptors = (theirs.fileno(), self._load_requests)
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "inference_service.worker", *map(str, descriptors)],
+                [sys.executable, "-m", "inference_service.workers.worker", *map(str, descriptors)],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **ONE_THREAD},

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from inference_service.registry import LoadedVersion, Registry
-from inference_service.version_rule import VersionRule
-from inference_service.watcher import StoreWatcher
+from inference_service.watching.version_rule import VersionRule
+from inference_service.watching.watcher import StoreWatcher
 from tradewind.bundle import BundleStore
 
 MakeWatcher = Callable[..., StoreWatcher]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference_service.registry import LoadedVersion, Registry
-from inference_service.store_changes import StoreChanges
-from inference_service.watcher import StoreWatcher
+from inference_service.watching.store_changes import StoreChanges
+from inference_service.watching.watcher import StoreWatcher
 from tradewind.bundle import BundleStore
 
 Publish = Callable[..., str]
@@ -158,7 +158,7 @@ def test_folder_is_looked_at_again_until_its_time_can_tell_changes_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("inference_service.store_changes.time.monotonic", lambda: now)
+    monkeypatch.setattr("inference_service.watching.store_changes.time.monotonic", lambda: now)
     changes = StoreChanges(settle_s=2.0)
     assert changes.due({"a": 1, "b": 1}) == ["a", "b"]
     now = 101.9  # within the same step of a clock that counts in two seconds
