@@ -9,7 +9,7 @@ digest that the part stands in.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -18,14 +18,22 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, JsonValue
 
-__all__ = ["FORMER_VERSION", "Identity", "Match", "Parts", "RecordedParts", "part_key", "stated"]
+__all__ = [
+    "FORMER_VERSION",
+    "Identity",
+    "Match",
+    "Parts",
+    "RecordedParts",
+    "changed_formulas",
+    "part_key",
+    "stated",
+    "versions_of",
+]
 
 Parts = Mapping[str, Any]
 """The settings of each part that differ from its defaults, as JSON values, by `name@version`."""
 
-RecordedParts = dict[
-    Annotated[str, Field(pattern=r"^[\w.:-]{1,200}@[1-9][0-9]{0,5}$")], JsonValue
-]
+RecordedParts = dict[Annotated[str, Field(pattern=r"^[\w.:-]{1,200}@[1-9][0-9]{0,5}$")], JsonValue]
 """Parts as a file has them."""
 
 FORMER_VERSION: Final = 1
@@ -42,11 +50,13 @@ class Match:
     Attributes:
         same: Both are of one contract.
         former: The digest has the form of release 0.1.
+        formulas: Parts whose formula is another one here, in words.
         reason: Why they are not the same, for people; empty when they are.
     """
 
     same: bool
     former: bool = False
+    formulas: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -78,20 +88,41 @@ class Identity:
         """
         if digest == self.digest:
             return Match(True)
-        if parts is not None:
-            if _digest(self.kind, parts) != digest:
-                return Match(False, reason=f"{digest} is not the digest of the parts beside it")
-            return Match(False, reason=_joined(_differences(parts, self.parts)))
-        if digest != self.former:
-            return Match(False, reason=f"its digest is {digest}, here it is {self.digest}")
-        former = {name: FORMER_VERSION for name in _versions(self.parts)}
-        changed = _joined(_version_changes(former, _versions(self.parts)))
-        return Match(not changed, former=True, reason=changed)
+        if parts is None:
+            if digest != self.former:
+                return Match(False, reason=f"its digest is {digest}, here it is {self.digest}")
+            return self.match_former()
+        if _digest(self.kind, parts) != digest:
+            return Match(False, reason=f"{digest} is not the digest of the parts beside it")
+        formulas = changed_formulas(versions_of(parts), versions_of(self.parts))
+        differences = [*formulas, *_differences(parts, self.parts)]
+        return Match(False, formulas=formulas, reason=_joined(differences))
+
+    def match_former(self) -> Match:
+        """Whether this contract is as release 0.1 knew it: with the first version of every part."""
+        here = versions_of(self.parts)
+        formulas = changed_formulas(dict.fromkeys(here, FORMER_VERSION), here)
+        return Match(not formulas, former=True, formulas=formulas, reason=_joined(formulas))
 
 
 def part_key(name: str, version: int) -> str:
     """What a part is called in a digest."""
     return f"{name}@{version}"
+
+
+def versions_of(parts: Parts) -> dict[str, int]:
+    """The version of each part, by its name."""
+    split = (key.rpartition("@") for key in parts)
+    return {name: int(version) for name, _, version in split}
+
+
+def changed_formulas(there: Mapping[str, int], here: Mapping[str, int]) -> tuple[str, ...]:
+    """The parts of both that have another version, in words."""
+    return tuple(
+        f"{name} has version {there[name]} there and {here[name]} here: another formula"
+        for name in sorted(there.keys() & here.keys())
+        if there[name] != here[name]
+    )
 
 
 def stated(settings: BaseModel, names: Collection[str] | None = None) -> dict[str, Any]:
@@ -142,23 +173,11 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _versions(parts: Parts) -> dict[str, int]:
-    split = (key.rpartition("@") for key in parts)
-    return {name: int(version) for name, _, version in split}
-
-
-def _version_changes(there: Mapping[str, int], here: Mapping[str, int]) -> Iterator[str]:
-    for name in sorted(there.keys() & here.keys()):
-        if there[name] != here[name]:
-            yield f"{name} has version {there[name]} there and {here[name]} here: another formula"
-
-
 def _differences(there: Parts, here: Parts) -> Iterator[str]:
-    """What differs, in words: formulas first, for no setting brings them back."""
-    versions = _versions(there), _versions(here)
-    yield from _version_changes(*versions)
-    for name in sorted(versions[0].keys() ^ versions[1].keys()):
-        yield f"{name} takes part {'there' if name in versions[0] else 'here'} only"
+    """What differs beside formulas, in words."""
+    names = versions_of(there), versions_of(here)
+    for name in sorted(names[0].keys() ^ names[1].keys()):
+        yield f"{name} takes part {'there' if name in names[0] else 'here'} only"
     for key in sorted(there.keys() & here.keys()):
         yield from _setting_changes(key.rpartition("@")[0], there[key], here[key])
 
@@ -179,7 +198,6 @@ def _said(value: Any) -> str:
     return "its default" if value is _UNSAID else _text(value)
 
 
-def _joined(differences: Iterator[str]) -> str:
-    found = list(differences)
-    more = f"; and {len(found) - _MOST_SAID} more" if len(found) > _MOST_SAID else ""
-    return "; ".join(found[:_MOST_SAID]) + more
+def _joined(differences: Sequence[str]) -> str:
+    rest = len(differences) - _MOST_SAID
+    return "; ".join(differences[:_MOST_SAID]) + (f"; and {rest} more" if rest > 0 else "")

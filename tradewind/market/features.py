@@ -51,28 +51,6 @@ BUILT_IN_GROUPS: Final = (
 _LONGEST_WINDOW: Final = 10_000
 
 
-
-class _Group(NamedTuple):
-    """Components that are there when the first of its settings says so; see tradewind.identity."""
-
-    name: str
-    version: int
-    settings: tuple[str, ...]
-
-
-_COMMON: Final = _Group("observation", 1, ())
-"""What every observation has: the settings that belong to no other group."""
-
-_GROUPS: Final = (
-    _Group("log_return", 1, ("return_count",)),
-    _Group("volatility", 1, ("volatility_windows",)),
-    _Group("rsi", 1, ("rsi_period",)),
-    _Group("ema_ratio", 1, ("ema_periods", "ema_depth")),
-    _Group("vwap_ratio", 1, ("vwap_window",)),
-    _Group("time_of_day", 1, ("time_of_day",)),
-    _Group("position", 1, ("position", "holding_cap_bars")),
-)
-
 _FORMER_FIELDS: Final = frozenset(
     "version bar_seconds return_count volatility_windows rsi_period ema_periods ema_depth "
     "vwap_window time_of_day position holding_cap_bars scale clip".split()
@@ -183,14 +161,15 @@ class FeatureSpec(Settings):
 
     @property
     def parts(self) -> Parts:
-        """The groups of components that there are, and what all have in common."""
-        of_groups = {name for group in _GROUPS for name in group.settings}
-        common = stated(self, type(self).model_fields.keys() - of_groups)
-        return {part_key(_COMMON.name, _COMMON.version): common} | {
+        """The groups that there are, as what the digest is taken over (`tradewind.identity`)."""
+        parts = {
             part_key(group.name, group.version): stated(self, group.settings)
-            for group in _GROUPS
+            for group in BUILT_IN_GROUPS
             if getattr(self, group.settings[0])
         }
+        of_groups = {name for group in BUILT_IN_GROUPS for name in group.settings}
+        other = stated(self, type(self).model_fields.keys() - of_groups)
+        return parts | ({part_key("other", 1): other} if other else {})
 
     @property
     def digest(self) -> str:
