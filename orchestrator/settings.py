@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from orchestrator.brokers import PaperMarketSettings
 from orchestrator.decision_log import DecisionLogSettings
@@ -43,11 +43,20 @@ class ServiceAddresses(Settings):
     """File of the bearer token that both are shown; in plain text on this machine only."""
 
 
+def _symbol_or_symbols(schema: dict[str, Any]) -> None:
+    """Tells a JSON Schema what `_take_one_symbol` takes."""
+    schema["properties"]["symbol"] = {"type": "string", "description": "The one of `symbols`."}
+    schema["required"].remove("symbols")
+    schema["oneOf"] = [{"required": ["symbol"]}, {"required": ["symbols"]}]
+
+
 class AllocationSettings(Settings):
     """What a policy trades, and the cash that it begins with.
 
     `symbol: BTC` says the same as `symbols: [BTC]`.
     """
+
+    model_config = ConfigDict(json_schema_extra=_symbol_or_symbols)
 
     symbols: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     """Several are traded from one account by a policy that was trained on them, in its order."""

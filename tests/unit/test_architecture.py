@@ -1,6 +1,7 @@
 """The import rules of the layers, each checked in a fresh process or in the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,27 @@ def test_public_package_with_imports_lists_them_in_all(path: Path) -> None:
     assert len(exported) == (1 if imported or exported else 0)
     if exported:
         assert imported <= set(exported[0])
+
+
+def lazy_names_of(path: Path) -> dict[str, str]:
+    """The table of a package whose names are imported when they are asked for."""
+    tables: dict[str, dict[str, str]] = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign):
+            target = ast.unparse(node.targets[0])
+            if isinstance(node.value, ast.Dict):
+                tables[target] = ast.literal_eval(node.value)
+            elif target == "__getattr__" and isinstance(node.value, ast.Call):
+                table = node.value.args[1]
+                return tables[table.id] if isinstance(table, ast.Name) else ast.literal_eval(table)
+    return {}
+
+
+def test_public_packages_with_lazy_names_have_them_where_they_say() -> None:
+    named = [(path, *item) for path in public_packages() for item in lazy_names_of(path).items()]
+    assert len(named) > 20
+    for path, name, module in named:
+        file = path.parent / Path(*module.split("."))
+        source = file.with_suffix(".py") if file.with_suffix(".py").is_file() else file / path.name
+        assert source.is_file(), f"{path}: {name} is said to be in {module}"
+        assert re.search(rf"\b{name}\b", source.read_text()), f"{source} lacks {name}"
