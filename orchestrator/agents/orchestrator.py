@@ -146,7 +146,11 @@ class OrchestratorAgent:
         await risk.wait_ready(settings.ready_timeout_s)
         self._risk = risk
         self._contracts = ContractGuard(
-            inference, risk, self.portfolio.allocations, settings.interval_ns
+            inference,
+            risk,
+            self.portfolio.allocations,
+            settings.interval_ns,
+            settings.accept_risk_digests,
         )
         await self._contracts.verify()
         journal = Journal(settings.folder / f"{settings.account}.journal")
@@ -250,7 +254,7 @@ class OrchestratorAgent:
             timeout_s=self._settings.ready_timeout_s / 2,
         )
         self._halts.recovered(reply.evaluation)
-        return withheld_orders(orders, held, reply, inputs, self._contracts.risk_policy)
+        return withheld_orders(orders, held, reply, inputs, self._contracts.enforced)
 
     async def _note_open_orders(self) -> None:
         """Asks the broker for the last time, also when the run is cancelled."""
@@ -271,12 +275,8 @@ class OrchestratorAgent:
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": settings.broker.model_dump(mode="json"),
             "safety": settings.safety.model_dump(),
-            "risk_policy": self._contracts.risk_policy.canonical_json(),
             "history_length": history_length(self._contracts.risk_policy),
-            "features": {
-                policy: self._contracts.policy(policy).contract.features.model_dump(mode="json")
-                for policy in dict.fromkeys(item.policy for item in settings.allocations)
-            },
+            **self._contracts.facts(),
         }
 
     async def _handle(self, tick: Tick, request_id: str) -> None:

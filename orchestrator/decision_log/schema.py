@@ -78,6 +78,7 @@ _RISK = pa.struct(
         ("risk_score", pa.float64()),
         ("metrics", pa.map_(pa.string(), pa.float64())),
         ("unavailable", pa.map_(pa.string(), pa.string())),
+        ("overlay_digest", pa.string()),
     ]
 )
 _ORDER = pa.struct(
@@ -180,7 +181,7 @@ def _row(record: TickRecord) -> tuple[Any, ...]:
     for at, read in _LISTS:
         row[at] = [read(part) for part in row[at]]
     if record.risk is not None:
-        *rest, metrics, unavailable = _READ_RISK(record.risk)
-        row[_RISK_AT] = (*rest, list(metrics.items()), list(unavailable.items()))
+        *rest, metrics, unavailable, overlay = _READ_RISK(record.risk)
+        row[_RISK_AT] = (*rest, list(metrics.items()), list(unavailable.items()), overlay)
     row[_TIMINGS_AT] = _READ_TIMINGS(record.timings)
     return tuple(row)

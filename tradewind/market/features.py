@@ -52,9 +52,11 @@ _LONGEST_WINDOW: Final = 10_000
 
 
 _FORMER_FIELDS: Final = frozenset(
-    "version bar_seconds return_count volatility_windows rsi_period ema_periods ema_depth "
-    "vwap_window time_of_day position holding_cap_bars scale clip".split()
-)
+    {
+        "version", "bar_seconds", "return_count", "volatility_windows", "rsi_period", "ema_periods",
+        "ema_depth", "vwap_window", "time_of_day", "position", "holding_cap_bars", "scale", "clip",
+    }
+)  # fmt: skip
 """What release 0.1 took the digest over."""
 
 ReturnCount = Annotated[int, Field(ge=1, le=_LONGEST_WINDOW)]

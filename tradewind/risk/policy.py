@@ -37,7 +37,7 @@ from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
 
-__all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
+__all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy", "end_violations"]
 
 _KIND: Final = "risk policy"
 _LIMITS_VERSION: Final = 1  # of risk_score and penalty
@@ -175,9 +175,7 @@ class RiskPolicy(Settings):
                 its line.
         """
         policy = settings_from_text(text, source, cls, error=RiskPolicyError)
-        violations = []
-        if not ends_with_its_end(text):
-            violations.append(FieldViolation("the end of the file", _NO_END))
+        violations = end_violations(text)
         if not policy.rules and not policy.monitor_only:
             violations.append(FieldViolation("rules", _NO_RULES))
         if violations:
@@ -284,3 +282,8 @@ class RiskPolicy(Settings):
             if not metrics.isdisjoint(calculator.metrics(self.calculators.of(calculator.name)))
         }
         return frozenset(found | {CLOCKED[name] for name in found if name in CLOCKED})
+
+
+def end_violations(text: bytes) -> list[FieldViolation]:
+    """What is wrong with the end of a file of which only the whole counts."""
+    return [] if ends_with_its_end(text) else [FieldViolation("the end of the file", _NO_END)]

@@ -33,7 +33,7 @@ from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 try:
     from trainer_service.training.agent import create_trainer_agent
 except ImportError:  # release 0.1 had it elsewhere
-    from trainer_service.agent import create_trainer_agent  # type: ignore[import, no-redef]
+    from trainer_service.agent import create_trainer_agent  # type: ignore[import-not-found, no-redef]
 
 BAR_COUNT = 320
 FEATURES = {
@@ -107,9 +107,7 @@ def training(algorithm: str, folder: Path) -> dict[str, Any]:
             "enabled": True,
             "policy_yaml": str(folder / "risk_policy.yaml"),
             "early_stop_threshold": None,
-            "lagrangian": {"constraints": {"max_drawdown": 0.3}}
-            if algorithm == "PPO"
-            else None,
+            "lagrangian": {"constraints": {"max_drawdown": 0.3}} if algorithm == "PPO" else None,
         },
         "evaluation": {"report": False, "resamples": 100},
     }
@@ -118,7 +116,9 @@ def training(algorithm: str, folder: Path) -> dict[str, Any]:
 def write_bars(folder: Path) -> Path:
     """The latest bars of the embedded sample, as a file."""
     bars = load_sample("BTC")
-    latest = bars.between(bars.timestamps_ns[-BAR_COUNT], None) if hasattr(bars, "between") else bars
+    latest = (
+        bars.between(bars.timestamps_ns[-BAR_COUNT], None) if hasattr(bars, "between") else bars
+    )
     table = pa.table(
         {
             "timestamp": pa.array(latest.timestamps_ns[-BAR_COUNT:] // 10**9),
@@ -231,20 +231,20 @@ def orchestrate(config: Path) -> None:
     subprocess.run([sys.executable, "-m", "orchestrator", "--config", str(config)], check=True)
 
 
-class Stopped(Exception):
+class StopError(Exception):
     """Ends a training as a crash would."""
 
 
 def make_checkpoint(folder: Path, bars: Path, algorithm: str) -> None:
     def stop(timesteps: int) -> None:
         if timesteps >= 256:
-            raise Stopped
+            raise StopError
 
     place = folder / "checkpoints" / algorithm
     settings = CheckpointSettings(folder=place, interval_s=None, interval_timesteps=128)
     config = training(algorithm, folder) | {"store": str(folder / "unused"), "policy": "kept"}
     config |= {"drafts": str(folder / "unused-drafts"), "tracking": {"tensorboard": None}}
-    with contextlib.suppress(Stopped):
+    with contextlib.suppress(StopError):
         create_trainer_agent(config).train(
             environment(bars), checkpointing=Checkpointing(settings, on_written=stop)
         )
@@ -301,7 +301,9 @@ def main() -> None:
         (here / "about.json").write_text(json.dumps(about, indent=1) + "\n")
         for name in ("no_folder", "unused", "unused-drafts", "job_checkpoints", "feed.csv"):
             path = here / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
+                missing_ok=True
+            )
         for log in here.glob("*.log"):
             log.unlink()
 
