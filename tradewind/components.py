@@ -2,25 +2,60 @@
 
 A door takes one kind of part. Tradewind's own parts have names, and so have those that an installed
 package announces as entry points of the door's group. What a door is given comes from the
-operator's settings file or from the caller's Python. What a request, a bundle or a store names is
-never looked up here.
+operator's settings file or from the caller's Python. What a bundle names is never looked up here,
+and what a request or a store names is looked up behind `closed_doors`.
 """
 
 import importlib
+import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Generic, TypeVar
 
 from tradewind.errors import ComponentError, FieldViolation, TradewindError
 
-__all__ = ["Door", "a_class", "an_instance"]
+__all__ = ["Door", "a_class", "an_instance", "classes_in", "closed_doors"]
 
 Part = TypeVar("Part")
 Made = TypeVar("Made")
 
 _PATH: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+# What may come in beside Tradewind's own parts, and the setting that lists it; None is anything.
+_GUEST_LIST: ContextVar[tuple[frozenset[str], str] | None] = ContextVar("guests", default=None)
+
+
+@contextmanager
+def closed_doors(guests: Iterable[str], setting: str) -> Iterator[None]:
+    """Lets only Tradewind's own parts in within the block, and those on a list of the operator's.
+
+    Everything that reads what a request or a store says runs within such a block: nothing else is
+    imported, in whatever field it stands, and an installed package is a stranger like any other.
+
+    Args:
+        guests: Names and paths, as the list of the operator has them.
+        setting: Where that list is, for the error.
+    """
+    token = _GUEST_LIST.set((frozenset(guests), setting))
+    try:
+        yield
+    finally:
+        _GUEST_LIST.reset(token)
+
+
+def classes_in(package: str, base: type[Any]) -> Mapping[str, str]:
+    """The subclasses of `base` that the modules of a package define, by their `name`: as `own`."""
+    found: dict[str, str] = {}
+    for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        module = importlib.import_module(f"{package}.{entry.name}")
+        for key, value in vars(module).items():
+            here = getattr(value, "__module__", "") == module.__name__
+            if here and isinstance(value, type) and issubclass(value, base):
+                found[getattr(value, "name", key)] = f"{module.__name__}:{key}"
+    return found
 
 
 @dataclass(frozen=True)
@@ -50,18 +85,20 @@ class Door(Generic[Part]):
     Attributes:
         kind: What the parts are called, e.g. "broker".
         expected: What a part must be.
-        own: Tradewind's own parts by name, each as `package.module:Attribute`; imported when asked.
+        own: Tradewind's own parts by name, each as `package.module:Attribute`, or what gives them;
+            imported when asked.
         group: Group of the entry points by which installed packages bring more.
     """
 
     kind: str
     expected: Expected[Part]
-    own: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] | Callable[[], Mapping[str, str]] = field(default_factory=dict)
     group: str = ""
 
     def names(self) -> tuple[str, ...]:
-        """Every name that there is, Tradewind's own first."""
-        return (*self.own, *sorted(set(self._installed()) - set(self.own)))
+        """Every name that may be asked for, Tradewind's own first."""
+        own = self._own()
+        return (*own, *sorted(set(self._installed()) - set(own)))
 
     def find(self, wanted: str, at: str) -> Part:
         """The part of that name or path.
@@ -71,14 +108,20 @@ class Door(Generic[Part]):
             at: The field that asks for it, for the error.
 
         Raises:
-            ComponentError: There is none, two have the name, it cannot be imported, or it is no
-                part of this kind.
+            ComponentError: There is none, two have the name, it may not come in, it cannot be
+                imported, or it is no part of this kind.
         """
-        installed = self._installed().get(wanted, [])
-        places = [self.own[wanted]] if wanted in self.own else []
-        places += [found.value for found in installed]
+        own, guests = self._own(), _GUEST_LIST.get()
+        places = [own[wanted]] if wanted in own else []
+        places += [found.value for found in self._installed().get(wanted, [])]
         if len(places) > 1:
             raise self._refused(at, f"{wanted!r} is the name of several: {', '.join(places)}")
+        if guests is not None and wanted not in own and wanted not in guests[0]:
+            raise self._refused(
+                at,
+                f"{wanted!r} is none of {', '.join(self.names())}; code of one's own is taken here "
+                f"only where the operator's settings list it ({guests[1]})",
+            )
         if not places and not _PATH.fullmatch(wanted):
             raise self._refused(
                 at,
@@ -101,17 +144,23 @@ class Door(Generic[Part]):
             name = getattr(factory, "__qualname__", repr(factory))
             raise self._refused(at, f"{name} raised {type(no).__name__}: {no}") from no
 
+    def _own(self) -> Mapping[str, str]:
+        return self.own() if callable(self.own) else self.own
+
     def _installed(self) -> dict[str, list[EntryPoint]]:
+        """Entry points by name; of a closed door, those on the list."""
         found: dict[str, list[EntryPoint]] = {}
+        guests = _GUEST_LIST.get()
         for entry in entry_points(group=self.group) if self.group else ():
-            found.setdefault(entry.name, []).append(entry)
+            if guests is None or entry.name in guests[0]:
+                found.setdefault(entry.name, []).append(entry)
         return found
 
     def _imported(self, path: str, at: str) -> Part:
         module, _, attributes = path.partition(":")
         try:
             found: Any = importlib.import_module(module)
-        except Exception as no:  # whatever a module of someone's own does while it is imported
+        except (Exception, SystemExit) as no:  # whatever a module does while it is imported
             raise self._refused(
                 at, f"{module} cannot be imported: {type(no).__name__}: {no}"
             ) from no

@@ -9,7 +9,7 @@ digest that the part stands in.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -17,6 +17,7 @@ from math import copysign
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, JsonValue
+from pydantic_core import to_jsonable_python
 
 __all__ = [
     "FORMER_VERSION",
@@ -157,12 +158,14 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
+    if isinstance(value, Set):
+        return sorted((_plain(item) for item in value), key=_text)
     if isinstance(value, float):
         whole = value.is_integer() and abs(value) <= _LARGEST_EXACT
         return int(value) if whole and (value or copysign(1.0, value) > 0.0) else value
-    if value is not None and not isinstance(value, str | int):
-        raise TypeError(f"{value!r} cannot be part of a digest")
-    return value
+    if value is None or isinstance(value, str | int):
+        return value
+    return _plain(to_jsonable_python(value))
 
 
 def _digest(kind: str, parts: Parts) -> str:

@@ -2,6 +2,7 @@
 
 from tradewind.market.accounting import Account, PositionState
 from tradewind.market.bars import Bar, Bars, Gap
+from tradewind.market.feature_group import BarWindow, FeatureGroup, known_groups
 from tradewind.market.features import FeatureSpec
 from tradewind.market.holdings import Holdings
 from tradewind.market.loading import load_bars
@@ -20,7 +21,9 @@ __all__ = [
     "BarAligner",
     "BarPanel",
     "BarSeries",
+    "BarWindow",
     "Bars",
+    "FeatureGroup",
     "FeaturePipeline",
     "FeatureSpec",
     "Gap",
@@ -29,6 +32,7 @@ __all__ = [
     "PanelPipeline",
     "PositionState",
     "TradingTerms",
+    "known_groups",
     "load_bars",
     "load_sample",
     "market_named",

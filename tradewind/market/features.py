@@ -2,14 +2,22 @@
 
 import hashlib
 import json
-from typing import Annotated, Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tradewind.identity import Identity, Parts, part_key, stated
+from tradewind.market.feature_group import (
+    FeatureGroup,
+    KnownGroups,
+    known_groups,
+    recorded_groups,
+)
 from tradewind.market.feature_kernels import MarketParameters
-from tradewind.settings import Settings
+from tradewind.parts import Named
+from tradewind.settings import Settings, parse_settings
 
 __all__ = ["BUILT_IN_GROUPS", "POSITION_COMPONENTS", "BuiltInGroup", "FeatureSpec"]
 
@@ -103,6 +111,10 @@ class FeatureSpec(Settings):
     position: bool = True
     """Exposure, unrealised return times `scale`, and holding time."""
 
+    groups: tuple[Annotated[FeatureGroup, Named(FeatureGroup)], ...] = ()
+    """More features of the bars, by `tradewind.market.FeatureGroup`: they stand after those above
+    and before the position. A bundle has each as its name, version and settings."""
+
     holding_cap_bars: int = Field(default=96, ge=1)
     """Holding time is bars held as a fraction of these, at most 1."""
 
@@ -119,6 +131,45 @@ class FeatureSpec(Settings):
             raise ValueError("each window may stand there only once")
         return periods
 
+    @field_validator("groups")
+    @classmethod
+    def _check_groups(cls, groups: tuple[FeatureGroup, ...]) -> tuple[FeatureGroup, ...]:
+        for group in groups:
+            lookback, own = _declared(group)
+            if type(lookback) is not int or not 1 <= lookback <= _LONGEST_WINDOW:
+                raise ValueError(
+                    f"{group.identity} has the lookback {lookback!r}; it must be a whole number of "
+                    f"bars from 1 to {_LONGEST_WINDOW}"
+                )
+            if not (isinstance(own, tuple) and own and all(isinstance(it, str) for it in own)):
+                raise ValueError(f"{group.identity} must have component_names, a tuple of names")
+        return groups
+
+    @model_validator(mode="after")
+    def _refuse_names_twice(self) -> Self:
+        names = self.component_names if self.groups else ()
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"groups: two components have the name {', '.join(twice)}")
+        return self
+
+    @classmethod
+    def read(cls, recorded: Mapping[str, Any], known: KnownGroups | None = None) -> Self:
+        """Reads the specification that a bundle or a log has; it imports nothing.
+
+        Args:
+            recorded: The specification as JSON.
+            known: The groups that it may name; by default Tradewind's own.
+
+        Raises:
+            SettingsError: It is refused, or a group of it is not known here in its version.
+        """
+        values = dict(recorded)
+        if "groups" in values:
+            known = known_groups() if known is None else known
+            values["groups"] = recorded_groups(values["groups"], known, "features.groups")
+        return parse_settings(values, cls, source="features")
+
     @property
     def component_names(self) -> tuple[str, ...]:
         """A name for every component of the observation, in order."""
@@ -133,6 +184,7 @@ class FeatureSpec(Settings):
         names += [f"ema_ratio_{period}" for period in self.ema_periods]
         names += [f"vwap_ratio_{self.vwap_window}"] if self.vwap_window else []
         names += ["time_of_day_sin", "time_of_day_cos"] if self.time_of_day else []
+        names += [name for group in self.groups for name in group.component_names]
         return tuple(names)
 
     @property
@@ -154,6 +206,7 @@ class FeatureSpec(Settings):
             *(period * self.ema_depth for period in self.ema_periods),
             (self.rsi_period or 0) + 1,
             self.vwap_window or 0,
+            *(group.lookback for group in self.groups),
         )
 
     @property
@@ -169,7 +222,10 @@ class FeatureSpec(Settings):
             for group in BUILT_IN_GROUPS
             if getattr(self, group.settings[0])
         }
-        of_groups = {name for group in BUILT_IN_GROUPS for name in group.settings}
+        # In their order, which is that of their components.
+        for number, own in enumerate(self.groups, start=1):
+            parts[part_key(f"{number}:{own.name}", own.version)] = stated(own)
+        of_groups = {name for group in BUILT_IN_GROUPS for name in group.settings} | {"groups"}
         other = stated(self, type(self).model_fields.keys() - of_groups)
         return parts | ({part_key("other", 1): other} if other else {})
 
@@ -202,3 +258,11 @@ class FeatureSpec(Settings):
             scale=self.scale,
             clip=self.clip,
         )
+
+
+def _declared(group: FeatureGroup) -> tuple[object, object]:
+    """What a group says of itself, which is someone's own code."""
+    try:
+        return group.lookback, group.component_names
+    except Exception as problem:
+        raise ValueError(f"{group.identity} raised {type(problem).__name__}: {problem}") from None

@@ -6,8 +6,9 @@ import numpy as np
 
 from tradewind.errors import FieldViolation, MarketDataError, ObservationError, UnavailableError
 from tradewind.market.accounting import PositionState
-from tradewind.market.bars import Bar, Bars, FloatArray, format_time
+from tradewind.market.bars import Bar, Bars, FloatArray, TimestampArray, format_time
 from tradewind.market.checks import MAX_TIMESTAMP_NS, TIME_RULE, bar_violations
+from tradewind.market.feature_group import BarWindow
 from tradewind.market.feature_kernels import (
     ObservationArray,
     write_market_row,
@@ -15,10 +16,11 @@ from tradewind.market.feature_kernels import (
     write_position_row,
 )
 from tradewind.market.features import FeatureSpec
+from tradewind.market.group_runner import GroupRunner
 
 __all__ = ["FeaturePipeline"]
 
-_COLUMN_COUNT = 4  # high, low, close, volume
+_COLUMN_COUNT = 5  # high, low, close, volume, open
 
 
 class FeaturePipeline:
@@ -35,11 +37,13 @@ class FeaturePipeline:
         self._observation_size = self.spec.observation_size
         self._parameters = self.spec.market_parameters
         self._interval_ns = self.spec.interval_ns
+        self._groups = GroupRunner(self.spec.groups, self.spec.clip) if self.spec.groups else None
         # Every bar is written twice, `lookback` places apart, so that the last `lookback` bars
         # always lie side by side somewhere.
         self._ring: FloatArray = np.empty((_COLUMN_COUNT, 2 * self._lookback), dtype=np.float64)
         self._window = self._ring.view()
         self._window.setflags(write=False)
+        self._times: TimestampArray = np.empty(2 * self._lookback, dtype=np.int64)
         self._bar_count = 0
         self._last_timestamp_ns: int | None = None
 
@@ -53,6 +57,7 @@ class FeaturePipeline:
         Raises:
             MarketDataError: The bars are of another length than the specification's, overlap, or
                 are fewer than the lookback.
+            ComponentError: A group of the specification fails on them.
         """
         if bars.interval_ns != self._interval_ns:
             raise MarketDataError(
@@ -81,6 +86,9 @@ class FeaturePipeline:
             self._parameters,
             rows,
         )
+        if self._groups is not None:
+            self._groups.write_rows(bars, rows[:, -self._groups.size :])
+            rows[: self._lookback - 1] = np.nan
         return rows
 
     def update(self, bar: Bar) -> None:
@@ -91,9 +99,11 @@ class FeaturePipeline:
         """
         self.check(bar)
         place = self._bar_count % self._lookback
-        column = (bar.high, bar.low, bar.close, bar.volume)
+        column = (bar.high, bar.low, bar.close, bar.volume, bar.open)
         self._ring[:, place] = column
         self._ring[:, place + self._lookback] = column
+        if self._groups is not None:
+            self._times[place :: self._lookback] = bar.timestamp_ns
         self._bar_count += 1
         self._last_timestamp_ns = bar.timestamp_ns
 
@@ -150,12 +160,19 @@ class FeaturePipeline:
 
         Raises:
             UnavailableError: There are fewer than `lookback` bars so far.
+            ObservationError: A group of the specification fails.
         """
         if self._last_timestamp_ns is None or not self.ready:
             raise UnavailableError(f"only {self._bar_count} of {self._lookback} bars seen so far")
         start = self._bar_count % self._lookback
-        high, low, close, volume = self._window[:, start : start + self._lookback]
+        window = self._window[:, start : start + self._lookback]
+        high, low, close, volume, opened = window
         write_market_row(self._last_timestamp_ns, high, low, close, volume, self._parameters, out)
+        if self._groups is not None:
+            times = self._times[start : start + self._lookback].view()
+            times.setflags(write=False)
+            given = BarWindow(times, opened, high, low, close, volume)
+            self._groups.write_row(given, out[-self._groups.size :])
 
     def write_position(self, position: PositionState, out: ObservationArray) -> None:
         """Writes the position part of an observation. Shape [POSITION_SIZE].

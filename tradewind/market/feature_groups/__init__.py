@@ -1,0 +1,1 @@
+"""Groups of features that a specification may name in `groups`: one file each."""

@@ -1,0 +1,174 @@
+"""Parts with settings of their own: `{kind: NAME, ...settings}` in a settings file.
+
+A part is a class whose fields are its settings. One that an observation or a reward is made of also
+has a name and a version, which travel in bundles: whoever changes what it calculates raises the
+version.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Final, TypeVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+from tradewind.components import Door
+from tradewind.errors import ComponentError, FieldViolation, SettingsError
+from tradewind.settings import Settings, parse_settings
+
+__all__ = ["Named", "Part", "VersionedPart", "check_version", "make_part", "part_of"]
+
+PartT = TypeVar("PartT", bound="Part")
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Part(Settings):
+    """A part of anyone's own; its fields are its settings."""
+
+    @cached_property
+    def kind(self) -> str:
+        """What settings call it, or else where its class is."""
+        return f"{type(self).__module__}:{type(self).__qualname__}"
+
+    def configured(self) -> dict[str, Any]:
+        """What settings say of it, as JSON."""
+        return {"kind": self.kind, **self.model_dump(mode="json")}
+
+
+class VersionedPart(Part):
+    """A part that a bundle records.
+
+    Attributes:
+        name: What it is called in a bundle: small letters, digits and underscores.
+        version: Of what it calculates, from 1; raised when the same settings and inputs give other
+            numbers.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def identity(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
+
+    def recorded(self) -> dict[str, Any]:
+        """What a bundle says of it, as JSON: nothing that could be imported."""
+        settings = self.model_dump(mode="json")
+        return {"name": self.name, "version": self.version, "settings": settings}
+
+
+def check_version(kind: str, found: type[VersionedPart], at: str) -> None:
+    """Refuses a class without a name and a version.
+
+    Raises:
+        ComponentError: It lacks one.
+    """
+    name, version = getattr(found, "name", None), getattr(found, "version", None)
+    problem = ""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problem = f"has the name {name!r}; give it one of small letters, digits and underscores"
+    elif type(version) is not int or version < 1:
+        problem = f"has the version {version!r}; give it a whole number, 1 for the first"
+    if problem:
+        said = f"{found.__module__}:{found.__qualname__} {problem}, as an attribute of the class"
+        raise ComponentError(f"{kind} is refused", [FieldViolation(at, said)])
+
+
+def part_of(door: Door[type[PartT]], values: Any, at: str) -> PartT:
+    """The part that `{kind: NAME, ...settings}` stands for.
+
+    Raises:
+        ComponentError: It is not written so, cannot be found, or refuses its settings.
+    """
+    settings = dict(values) if isinstance(values, Mapping) else {"kind": values}
+    kind = settings.pop("kind", None)
+    if not isinstance(kind, str):
+        said = "must be a name, or {kind: NAME, ...} with its settings"
+        raise ComponentError(f"{door.kind} is refused", [FieldViolation(at, said)])
+    found = door.find(kind, at)
+    if issubclass(found, VersionedPart):
+        check_version(door.kind, found, at)
+    part = make_part(door.kind, found, settings, at)
+    vars(part)["kind"] = kind
+    return part
+
+
+def make_part(kind: str, found: type[PartT], settings: Any, at: str) -> PartT:
+    """A part with its settings.
+
+    Raises:
+        ComponentError: It refuses them, or its code fails.
+    """
+    called = getattr(found, "name", found.__qualname__)
+    try:
+        return parse_settings(settings, found)
+    except SettingsError as problem:
+        said = "; ".join(map(str, problem.violations)) or str(problem)
+    except Exception as problem:  # it is someone's own code
+        said = f"it raised {type(problem).__name__}: {problem}"
+    raise ComponentError(f"{kind} is refused", [FieldViolation(at, f"{called}: {said}")])
+
+
+@dataclass(frozen=True)
+class Named:
+    """Marks a field that holds a part: `Annotated[FeatureGroup, Named(FeatureGroup, FEATURES)]`.
+
+    Without a door the field takes only parts that were made already, in Python or by whoever knows
+    which are allowed: it is for what bundles say.
+
+    Attributes:
+        base: What the part is an instance of.
+        door: Where its name is looked up.
+    """
+
+    base: type[Part]
+    door: Door[Any] | None = None
+
+    def __get_pydantic_core_schema__(
+        self, _source: Any, _handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._take,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self._write, info_arg=True
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        kind = {"type": "string", "description": "a name, or package.module:Attribute"}
+        described = {"type": "object", "properties": {"kind": kind}, "required": ["kind"]}
+        return {"anyOf": [kind, described]}
+
+    def _take(self, value: Any) -> Part:
+        """A part as it is, or the one that is named; pydantic says in which field."""
+        if isinstance(value, self.base):
+            if isinstance(value, VersionedPart):
+                self._as_value(check_version, self.base.__name__, type(value), "")
+            return value
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if isinstance(kind, type) and issubclass(kind, self.base):  # as `_write` gave it
+            return kind(**{key: value[key] for key in value if key != "kind"})
+        if self.door is None:
+            raise ValueError(f"must be an instance of {self.base.__name__}, which Python makes")
+        part: Part = self._as_value(part_of, self.door, value, "")
+        return part
+
+    @staticmethod
+    def _as_value(do: Any, *arguments: Any) -> Any:
+        try:
+            return do(*arguments)
+        except ComponentError as problem:
+            raise ValueError("; ".join(map(str, problem.violations))) from problem
+
+    def _write(self, part: Part, info: Any) -> Any:
+        if info.mode == "python":
+            return {"kind": type(part), **part.model_dump()}
+        if self.door is None and isinstance(part, VersionedPart):
+            return part.recorded()
+        return part.configured()
