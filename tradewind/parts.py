@@ -33,10 +33,6 @@ class Part(Settings):
         """What settings call it, or else where its class is."""
         return f"{type(self).__module__}:{type(self).__qualname__}"
 
-    def configured(self) -> dict[str, Any]:
-        """What settings say of it, as JSON."""
-        return {"kind": self.kind, **self.model_dump(mode="json")}
-
 
 class VersionedPart(Part):
     """A part that a bundle records.
@@ -78,16 +74,16 @@ def check_version(kind: str, found: type[VersionedPart], at: str) -> None:
         raise ComponentError(f"{kind} is refused", [FieldViolation(at, said)])
 
 
-def part_of(door: Door[type[PartT]], values: Any, at: str) -> PartT:
-    """The part that `{kind: NAME, ...settings}` stands for.
+def part_of(door: Door[type[PartT]], values: Any, at: str, key: str = "kind") -> PartT:
+    """The part that `{kind: NAME, ...settings}` stands for, or `NAME` where it has none.
 
     Raises:
         ComponentError: It is not written so, cannot be found, or refuses its settings.
     """
-    settings = dict(values) if isinstance(values, Mapping) else {"kind": values}
-    kind = settings.pop("kind", None)
+    settings = dict(values) if isinstance(values, Mapping) else {key: values}
+    kind = settings.pop(key, None)
     if not isinstance(kind, str):
-        said = "must be a name, or {kind: NAME, ...} with its settings"
+        said = f"must be a name, or {{{key}: NAME, ...}} with its settings"
         raise ComponentError(f"{door.kind} is refused", [FieldViolation(at, said)])
     found = door.find(kind, at)
     if issubclass(found, VersionedPart):
@@ -123,10 +119,12 @@ class Named:
     Attributes:
         base: What the part is an instance of.
         door: Where its name is looked up.
+        key: What the name is called beside the settings.
     """
 
     base: type[Part]
     door: Door[Any] | None = None
+    key: str = "kind"
 
     def __get_pydantic_core_schema__(
         self, _source: Any, _handler: GetCoreSchemaHandler
@@ -142,7 +140,7 @@ class Named:
         self, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         kind = {"type": "string", "description": "a name, or package.module:Attribute"}
-        described = {"type": "object", "properties": {"kind": kind}, "required": ["kind"]}
+        described = {"type": "object", "properties": {self.key: kind}, "required": [self.key]}
         return {"anyOf": [kind, described]}
 
     def _take(self, value: Any) -> Part:
@@ -151,12 +149,12 @@ class Named:
             if isinstance(value, VersionedPart):
                 self._as_value(check_version, self.base.__name__, type(value), "")
             return value
-        kind = value.get("kind") if isinstance(value, Mapping) else None
+        kind = value.get(self.key) if isinstance(value, Mapping) else None
         if isinstance(kind, type) and issubclass(kind, self.base):  # as `_write` gave it
-            return kind(**{key: value[key] for key in value if key != "kind"})
+            return kind(**{key: value[key] for key in value if key != self.key})
         if self.door is None:
             raise ValueError(f"must be an instance of {self.base.__name__}, which Python makes")
-        part: Part = self._as_value(part_of, self.door, value, "")
+        part: Part = self._as_value(part_of, self.door, value, "", self.key)
         return part
 
     @staticmethod
@@ -167,8 +165,8 @@ class Named:
             raise ValueError("; ".join(map(str, problem.violations))) from problem
 
     def _write(self, part: Part, info: Any) -> Any:
-        if info.mode == "python":
-            return {"kind": type(part), **part.model_dump()}
+        if info.mode == "python":  # a class that was given in Python may have no name
+            return {self.key: vars(part).get("kind", type(part)), **part.model_dump()}
         if self.door is None and isinstance(part, VersionedPart):
             return part.recorded()
-        return part.configured()
+        return {self.key: part.kind, **part.model_dump(mode="json")}

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tradewind.errors import StorageError
-from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
+from tradewind_cli.configuration import (
+    ConfigArgument,
+    FeatureOption,
+    SetOption,
+    read_configuration,
+)
 from tradewind_cli.output import (
     JsonOption,
     print_fields,
@@ -40,6 +45,7 @@ def evaluate(
     risk_policy: Annotated[Path, typer.Option(help="Settings of the risk calculators.")] = Path(
         "config/risk_limits.yaml"
     ),
+    feature: FeatureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Runs a bundle's policy over bars, costs included, beside baselines.
@@ -50,7 +56,14 @@ def evaluate(
     """
     # torch takes seconds to import: no other command should wait for it
     from tradewind.bundle import read_bundle
-    from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
+    from tradewind.market import (
+        BarPanel,
+        BarSeries,
+        known_groups,
+        load_bars,
+        load_sample,
+        split_bars,
+    )
     from tradewind.risk import RiskPolicy
     from trainer_service.research.judging import evaluate_bundle
 
@@ -65,7 +78,9 @@ def evaluate(
     else:
         series = load_sample(symbol or "BTC")
     traded = series if fraction == 1.0 else split_bars(series, fraction)[1]
-    figures = evaluate_bundle(bundle, traded, RiskPolicy.from_yaml(risk_policy)).figures
+    known = known_groups(feature or (), "--feature")
+    rules = RiskPolicy.from_yaml(risk_policy)
+    figures = evaluate_bundle(bundle, traded, rules, known=known).figures
     if as_json:
         print_json({"bundle": str(bundle), "bars": len(traded), "evaluation": figures})
         return

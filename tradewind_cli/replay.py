@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tradewind_cli.configuration import FeatureOption
 from tradewind_cli.output import (
     ExitCode,
     JsonOption,
@@ -48,6 +49,7 @@ def replay(
         list[Path] | None,
         typer.Option(help="A risk policy that was in force and is not in the log's facts."),
     ] = None,
+    feature: FeatureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Proves a period of the log bit by bit against the bundles that decided.
@@ -65,14 +67,18 @@ def replay(
     from orchestrator.analysis.decision_replay import open_bundle, replay_other, verify
     from orchestrator.decision_log import DecisionLog
     from tradewind.bundle import BundleStore
+    from tradewind.market import known_groups
     from tradewind.risk.policy import RiskPolicy
 
+    known = known_groups(feature or (), "--feature")
     if other is not None:
-        found = replay_other(DecisionLog(log), open_bundle(other), **period)
+        found = replay_other(DecisionLog(log), open_bundle(other, known), **period)
         print_json(_other_document(found)) if as_json else _print_other(found)
         return
     policies = [RiskPolicy.from_yaml(path) for path in risk_policy or ()]
-    proved = verify(DecisionLog(log), BundleStore(store), **period, risk_policies=policies)
+    proved = verify(
+        DecisionLog(log), BundleStore(store), **period, risk_policies=policies, known=known
+    )
     print_json(_document(proved)) if as_json else _print(proved)
     if not proved.equal:
         raise typer.Exit(ExitCode.FAILED)

@@ -7,6 +7,7 @@ from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import BundleFormatError, SettingsError
 from tradewind.identity import Match, Parts
 from tradewind.market import FeatureSpec, TradingTerms
+from tradewind.market.feature_group import KnownGroups
 from tradewind.settings import parse_settings
 
 __all__ = ["TradingContract", "read_contract"]
@@ -58,11 +59,14 @@ class TradingContract:
         return self.symbol_count * self.features.observation_size
 
 
-def read_contract(metadata_json: str, *, any_formulas: bool = False) -> TradingContract:
+def read_contract(
+    metadata_json: str, known: KnownGroups | None = None, *, any_formulas: bool = False
+) -> TradingContract:
     """Reads the contract of a bundle.
 
     Args:
         metadata_json: The bundle's metadata.json.
+        known: The feature groups that it may need; by default Tradewind's own.
         any_formulas: Gives the contract also when observations or the account are calculated
             otherwise here; what only looks back can say so.
 
@@ -83,9 +87,9 @@ def read_contract(metadata_json: str, *, any_formulas: bool = False) -> TradingC
     if absent:
         raise BundleFormatError(f"{name} leaves trading terms out: {', '.join(absent)}")
     try:
-        features = parse_settings(metadata.features.spec, FeatureSpec, source="features")
-        known = {key: environment[key] for key in TradingTerms.model_fields if key in environment}
-        terms = parse_settings(known, TradingTerms, source="trading terms")
+        features = FeatureSpec.read(metadata.features.spec, known)
+        said = {key: environment[key] for key in TradingTerms.model_fields if key in environment}
+        terms = parse_settings(said, TradingTerms, source="trading terms")
     except SettingsError as problem:
         raise BundleFormatError(f"{name}: {problem}") from None
     symbols = metadata.features.symbols

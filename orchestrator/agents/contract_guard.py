@@ -13,6 +13,8 @@ from orchestrator.agents.contract import TradingContract, read_contract
 from tradewind.bundle import BoxSpace, BundleMetadata, DiscreteSpace
 from tradewind.errors import BundleFormatError, ConflictError, RiskPolicyError
 from tradewind.identity import Identity, RecordedParts
+from tradewind.market.feature_group import KnownGroups
+from tradewind.market.group_runner import check_groups
 from tradewind.risk import EnforcedPolicy, RiskOverlay, RiskPolicy
 from tradewind.rpc.clients import (
     AsyncInferenceClient,
@@ -58,6 +60,7 @@ class ContractGuard:
         risk: Enforces the risk policy.
         allocations: Which policies are traded, and in what.
         interval_ns: Length of a bar here.
+        known: The feature groups that may be built here; by default Tradewind's own.
         accepted_risk_digests: Risk policies that a policy may have been trained under although
             another one is in force.
     """
@@ -68,6 +71,7 @@ class ContractGuard:
         risk: AsyncRiskClient,
         allocations: Iterable[Allocation],
         interval_ns: int,
+        known: KnownGroups | None = None,
         accepted_risk_digests: Collection[str] = (),
     ) -> None:
         self._inference = inference
@@ -76,6 +80,7 @@ class ContractGuard:
         for allocation in allocations:
             self._traded.setdefault(allocation.policy, []).append(allocation.symbols)
         self._interval_ns = interval_ns
+        self._known = known
         self._verified: dict[str, VerifiedPolicy] = {}
         self._accepted: set[tuple[str, str, str]] = set()
         self._refused: dict[tuple[str, str, str], str] = {}
@@ -91,6 +96,7 @@ class ContractGuard:
         Raises:
             ConflictError: Something is not what is run here; the message says what.
             BundleFormatError: A bundle does not say how to trade its policy.
+            ComponentError: A feature group that a policy needs fails, or is too slow.
             NotFoundError: A policy is not served.
             UnavailableError: A service cannot be reached.
         """
@@ -188,7 +194,7 @@ class ContractGuard:
 
     async def _verify_policy(self, policy: str, version: str) -> None:
         description = await self._inference.get_policy(policy, version)
-        verified = _verify(policy, description)
+        verified = _verify(policy, description, self._known)
         assert self._risk_identity is not None, "the risk policy comes first"
         self._check_risk_policy(policy, verified.contract, self._risk_identity)
         if verified.contract.former:
@@ -217,6 +223,8 @@ class ContractGuard:
                 f"{policy} {verified.version} has another contract than {running.version}, which "
                 "is being traded: features, symbols, trading terms, action space or market differ"
             )
+        if running is None:
+            check_groups(verified.contract.features.groups)
         self._verified[policy] = verified
         self._accepted.add((policy, verified.version, verified.bundle_sha256))
 
@@ -280,9 +288,11 @@ def _read_enforced(status: RiskPolicyStatus) -> EnforcedPolicy:
         raise ConflictError(f"the risk service describes no risk policy: {problem}") from None
 
 
-def _verify(policy: str, description: PolicyDescription) -> VerifiedPolicy:
+def _verify(
+    policy: str, description: PolicyDescription, known: KnownGroups | None
+) -> VerifiedPolicy:
     served = description.policy_version
-    contract = read_contract(description.metadata_json)
+    contract = read_contract(description.metadata_json, known)
     metadata = BundleMetadata.from_json(description.metadata_json.encode())
     features = metadata.features.digest if metadata.features else ""
     name = f"{policy} {served.version}"

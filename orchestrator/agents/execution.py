@@ -1,6 +1,7 @@
 """From a tick to order intents: features, Predict, Evaluate, and the safe thing when in doubt."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +31,8 @@ from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 
 __all__ = ["ExecutionAgent"]
+
+_logger = logging.getLogger(__name__)
 
 _NS_PER_MS = 1_000_000
 # Of the loop until grpc.aio has sent a request: one for the task that asks, one for the call's own.
@@ -91,15 +94,24 @@ class ExecutionAgent:
                 self._pipelines[bar.symbol].start_over(bar.start_ns)
             self._pipelines[bar.symbol].update(bar.symbol, bar.bar)
 
-    async def decide(self, tick: Tick, request_id: str, busy: frozenset[str]) -> Decision:
+    async def decide(
+        self,
+        tick: Tick,
+        request_id: str,
+        busy: frozenset[str],
+        trouble: Reason | None = None,
+    ) -> Decision:
         """Decides a tick whose bars were learned and whose fills were booked.
 
         Args:
             tick: The tick.
             request_id: Names the calls of this tick.
             busy: Symbols with an order that is not final.
+            trouble: Why nothing that a policy wants may be traded.
         """
         decision = Decision()
+        if trouble is not None:
+            decision.add(trouble)
         ready = self._ready_symbols(tick, busy, decision)
         # An account that holds something is watched also when no policy can be asked.
         watched = self._can_ask(ready) or any(
@@ -164,15 +176,23 @@ class ExecutionAgent:
         positions = {symbol: self._portfolio.position(symbol) for symbol in ready}
         questions = []
         for policy, allocated in self._policies.items():
-            asked = tuple(symbols for symbols in allocated if ready.issuperset(symbols))
+            asked, rows = [], []
+            for symbols in allocated:
+                if not ready.issuperset(symbols):
+                    continue
+                row, fault = self._pipelines[symbols[0]].observation_or_fault(
+                    [positions[symbol] for symbol in symbols]
+                )
+                if fault:
+                    doubt = Reason.FEATURES_FAILED
+                    _logger.warning("%s: %s", doubt, fault)
+                    alone = PolicyQuestion(policy, (symbols,), row[None], request_id, doubt=doubt)
+                    questions.append(alone)
+                else:
+                    asked.append(symbols)
+                    rows.append(row)
             if asked:
-                rows = [
-                    self._pipelines[symbols[0]].observation(
-                        [positions[symbol] for symbol in symbols]
-                    )
-                    for symbols in asked
-                ]
-                questions.append(PolicyQuestion(policy, asked, np.stack(rows), request_id))
+                questions.append(PolicyQuestion(policy, tuple(asked), np.stack(rows), request_id))
         return questions, positions
 
     async def _begin_evaluate(
@@ -299,7 +319,7 @@ class ExecutionAgent:
         """What trouble and the risk service each ask for in place of every order."""
         late = Reason.DEADLINE in decision.reasons
         safe_actions: list[str] = []
-        if late or reply.reason is not None:
+        if late or reply.reason is not None or Reason.BROKER_TERMS in decision.reasons:
             safe_actions.append(self._safety.on_trouble)
         # What an answer lacks, or the policy it goes by, is no reason to stay in the market.
         if action >= Action.HALT and not late and reply.reason is not Reason.ANSWER_UNVERIFIED:

@@ -34,7 +34,7 @@ class PolicyQuestion:
     """What one policy is asked at a tick: an observation for each allocation. Shape [n, size].
 
     `symbols` says what each observation is of. Where the inference service routes the policy,
-    `routing_key` says which variant answers.
+    `routing_key` says which variant answers. A question with a `doubt` is not sent.
     """
 
     policy: str
@@ -42,6 +42,7 @@ class PolicyQuestion:
     observations: NDArray[np.float32]
     request_id: str
     routing_key: str = ""
+    doubt: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +90,8 @@ async def ask_policy(
     client: AsyncInferenceClient, guard: ContractGuard, question: PolicyQuestion, timeout_s: float
 ) -> PolicyAnswer:
     """Asks a policy and verifies its answer."""
+    if question.doubt is not None:
+        return PolicyAnswer(question, None, question.doubt, 0)
     started = time.perf_counter_ns()
     try:
         prediction = await client.predict_batch(

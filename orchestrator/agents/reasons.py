@@ -12,6 +12,7 @@ class Reason(StrEnum):
     WARM_UP = "WARM_UP"  # too few bars for an observation
     MISSING_BAR = "MISSING_BAR"  # the symbol has none at this tick
     LATE_BAR = "LATE_BAR"  # it came too late to be traded on
+    FEATURES_FAILED = "FEATURES_FAILED"  # a feature group gave no observation
 
     # Answers.
     DEADLINE = "DEADLINE"  # the budget of the tick was over
@@ -39,4 +40,5 @@ class Reason(StrEnum):
     WITHDRAWN = "WITHDRAWN"  # taken back: its position is closed instead, or nothing is traded
     ORDER_REJECTED = "ORDER_REJECTED"  # by the broker
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE"
+    BROKER_TERMS = "BROKER_TERMS"  # it does not trade on the terms that it said at the start
     RECONCILIATION = "RECONCILIATION"  # the broker holds something else

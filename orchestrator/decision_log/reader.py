@@ -12,7 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA
+from orchestrator.decision_log.schema import (
+    LOG_FORMAT_VERSION,
+    TICK_SCHEMA,
+    with_later_fields,
+)
 from orchestrator.decision_log.segments import read_stream, sealed_paths, stream_paths
 from tradewind.errors import NotFoundError, StorageError
 
@@ -138,13 +142,11 @@ def _read_growing(path: Path, columns: list[str] | None) -> pa.Table | None:
 
 
 def _as_written_today(folder: Path, table: pa.Table) -> pa.Table:
-    """The rows of a segment, with nulls for what an earlier release did not write."""
     try:
-        schema = pa.schema([TICK_SCHEMA.field(name) for name in table.column_names])
-        return table.replace_schema_metadata(None).cast(schema)
+        return with_later_fields(table.replace_schema_metadata(None))
     except (KeyError, pa.ArrowException) as problem:
         raise StorageError(
-            f"decision log {folder} has what this release does not know, as of a later one: "
+            f"decision log {folder} has what this release does not know, as a later one writes it: "
             f"{problem}"
         ) from problem
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Self, TypeAlias
 from pydantic import Discriminator, Field, Tag, model_validator
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
+from tradewind.parts import Named
 from tradewind.settings import Settings
-from trainer_service.algorithms.extractors import FeaturesExtractor
+from trainer_service.algorithms.extractor import EXTRACTORS, Extractor
 from trainer_service.algorithms.layers import ACTIVATIONS, Activation, Layers
 
 __all__ = [
@@ -55,7 +56,7 @@ class NetworkSettings(Settings):
     # Hidden layers as a list or by network: a family narrows it.
     net_arch: Any = (64, 64)
     activation_fn: Activation = "relu"
-    features_extractor: FeaturesExtractor | None = None
+    features_extractor: Annotated[Extractor, Named(Extractor, EXTRACTORS, key="name")] | None = None
     features_extractor_class: type[BaseFeaturesExtractor] | None = None
     features_extractor_kwargs: dict[str, Any] = Field(default_factory=dict)
 

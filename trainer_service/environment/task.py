@@ -17,6 +17,7 @@ from tradewind.market import (
     series_of,
 )
 from tradewind.market.bars import FloatArray
+from tradewind.market.group_runner import check_groups
 from tradewind.market.jumps import warn_of_jumps
 from tradewind.market.volume import average_daily_volumes
 from trainer_service.environment.config import EnvironmentConfig
@@ -51,6 +52,7 @@ class TradingTask:
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
         InvalidInputError: Discrete actions are to trade several symbols.
+        ComponentError: A feature group fails, or is too slow.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class TradingTask:
                 f"observation and {shortest_episode} for an episode make "
                 f"{lookback + shortest_episode}"
             )
+        check_groups(self.feature_spec.groups)
         for each in series:
             # To whoever made the environment.
             warn_of_jumps(each, self.config.max_jump, stacklevel=3)

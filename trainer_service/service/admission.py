@@ -113,7 +113,7 @@ def _excesses(config: "JobConfig", limits: JobLimits) -> Iterator[FieldViolation
         "algo_params.buffer_size": config.algo_params.get("buffer_size"),
     }
     if "buffer_size" not in config.algo_params:
-        asked["algo_params.n_steps"] = config.algo_params["n_steps"]
+        asked["algo_params.n_steps"] = config.algo_params.get("n_steps")
     for key, value in asked.items():
         name = key.rpartition(".")[2]
         most = getattr(limits, "buffer_size" if name == "n_steps" else name)
@@ -135,7 +135,8 @@ def _too_large(config: "JobConfig", memory_limit_mb: int | None) -> Iterator[Fie
         rows = min(rows, training.total_timesteps + n_envs)  # it never is larger than the run
         row_bytes = 8 * size + 20
     else:
-        key, rows, row_bytes = "algo_params.n_steps", parameters["n_steps"] * n_envs, 4 * size + 40
+        rows = parameters.get("n_steps", 0) * n_envs
+        key, row_bytes = "algo_params.n_steps", 4 * size + 40
     needed_mb = rows * row_bytes / 2**20
     if memory_limit_mb is not None and needed_mb > memory_limit_mb:
         yield FieldViolation(

@@ -162,7 +162,7 @@ class TrainerAgent:
         note: Callable[[str], None] = lambda _: None,
     ) -> Trained:
         model = self._build_model(workspace)
-        check_exportable(model)
+        check_exportable(find_algorithm(self.config.algorithm), model)
         settings = self.config.risk_config.lagrangian
         constraints = None if settings is None else LagrangianCallback(settings, note)
         self._learn(model, reporter, writers, checkpointing, constraints)

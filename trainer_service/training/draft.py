@@ -30,6 +30,7 @@ from tradewind.policy import (
     measure_latency,
 )
 from tradewind.risk import RiskPolicy
+from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import MetricSeries
 from trainer_service.callbacks.multipliers import ConstraintOutcome
 from trainer_service.checkpoints.provenance import git_revision, library_versions
@@ -83,8 +84,8 @@ def make_draft(
     Raises:
         ExportError: The exported network differs from the model, or is not finite.
     """
-    model = trained.model
-    layers, distribution = build_network(model)
+    model, algorithm = trained.model, find_algorithm(config.algorithm)
+    layers, distribution = build_network(algorithm, model)
     script = script_policy(layers)
     policy_pt = serialize(script)
     network = TorchScriptNetwork(policy_pt)
@@ -108,13 +109,13 @@ def make_draft(
         observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
 
     reporter.enter(TrainingPhase.EXPORTING)
-    verify_policy(script, model, observations)
+    verify_policy(script, distribution, algorithm, model, observations)
     golden = _golden_set(network, observations, discrete=distribution.discrete)
     obs_space = _box_space(model.observation_space)
     served_by, _ = choose_network(network, obs_space, golden)
     draft = BundleDraft(
         name=config.policy,
-        algo=f"SB3-{config.algorithm}",
+        algo=f"SB3-{algorithm.name}",
         policy_pt=policy_pt,
         golden=golden,
         obs_space=obs_space,

@@ -242,5 +242,5 @@ def _normalize(env: VecEnv, config: TrainingConfig) -> VecEnv:
         norm_reward=training.normalize_rewards,
         clip_obs=training.clip_observations,
         clip_reward=training.clip_rewards,
-        gamma=config.algo_params["gamma"],
+        gamma=config.algo_params.get("gamma", 0.99),
     )

@@ -14,7 +14,11 @@ from orchestrator.analysis.decision_replay.account import AccountTrail, book_acc
 from orchestrator.analysis.decision_replay.answers import compare_answers
 from orchestrator.analysis.decision_replay.bundles import OpenBundle, find_bundle, open_bundle
 from orchestrator.analysis.decision_replay.decisions import DecisionGroup, group_decisions
-from orchestrator.analysis.decision_replay.fills import trade_again
+from orchestrator.analysis.decision_replay.fills import (
+    hold_against_terms,
+    not_traded_again,
+    trade_again,
+)
 from orchestrator.analysis.decision_replay.findings import (
     ColumnFinding,
     Difference,
@@ -24,13 +28,14 @@ from orchestrator.analysis.decision_replay.findings import (
 from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
 from orchestrator.analysis.decision_replay.risk_check import RiskCheck
 from orchestrator.analysis.decision_replay.ticks import LoggedTick, integers, read_ticks
-from orchestrator.decision_log import DecisionLog, FillRecord, Outcome
+from orchestrator.brokers import read_terms
+from orchestrator.decision_log import DecisionLog, FillRecord, LogPart, Outcome
 from orchestrator.decision_log.digest import inputs_digest
 from tradewind.bundle import BundleStore
 from tradewind.errors import InvalidInputError
 from tradewind.market import FeatureSpec
+from tradewind.market.feature_group import KnownGroups
 from tradewind.risk.policy import RiskPolicy
-from tradewind.settings import parse_settings
 
 __all__ = ["NEVER_COMPARED", "Verification", "component_names", "period_of", "verify"]
 
@@ -95,6 +100,7 @@ def verify(
     start_ns: int | None = None,
     stop_ns: int | None = None,
     risk_policies: Sequence[RiskPolicy] = (),
+    known: KnownGroups | None = None,
 ) -> Verification:
     """Re-runs the ticks whose bars close in [start_ns, stop_ns) and compares all that they say.
 
@@ -106,6 +112,7 @@ def verify(
         start_ns: Nanoseconds since the epoch; from the first tick by default.
         stop_ns: Nanoseconds since the epoch; to the last tick by default.
         risk_policies: Risk policies that were in force beside those in the log's facts.
+        known: The feature groups that the bundles may need; by default Tradewind's own.
 
     Raises:
         StorageError: The log lacks its beginning, or the store cannot be read.
@@ -116,7 +123,7 @@ def verify(
         InvalidInputError: No tick is in the period.
     """
     started = time.perf_counter()
-    run = _Run(log, store, period_of(log, start_ns, stop_ns))
+    run = _Run(log, store, period_of(log, start_ns, stop_ns), known)
     run.compare_account(risk_policies)
     run.compare_fills()
     run.compare_decisions()
@@ -164,8 +171,11 @@ def component_names(spec: FeatureSpec, symbols: Sequence[str]) -> list[str]:
 class _Run:
     """One verification under way."""
 
-    def __init__(self, log: DecisionLog, store: BundleStore, rows: range) -> None:
+    def __init__(
+        self, log: DecisionLog, store: BundleStore, rows: range, known: KnownGroups | None
+    ) -> None:
         self.log = log
+        self.known = known
         self.store = store
         self.rows = rows
         self.table: pa.Table = log.ticks.slice(rows.start, len(rows))
@@ -207,12 +217,20 @@ class _Run:
 
     def compare_fills(self) -> None:
         parts = [part for part in self.log.parts if part.first_row < self.rows.stop]
-        if any("broker" not in part.facts for part in parts):
+        said = [read_terms(part.facts) for part in parts]
+        if None in said:
             self.not_checked.append(
                 "fills against orders and bars: the log does not say on what terms its paper "
                 "broker traded"
             )
-            return
+        elif all(terms is not None and terms.paper is not None for terms in said):
+            self._trade_again(parts)
+        else:
+            self._hold_against_terms(parts)
+            for terms in dict.fromkeys(terms for terms in said if terms is not None):
+                self.not_checked.append(not_traded_again(terms))
+
+    def _trade_again(self, parts: Sequence[LogPart]) -> None:
         given = trade_again(self.ticks, parts)[self.rows.start :]
         logged = [tick.fills for tick in self.ticks[self.rows.start :]]
         for row, (ours, theirs) in enumerate(zip(logged, given, strict=True)):
@@ -221,6 +239,17 @@ class _Run:
                 one = ours[number] if number < len(ours) else None
                 other = theirs[number] if number < len(theirs) else None
                 self._compare_fill(where, one, other)
+
+    def _hold_against_terms(self, parts: Sequence[LogPart]) -> None:
+        held = hold_against_terms(self.ticks, parts)[self.rows.start :]
+        for row, fills in enumerate(held):
+            where = (self.rows.start + row, int(self.closes[row]))
+            for fill, compared in fills:
+                self.findings.add("fills", 1)
+                for name, (ours, theirs) in compared.items():
+                    same = same_value(ours, theirs)
+                    first = None if same else Difference(*where, fill.symbol, ours, theirs)
+                    self.findings.add(f"fills.{name}", 1, int(not same), first)
 
     def compare_decisions(self) -> None:
         recovered = self.count_recovered()
@@ -319,15 +348,14 @@ class _Run:
             return None
         if sha256 not in self.bundles:
             path = find_bundle(self.store, group.policy, group.version, sha256)
-            self.bundles[sha256] = open_bundle(path)
+            self.bundles[sha256] = open_bundle(path, self.known)
         return self.bundles[sha256]
 
     def _spec(self, group: DecisionGroup) -> FeatureSpec:
         """How the run built observations for a policy that did not answer."""
         row = int(group.rows[0])
         part = next(part for part in self.log.parts if row < part.stop_row)
-        values = part.facts["features"][group.policy]
-        return parse_settings(values, FeatureSpec, source="the log's features")
+        return FeatureSpec.read(part.facts["features"][group.policy], self.known)
 
     def _compare_observations(
         self, group: DecisionGroup, spec: FeatureSpec, market: MarketRows

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,18 +117,9 @@ def training(algorithm: str, folder: Path) -> dict[str, Any]:
 def write_bars(folder: Path) -> Path:
     """The latest bars of the embedded sample, as a file."""
     bars = load_sample("BTC")
-    latest = (
-        bars.between(bars.timestamps_ns[-BAR_COUNT], None) if hasattr(bars, "between") else bars
-    )
-    table = pa.table(
-        {
-            "timestamp": pa.array(latest.timestamps_ns[-BAR_COUNT:] // 10**9),
-            **{
-                name: getattr(latest, name)[-BAR_COUNT:]
-                for name in ("open", "high", "low", "close", "volume")
-            },
-        }
-    )
+    columns = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
+    columns = {"timestamp": bars.timestamps_ns // 10**9, **columns}
+    table = pa.table({name: values[-BAR_COUNT:] for name, values in columns.items()})
     path = folder / "bars.csv"
     pa.csv.write_csv(table, path)
     return path
@@ -226,8 +218,6 @@ def make_account(folder: Path, bars: Path) -> None:
 
 
 def orchestrate(config: Path) -> None:
-    import subprocess
-
     subprocess.run([sys.executable, "-m", "orchestrator", "--config", str(config)], check=True)
 
 
@@ -244,6 +234,7 @@ def make_checkpoint(folder: Path, bars: Path, algorithm: str) -> None:
     settings = CheckpointSettings(folder=place, interval_s=None, interval_timesteps=128)
     config = training(algorithm, folder) | {"store": str(folder / "unused"), "policy": "kept"}
     config |= {"drafts": str(folder / "unused-drafts"), "tracking": {"tensorboard": None}}
+    (folder / f"training-{algorithm}.json").write_text(json.dumps(config, indent=1) + "\n")
     with contextlib.suppress(StopError):
         create_trainer_agent(config).train(
             environment(bars), checkpointing=Checkpointing(settings, on_written=stop)
@@ -260,6 +251,8 @@ def make_draft(folder: Path, bars: Path, algorithm: str) -> None:
     config |= {"tracking": {"tensorboard": None}}
     with contextlib.suppress(TradewindError):
         create_trainer_agent(config).train(environment(bars))
+    (draft,) = (folder / "drafts").glob(f"{config['policy']}-*")
+    draft.rename(folder / "drafts" / algorithm)
 
 
 def close_database(path: Path) -> None:
@@ -297,15 +290,16 @@ def main() -> None:
         about = {
             "risk_policy_digest": policy.digest(),
             "feature_spec_digest": FeatureSpec(**FEATURES).digest,
+            "features": FEATURES,
+            "environment": ENVIRONMENT,
         }
         (here / "about.json").write_text(json.dumps(about, indent=1) + "\n")
-        for name in ("no_folder", "unused", "unused-drafts", "job_checkpoints", "feed.csv"):
-            path = here / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
-                missing_ok=True
-            )
-        for log in here.glob("*.log"):
-            log.unlink()
+        shutil.rmtree(here / "job_checkpoints", ignore_errors=True)
+        for path in (
+            *map(Path, ("no_folder", "feed.csv", "audit.sqlite.lock")),
+            *here.glob("*.log"),
+        ):
+            path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tradewind.address import (
     is_loopback,
     loopback_dial_address,
 )
+from tradewind.alerts.settings import AlertSettings
 from tradewind.errors import SettingsError
 from tradewind.logs import CallLogSettings
 from tradewind.process.heap import settle_heap
@@ -134,9 +135,11 @@ class ServiceSettings(Settings):
 
     Attributes:
         server: The gRPC server.
+        alerts: Whom to tell of what must not wait; nobody by default.
     """
 
     server: ServerSettings
+    alerts: AlertSettings | None = None
 
 
 class RpcServer:

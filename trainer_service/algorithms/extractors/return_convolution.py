@@ -1,9 +1,7 @@
-"""Feature extractors that a configuration can name: what stands before the hidden layers.
+"""Convolutions over the log returns of an observation."""
 
-Any other class of Stable-Baselines3's kind can be given in Python, as `features_extractor_class`.
-"""
-
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from gymnasium import spaces
@@ -11,48 +9,11 @@ from pydantic import Field, model_validator
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from tradewind.settings import Settings
+from tradewind.market import FeatureSpec
+from trainer_service.algorithms.extractor import Extractor
 from trainer_service.algorithms.layers import ACTIVATIONS, Activation, Layers
 
-__all__ = [
-    "FeaturesExtractor",
-    "LayerNormMlp",
-    "LayerNormMlpSettings",
-    "ReturnConvolution",
-    "ReturnConvolutionSettings",
-]
-
-
-class LayerNormMlp(BaseFeaturesExtractor):
-    """Hidden layers, each normalised before its activation.
-
-    Observations of very different scales, or bursts in them, do not saturate such a network, with
-    or without VecNormalize.
-
-    Args:
-        observation_space: A Box.
-        units: Units of each layer.
-        activation_fn: Activation after each normalisation.
-    """
-
-    def __init__(
-        self,
-        observation_space: spaces.Box,
-        units: tuple[int, ...],
-        activation_fn: type[nn.Module],
-    ) -> None:
-        super().__init__(observation_space, units[-1])
-        layers: list[nn.Module] = [nn.Flatten()]
-        inputs = int(torch.tensor(observation_space.shape).prod())
-        for outputs in units:
-            layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), activation_fn()]
-            inputs = outputs
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """Shape: [N, *shape] to [N, units[-1]]."""
-        features: Tensor = self.layers(observations)
-        return features
+__all__ = ["ReturnConvolution", "ReturnConvolutionSettings"]
 
 
 class ReturnConvolution(BaseFeaturesExtractor):
@@ -98,46 +59,22 @@ class ReturnConvolution(BaseFeaturesExtractor):
         return torch.cat([self.convolutions(returns), observations[:, self.window :]], dim=1)
 
 
-class LayerNormMlpSettings(Settings):
-    """Names LayerNormMlp.
+class ReturnConvolutionSettings(Extractor):
+    """Names ReturnConvolution."""
 
-    Attributes:
-        name: Always "layer_norm_mlp".
-        units: Units of each layer.
-        activation_fn: Activation after each normalisation.
-    """
+    name: ClassVar[str] = "return_convolution"
 
-    name: Literal["layer_norm_mlp"]
-    units: Annotated[Layers, Field(min_length=1)] = (64,)
-    activation_fn: Activation = "relu"
-
-    def policy_kwargs(self) -> dict[str, Any]:
-        """As Stable-Baselines3 takes it."""
-        return {
-            "features_extractor_class": LayerNormMlp,
-            "features_extractor_kwargs": {
-                "units": self.units,
-                "activation_fn": ACTIVATIONS[self.activation_fn],
-            },
-        }
-
-
-class ReturnConvolutionSettings(Settings):
-    """Names ReturnConvolution.
-
-    Attributes:
-        name: Always "return_convolution".
-        window: Log returns that an observation begins with: `return_count` of its features.
-        channels: Output channels of each convolution.
-        kernel_size: Returns that one kernel spans.
-        activation_fn: Activation after each convolution.
-    """
-
-    name: Literal["return_convolution"]
     window: int = Field(default=16, ge=2, le=10_000)
+    """Log returns that an observation begins with: `return_count` of its features."""
+
     channels: Annotated[Layers, Field(min_length=1)] = (8, 8)
+    """Output channels of each convolution."""
+
     kernel_size: int = Field(default=3, ge=2, le=1_000)
+    """Returns that one kernel spans."""
+
     activation_fn: Activation = "relu"
+    """Activation after each convolution."""
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:
@@ -161,7 +98,7 @@ class ReturnConvolutionSettings(Settings):
             },
         }
 
-
-FeaturesExtractor = Annotated[
-    LayerNormMlpSettings | ReturnConvolutionSettings, Field(discriminator="name")
-]
+    def check(self, features: FeatureSpec) -> Iterator[tuple[str, str]]:
+        """It looks at all of the returns of an observation."""
+        if self.window != features.return_count:
+            yield "window", f"must be features.return_count, which is {features.return_count}"
