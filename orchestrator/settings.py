@@ -240,6 +240,10 @@ class OrchestratorSettings(Settings):
     routing_key: RoutingKey = "account"
     """What stays with one variant of a routed policy: the account, each symbol, or the policy."""
 
+    accept_risk_digests: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+    """Digests of risk policies that a policy may have been trained under although the risk service
+    runs another one, as the refusal says them. The decision log records them."""
+
     ready_timeout_s: float = Field(default=30.0, gt=0.0)
     """How long to wait for the services at the start."""
 

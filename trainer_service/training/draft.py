@@ -18,6 +18,7 @@ from tradewind.bundle import (
     FeatureRecord,
     GoldenSet,
     RiskRecord,
+    TermsRecord,
     TrainingRecord,
 )
 from tradewind.errors import ExportError
@@ -123,6 +124,7 @@ def make_draft(
         distribution=distribution,
         features=_feature_record(workspace),
         risk=_risk_record(config.risk_config, rules),
+        terms=_terms_record(workspace),
         training=_training_record(trained, workspace, config),
         evaluation=figures,
         slo=measure_latency(served_by, golden.observations),
@@ -183,6 +185,7 @@ def _feature_record(workspace: Workspace) -> FeatureRecord | None:
     return FeatureRecord(
         spec=spec.model_dump(mode="json"),
         digest=spec.digest,
+        parts=dict(spec.parts),
         symbols=env.symbols if len(env.symbols) > 1 else (),
         market=env.bars.market.name,
     )
@@ -193,10 +196,19 @@ def _risk_record(risk: RiskConfig, policy: RiskPolicy) -> RiskRecord | None:
         return None
     return RiskRecord(
         policy_digest=policy.digest(),
+        parts=dict(policy.parts),
+        versions=policy.versions,
         limits={metric: limit.limit for metric, limit in policy.limits.items()},
         penalty_weight=risk.penalty_weight,
         early_stop_threshold=risk.early_stop_threshold,
     )
+
+
+def _terms_record(workspace: Workspace) -> TermsRecord | None:
+    if workspace.trading_env is None:
+        return None
+    identity = workspace.trading_env.config.identity
+    return TermsRecord(digest=identity.digest, parts=dict(identity.parts))
 
 
 def _training_record(
