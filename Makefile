@@ -4,15 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check audit release certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements-dev.txt pyproject.toml
+$(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tradewind needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --requirement requirements/dev.txt
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --editable .
 	$(BIN)/python tools/compile_kernels.py
 	touch $@
@@ -51,13 +51,18 @@ monitoring-check: $(READY)  ## Tests alerts and dashboard with promtool and in a
 kubernetes-check: $(READY)  ## Checks the manifests against the schemas of Kubernetes
 	$(BIN)/python tools/side_environments.py kubernetes && $(BIN)/python -m pytest tests/kubernetes
 
+clients-check: $(READY)  ## Packs, compiles and runs the clients in other languages, and the gateway
+	tools/chromium.sh && tools/cpp.sh && $(BIN)/python -m pytest tests/clients
+
 audit: $(READY)  ## Looks for secrets in the files, and for trouble in the dependencies
 	$(BIN)/python tools/side_environments.py audit && $(BIN)/python tools/audit.py
 
+# Built from what is committed: what else lies in the folders of packages would be packed as well.
 release: $(READY)  ## Wheel and sdist in dist/, once every dependency was audited for known vulnerabilities
 	$(BIN)/python tools/side_environments.py audit
 	$(BIN)/python tools/audit.py --require-vulnerability-service
-	PYTHONWARNINGS=ignore $(BIN)/python -m build --outdir dist .
+	rm -rf build/release && mkdir -p build/release && git archive HEAD | tar -x -C build/release
+	PYTHONWARNINGS=ignore $(BIN)/python -m build --outdir dist build/release
 
 certs: $(READY)  ## Makes certificates for development in certs/
 	$(BIN)/python tools/certificates.py certs
@@ -82,7 +87,7 @@ format: $(READY)  ## Formats the code
 	$(BIN)/ruff format .
 
 types: $(READY)  ## Checks types, strictly
-	$(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tradewind_cli tools examples tests
+	MYPYPATH=$$(printf '%s:' examples/extending/*/) $(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tradewind_cli tools examples tests
 
 protos: $(READY)  ## Regenerates the gRPC stubs
 	$(BIN)/python tools/protos.py generate

@@ -9,7 +9,7 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_NO_INDEX
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
-COPY requirements-training.txt /tmp/requirements.txt
+COPY requirements/trainer.txt /tmp/requirements.txt
 COPY docker/install.sh /tmp/install.sh
 RUN --mount=type=bind,from=wheels,target=/wheels /tmp/install.sh /tmp/requirements.txt
 WORKDIR /app

@@ -2,7 +2,7 @@
 
 from inference_service.loading.process import LoaderProcess
 from inference_service.settings import InferenceSettings
-from inference_service.supervisor import supervise
+from inference_service.workers.supervisor import supervise
 from tradewind.rpc import Flag, run_service
 
 __all__ = ["main"]

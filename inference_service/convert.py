@@ -1,88 +1,20 @@
 """Between protobuf messages and numpy, without a copy where the wire allows."""
 
-import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from inference_service.registry import LoadedVersion, QuarantinedVersion
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import BoxSpace, DiscreteSpace
-from tradewind.errors import FieldViolation, ObservationError
 from tradewind.policy import LatencySnapshot
 
 __all__ = [
-    "in_request",
     "latency_report",
-    "place_of",
     "policy_version_message",
     "quarantined_message",
-    "read_observation",
-    "read_observations",
 ]
-
-_FLOAT32_LE = np.dtype("<f4")
-_INDEX = re.compile(r"\[(\d+)\]")
-
-
-def read_observation(request: inference_pb2.PredictRequest, space: BoxSpace) -> NDArray[np.float32]:
-    """The observation of a request, in the shape of the space.
-
-    Raises:
-        ObservationError: It is absent or has another number of values.
-    """
-    return _read(request, space.shape)
-
-
-def read_observations(
-    request: inference_pb2.PredictBatchRequest, space: BoxSpace
-) -> NDArray[np.float32]:
-    """The observations of a request: [observation_count, *shape].
-
-    Raises:
-        ObservationError: They are absent or there is another number of values.
-    """
-    if not request.observation_count:
-        raise _refusal("observation_count", "0 instead of at least 1")
-    return _read(request, (request.observation_count, *space.shape))
-
-
-def in_request(
-    error: ObservationError,
-    request: inference_pb2.PredictRequest | inference_pb2.PredictBatchRequest,
-    space: BoxSpace,
-) -> ObservationError:
-    """What the policy has refused, where it stands in the request.
-
-    A policy names an element by its indices, `observation[4]`; the request has a flat list of
-    numbers, or their bytes.
-    """
-    violations = []
-    for violation in error.violations:
-        field, description = violation.field, violation.description
-        at = place_of(field, space)
-        if at is not None:
-            if request.values_f32_le:
-                field, description = "values_f32_le", f"number {at}: {description}"
-            else:
-                field = f"values.values[{at}]"
-        violations.append(FieldViolation(field, description))
-    return ObservationError("observation is refused", violations, metadata=error.metadata)
-
-
-def place_of(field: str, space: BoxSpace) -> int | None:
-    """The place, among all numbers of a request, of what a policy names `observations[1][4]`.
-
-    None for what is not a number of an observation.
-    """
-    indices = [int(index) for index in _INDEX.findall(field)]
-    if not field.startswith("observation") or not indices:
-        return None
-    row, place = indices[: -len(space.shape)], indices[-len(space.shape) :]
-    return int(np.ravel_multi_index(place, space.shape)) + sum(row) * math.prod(space.shape)
 
 
 def policy_version_message(
@@ -143,24 +75,6 @@ def _latency_report(
     )
 
 
-def _read(
-    request: inference_pb2.PredictRequest | inference_pb2.PredictBatchRequest,
-    shape: tuple[int, ...],
-) -> NDArray[np.float32]:
-    size = math.prod(shape)
-    raw = request.values_f32_le
-    if raw:
-        if len(raw) != 4 * size:
-            raise _refusal("values_f32_le", f"{len(raw)} bytes instead of {4 * size}, {shape}")
-        return np.frombuffer(raw, _FLOAT32_LE).reshape(shape)
-    if not request.HasField("values"):
-        raise _refusal("values", f"absent; {size} numbers are needed, {shape}")
-    values = request.values.values
-    if len(values) != size:
-        raise _refusal("values.values", f"{len(values)} numbers instead of {size}, {shape}")
-    return np.fromiter(values, np.float32, count=size).reshape(shape)
-
-
 def _space_message(space: BoxSpace | DiscreteSpace) -> inference_pb2.Space:
     if isinstance(space, DiscreteSpace):
         return inference_pb2.Space(kind=inference_pb2.SPACE_KIND_DISCRETE, choice_count=space.n)
@@ -175,7 +89,3 @@ def _space_message(space: BoxSpace | DiscreteSpace) -> inference_pb2.Space:
 def _bounds(values: NDArray[Any]) -> list[float]:
     listed: list[float] = values.ravel().tolist()
     return listed[:1] if len(set(listed)) == 1 else listed
-
-
-def _refusal(field: str, description: str) -> ObservationError:
-    return ObservationError("observation is refused", [FieldViolation(field, description)])

@@ -4,9 +4,6 @@ import threading
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
-
-from numpy.typing import ArrayLike, NDArray
 
 from tradewind.bundle import SERVED_LABEL, BundleVersion
 from tradewind.errors import (
@@ -17,7 +14,7 @@ from tradewind.errors import (
     UnavailableError,
     VersionNotFoundError,
 )
-from tradewind.policy import Action, BundlePolicy, LatencyHistogram, PredictionInfo
+from tradewind.policy import BundlePolicy, LatencyHistogram
 
 __all__ = ["LoadedVersion", "QuarantinedVersion", "Registry", "Snapshot"]
 
@@ -36,6 +33,7 @@ class LoadedVersion:
         version: Version of the bundle.
         sha256: SHA-256 of its policy.pt.
         memory_bytes: Of its arrays.
+        obs_space: What it takes.
         latencies: Model compute of every single prediction this process gave.
         batch_latencies: Model compute of every batch.
         batch_observations: Observations in all batches.
@@ -53,6 +51,7 @@ class LoadedVersion:
         self.name = policy.metadata.name
         self.version = policy.metadata.version
         self.sha256 = policy.metadata.sha256
+        self.obs_space = policy.metadata.obs_space
         self.memory_bytes = policy.memory_bytes
         self.loaded_at = loaded_at
         self.latencies = LatencyHistogram(slo_ns)
@@ -60,34 +59,11 @@ class LoadedVersion:
         self.batch_observations = 0
         self._counting = threading.Lock()
 
-    def predict(
-        self, observation: ArrayLike, *, deterministic: bool, seed: int
-    ) -> tuple[Action, int]:
-        """The action for one observation, and the nanoseconds of the network; see RLPolicy."""
-        action, info = self.policy.predict(observation, deterministic=deterministic, seed=seed)
-        elapsed = info["model_compute_ns"]
-        self.latencies.record(elapsed)
-        return action, elapsed
-
-    def predict_batch(
-        self,
-        observations: ArrayLike,
-        *,
-        deterministic: bool,
-        seed: int,
-        with_distribution: bool = False,
-    ) -> tuple[NDArray[Any], PredictionInfo]:
-        """The actions for N observations, and the policy's info; see RLPolicy."""
-        actions, info = self.policy.predict_batch(
-            observations,
-            deterministic=deterministic,
-            seed=seed,
-            with_distribution=with_distribution,
-        )
-        self.batch_latencies.record(info["model_compute_ns"])
+    def count_batch(self, model_compute_ns: int, observations: int) -> None:
+        """Counts a batch that was answered."""
+        self.batch_latencies.record(model_compute_ns)
         with self._counting:
-            self.batch_observations += len(actions)
-        return actions, info
+            self.batch_observations += observations
 
 
 @dataclass(frozen=True, slots=True)

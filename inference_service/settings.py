@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from inference_service.loading.settings import ExecutorSettings, LoaderSettings
-from inference_service.version_rule import VersionRule
+from inference_service.watching.version_rule import VersionRule
 from tradewind.address import UNIX, is_reached_from_afar
 from tradewind.bundle import (
     BundleLimits,

@@ -13,10 +13,12 @@ from pathlib import Path
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.agents.halts import holdings_text
 from orchestrator.agents.services import resume_command
+from orchestrator.alarm import Alarm
 from orchestrator.live.process import WatchProcess
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tradewind import __version__
+from tradewind.alerts import alerts_of
 from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
 from tradewind.process.heap import settle_heap
@@ -80,6 +82,11 @@ async def _trade(settings: OrchestratorSettings) -> None:
             if watch.metrics_address:
                 _print(settings, f"metrics on http://{watch.metrics_address}/metrics")
         agent.bus.listen(lambda text: _print(settings, text))
+        alerts = stack.enter_context(alerts_of(settings.alerts, f"orchestrator {settings.account}"))
+        if alerts is not None:
+            resume = resume_command(settings.services, settings.account)
+            alarm = Alarm(agent.bus, alerts, settings.account, resume)
+            await stack.enter_async_context(alarm.watching())
         settle_heap()
         trading = asyncio.create_task(agent.run())
         loop = asyncio.get_running_loop()

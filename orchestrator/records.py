@@ -118,6 +118,8 @@ class RiskAnswer:
     risk_score: float | None
     metrics: Mapping[str, float]
     unavailable: Mapping[str, str]
+    overlay_digest: str = ""
+    """Of the overlay whose stricter limits counted too; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,10 @@ class OrderRecord:
     reason: str
     """Why it was sent (POLICY, FLATTEN, …), or why not (a reason code)."""
     sent: bool
+    kind: str = "MARKET"
+    limit_price: float | None = None
+    stop_price: float | None = None
+    time_in_force: str = "GTD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,28 +3,34 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from orchestrator.brokers import PaperMarketSettings
+from orchestrator.brokers import BROKERS, OrderSettings, PaperBrokerSettings
 from orchestrator.decision_log import DecisionLogSettings
-from orchestrator.feeds import BarGuardSettings
+from orchestrator.feeds import (
+    FEEDS,
+    BarGuardSettings,
+    FileFeedSettings,
+    SampleFeedSettings,
+    WebSocketFeedSettings,
+)
 from tradewind.address import MetricsListen, host_and_port, is_loopback
+from tradewind.alerts.settings import AlertSettings
 from tradewind.logs import LogSettings
+from tradewind.part_options import PartSettings
 from tradewind.rpc.tls import ClientTls
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings
 
 __all__ = [
     "AllocationSettings",
-    "FileFeedSettings",
     "LiveSettings",
     "OrchestratorSettings",
-    "PaperBrokerSettings",
+    "OwnBrokerSettings",
+    "OwnFeedSettings",
     "RoutingKey",
     "SafetySettings",
-    "SampleFeedSettings",
     "ServiceAddresses",
-    "WebSocketFeedSettings",
 ]
 
 SafeAction = Literal["hold", "flatten"]
@@ -43,11 +49,20 @@ class ServiceAddresses(Settings):
     """File of the bearer token that both are shown; in plain text on this machine only."""
 
 
+def _symbol_or_symbols(schema: dict[str, Any]) -> None:
+    """Tells a JSON Schema what `_take_one_symbol` takes."""
+    schema["properties"]["symbol"] = {"type": "string", "description": "The one of `symbols`."}
+    schema["required"].remove("symbols")
+    schema["oneOf"] = [{"required": ["symbol"]}, {"required": ["symbols"]}]
+
+
 class AllocationSettings(Settings):
     """What a policy trades, and the cash that it begins with.
 
     `symbol: BTC` says the same as `symbols: [BTC]`.
     """
+
+    model_config = ConfigDict(json_schema_extra=_symbol_or_symbols)
 
     symbols: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     """Several are traded from one account by a policy that was trained on them, in its order."""
@@ -68,45 +83,39 @@ class AllocationSettings(Settings):
         return {**others, "symbols": [values["symbol"]]}
 
 
-class SampleFeedSettings(Settings):
-    """Replays the embedded sample."""
+class OwnFeedSettings(PartSettings):
+    """A feed of anyone's own: an `orchestrator.Feed` of an installed package or of a path."""
 
-    kind: Literal["sample"] = "sample"
-    held_out_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """Share of the bars, the latest ones, that is replayed."""
-
-    speed: float | None = Field(default=None, gt=0.0)
-    """Times real time; null for as fast as it goes."""
+    door = FEEDS
 
 
-class FileFeedSettings(Settings):
-    """Replays CSV or Parquet files, one for each symbol."""
+class OwnBrokerSettings(PartSettings):
+    """A broker of anyone's own: an `orchestrator.Broker` of an installed package or of a path."""
 
-    kind: Literal["files"] = "files"
-    files: dict[str, Path] = Field(min_length=1)
-    speed: float | None = Field(default=None, gt=0.0)
+    door = BROKERS
 
 
-class WebSocketFeedSettings(Settings):
-    """Receives live bars."""
+def _kind_of_feed(values: Any) -> str:
+    kind = values.get("kind") if isinstance(values, dict) else getattr(values, "kind", None)
+    return kind if kind in ("sample", "files", "websocket") else "own"
 
-    kind: Literal["websocket"] = "websocket"
-    url: str = Field(pattern=r"^wss?://")
-    silent_bars: int = Field(default=2, ge=1)
-    """After so many bars that should have come and did not, a feed that is connected is asked
-    anew; while the market is closed there are none."""
+
+def _kind_of_broker(values: Any) -> str:
+    is_paper = isinstance(values, dict) and values.get("kind", "paper") == "paper"
+    return "paper" if is_paper or isinstance(values, PaperBrokerSettings) else "own"
 
 
 FeedSettings = Annotated[
-    SampleFeedSettings | FileFeedSettings | WebSocketFeedSettings, Field(discriminator="kind")
+    Annotated[SampleFeedSettings, Tag("sample")]
+    | Annotated[FileFeedSettings, Tag("files")]
+    | Annotated[WebSocketFeedSettings, Tag("websocket")]
+    | Annotated[OwnFeedSettings, Tag("own")],
+    Discriminator(_kind_of_feed),
 ]
-
-
-class PaperBrokerSettings(Settings):
-    """The paper broker; its cash is that of the allocations."""
-
-    market: PaperMarketSettings = PaperMarketSettings()
-    max_leverage: float = Field(default=2.0, gt=0.0)
+BrokerSettings = Annotated[
+    Annotated[PaperBrokerSettings, Tag("paper")] | Annotated[OwnBrokerSettings, Tag("own")],
+    Discriminator(_kind_of_broker),
+]
 
 
 class SafetySettings(Settings):
@@ -197,8 +206,17 @@ class OrchestratorSettings(Settings):
     refused; what it says is never imported."""
 
     feed: FeedSettings = SampleFeedSettings()
+    """Where the bars come from; by default the embedded sample."""
+
     guard: BarGuardSettings = BarGuardSettings()
-    broker: PaperBrokerSettings = PaperBrokerSettings()
+    """Which bars are believed."""
+
+    broker: BrokerSettings = PaperBrokerSettings()
+    """Who fills the orders."""
+
+    orders: OrderSettings = OrderSettings()
+    """How what a policy wants becomes orders."""
+
     safety: SafetySettings = SafetySettings()
     log: DecisionLogSettings = DecisionLogSettings()
     logging: LogSettings = LogSettings()
@@ -215,8 +233,16 @@ class OrchestratorSettings(Settings):
     nowhere, port 0 picks a
     free one."""
 
+    alerts: AlertSettings | None = None
+    """Whom to tell of halts, of services and feeds that are gone, and of a failure; nobody by
+    default."""
+
     routing_key: RoutingKey = "account"
     """What stays with one variant of a routed policy: the account, each symbol, or the policy."""
+
+    accept_risk_digests: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+    """Digests of risk policies that a policy may have been trained under although the risk service
+    runs another one, as the refusal says them. The decision log records them."""
 
     ready_timeout_s: float = Field(default=30.0, gt=0.0)
     """How long to wait for the services at the start."""

@@ -24,9 +24,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv-audit" / "bin"
 BASELINE = ROOT / ".secrets.baseline"
+REQUIREMENTS = ROOT / "requirements"
 VERDICT = ROOT / "build" / "audit.txt"
 # One set that has to fit together; the side environments are apart because they do not.
-PROJECT_FILES = ("execution", "risk", "training", "dev")
+PROJECT_FILES = ("inference", "risk", "trainer", "dev")
 _PIN = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._-]*)(\[[a-z,]+\])?==(?P<version>[0-9][0-9a-z.]*)", re.I
 )
@@ -189,8 +190,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--require-vulnerability-service", action="store_true")
     options = parser.parse_args()
-    texts = {path.name: path.read_text() for path in sorted(ROOT.glob("requirements-*.txt"))}
-    project = {name: texts.pop(f"requirements-{name}.txt") for name in PROJECT_FILES}
+    texts = {path.stem: path.read_text() for path in sorted(REQUIREMENTS.glob("*.txt"))}
+    project = {name: texts.pop(name) for name in PROJECT_FILES}
     pins = {pin["name"]: pin["version"] for text in project.values() for pin in _PIN.finditer(text)}
     wrong = wrong_pins(project)
     for name, text in texts.items():

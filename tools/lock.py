@@ -1,4 +1,4 @@
-"""Writes the pinned requirement files from pyproject.toml's extras, with pip-compile.
+"""Writes the pins in requirements/ from pyproject.toml's extras, with pip-compile.
 
     python tools/lock.py            re-resolves and writes all of them
     python tools/lock.py --check    exits with a message when one does not satisfy pyproject.toml
@@ -20,11 +20,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "requirements"
 FILES = {
-    "requirements-execution.txt": ("inference", "tracing"),
-    "requirements-risk.txt": ("risk", "tracing"),
-    "requirements-training.txt": ("trainer", "tracing"),
-    "requirements-dev.txt": ("dev",),
+    "inference.txt": ("inference", "tracing", "alerts"),
+    "risk.txt": ("risk", "tracing", "alerts"),
+    "trainer.txt": ("trainer", "tracing", "alerts"),
+    "dev.txt": ("dev",),
 }
 
 
@@ -60,7 +61,7 @@ def requirements_of(extras: tuple[str, ...]) -> list[Requirement]:
 def unmet(name: str, extras: tuple[str, ...]) -> list[str]:
     """The requirements of the extras that the pins of a file do not satisfy."""
     pins = {}
-    for line in (ROOT / name).read_text().splitlines():
+    for line in (FOLDER / name).read_text().splitlines():
         if "==" in line and not line.startswith("#"):
             package, _, version = line.partition("==")
             pins[canonicalize_name(package)] = Version(version)
@@ -84,7 +85,7 @@ def main() -> None:
         return
     for name, extras in FILES.items():
         header = f"# Extras of pyproject.toml: {', '.join(extras)}. Written by `make lock`."
-        (ROOT / name).write_text("\n".join([header, *compile_pins(extras)]) + "\n")
+        (FOLDER / name).write_text("\n".join([header, *compile_pins(extras)]) + "\n")
         print(f"lock: wrote {name}")
 
 

@@ -1,6 +1,8 @@
 """Generates the gRPC stubs, or checks the contracts and the committed stubs.
 
-    python tools/protos.py generate   writes tradewind/api/**, after a lint
+    python tools/protos.py generate   writes tradewind/api/**, after a lint: stubs, and for other
+                                      languages the contracts as text and as a descriptor set with
+                                      google.rpc's error details, and the clients' service config
     python tools/protos.py check      lint, breaking changes, and: would `generate` change anything?
     python tools/protos.py release    makes the contracts of now the ones that must not break
 
@@ -10,15 +12,22 @@ Breaking changes are judged against protos/released.binpb, the contracts as last
 import argparse
 import filecmp
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 RELEASED = PROTOS / "released.binpb"
-GENERATED_PATTERNS = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
+GENERATED_PATTERNS = (
+    *("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi"),
+    *("*.proto", "contracts.binpb", "service_config.json"),
+)
+# What the details of an error are made of; no contract of ours imports them.
+ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 
 
 def run(*command: str) -> None:
@@ -35,12 +44,31 @@ def lint() -> None:
 
 
 def generate(into: Path) -> None:
-    """Writes the stubs below `into`, in the folders of their packages."""
+    """Writes stubs and contracts below `into`, in the folders of their packages."""
     sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
     outputs = [
         f"--{plugin}_out={into}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")
     ]
     run(sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", *outputs, *sources)
+    for source in sources:
+        shutil.copyfile(PROTOS / source, into / source)
+    api = into / "tradewind" / "api"
+    google = f"-I{sysconfig.get_paths()['purelib']}"
+    written = ["--include_imports", f"--descriptor_set_out={api / 'contracts.binpb'}"]
+    wanted = [f"-I{PROTOS}", google, *written, *sources, *ERROR_DETAILS]
+    run(sys.executable, "-m", "grpc_tools.protoc", *wanted)
+    write_service_config(api / "service_config.json")
+
+
+def write_service_config(path: Path) -> None:
+    """Writes what our own clients tell gRPC; in a process of its own, which imports fresh stubs."""
+    code = (
+        "import json, sys; from tradewind.rpc.clients import channel, inference_calls, risk_calls, "
+        "trainer_calls; calls = (inference_calls, risk_calls, trainer_calls); "
+        "config = channel.service_config(*(each.SERVICE for each in calls)); "
+        "open(sys.argv[1], 'w').write(json.dumps(config, indent=2) + '\\n')"
+    )
+    run(sys.executable, "-c", code, str(path))
 
 
 def check() -> None:

@@ -2,7 +2,7 @@
 
     python tools/side_environments.py tritonclient envoy
 
-Each is the folder `.venv-NAME`, made from the pins in requirements-NAME.txt; one that has them
+Each is the folder `.venv-NAME`, made from the pins in requirements/NAME.txt; one that has them
 already is left as it is. Exits with a message where pip cannot get them.
 """
 
@@ -23,7 +23,7 @@ def make(name: str) -> None:
     Raises:
         subprocess.CalledProcessError: pip failed.
     """
-    pins, folder = ROOT / f"requirements-{name}.txt", ROOT / f".venv-{name}"
+    pins, folder = ROOT / "requirements" / f"{name}.txt", ROOT / f".venv-{name}"
     made_from = folder / pins.name  # written last
     if made_from.is_file() and made_from.read_text() == pins.read_text():
         return

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ("requirements-execution.txt", "requirements-risk.txt", "requirements-training.txt")
+REQUIREMENTS = tuple(f"requirements/{image}.txt" for image in ("inference", "risk", "trainer"))
 
 
 def torch_constraint(requirements: str, build: str, machine: str) -> str:

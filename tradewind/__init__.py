@@ -1,4 +1,4 @@
 """Risk-aware reinforcement-learning trading policies, from training to microsecond serving."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__"]

@@ -142,7 +142,7 @@ def _check_metrics_listen(address: str) -> str:
 
 Listen = Annotated[
     tuple[Annotated[str, AfterValidator(_check_listen)], ...],
-    BeforeValidator(_as_tuple),
+    BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[str, ...]),
     Field(min_length=1),
 ]
 """One or several of `HOST:PORT` and `unix:PATH`."""

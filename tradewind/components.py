@@ -66,9 +66,9 @@ class Expected(Generic[Part]):
     accepts: Callable[[object], bool]
 
 
-def a_class(base: type[Part]) -> Expected[type[Part]]:
-    """Any subclass of `base`."""
-    text = f"a subclass of {base.__module__}.{base.__qualname__}"
+def a_class(base: type[Part], named: str = "") -> Expected[type[Part]]:
+    """Any subclass of `base`; `named` is where people import that from."""
+    text = f"a subclass of {named or f'{base.__module__}.{base.__qualname__}'}"
     return Expected(text, lambda found: isinstance(found, type) and issubclass(found, base))
 
 

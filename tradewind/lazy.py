@@ -14,7 +14,7 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
 
     Args:
         package: The package's `__name__`.
-        modules: The module that holds it, relative to the package, by name.
+        modules: The module that holds it, by name: relative to the package, or one of `tradewind.`.
 
     Where an extra of the package is not installed, the import fails with the line that installs it.
     """
@@ -22,8 +22,9 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        path = modules[name]
         try:
-            module = import_module(f"{package}.{modules[name]}")
+            module = import_module(path if path.startswith("tradewind.") else f"{package}.{path}")
         except ModuleNotFoundError as missing:
             line = missing_extra(missing)
             if line is None:

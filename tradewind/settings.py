@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -128,13 +129,11 @@ def parse_settings(
     try:
         return model.model_validate(merged)
     except ValidationError as problem:
-        violations = [
-            FieldViolation(
-                _field_name(item["loc"]),
-                _describe(item["loc"], _message(item, secrets), lines),
-            )
-            for item in problem.errors(include_url=False, include_context=False)
-        ]
+        violations = []
+        for item in problem.errors(include_url=False, include_context=False):
+            at = _as_written(item["loc"], merged)
+            said = _message({**item, "loc": at}, secrets)
+            violations.append(FieldViolation(_field_name(at), _describe(at, said, lines)))
         raise error(f"{source} is refused", violations) from None
 
 
@@ -187,6 +186,20 @@ def ends_with_its_end(text: bytes) -> bool:
         elif isinstance(event, yaml.DocumentEndEvent):
             end = event
     return end is not None and (bool(end.explicit) or (root is not None and bool(root.flow_style)))
+
+
+def _as_written(location: Location, values: Any) -> Location:
+    """A place without what pydantic puts in: the name of the alternative that it has chosen."""
+    at: list[int | str] = []
+    for part, after in pairwise(location):
+        if isinstance(values, Mapping) and part not in values and isinstance(after, str):
+            continue
+        at.append(part)
+        try:
+            values = values[part]
+        except (LookupError, TypeError):  # another part was put in before it was looked at
+            values = None
+    return (*at, *location[-1:])
 
 
 def _message(item: Any, secrets: Mapping[Location, str]) -> str:

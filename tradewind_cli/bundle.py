@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tradewind.bundle import BundleMetadata, BundleStore, SigningKey, TrustedKeys, read_bundle
 from tradewind.errors import BundleError
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table
+from tradewind_cli.output import JsonOption, print_answer, print_fields, print_json, print_table
+
+if TYPE_CHECKING:
+    from tradewind.bundle import BundleMetadata, BundleStore
 
 __all__ = ["app"]
 
@@ -27,6 +29,8 @@ def list_bundles(
     as_json: JsonOption = False,
 ) -> None:
     """Lists the versions in a store, newest last; a bundle that cannot be read says why."""
+    from tradewind.bundle import BundleStore
+
     bundles = BundleStore(store)
     for path, cause in bundles.passed_over(bundles.policies()).items():
         typer.echo(f"{store / path} is passed over: it is {cause}", err=True)
@@ -59,6 +63,8 @@ def list_bundles(
 @app.command()
 def show(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     """Shows what a bundle says about itself; its files are checked against their digests."""
+    from tradewind.bundle import read_bundle
+
     read = read_bundle(bundle)
     if as_json:
         print_json(json.loads(read.metadata_json))
@@ -72,15 +78,14 @@ def keygen(
     as_json: JsonOption = False,
 ) -> None:
     """Makes an Ed25519 key that signs bundles; the public key goes to FILE.pub."""
+    from tradewind.bundle import SigningKey
+
     answer = {
         "key_id": SigningKey.create(file).key_id,
         "private_key": str(file),
         "public_key": f"{file}.pub",
     }
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)
 
 
 @app.command()
@@ -90,13 +95,12 @@ def sign(
     as_json: JsonOption = False,
 ) -> None:
     """Signs a published bundle, in place of any earlier signature."""
+    from tradewind.bundle import BundleStore, SigningKey
+
     signing_key, folder = SigningKey.load(key), bundle.absolute()
     BundleStore(folder.parents[1]).sign(folder.parent.name, folder.name, signing_key)
     answer = {"bundle": str(bundle), "key_id": signing_key.key_id}
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)
 
 
 @app.command()
@@ -113,6 +117,8 @@ def verify(
     The signature counts only with a key to check it against. The network is executed by a process
     that can reach no file and no network.
     """
+    from tradewind.bundle import TrustedKeys, read_bundle
+
     if key:
         read_bundle(bundle, trusted=TrustedKeys.load(key, required=True))
     from tradewind.policy import load_sealed_policy
@@ -166,13 +172,12 @@ def export(
         "version": metadata.version,
         "bundle_sha256": metadata.sha256,
     }
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)
 
 
-def _row(store: BundleStore, policy: str, version: str) -> dict[str, Any]:
+def _row(store: "BundleStore", policy: str, version: str) -> dict[str, Any]:
+    from tradewind.bundle import read_bundle
+
     row: dict[str, Any] = {"policy": policy, "version": version}
     try:
         metadata = read_bundle(store.path(policy, version)).metadata
@@ -186,7 +191,7 @@ def _row(store: BundleStore, policy: str, version: str) -> dict[str, Any]:
     }
 
 
-def _summary(metadata: BundleMetadata) -> dict[str, str]:
+def _summary(metadata: "BundleMetadata") -> dict[str, str]:
     fields = {
         "policy": metadata.name,
         "version": metadata.version,

@@ -12,6 +12,7 @@ from tradewind_cli.connection import connection_options
 from tradewind_cli.evaluate import evaluate, walk_forward
 from tradewind_cli.output import exit_code_of, print_error
 from tradewind_cli.replay import replay
+from tradewind_cli.schema import schema
 from tradewind_cli.serve import serve
 from tradewind_cli.slo import slo
 from tradewind_cli.tearsheet import tearsheet
@@ -46,6 +47,7 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(serve)
 app.command()(slo)
+app.command()(schema)
 app.command()(token)
 
 

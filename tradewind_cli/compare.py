@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradewind.errors import FieldViolation, SettingsError
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table
+from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
 
 if TYPE_CHECKING:
     from orchestrator.analysis.comparison import Comparison, VariantFigures, VariantSeries
@@ -79,20 +78,15 @@ def _choose(
     there = ", ".join(found)
     for option, name in (("--champion", champion), ("--challenger", challenger)):
         if name is not None and name not in found:
-            raise _refusal(option, f"{name!r} is not among the variants: {there}")
+            raise refusal(option, f"{name!r} is not among the variants: {there}")
     rest = [name for name in found if name not in (champion, challenger)]
     first = champion or (rest.pop(0) if rest else None)
     if challenger is None and len(rest) != 1:
-        raise _refusal("--challenger", f"name one of the variants: {there}")
+        raise refusal("--challenger", f"name one of the variants: {there}")
     second = challenger or rest[0]
     if first is None or first == second:
-        raise _refusal("--champion", f"name another of the variants: {there}")
+        raise refusal("--champion", f"name another of the variants: {there}")
     return found[first], found[second]
-
-
-def _refusal(option: str, description: str) -> SettingsError:
-    violation = FieldViolation(option, description)
-    return SettingsError("the command line is refused", [violation])
 
 
 def _document(

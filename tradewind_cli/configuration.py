@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from tradewind.bounded_yaml import compose_bounded
-from tradewind.errors import FieldViolation, SettingsError
-from tradewind.settings import read_yaml
+from tradewind_cli.output import refusal
 
 __all__ = ["ConfigArgument", "FeatureOption", "SetOption", "read_configuration"]
 
@@ -42,15 +39,20 @@ def read_configuration(path: Path, assignments: Sequence[str] | None) -> dict[st
         SettingsError: The file cannot be read, or an assignment is not `key=value` with a value
             that is YAML.
     """
+    import yaml
+
+    from tradewind.bounded_yaml import compose_bounded
+    from tradewind.settings import read_yaml
+
     values, _ = read_yaml(path)
     for assignment in assignments or ():
         key, equals, text = assignment.partition("=")
         if not key or not equals:
-            raise _refusal(f"must be KEY=VALUE: {assignment!r}")
+            raise refusal("--set", f"must be KEY=VALUE: {assignment!r}")
         try:
             _, value = compose_bounded(text)
         except yaml.YAMLError:
-            raise _refusal(f"the value of {key} is not YAML: {text!r}") from None
+            raise refusal("--set", f"the value of {key} is not YAML: {text!r}") from None
         _assign(values, key, value)
     return values
 
@@ -60,9 +62,5 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     for name in parents:
         values = values.setdefault(name, {})
         if not isinstance(values, dict):
-            raise _refusal(f"{key}: {name} is not a mapping")
+            raise refusal("--set", f"{key}: {name} is not a mapping")
     values[last] = value
-
-
-def _refusal(description: str) -> SettingsError:
-    return SettingsError("the command line is refused", [FieldViolation("--set", description)])

@@ -1,23 +1,25 @@
-"""How commands that call a service connect to it: the options that stand before every command."""
+"""How commands that call a service connect to it: the options that stand before every command.
 
-import contextlib
+gRPC is imported by a command that connects, and by no other: it takes half a second.
+"""
+
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from tradewind import __version__
-from tradewind.errors import FieldViolation, SettingsError
-from tradewind.rpc.access.token import read_token
-from tradewind.rpc.clients.client import Client
-from tradewind.rpc.tls import ClientTls, client_credentials
-from tradewind.settings import parse_settings
-from tradewind.tracing import TracingSettings, tracing
+from tradewind_cli.output import refusal
 
-__all__ = ["connect", "connection_options"]
+if TYPE_CHECKING:
+    from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
+    from tradewind.rpc.clients.client import Client
 
-ClientT = TypeVar("ClientT", bound=Client)
+__all__ = ["connection_options", "inference_client", "risk_client", "trainer_client"]
+
+ClientT = TypeVar("ClientT", bound="Client")
 
 
 def _option(name: str, described: str, metavar: str = "FILE") -> typer.models.OptionInfo:
@@ -33,30 +35,34 @@ def _option(name: str, described: str, metavar: str = "FILE") -> typer.models.Op
 class _Connection:
     """What the options say; read when a command connects, so that others need no file."""
 
-    def __init__(self, tls: ClientTls, token_file: Path | None, collector: str | None) -> None:
+    def __init__(
+        self, tls: dict[str, Path | None], token_file: Path | None, collector: str | None
+    ) -> None:
         self._tls = tls
         self._token_file = token_file
         self._collector = collector
 
-    @contextlib.contextmanager
-    def open(self, kind: type[ClientT], address: str) -> Iterator[ClientT]:
+    @contextmanager
+    def open(self, kind: "type[ClientT]", address: str) -> "Iterator[ClientT]":
         """A client of the kind, for the time of a block."""
-        encrypted = self._tls != ClientTls()
+        from tradewind.rpc.access.token import read_token
+        from tradewind.rpc.tls import ClientTls, client_credentials
+        from tradewind.settings import parse_settings
+        from tradewind.tracing import TracingSettings, tracing
+
+        tls, collector, traces = ClientTls(**self._tls), {"endpoint": self._collector}, None
+        if self._collector is not None:
+            traces = parse_settings(collector, TracingSettings, source="--trace-to")
         with (
-            tracing(self._tracing(), "tradewind") as tracer,
+            tracing(traces, "tradewind") as tracer,
             kind(
                 address,
-                credentials=client_credentials(self._tls) if encrypted else None,
+                credentials=None if tls == ClientTls() else client_credentials(tls),
                 token=None if self._token_file is None else read_token(self._token_file),
                 tracer=tracer,
             ) as client,
         ):
             yield client
-
-    def _tracing(self) -> TracingSettings | None:
-        if self._collector is None:
-            return None
-        return parse_settings({"endpoint": self._collector}, TracingSettings, source="--trace-to")
 
 
 def _show_version(wanted: bool) -> None:
@@ -84,19 +90,38 @@ def connection_options(
 ) -> None:
     """Keeps what stands before the command, for the command."""
     if (cert is None) != (key is None):
-        violation = FieldViolation("--cert", "goes with --key: give both or neither")
-        raise SettingsError("the command line is refused", [violation])
-    context.obj = _Connection(ClientTls(ca=ca, certificate=cert, key=key), token_file, trace_to)
+        raise refusal("--cert", "goes with --key: give both or neither")
+    context.obj = _Connection({"ca": ca, "certificate": cert, "key": key}, token_file, trace_to)
 
 
-def connect(
-    context: typer.Context, kind: type[ClientT], address: str
-) -> contextlib.AbstractContextManager[ClientT]:
+def inference_client(
+    context: typer.Context, address: str
+) -> "AbstractContextManager[InferenceClient]":
     """A client for the time of a block, as the options before the command say.
 
     Raises:
         SettingsError: A certificate, key or token cannot be read, or the collector is refused.
         InvalidInputError: The address is refused, or the token would leave in plain text.
     """
+    from tradewind.rpc.clients import InferenceClient
+
+    return _connection(context).open(InferenceClient, address)
+
+
+def risk_client(context: typer.Context, address: str) -> "AbstractContextManager[RiskClient]":
+    """As `inference_client`, of a risk service."""
+    from tradewind.rpc.clients import RiskClient
+
+    return _connection(context).open(RiskClient, address)
+
+
+def trainer_client(context: typer.Context, address: str) -> "AbstractContextManager[TrainerClient]":
+    """As `inference_client`, of a trainer service."""
+    from tradewind.rpc.clients import TrainerClient
+
+    return _connection(context).open(TrainerClient, address)
+
+
+def _connection(context: typer.Context) -> _Connection:
     connection: _Connection = context.obj
-    return connection.open(kind, address)
+    return connection

@@ -1,13 +1,16 @@
 """`tradewind data`: what a file of bars holds, and a copy of it that needs no telling."""
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tradewind.errors import FieldViolation, MarketDataError, SettingsError
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table
+from tradewind.errors import MarketDataError
+from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
 
 if TYPE_CHECKING:
     from tradewind.market import Bars
@@ -18,69 +21,88 @@ app = typer.Typer(no_args_is_help=True, help="Files of bars: check, show, conver
 
 _MOST_GAPS = 5
 
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="Separated text (also .gz, .zip) or Parquet.")
-]
-SymbolOption = Annotated[
-    str | None, typer.Option(help="What is traded; in a file of several symbols, which to take.")
-]
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="ROLE=NAME",
-        help="Which column is timestamp, open, high, low, close or volume; its name, or its "
-        "position from 1.",
-    ),
-]
-UnitOption = Annotated[str | None, typer.Option(help="Unit of times in numbers: s, ms, us, ns.")]
-ZoneOption = Annotated[str | None, typer.Option(help="Time zone of times without an offset.")]
-OrderOption = Annotated[
-    str | None, typer.Option(help="Order of rows: oldest_first, newest_first, unsorted.")
-]
-DatesOption = Annotated[str | None, typer.Option(help="03/04/2019: month_first or day_first.")]
-DecimalOption = Annotated[str | None, typer.Option(help="What separates decimals: . or ,")]
-AdjustedOption = Annotated[
-    bool, typer.Option("--adjusted", help="Multiply prices by adjusted close / close.")
-]
+
+@dataclass(frozen=True)
+class _Source:
+    """A file of bars, and how it is read."""
+
+    file: Path
+    options: Mapping[str, Any]
+
+    def load(self) -> "Bars":
+        # pyarrow comes with an extra, and takes a moment to import
+        from tradewind.market import load_bars
+
+        return load_bars(self.file, **self.options)
+
+
+def _source(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Separated text (also .gz, .zip) or Parquet.")
+    ],
+    symbol: Annotated[
+        str | None,
+        typer.Option(help="What is traded; in a file of several symbols, which to take."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=NAME",
+            help="Which column is timestamp, open, high, low, close or volume; its name, or its "
+            "position from 1.",
+        ),
+    ] = None,
+    timestamp_unit: Annotated[
+        str | None, typer.Option(help="Unit of times in numbers: s, ms, us, ns.")
+    ] = None,
+    tz: Annotated[str | None, typer.Option(help="Time zone of times without an offset.")] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Order of rows: oldest_first, newest_first, unsorted.")
+    ] = None,
+    dates: Annotated[str | None, typer.Option(help="03/04/2019: month_first or day_first.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="What separates decimals: . or ,")] = None,
+    adjusted: Annotated[
+        bool, typer.Option("--adjusted", help="Multiply prices by adjusted close / close.")
+    ] = False,
+) -> _Source:
+    options = {"symbol": symbol, "columns": _columns(column or []), "tz": tz, "order": order}
+    options |= {"timestamp_unit": timestamp_unit, "dates": dates, "decimal": decimal}
+    return _Source(file, {**options, "adjusted": adjusted})
+
+
+def _of_bars(command: Callable[..., None]) -> Callable[..., None]:
+    """A command line with the parameters of `_source` in the place of `source`."""
+    reading, own = inspect.signature(_source).parameters, inspect.signature(command).parameters
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        source = _source(**{name: given.pop(name) for name in reading})
+        command(source=source, **given)
+
+    rest = [parameter for name, parameter in own.items() if name != "source"]
+    named = [one.replace(kind=one.KEYWORD_ONLY) for one in (*reading.values(), *rest)]
+    vars(run)["__signature__"] = inspect.Signature(named)
+    run.__annotations__ = {**_source.__annotations__, **command.__annotations__}
+    return run
 
 
 @app.command()
-def check(
-    file: FileArgument,
-    symbol: SymbolOption = None,
-    column: ColumnOption = None,
-    timestamp_unit: UnitOption = None,
-    tz: ZoneOption = None,
-    order: OrderOption = None,
-    dates: DatesOption = None,
-    decimal: DecimalOption = None,
-    adjusted: AdjustedOption = False,
-    as_json: JsonOption = False,
-) -> None:
+@_of_bars
+def check(source: _Source, as_json: JsonOption = False) -> None:
     """Says what was recognised in a file, and whether its bars can be used."""
-    bars = _load(file, symbol, column, timestamp_unit, tz, order, dates, decimal, adjusted)
-    if as_json:
-        print_json(_summary(bars))
-        return
-    _print_summary(bars)
+    bars = source.load()
+    print_json(_summary(bars)) if as_json else _print_summary(bars)
 
 
 @app.command()
+@_of_bars
 def show(
-    file: FileArgument,
-    symbol: SymbolOption = None,
-    column: ColumnOption = None,
-    timestamp_unit: UnitOption = None,
-    tz: ZoneOption = None,
-    order: OrderOption = None,
-    dates: DatesOption = None,
-    decimal: DecimalOption = None,
-    adjusted: AdjustedOption = False,
+    source: _Source,
     rows: Annotated[int, typer.Option(min=1, help="Bars from each end.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
     """Shows the first and the last bars of a file as they were read."""
-    bars = _load(file, symbol, column, timestamp_unit, tz, order, dates, decimal, adjusted)
+    bars = source.load()
     shown = sorted({*range(min(rows, len(bars))), *range(max(0, len(bars) - rows), len(bars))})
     if as_json:
         print_json({**_summary(bars), "rows": [_row(bars, index) for index in shown]})
@@ -90,30 +112,18 @@ def show(
 
 
 @app.command()
+@_of_bars
 def convert(
-    file: FileArgument,
+    source: _Source,
     out: Annotated[Path, typer.Argument(metavar="OUT.parquet", help="The file to write.")],
-    symbol: SymbolOption = None,
-    column: ColumnOption = None,
-    timestamp_unit: UnitOption = None,
-    tz: ZoneOption = None,
-    order: OrderOption = None,
-    dates: DatesOption = None,
-    decimal: DecimalOption = None,
-    adjusted: AdjustedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Writes the bars of a file as Parquet that every command reads without an option."""
     if out.suffix.lower() != ".parquet":
-        raise SettingsError(
-            "the command line is refused",
-            [FieldViolation("OUT", f"must end in .parquet, unlike {out}")],
-        )
-    if out.exists() and file.exists() and out.samefile(file):
-        raise SettingsError(
-            "the command line is refused", [FieldViolation("OUT", "is the file that is read")]
-        )
-    bars = _load(file, symbol, column, timestamp_unit, tz, order, dates, decimal, adjusted)
+        raise refusal("OUT", f"must end in .parquet, unlike {out}")
+    if out.exists() and source.file.exists() and out.samefile(source.file):
+        raise refusal("OUT", "is the file that is read")
+    bars = source.load()
     from tradewind.market.saving import save_bars
 
     save_bars(bars, out)
@@ -124,42 +134,12 @@ def convert(
     print_fields({"written": str(out)})
 
 
-def _load(
-    file: Path,
-    symbol: str | None,
-    column: list[str] | None,
-    timestamp_unit: Any,
-    tz: str | None,
-    order: Any,
-    dates: Any,
-    decimal: Any,
-    adjusted: bool,
-) -> "Bars":
-    # pyarrow comes with an extra, and takes a moment to import
-    from tradewind.market import load_bars
-
-    return load_bars(
-        file,
-        symbol,
-        columns=_columns(column or []),
-        timestamp_unit=timestamp_unit,
-        tz=tz,
-        order=order,
-        dates=dates,
-        decimal=decimal,
-        adjusted=adjusted,
-    )
-
-
 def _columns(assignments: Iterable[str]) -> dict[str, str | int]:
     columns: dict[str, str | int] = {}
     for text in assignments:
         role, sign, name = text.partition("=")
         if not sign or not name:
-            raise SettingsError(
-                "the command line is refused",
-                [FieldViolation("--column", f"must be ROLE=NAME, as volume=Vol, not {text!r}")],
-            )
+            raise refusal("--column", f"must be ROLE=NAME, as volume=Vol, not {text!r}")
         columns[role.strip()] = int(name) if name.isdigit() else name
     return columns
 

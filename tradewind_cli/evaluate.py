@@ -2,22 +2,27 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from tradewind.errors import FieldViolation, SettingsError, StorageError
+from tradewind.errors import StorageError
+from tradewind.jobs import TrainingProgress
 from tradewind_cli.configuration import (
     ConfigArgument,
     FeatureOption,
     SetOption,
     read_configuration,
 )
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, progress_console
+from tradewind_cli.output import (
+    JsonOption,
+    print_fields,
+    print_json,
+    print_table,
+    progress_console,
+    refusal,
+)
 from tradewind_cli.progress import TrainingBar
-
-if TYPE_CHECKING:
-    from trainer_service.progress import TrainingProgress
 
 __all__ = ["evaluate", "print_figures", "walk_forward"]
 
@@ -61,8 +66,7 @@ def evaluate(
     from trainer_service.research.judging import evaluate_bundle
 
     if not 0.0 < fraction <= 1.0:
-        violation = FieldViolation("--fraction", f"must be above 0 and at most 1: {fraction}")
-        raise SettingsError("the command line is refused", [violation])
+        raise refusal("--fraction", f"must be above 0 and at most 1: {fraction}")
     features = read_bundle(bundle).metadata.features
     series: BarSeries
     if bars is not None:
@@ -108,14 +112,8 @@ def walk_forward(
     settings = parse_settings({"folds": folds}, WalkForwardConfig, source="the command line")
     with TrainingBar(progress_console()) as bar:
 
-        def draw(fold: int, progress: "TrainingProgress") -> None:
-            bar.update(
-                f"fold {fold + 1}/{folds}",
-                progress.timesteps_done,
-                progress.timesteps_total,
-                progress.steps_per_second,
-                progress.metrics,
-            )
+        def draw(fold: int, progress: TrainingProgress) -> None:
+            bar.update(progress, f"fold {fold + 1}/{folds}")
 
         env = make_environment(job)
         found = run_folds(job, env, settings, draw)

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tradewind.api.trainer.v1 import trainer_pb2
-from tradewind.rpc.clients import TrainerClient
+from tradewind.jobs import JobState, TrainingJob
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
-from tradewind_cli.connection import connect
+from tradewind_cli.connection import trainer_client
 from tradewind_cli.output import (
     ExitCode,
     JsonOption,
@@ -46,7 +45,7 @@ def start(
 ) -> None:
     """Queues a training; with --watch the exit code says how it ended."""
     values = read_configuration(config, assignments)
-    with connect(context, TrainerClient, address) as client:
+    with trainer_client(context, address) as client:
         job = client.start_training(policy, values, request_id=request_id)
         if watch:
             job = follow_job(client.watch(job.job_id), progress_console())
@@ -61,7 +60,7 @@ def list_jobs(
     as_json: JsonOption = False,
 ) -> None:
     """Lists jobs, newest first."""
-    with connect(context, TrainerClient, address) as client:
+    with trainer_client(context, address) as client:
         jobs = list(itertools.islice(client.list_jobs(), limit))
     if as_json:
         print_json({"jobs": [_document(job) for job in jobs]})
@@ -72,7 +71,7 @@ def list_jobs(
             (
                 job.job_id,
                 job.policy,
-                _state(job),
+                job.state,
                 _share(job),
                 _time(job.created_at),
                 job.bundle_version,
@@ -91,7 +90,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Shows one job."""
-    with connect(context, TrainerClient, address) as client:
+    with trainer_client(context, address) as client:
         _report(client.get_job(job), as_json=as_json, ended=False)
 
 
@@ -103,7 +102,7 @@ def watch(
     as_json: JsonOption = False,
 ) -> None:
     """Follows a job until it ends; the exit code says how."""
-    with connect(context, TrainerClient, address) as client:
+    with trainer_client(context, address) as client:
         ended = follow_job(client.watch(job), progress_console())
     _report(ended, as_json=as_json, ended=True)
 
@@ -116,11 +115,11 @@ def cancel(
     as_json: JsonOption = False,
 ) -> None:
     """Cancels a job; answers when it has ended."""
-    with connect(context, TrainerClient, address) as client:
+    with trainer_client(context, address) as client:
         _report(client.cancel(job), as_json=as_json, ended=False)
 
 
-def _report(job: trainer_pb2.TrainingJob, *, as_json: bool, ended: bool) -> None:
+def _report(job: TrainingJob, *, as_json: bool, ended: bool) -> None:
     document = _document(job)
     if as_json:
         print_json(document)
@@ -129,35 +128,31 @@ def _report(job: trainer_pb2.TrainingJob, *, as_json: bool, ended: bool) -> None
             name: value for name, value in document.items() if name not in ("config", "metrics")
         }
         print_fields({name: str(value) for name, value in shown.items() if value != ""})
-    if ended and job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
+    if ended and job.state is not JobState.SUCCEEDED:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _document(job: trainer_pb2.TrainingJob) -> dict[str, Any]:
+def _document(job: TrainingJob) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "policy": job.policy,
-        "state": _state(job),
+        "state": job.state,
         "phase": job.progress.phase,
-        "timesteps_done": job.progress.timesteps_done_count,
-        "timesteps_total": job.progress.timesteps_total_count,
+        "timesteps_done": job.progress.timesteps_done,
+        "timesteps_total": job.progress.timesteps_total,
         "bundle_version": job.bundle_version,
         "bundle_sha256": job.bundle_sha256,
         "error": job.error,
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),
         "ended_at": _time(job.ended_at),
-        "metrics": dict(job.metrics),
+        "metrics": dict(job.progress.metrics),
     }
 
 
-def _state(job: trainer_pb2.TrainingJob) -> str:
-    return trainer_pb2.TrainingJobState.Name(job.state).removeprefix("TRAINING_JOB_STATE_")
-
-
-def _share(job: trainer_pb2.TrainingJob) -> str:
-    total = job.progress.timesteps_total_count
-    return f"{min(job.progress.timesteps_done_count / total, 1.0):.0%}" if total else ""
+def _share(job: TrainingJob) -> str:
+    total = job.progress.timesteps_total
+    return f"{min(job.progress.timesteps_done / total, 1.0):.0%}" if total else ""
 
 
 def _time(seconds: float) -> str:

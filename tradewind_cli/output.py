@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tradewind.errors import (
+    FieldViolation,
     InvalidInputError,
     NotFoundError,
     OverloadedError,
     PermissionDeniedError,
+    SettingsError,
     TradewindError,
     UnauthenticatedError,
     UnavailableError,
@@ -25,11 +27,13 @@ __all__ = [
     "ExitCode",
     "JsonOption",
     "exit_code_of",
+    "print_answer",
     "print_error",
     "print_fields",
     "print_json",
     "print_table",
     "progress_console",
+    "refusal",
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, errors too.")]
@@ -61,6 +65,16 @@ def exit_code_of(problem: TradewindError) -> ExitCode:
     if isinstance(problem, UnauthenticatedError | PermissionDeniedError):
         return ExitCode.DENIED
     return ExitCode.FAILED
+
+
+def refusal(option: str, description: str) -> SettingsError:
+    """The error of an option, or of an argument, that cannot be as it is."""
+    return SettingsError("the command line is refused", [FieldViolation(option, description)])
+
+
+def print_answer(answer: Mapping[str, str], *, as_json: bool) -> None:
+    """Prints names and values in the way that was asked for."""
+    print_json(answer) if as_json else print_fields(answer)
 
 
 def print_json(document: Any) -> None:

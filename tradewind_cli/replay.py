@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tradewind.errors import FieldViolation, SettingsError
 from tradewind_cli.configuration import FeatureOption
-from tradewind_cli.output import ExitCode, JsonOption, print_fields, print_json, print_table
+from tradewind_cli.output import (
+    ExitCode,
+    JsonOption,
+    print_fields,
+    print_json,
+    print_table,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from orchestrator.analysis.decision_replay import Counterfactual, Difference, Verification
@@ -87,7 +93,7 @@ def parse_time(option: str, text: str) -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise _refusal(option, f"must be a time such as 2026-11-22T09:30, not {text!r}") from None
+        raise refusal(option, f"must be a time such as 2026-11-22T09:30, not {text!r}") from None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return round(at.timestamp() * 1e6) * 1_000
 
@@ -96,19 +102,14 @@ def _other_bundle(
     store: Path, policy: str | None, version: str | None, bundle: Path | None
 ) -> Path | None:
     if (policy is None) != (version is None):
-        raise _refusal("--policy", "--policy and --version go together")
+        raise refusal("--policy", "--policy and --version go together")
     if policy is None or version is None:
         return bundle
     if bundle is not None:
-        raise _refusal("--bundle", "give either --bundle, or --policy and --version")
+        raise refusal("--bundle", "give either --bundle, or --policy and --version")
     from tradewind.bundle import BundleStore
 
     return BundleStore(store).path(policy, version)
-
-
-def _refusal(option: str, description: str) -> SettingsError:
-    violation = FieldViolation(option, description)
-    return SettingsError("the command line is refused", [violation])
 
 
 def _document(found: "Verification") -> dict[str, object]:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tradewind.errors import NotFoundError
-from tradewind.rpc.clients import DecisionRecord, RiskClient
-from tradewind_cli.connection import connect
+from tradewind_cli.connection import risk_client
 from tradewind_cli.output import ExitCode, JsonOption, print_fields, print_json, print_table
+
+if TYPE_CHECKING:
+    from tradewind.rpc.clients import DecisionRecord
 
 __all__ = ["app"]
 
@@ -33,7 +35,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Shows the last decision about each account; the exit code is 1 when one is halted."""
-    with connect(context, RiskClient, address) as client:
+    with risk_client(context, address) as client:
         found = client.list_decisions(account=account, page_size=1 if account else 0)
         rows = list(_newest(islice(found, 1 if account else decisions)))
     if not rows:
@@ -58,7 +60,7 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Clears the halt of an account. While its cause lasts, the next answer halts it again."""
-    with connect(context, RiskClient, address) as client:
+    with risk_client(context, address) as client:
         decision_id = client.resume(account, name=name, role=role, reason=reason)
     if as_json:
         print_json({"account": account, "decision_id": decision_id})
@@ -66,7 +68,7 @@ def resume(
         print_fields({"resumed": account, "decision": decision_id})
 
 
-def _newest(decisions: Iterator[DecisionRecord]) -> Iterator[dict[str, Any]]:
+def _newest(decisions: "Iterator[DecisionRecord]") -> Iterator[dict[str, Any]]:
     """The first of each account, of decisions newest first."""
     seen: set[str] = set()
     for decision in decisions:

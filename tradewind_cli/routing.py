@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradewind.errors import FieldViolation, SettingsError, TradewindError
-from tradewind.rpc.clients import InferenceClient, Rollback, Routing
-from tradewind_cli.connection import connect
+from tradewind.errors import TradewindError
+from tradewind_cli.connection import inference_client
 from tradewind_cli.output import (
     ExitCode,
     JsonOption,
@@ -19,10 +18,12 @@ from tradewind_cli.output import (
     print_fields,
     print_json,
     print_table,
+    refusal,
 )
 
 if TYPE_CHECKING:
     from orchestrator.analysis.comparison import BoundReading
+    from tradewind.rpc.clients import InferenceClient, Rollback, Routing
 
 __all__ = ["app"]
 
@@ -49,7 +50,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Shows every variant, its share and its state; the exit code is 1 when a file is refused."""
-    with connect(context, InferenceClient, address) as client:
+    with inference_client(context, address) as client:
         routing = client.get_routing(policy)
     if as_json:
         print_json(dataclasses.asdict(routing))
@@ -70,7 +71,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Takes a variant out: the champion has its share until a person reinstates it."""
-    with connect(context, InferenceClient, address) as client:
+    with inference_client(context, address) as client:
         _print_rollback(
             client.roll_back_variant(policy, variant, name=name, reason=reason), as_json
         )
@@ -87,7 +88,7 @@ def reinstate(
     as_json: JsonOption = False,
 ) -> None:
     """Lets a variant have its share again, and shows the rollback that was ended."""
-    with connect(context, InferenceClient, address) as client:
+    with inference_client(context, address) as client:
         _print_rollback(
             client.reinstate_variant(policy, variant, name=name, reason=reason), as_json
         )
@@ -104,7 +105,7 @@ def shadows(
     as_json: JsonOption = False,
 ) -> None:
     """Lists what shadows would have answered, newest first."""
-    with connect(context, InferenceClient, address) as client:
+    with inference_client(context, address) as client:
         answers = client.shadow_answers(policy, shadow, differing_only=differing, limit=limit)
     if as_json:
         print_json({"shadow_answers": [dataclasses.asdict(answer) for answer in answers]})
@@ -144,9 +145,8 @@ def guard(
     The exit code is 1 when one was taken out. With --every it goes on after an error, and says so.
     """
     if every is not None and as_json:
-        violation = FieldViolation("--json", "prints one document, --every looks for ever")
-        raise SettingsError("the command line is refused", [violation])
-    with connect(context, InferenceClient, address) as client:
+        raise refusal("--json", "prints one document, --every looks for ever")
+    with inference_client(context, address) as client:
         while every is not None:
             try:
                 _print_readings(_enforce(client, log))
@@ -162,7 +162,7 @@ def guard(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _enforce(client: InferenceClient, log: Path) -> "list[BoundReading]":
+def _enforce(client: "InferenceClient", log: Path) -> "list[BoundReading]":
     """Takes every variant out that has broken a bound."""
     from orchestrator.analysis.comparison import read_bounds
     from orchestrator.decision_log import DecisionLog
@@ -209,7 +209,7 @@ def _print_readings(readings: "Iterable[BoundReading]") -> None:
     )
 
 
-def _print_routing(routing: Routing) -> None:
+def _print_routing(routing: "Routing") -> None:
     print_table(
         ("policy", "variant", "target", "version", ">weight", ">share", ">answers", "state"),
         (
@@ -246,7 +246,7 @@ def _print_routing(routing: Routing) -> None:
             print_fields({title: text})
 
 
-def _print_rollback(rollback: Rollback, as_json: bool) -> None:
+def _print_rollback(rollback: "Rollback", as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(rollback))
         return

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
-from tradewind.errors import FieldViolation, NotFoundError, SettingsError
-from tradewind.rpc.clients import InferenceClient
-from tradewind_cli.connection import connect
-from tradewind_cli.output import ExitCode, JsonOption, print_json, print_table
+from tradewind.errors import NotFoundError
+from tradewind_cli.connection import inference_client
+from tradewind_cli.output import ExitCode, JsonOption, print_json, print_table, refusal
 
 __all__ = ["slo"]
 
@@ -39,9 +38,9 @@ def slo(
     Of a service, calls with one observation and calls with a batch are judged each by themselves.
     """
     if (bundle is None) == (address is None):
-        raise _refusal("BUNDLE", "give either a bundle or --address of a service")
+        raise refusal("BUNDLE", "give either a bundle or --address of a service")
     if percentile not in _PERCENTILES:
-        raise _refusal("--percentile", f"must be one of {', '.join(_PERCENTILES)}: {percentile!r}")
+        raise refusal("--percentile", f"must be one of {', '.join(_PERCENTILES)}: {percentile!r}")
     if bundle is not None:
         rows = [_measure(bundle, trials, slo_us)]
     else:
@@ -77,7 +76,7 @@ def _measure(bundle: Path, trials: int, slo_us: float) -> dict[str, Any]:
 
 
 def _ask(context: typer.Context, address: str, policy: str) -> list[dict[str, Any]]:
-    with connect(context, InferenceClient, address) as client:
+    with inference_client(context, address) as client:
         reports = [
             (call, report)
             for single in client.latency_reports(policy)
@@ -117,7 +116,3 @@ def _print(rows: list[dict[str, Any]]) -> None:
             for row in rows
         ),
     )
-
-
-def _refusal(field: str, description: str) -> SettingsError:
-    return SettingsError("the command line is refused", [FieldViolation(field, description)])

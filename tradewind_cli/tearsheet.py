@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tradewind.errors import StorageError
-from tradewind_cli.output import JsonOption, print_fields, print_json
+from tradewind_cli.output import JsonOption, print_answer
 
 __all__ = ["tearsheet"]
 
@@ -30,7 +30,4 @@ def tearsheet(
         output.write_bytes(page)
     except OSError as problem:
         raise StorageError(f"cannot write {output}: {problem}") from problem
-    if as_json:
-        print_json({"page": str(output)})
-        return
-    print_fields({"page": str(output)})
+    print_answer({"page": str(output)}, as_json=as_json)

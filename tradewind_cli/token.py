@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tradewind.rpc.access.token import make_token
-from tradewind_cli.output import JsonOption, print_fields, print_json
+from tradewind_cli.output import JsonOption, print_answer
 
 __all__ = ["token"]
 
@@ -16,8 +15,7 @@ def token(
     as_json: JsonOption = False,
 ) -> None:
     """Makes a bearer token; its digest goes into the access policy."""
+    from tradewind.rpc.access.token import make_token
+
     answer = {"token": str(file), "digest": make_token(file)}
-    if as_json:
-        print_json(answer)
-        return
-    print_fields(answer)
+    print_answer(answer, as_json=as_json)

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 
-from tradewind.settings import load_settings
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
 from tradewind_cli.output import JsonOption, print_fields, print_json, progress_console
 
@@ -32,6 +30,9 @@ def tune(
     folder, ready for `tradewind train`.
     """
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
+    import yaml
+
+    from tradewind.settings import load_settings
     from trainer_service.research.tuning import TuningConfig
     from trainer_service.research.tuning import tune as run_search
 

@@ -30,9 +30,9 @@ _MODULES = {
     "EnvironmentConfig": "environment",
     "IntradayTradingEnv": "environment",
     "RiskAwareCallback": "callbacks",
-    "TrainerAgent": "agent",
+    "TrainerAgent": "training.agent",
     "VectorizedTradingEnv": "environment",
-    "create_trainer_agent": "agent",
+    "create_trainer_agent": "training.agent",
 }
 
 __getattr__ = lazy_names(__name__, _MODULES)

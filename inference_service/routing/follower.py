@@ -69,6 +69,7 @@ class RoutingFollower:
         router: Gets the table.
         rollbacks: What is taken out, on disk.
         on_ready: Called with a policy once it can be answered.
+        on_rollback: Called with every variant that is taken out here.
 
     Attributes:
         rollback_counts: Variants taken out here, by policy, variant and cause.
@@ -81,12 +82,14 @@ class RoutingFollower:
         router: Router,
         rollbacks: RollbackStore,
         on_ready: Callable[[str], None],
+        on_rollback: Callable[[Rollback], None] | None = None,
     ) -> None:
         self._source = source
         self._registry = registry
         self._router = router
         self._rollbacks = rollbacks
         self._on_ready = on_ready
+        self._on_rollback = on_rollback
         self._lock = threading.RLock()
         self._in_force: RoutingFile | None = None
         self._waiting = ""
@@ -320,6 +323,8 @@ class RoutingFollower:
             "%s rolls back variant %s of %s (%s): %s",
             name, status.name, status.policy, cause, reason,
         )  # fmt: skip
+        if self._on_rollback is not None:
+            self._on_rollback(rollback)
         self._compile()
         kept = self._state.find(status.policy, status.name) if self._state is not None else None
         return kept or rollback

@@ -19,7 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.brokers import Order
+from orchestrator.brokers.orders import Order, OrderKind, TimeInForce
 from orchestrator.records import BarRecord, FillRecord
 from tradewind.errors import StorageError
 from tradewind.process.durable import FLUSHED_MARK, AppendFile, sync_folder, was_flushed
@@ -173,6 +173,7 @@ def _values(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+_OLDER_ORDER: Final = 6  # values of an order in journals of releases that knew no kinds
 _BAR_VALUES, _FILL_VALUES, _ORDER_VALUES = map(_values, (BarRecord, FillRecord, Order))
 
 
@@ -205,7 +206,7 @@ def _decode(line: bytes) -> tuple[JournalEntry, int] | None:
         close_ns,
         tuple(_bar(*values) for values in bars),
         tuple(FillRecord(*values) for values in fills),
-        tuple((Order(*values), reason) for values, reason in orders),
+        tuple((_order(*values), reason) for values, reason in orders),
     )
     return entry, flushed_to[0] if flushed_to else sequence
 
@@ -213,3 +214,12 @@ def _decode(line: bytes) -> tuple[JournalEntry, int] | None:
 def _bar(*values: Any) -> BarRecord:
     *rest, flags = values
     return BarRecord(*rest, tuple(flags))  # type: ignore[call-arg]
+
+
+def _order(*values: Any) -> Order:
+    if len(values) == _OLDER_ORDER:
+        return Order(*values)
+    *rest, kind, limit_price, stop_price, time_in_force = values
+    return Order(  # type: ignore[call-arg]  # the rest are six
+        *rest, OrderKind(kind), limit_price, stop_price, TimeInForce(time_in_force)
+    )

@@ -83,8 +83,8 @@ class ExecutionAgent:
             pipeline = PanelPipeline(allocation.symbols, features)
             self._pipelines |= dict.fromkeys(allocation.symbols, pipeline)
         self._pre_trade = (
-            guard.risk_digest,
-            PreTrade(guard.risk_policy, safety.throttle_fraction),
+            guard.enforced,
+            PreTrade(guard.enforced, safety.throttle_fraction),
         )
 
     def learn(self, bars: Sequence[BarRecord]) -> None:
@@ -94,15 +94,24 @@ class ExecutionAgent:
                 self._pipelines[bar.symbol].start_over(bar.start_ns)
             self._pipelines[bar.symbol].update(bar.symbol, bar.bar)
 
-    async def decide(self, tick: Tick, request_id: str, busy: frozenset[str]) -> Decision:
+    async def decide(
+        self,
+        tick: Tick,
+        request_id: str,
+        busy: frozenset[str],
+        trouble: Reason | None = None,
+    ) -> Decision:
         """Decides a tick whose bars were learned and whose fills were booked.
 
         Args:
             tick: The tick.
             request_id: Names the calls of this tick.
             busy: Symbols with an order that is not final.
+            trouble: Why nothing that a policy wants may be traded.
         """
         decision = Decision()
+        if trouble is not None:
+            decision.add(trouble)
         ready = self._ready_symbols(tick, busy, decision)
         # An account that holds something is watched also when no policy can be asked.
         watched = self._can_ask(ready) or any(
@@ -252,6 +261,7 @@ class ExecutionAgent:
                 risk_score=report.risk_score,
                 metrics=report.metric_values,
                 unavailable=report.unavailable,
+                overlay_digest=evaluation.overlay_digest,
             )
 
     def _read_answer(
@@ -309,7 +319,7 @@ class ExecutionAgent:
         """What trouble and the risk service each ask for in place of every order."""
         late = Reason.DEADLINE in decision.reasons
         safe_actions: list[str] = []
-        if late or reply.reason is not None:
+        if late or reply.reason is not None or Reason.BROKER_TERMS in decision.reasons:
             safe_actions.append(self._safety.on_trouble)
         # What an answer lacks, or the policy it goes by, is no reason to stay in the market.
         if action >= Action.HALT and not late and reply.reason is not Reason.ANSWER_UNVERIFIED:
@@ -346,10 +356,11 @@ class ExecutionAgent:
                 decision.outcome = Outcome.HELD
         if intents:
             assert reply.evaluation is not None
-            digest, pre_trade = self._pre_trade
-            if digest != self._guard.risk_digest:
-                pre_trade = PreTrade(self._guard.risk_policy, self._safety.throttle_fraction)
-                self._pre_trade = (self._guard.risk_digest, pre_trade)
+            enforced, pre_trade = self._pre_trade
+            if enforced is not self._guard.enforced:
+                enforced = self._guard.enforced
+                pre_trade = PreTrade(enforced, self._safety.throttle_fraction)
+                self._pre_trade = (enforced, pre_trade)
             metrics = reply.evaluation.report.metric_values
             checked = pre_trade.check(intents, inputs, metrics)
             if checked != intents:

@@ -8,19 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.account.journal import JournalEntry
+from orchestrator.feeds import KnownTimes
 from orchestrator.markets import Markets
 from orchestrator.settings import AllocationSettings
 from tradewind.errors import ConflictError, MarketDataError
 from tradewind.market.markets import Market, market_named, recognise_market
 
-__all__ = ["AUTO", "KnownTimes", "choose_markets"]
+__all__ = ["AUTO", "choose_markets"]
 
 _logger = logging.getLogger(__name__)
 
 AUTO: Final = "auto"
-
-KnownTimes = Mapping[str, NDArray[np.int64]]
-"""Starts of bars of each symbol, increasing, nanoseconds since the epoch."""
 
 _NS_PER_DAY: Final = 86_400 * 1_000_000_000
 # What is shorter may have no week-end in it, and would be taken for a market that never closes.

@@ -1,11 +1,10 @@
 """The loop that trades one account: ticks in, orders out, everything written down."""
 
-import asyncio
 import dataclasses
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from orchestrator.account.journal import Journal, JournalEntry
@@ -13,11 +12,11 @@ from orchestrator.account.portfolio import Allocation, Portfolio
 from orchestrator.account.risk_history import RiskHistory, history_length
 from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.decision import Decision
-from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.halts import HaltWatch
-from orchestrator.agents.market_choice import KnownTimes, choose_markets
+from orchestrator.agents.market_choice import choose_markets
+from orchestrator.agents.order_desk import OrderDesk
 from orchestrator.agents.pending import withheld_orders
 from orchestrator.agents.questions import ask_risk
 from orchestrator.agents.reasons import Reason
@@ -25,8 +24,7 @@ from orchestrator.agents.reconciliation import PendingOrders, reconcile_within
 from orchestrator.agents.recovery import book_tick, last_logged, restore, with_outcomes
 from orchestrator.agents.services import open_inference, open_risk, resume_command
 from orchestrator.agents.withdrawal import withdraw_orders
-from orchestrator.agents.within import within
-from orchestrator.brokers import Broker, Order, OrderState, OrderStatus
+from orchestrator.brokers import BROKERS, Broker, BrokerGuard, OrderState
 from orchestrator.decision_log import (
     DecisionLogWriter,
     FillRecord,
@@ -35,10 +33,19 @@ from orchestrator.decision_log import (
     TickRecord,
 )
 from orchestrator.events import EventBus
-from orchestrator.feeds import BarGuard, Feed, Tick, read_ticks
+from orchestrator.feeds import (
+    FEEDS,
+    BarGuard,
+    FeedBar,
+    FeedFault,
+    KnownTimes,
+    Tick,
+    believed,
+    read_ticks,
+)
 from orchestrator.markets import Markets
 from orchestrator.settings import OrchestratorSettings
-from tradewind.errors import ConflictError, TradewindError, UnavailableError
+from tradewind.errors import ConflictError, TradewindError
 from tradewind.logs import log_context
 from tradewind.market import known_groups
 from tradewind.risk.calculators.volatility import AUTO
@@ -49,7 +56,7 @@ __all__ = ["OpenBroker", "OpenFeed", "OrchestratorAgent"]
 
 _logger = logging.getLogger(__name__)
 
-OpenFeed = Callable[[int | None, Markets], Feed]
+OpenFeed = Callable[[int | None, Markets], AsyncIterable[FeedBar | FeedFault]]
 """Opens the feed after the close of the last tick that was journalled, if there was one."""
 
 OpenBroker = Callable[[Markets], Broker]
@@ -152,6 +159,7 @@ class OrchestratorAgent:
             self.portfolio.allocations,
             settings.interval_ns,
             known_groups(settings.features),
+            settings.accept_risk_digests,
         )
         await self._contracts.verify()
         journal = Journal(settings.folder / f"{settings.account}.journal")
@@ -159,12 +167,20 @@ class OrchestratorAgent:
         self._journal = journal
         self._markets = self._choose_markets()
         self._hold_risk_policy_against_bars()
+        broker = BROKERS.make(self._open_broker, "broker.kind", self._markets)
+        self._broker = BrokerGuard(broker, settings.orders)
+        stack.push_async_callback(self._broker.close)
+        self._desk = OrderDesk(
+            self._broker,
+            settings.account,
+            self._markets,
+            settings.orders,
+            settings.safety.broker_timeout_s,
+        )
         facts = self._facts()
         self.bus.set_facts(facts)
         log = DecisionLogWriter(settings.log, facts, before_flush=journal.sync)
         self._log = stack.enter_context(log)
-        self._broker = self._open_broker(self._markets)
-        stack.push_async_callback(self._broker.close)
         self._guard = BarGuard(
             settings.guard, settings.symbols, settings.interval_ns, self._markets
         )
@@ -202,13 +218,16 @@ class OrchestratorAgent:
             history=self._history,
             log=self._log,
         )
+        for entry in entries:
+            self._broker.recover((order for order, _ in entry.orders), entry.fills)
         reconciled = await reconcile_within(
             self._settings.ready_timeout_s, self._broker, entries, self.portfolio, self._judge
         )
         if last is not None:
             await self._log.append(with_outcomes(last, reconciled.withheld, reconciled.rejected))
         self._sequence = entries[-1].sequence + 1 if entries else 0
-        self._feed = self._open_feed(entries[-1].close_ns if entries else None, self._markets)
+        after_ns = entries[-1].close_ns if entries else None
+        self._feed = believed(FEEDS.make(self._open_feed, "feed.kind", after_ns, self._markets))
 
     def _choose_markets(self) -> Markets:
         settings = self._settings
@@ -217,7 +236,7 @@ class OrchestratorAgent:
             settings.market,
             settings.allocations,
             {policy: self._contracts.policy(policy).contract.market for policy in policies},
-            self._known_times(),
+            FEEDS.make(self._known_times, "feed.kind"),
             self._journal.entries,
             settings.interval_ns,
         )
@@ -255,16 +274,10 @@ class OrchestratorAgent:
             timeout_s=self._settings.ready_timeout_s / 2,
         )
         self._halts.recovered(reply.evaluation)
-        return withheld_orders(orders, held, reply, inputs, self._contracts.risk_policy)
+        return withheld_orders(orders, held, reply, inputs, self._contracts.enforced)
 
     async def _note_open_orders(self) -> None:
-        """Asks the broker for the last time, also when the run is cancelled."""
-        try:
-            async with asyncio.timeout(self._settings.safety.broker_timeout_s):
-                self.open_orders = await self._broker.open_orders()
-        except (TradewindError, TimeoutError) as problem:
-            self.open_orders = None
-            _logger.warning("%s at the end: %s", Reason.BROKER_UNAVAILABLE, problem)
+        self.open_orders = await self._desk.open_orders_at_end()
 
     def _facts(self) -> dict[str, object]:
         settings = self._settings
@@ -274,26 +287,17 @@ class OrchestratorAgent:
             "markets": self._markets.names,
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
-            "broker": settings.broker.model_dump(mode="json"),
+            "broker": self._broker.terms().model_dump(mode="json"),
+            "orders": settings.orders.model_dump(mode="json"),
             "safety": settings.safety.model_dump(),
-            "risk_policy": self._contracts.risk_policy.canonical_json(),
             "history_length": history_length(self._contracts.risk_policy),
-            "features": {
-                policy: self._contracts.policy(policy).contract.features.model_dump(mode="json")
-                for policy in dict.fromkeys(item.policy for item in settings.allocations)
-            },
+            **self._contracts.facts(),
         }
 
     async def _handle(self, tick: Tick, request_id: str) -> None:
         """One tick, from its bars to its orders."""
-        broker_up, busy = True, frozenset(self._settings.symbols)
         filled: list[FillRecord] = []
-        timeout_s = self._settings.safety.broker_timeout_s
-        try:
-            busy = await within(timeout_s, self._ask_broker(tick, filled))
-        except (UnavailableError, TimeoutError) as problem:
-            broker_up = False
-            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem or "it did not answer")
+        busy = await self._desk.look(tick, self.portfolio.last_fill_sequence, filled)
         fills = tuple(filled)
         entry = JournalEntry(self._sequence, tick.close_ns, tuple(tick.bars), fills, ())
         positions = book_tick(
@@ -303,19 +307,26 @@ class OrchestratorAgent:
             portfolio=self.portfolio,
             history=self._history,
         )
-        decision = await self._agent.decide(tick, request_id, busy)
+        decision = await self._agent.decide(
+            tick,
+            request_id,
+            frozenset(self._settings.symbols) if busy is None else busy,
+            Reason.BROKER_TERMS if self._broker.doubt else None,
+        )
         withdrawn: list[OrderRecord] = []
-        if not broker_up:
+        if busy is None:
             decision.add(Reason.BROKER_UNAVAILABLE)
         elif doubtful := decision.withdrawn & busy:
+            timeout_s = self._settings.safety.broker_timeout_s
             withdrawn = await withdraw_orders(
                 self._broker, decision, self.portfolio, doubtful, timeout_s
             )
         before_journal = time.perf_counter_ns()
-        orders = self._orders(tick.close_ns, decision.intents if broker_up else [])
+        intents = decision.intents if busy is not None else ()
+        orders = self._desk.orders(self._sequence, tick.close_ns, intents)
         self._journal.append(dataclasses.replace(entry, orders=tuple(orders)))
         before_submit = time.perf_counter_ns()
-        records = (*withdrawn, *await self._submit(orders, decision))
+        records = (*withdrawn, *await self._desk.submit(orders, decision))
         done = time.perf_counter_ns()
         decision.timings = dataclasses.replace(
             decision.timings,
@@ -329,70 +340,6 @@ class OrchestratorAgent:
         self._tell(record, decision)
         self.bus.expect(self._expectation.after(tick))
         await self._compare_again(decision)
-
-    async def _ask_broker(self, tick: Tick, filled: list[FillRecord]) -> frozenset[str]:
-        """Symbols with an order that is still open; what was filled counts whatever comes then."""
-        await self._broker.observe(tick.bars)
-        filled += await self._broker.fills(self.portfolio.last_fill_sequence)
-        return await self._busy_symbols(tick.close_ns)
-
-    async def _busy_symbols(self, close_ns: int) -> frozenset[str]:
-        """Symbols with an order that is still open, after cancelling what is no longer valid."""
-        busy = set()
-        for state in await self._broker.open_orders():
-            if state.order.valid_until_ns <= close_ns:
-                state = await self._broker.cancel(state.order.client_order_id)
-            if not state.status.is_final:
-                busy.add(state.order.symbol)
-        return frozenset(busy)
-
-    def _orders(self, close_ns: int, intents: list[Intent]) -> list[tuple[Order, str]]:
-        return [
-            (
-                Order(
-                    client_order_id=f"{self._settings.account}-{self._sequence}-{intent.symbol}",
-                    symbol=intent.symbol,
-                    quantity=intent.quantity,
-                    reference_price=intent.price,
-                    submitted_ns=close_ns,
-                    valid_until_ns=self._markets.next_close_ns(intent.symbol, close_ns),
-                ),
-                intent.reason.value,
-            )
-            for intent in intents
-            if not intent.refusal
-        ]
-
-    async def _submit(
-        self, orders: list[tuple[Order, str]], decision: Decision
-    ) -> tuple[OrderRecord, ...]:
-        refused = tuple(
-            OrderRecord("", item.symbol, item.quantity, item.price, item.refusal, sent=False)
-            for item in decision.intents
-            if item.refusal
-        )
-        if not orders:
-            return refused
-        outcome = {}
-        submitting = self._broker.submit([order for order, _ in orders])
-        try:
-            states = await within(self._settings.safety.broker_timeout_s, submitting)
-            for state in states:
-                if state.status is OrderStatus.REJECTED:
-                    outcome[state.order.client_order_id] = Reason.ORDER_REJECTED
-                    decision.add(Reason.ORDER_REJECTED)
-                    _logger.warning("order rejected: %s", state)
-        except (UnavailableError, TimeoutError) as problem:
-            # Whether they arrived is not known; the next fills, or the next start, will tell.
-            decision.add(Reason.BROKER_UNAVAILABLE)
-            _logger.warning("%s: %s", Reason.BROKER_UNAVAILABLE, problem or "it did not answer")
-        return refused + tuple(
-            OrderRecord(
-                order.client_order_id, order.symbol, order.quantity, order.reference_price,
-                outcome.get(order.client_order_id, reason), sent=True,
-            )
-            for order, reason in orders
-        )  # fmt: skip
 
     def _record(
         self,

@@ -40,4 +40,5 @@ class Reason(StrEnum):
     WITHDRAWN = "WITHDRAWN"  # taken back: its position is closed instead, or nothing is traded
     ORDER_REJECTED = "ORDER_REJECTED"  # by the broker
     BROKER_UNAVAILABLE = "BROKER_UNAVAILABLE"
+    BROKER_TERMS = "BROKER_TERMS"  # it does not trade on the terms that it said at the start
     RECONCILIATION = "RECONCILIATION"  # the broker holds something else

@@ -9,7 +9,8 @@ from orchestrator.account.journal import CURE, JournalEntry
 from orchestrator.account.portfolio import Portfolio
 from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents.execution import ExecutionAgent
-from orchestrator.decision_log import DecisionLog, DecisionLogWriter, OrderRecord, Outcome
+from orchestrator.agents.order_desk import order_record
+from orchestrator.decision_log import DecisionLog, DecisionLogWriter, Outcome
 from orchestrator.feeds import BarGuard
 from orchestrator.records import PositionRecord, TickRecord
 from tradewind.errors import NotFoundError, StorageError
@@ -92,14 +93,8 @@ def _recovered(
         fees_paid=portfolio.fees_paid,
         start_of_day_equity=history.start_of_day_value,
         inputs_digest="",
-        orders=tuple(
-            OrderRecord(
-                order.client_order_id, order.symbol, order.quantity,
-                order.reference_price, reason, sent=True,
-            )
-            for order, reason in entry.orders
-        ),
-    )  # fmt: skip
+        orders=tuple(order_record(order, reason) for order, reason in entry.orders),
+    )
 
 
 def with_outcomes(

@@ -4,22 +4,37 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from orchestrator.brokers.broker import Holdings, Order, OrderState, OrderStatus
+from orchestrator.brokers.orders import (
+    Holdings,
+    Order,
+    OrderKind,
+    OrderState,
+    OrderStatus,
+    TimeInForce,
+)
 from orchestrator.records import FillRecord
 from tradewind.errors import StorageError
 
 __all__ = ["Books"]
 
-_SCHEMA: Final = """
+_LATER_COLUMNS: Final = (
+    "kind TEXT NOT NULL DEFAULT 'MARKET'",
+    "limit_price REAL",
+    "stop_price REAL",
+    "time_in_force TEXT NOT NULL DEFAULT 'GTD'",
+)
+"""Of an order, which the books of earlier releases do not have."""
+
+_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS account (one INTEGER PRIMARY KEY CHECK (one = 1), cash REAL NOT NULL,
     observed_ns INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS positions (symbol TEXT PRIMARY KEY, quantity REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS orders (client_order_id TEXT PRIMARY KEY, symbol TEXT NOT NULL,
     quantity REAL NOT NULL, reference_price REAL NOT NULL, submitted_ns INTEGER NOT NULL,
     valid_until_ns INTEGER NOT NULL, status TEXT NOT NULL, filled_quantity REAL NOT NULL,
-    reason TEXT NOT NULL) STRICT;
+    reason TEXT NOT NULL, {", ".join(_LATER_COLUMNS)}) STRICT;
 DROP INDEX IF EXISTS open_orders; -- of earlier releases: a write at every order, read at the start
 CREATE TABLE IF NOT EXISTS fills (sequence INTEGER PRIMARY KEY, client_order_id TEXT NOT NULL,
     symbol TEXT NOT NULL, quantity REAL NOT NULL, price REAL NOT NULL,
@@ -49,6 +64,7 @@ class Books:
             # A checkpoint holds a tick up for milliseconds: seldom, and 40 MB of log at most.
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
             self._db.executescript(_SCHEMA)
+            self._add_columns()
             self._db.execute("INSERT OR IGNORE INTO account VALUES (1, ?, 0)", (cash,))
 
     def close(self) -> None:
@@ -116,7 +132,7 @@ class Books:
         with self._storage(), self._transaction():
             self._db.execute("UPDATE account SET cash = ?, observed_ns = ?", (cash, observed_ns))
             self._db.executemany(
-                "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET status = excluded.status,"
                 " filled_quantity = excluded.filled_quantity, reason = excluded.reason",
                 map(_order_row, orders),
@@ -129,6 +145,12 @@ class Books:
                 self._db.executemany(
                     "INSERT OR REPLACE INTO positions VALUES (?, ?)", positions.items()
                 )
+
+    def _add_columns(self) -> None:
+        known = {name for _, name, *_ in self._db.execute("PRAGMA table_info(orders)")}
+        for column in _LATER_COLUMNS:
+            if column.partition(" ")[0] not in known:
+                self._db.execute(f"ALTER TABLE orders ADD COLUMN {column}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -148,16 +170,20 @@ class Books:
             raise StorageError(f"paper broker's books {self._path}: {problem}") from problem
 
 
-def _read_order(row: tuple[str, str, float, float, int, int, str, float, str]) -> OrderState:
-    *order, status, filled, reason = row
-    return OrderState(Order(*order), OrderStatus(status), filled, reason)  # type: ignore[arg-type]
+def _read_order(row: tuple[Any, ...]) -> OrderState:
+    *order, status, filled, reason, kind, limit_price, stop_price, time_in_force = row
+    read = Order(  # type: ignore[call-arg]  # what comes first are six values
+        *order, OrderKind(kind), limit_price, stop_price, TimeInForce(time_in_force)
+    )
+    return OrderState(read, OrderStatus(status), filled, reason)
 
 
-def _order_row(state: OrderState) -> tuple[str | float, ...]:
+def _order_row(state: OrderState) -> tuple[str | float | None, ...]:
     order = state.order
     return (
         order.client_order_id, order.symbol, order.quantity, order.reference_price,
         order.submitted_ns, order.valid_until_ns, state.status, state.filled_quantity, state.reason,
+        order.kind, order.limit_price, order.stop_price, order.time_in_force,
     )  # fmt: skip
 
 

@@ -1,146 +1,97 @@
-"""What the orchestrator needs of a broker: the interface that a real adapter implements."""
+"""What the orchestrator needs of a broker, and the door by which one comes in."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Final, Protocol
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, ClassVar, Final
 
+from orchestrator.brokers.orders import Holdings, Order, OrderState
+from orchestrator.brokers.terms import BrokerTerms
+from orchestrator.mandate import Mandate
 from orchestrator.records import BarRecord, FillRecord
-from tradewind.errors import ConflictError, InvalidInputError
+from tradewind.components import Door, a_class
+from tradewind.settings import Settings
 
-__all__ = ["Broker", "Holdings", "Order", "OrderState", "OrderStatus"]
+__all__ = ["BROKERS", "Broker"]
 
-
-class OrderStatus(StrEnum):
-    """Where an order stands; the last three are final."""
-
-    NEW = "NEW"
-    PARTIALLY_FILLED = "PARTIALLY_FILLED"
-    FILLED = "FILLED"
-    CANCELLED = "CANCELLED"
-    REJECTED = "REJECTED"
-
-    @property
-    def is_final(self) -> bool:
-        """Nothing will become of the order any more."""
-        return not _NEXT[self]
+_POLL_S: Final = 0.25
 
 
-_NEXT: Final[Mapping[OrderStatus, frozenset[OrderStatus]]] = {
-    OrderStatus.NEW: frozenset(OrderStatus) - {OrderStatus.NEW},
-    OrderStatus.PARTIALLY_FILLED: frozenset(
-        {OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.CANCELLED}
-    ),
-    OrderStatus.FILLED: frozenset(),
-    OrderStatus.CANCELLED: frozenset(),
-    OrderStatus.REJECTED: frozenset(),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An order at market.
-
-    Attributes:
-        client_order_id: Names the order for ever: whoever sends it twice has one order.
-        symbol: What to trade.
-        quantity: Signed, in units of the asset; buys are positive.
-        reference_price: Price that it was decided on.
-        submitted_ns: Market time of the decision, nanoseconds since the epoch.
-        valid_until_ns: What is not filled by then is cancelled.
-
-    Raises:
-        InvalidInputError: Quantity or price is not finite.
-    """
-
-    client_order_id: str
-    symbol: str
-    quantity: float
-    reference_price: float
-    submitted_ns: int
-    valid_until_ns: int
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.quantity) and math.isfinite(self.reference_price)):
-            raise InvalidInputError(f"quantity and price of an order must be finite: {self}")
-
-
-@dataclass(frozen=True, slots=True)
-class OrderState:
-    """An order, how far it has come, and why not further."""
-
-    order: Order
-    status: OrderStatus = OrderStatus.NEW
-    filled_quantity: float = 0.0
-    reason: str = ""
-
-    def advance(
-        self, status: OrderStatus, *, filled_quantity: float | None = None, reason: str = ""
-    ) -> "OrderState":
-        """The state after an event.
-
-        Raises:
-            ConflictError: No order goes from this status to that one.
-        """
-        if status not in _NEXT[self.status]:
-            order = self.order.client_order_id
-            raise ConflictError(f"order {order} is {self.status} and cannot become {status}")
-        filled = self.filled_quantity if filled_quantity is None else filled_quantity
-        return replace(self, status=status, filled_quantity=filled, reason=reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """What the broker says the account holds; a symbol that is left out is flat."""
-
-    cash: float
-    positions: Mapping[str, float]
-
-
-class Broker(Protocol):
+class Broker(ABC):
     """One account at a broker.
 
-    Every method may raise UnavailableError: the outcome is unknown. So it is of a call that is
-    cancelled because it takes too long.
+    It is made with a `Mandate` and its options, and is asked on one event loop, one question at a
+    time. Every method but `terms` may raise UnavailableError: the outcome is unknown. So it is of
+    a call that is cancelled because it takes too long.
+
+    Attributes:
+        Options: What it can be set to, as the settings file has it under `broker.options`.
     """
 
-    async def observe(self, bars: Sequence[BarRecord]) -> None:
-        """Shows the bars of a tick: a simulated broker trades against them, others do nothing."""
-        ...
+    Options: ClassVar[type[Settings]] = Settings
 
+    def __init__(self, mandate: Mandate, options: Any) -> None:
+        self.mandate = mandate
+        self.options = options
+
+    @abstractmethod
+    def terms(self) -> BrokerTerms:
+        """What trading costs here, and which orders are taken; the same for as long as it runs."""
+
+    @abstractmethod
     async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:
         """Sends orders; one whose id is known is not sent again but answered as it stands.
 
         Raises:
             ConflictError: An id is known, but for another order.
         """
-        ...
 
+    @abstractmethod
     async def cancel(self, client_order_id: str) -> OrderState:
         """Cancels what is not filled of an order; a final order stays as it is.
 
         Raises:
             NotFoundError: The order is not known.
         """
-        ...
 
+    @abstractmethod
     async def order(self, client_order_id: str) -> OrderState | None:
         """How an order stands; None when it is not known."""
-        ...
 
+    @abstractmethod
     async def open_orders(self) -> Sequence[OrderState]:
         """Orders that are not final."""
-        ...
 
+    @abstractmethod
     async def fills(self, after_sequence: int) -> Sequence[FillRecord]:
         """Fills after a number, in their order; the first fill of an account has number 1."""
-        ...
 
+    @abstractmethod
     async def holdings(self) -> Holdings:
         """What the account holds."""
-        ...
 
-    async def close(self) -> None:
+    async def observe(self, bars: Sequence[BarRecord]) -> None:  # noqa: B027 - most do nothing
+        """Shows the bars of a tick: a simulated broker trades against them, others do nothing."""
+
+    async def stream_fills(self, after_sequence: int = 0) -> AsyncIterator[FillRecord]:
+        """Fills after a number as they come, without end.
+
+        A broker that hears of its fills gives them at once; one that does not is asked again and
+        again.
+        """
+        while True:
+            for fill in await self.fills(after_sequence):
+                after_sequence = fill.sequence
+                yield fill
+            await asyncio.sleep(_POLL_S)
+
+    async def close(self) -> None:  # noqa: B027 - where there is nothing to let go of
         """Lets go of the connection."""
-        ...
+
+
+BROKERS: Final[Door[type[Broker]]] = Door(
+    "broker",
+    a_class(Broker, "orchestrator.Broker"),  # type: ignore[type-abstract]  # subclasses are made
+    own={"paper": "orchestrator.brokers.paper:PaperBroker"},
+    group="tradewind.brokers",
+)

@@ -3,14 +3,15 @@
 import math
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
-from orchestrator.brokers.broker import Order
+from orchestrator.brokers.orders import Order, OrderKind, TimeInForce
 from orchestrator.records import BarRecord
 from tradewind.settings import Settings
 
-__all__ = ["PaperMarketSettings", "Trade", "trade_in_bar"]
+__all__ = ["PaperBrokerSettings", "PaperMarketSettings", "Trade", "trade_in_bar"]
 
 _NS_PER_MS = 1_000_000
 
@@ -44,6 +45,20 @@ class PaperMarketSettings(Settings):
     """Standard deviation of the logarithm of a level's size."""
 
 
+class PaperBrokerSettings(Settings):
+    """The paper broker; its cash is that of the allocations."""
+
+    kind: Literal["paper"] = "paper"
+    """Chooses this broker."""
+
+    market: PaperMarketSettings = PaperMarketSettings()
+    """What trading costs there: latency, spread, depth and fees."""
+
+    max_leverage: float = Field(default=2.0, gt=0.0)
+    """Largest sum of absolute notionals over equity after an order and those that came before it;
+    orders beyond it are rejected, unless they reduce their position."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trade:
     """What an order gets of a bar: signed quantity, average price, mid, fee, and when."""
@@ -73,7 +88,8 @@ def trade_in_bar(
 
     The mid moves on a straight line from the bar's open to its close, and the order meets it when
     it has come into the market, or at the open. Level k lies half_spread + k × level_spacing from
-    the mid.
+    the mid. A stop meets the mid once that has come to its price; a limit order once the best
+    level is within its limit, and takes the levels that are.
 
     Returns:
         The trade; None when the order comes after the bar or nothing is to be had.
@@ -82,23 +98,63 @@ def trade_in_bar(
     if since_open_ns >= interval_ns or bar.volume == 0.0:
         return None
     mid = bar.open + (bar.close - bar.open) * (since_open_ns / interval_ns)
+    if order.kind is not OrderKind.MARKET:
+        met = _meeting(order, left, bar, (since_open_ns, mid), interval_ns, settings)
+        if met is None:
+            return None
+        since_open_ns, mid = met
     seed = f"{settings.seed}/book/{order.client_order_id}/{bar.start_ns}"
     draws = random.Random(seed)  # noqa: S311 - a simulation that has to repeat itself
     side = math.copysign(1.0, left)
+    limit = None if order.limit_price is None else side * order.limit_price
     wanted, taken, cost = abs(left), 0.0, 0.0
     for level in range(settings.levels):
         noise = math.exp(draws.gauss(0.0, 1.0) * settings.level_variation)
-        size = min(bar.volume * settings.level_share * noise, wanted - taken)
         distance = settings.half_spread + level * settings.level_spacing
+        # Where the market came to the limit, the best level is at it but for the rounding.
+        if limit is not None and level and side * mid * (1.0 + side * distance) > limit:
+            break
+        size = min(bar.volume * settings.level_share * noise, wanted - taken)
         cost += size * mid * (1.0 + side * distance)
         taken += size
         if taken >= wanted:
             break
-    if taken == 0.0:
+    if taken == 0.0 or (order.time_in_force is TimeInForce.FOK and taken < wanted):
         return None
     # All of it is exactly what was left, whatever the rounding of the sum.
     quantity = left if taken >= wanted else side * taken
     # One level is paid as it is, without the rounding of a product and its quotient.
     price = cost / taken if level else mid * (1.0 + side * settings.half_spread)
+    if limit is not None and side * price > limit:
+        price = side * limit
     fee = abs(quantity) * price * settings.fee
     return Trade(quantity, price, mid, fee, bar.start_ns + since_open_ns)
+
+
+def _meeting(
+    order: Order,
+    left: float,
+    bar: BarRecord,
+    arrival: tuple[int, float],
+    interval_ns: int,
+    settings: PaperMarketSettings,
+) -> tuple[int, float] | None:
+    """When the mid comes to the price that an order waits for, and the mid there.
+
+    None where it does not in this bar, or later than an order that does not wait.
+    """
+    side = math.copysign(1.0, left)
+    if order.limit_price is not None:
+        price, direction = order.limit_price / (1.0 + side * settings.half_spread), -side
+    else:
+        assert order.stop_price is not None
+        if left != order.quantity:
+            return arrival  # it has been traded before: its price was met then
+        price, direction = order.stop_price, side
+    _, mid = arrival
+    if direction * (mid - price) >= 0.0:
+        return arrival
+    if order.time_in_force is not TimeInForce.GTD or direction * (bar.close - price) < 0.0:
+        return None
+    since_open_ns = math.ceil(interval_ns * ((price - bar.open) / (bar.close - bar.open)))
+    return min(since_open_ns, interval_ns - 1), price

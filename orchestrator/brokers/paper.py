@@ -1,20 +1,29 @@
 """A broker on paper, with the frictions of a real one and books that survive a crash."""
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 from orchestrator.brokers.books import Books
-from orchestrator.brokers.broker import Holdings, Order, OrderState, OrderStatus
-from orchestrator.brokers.market import PaperMarketSettings, Trade, active_ns, trade_in_bar
-from orchestrator.markets import Markets
+from orchestrator.brokers.broker import Broker
+from orchestrator.brokers.market import PaperBrokerSettings, Trade, active_ns, trade_in_bar
+from orchestrator.brokers.orders import (
+    Holdings,
+    Order,
+    OrderKind,
+    OrderState,
+    OrderStatus,
+    TimeInForce,
+)
+from orchestrator.brokers.terms import BrokerTerms, paper_terms
+from orchestrator.mandate import Mandate
 from orchestrator.records import BarRecord, FillRecord
 from tradewind.errors import ConflictError, NotFoundError
 
 __all__ = ["PaperBroker"]
 
 
-class PaperBroker:
-    """Trades orders against the bars it is shown; a Broker.
+class PaperBroker(Broker):
+    """Trades orders against the bars it is shown.
 
     Bars that were traded against before are passed over, so that a replay that starts again after
     a crash finds the same fills.
@@ -24,36 +33,23 @@ class PaperBroker:
     next bar, whenever that is. Where the market is known the order's own time counts.
 
     Args:
-        path: Its books.
-        cash: What a new account begins with.
-        symbols: What can be traded.
-        interval_ns: Length of a bar.
-        settings: Latency, book and fees.
-        max_leverage: Largest sum of absolute notionals over equity after an order and those that
-            came before it; orders beyond it are rejected, unless they reduce their position.
-        markets: Of the symbols; by default none is known.
+        mandate: The account; its books lie in the folder.
+        options: Latency, book, fees and leverage.
 
     Raises:
         StorageError: The books cannot be opened.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        cash: float,
-        symbols: Collection[str],
-        interval_ns: int,
-        settings: PaperMarketSettings,
-        max_leverage: float = 2.0,
-        markets: Markets | None = None,
-    ) -> None:
-        self._books = Books(path, cash)
-        self._symbols = frozenset(symbols)
-        self._interval_ns = interval_ns
-        self._settings = settings
-        self._max_leverage = max_leverage
-        self._markets = markets or Markets.unknown(symbols, interval_ns)
+    Options = PaperBrokerSettings
+
+    def __init__(self, mandate: Mandate, options: PaperBrokerSettings) -> None:
+        self._books = Books(mandate.folder / f"{mandate.account}.broker", mandate.cash)
+        self._symbols = frozenset(mandate.symbols)
+        self._interval_ns = mandate.interval_ns
+        self._settings = options.market
+        self._max_leverage = options.max_leverage
+        self._terms = paper_terms(options)
+        self._markets = mandate.known_markets
         self._ages = not self._markets.knows_all
         self._waited_ns: dict[str, int] = {}  # for how long no bar came, of each open order
         holdings = self._books.holdings()
@@ -62,8 +58,13 @@ class PaperBroker:
         self._known = self._books.order_ids()
         self._open = {state.order.client_order_id: state for state in self._books.open_orders()}
         self._fills = self._books.fills(0)
+        self._news = asyncio.Event()
         # Until a bar comes, what is held is worth what was last paid for it.
         self._prices = {fill.symbol: fill.price for fill in self._fills}
+
+    def terms(self) -> BrokerTerms:
+        """Its fee, and the orders that it can simulate."""
+        return self._terms
 
     async def observe(self, bars: Sequence[BarRecord]) -> None:
         """Trades the open orders against the bars of a tick."""
@@ -123,6 +124,15 @@ class PaperBroker:
         """Fills after a number."""
         return self._fills[after_sequence:]
 
+    async def stream_fills(self, after_sequence: int = 0) -> AsyncIterator[FillRecord]:
+        """Fills after a number as they come."""
+        while True:
+            news = self._news
+            for fill in self._fills[after_sequence:]:
+                after_sequence = fill.sequence
+                yield fill
+            await news.wait()
+
     async def holdings(self) -> Holdings:
         """Cash and positions."""
         held = {symbol: quantity for symbol, quantity in self._positions.items() if quantity}
@@ -145,6 +155,10 @@ class PaperBroker:
             return f"{order.symbol!r} is not traded here"
         if order.quantity == 0.0:
             return "the quantity must not be 0"
+        if order.kind not in self._terms.orders:
+            return f"{order.kind} is not taken here, {', '.join(self._terms.orders)} are"
+        if order.kind is OrderKind.STOP and order.time_in_force is not TimeInForce.GTD:
+            return f"a STOP waits for its price, and {order.time_in_force} does not wait"
         if order.valid_until_ns <= max(order.submitted_ns, self._observed_ns):
             return "the order is no longer valid"
         # What is sold to make room for what is bought makes it from the moment it is ordered.
@@ -193,6 +207,9 @@ class PaperBroker:
                     fills.append(self._book(order, trade, len(self._fills) + len(fills) + 1))
                     state = _after(state, trade)
                     changed.append(state)
+                # What does not wait has had its moment, once it has come into the market.
+                if order.time_in_force is not TimeInForce.GTD and active < self._close_ns(bar):
+                    valid_until_ns = active
             if not state.status.is_final and self._observed_ns >= valid_until_ns:
                 state = state.advance(OrderStatus.CANCELLED, reason="no longer valid")
                 changed.append(state)
@@ -200,7 +217,10 @@ class PaperBroker:
             return
         moved = {fill.symbol: self._positions[fill.symbol] for fill in fills}
         self._books.record(self._observed_ns, self._cash, changed, fills, moved)
-        self._fills += fills
+        if fills:
+            self._fills += fills
+            self._news.set()
+            self._news = asyncio.Event()
         for state in changed:
             if state.status.is_final:
                 self._forget(state.order.client_order_id)

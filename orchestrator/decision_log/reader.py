@@ -12,7 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestrator.decision_log.schema import LOG_FORMAT_VERSION, TICK_SCHEMA
+from orchestrator.decision_log.schema import (
+    LOG_FORMAT_VERSION,
+    TICK_SCHEMA,
+    with_later_fields,
+)
 from orchestrator.decision_log.segments import read_stream, sealed_paths, stream_paths
 from tradewind.errors import NotFoundError, StorageError
 
@@ -67,7 +71,7 @@ class DecisionLog:
             raise NotFoundError(f"there is no decision log in {folder}")
         self.parts = _parts(folder, tables)
         self.ticks: pa.Table = pa.concat_tables(
-            [table.replace_schema_metadata(None) for table in tables]
+            [_as_written_today(folder, table) for table in tables]
         )
         if "sequence" in self.ticks.column_names:
             _check_complete(folder, self.ticks["sequence"])
@@ -135,6 +139,16 @@ def _read_growing(path: Path, columns: list[str] | None) -> pa.Table | None:
             raise
         return _read_sealed(sealed, columns)  # it was sealed since the folder was listed
     return stream if stream is None or columns is None else stream.select(columns)
+
+
+def _as_written_today(folder: Path, table: pa.Table) -> pa.Table:
+    try:
+        return with_later_fields(table.replace_schema_metadata(None))
+    except (KeyError, pa.ArrowException) as problem:
+        raise StorageError(
+            f"decision log {folder} has what this release does not know, as a later one writes it: "
+            f"{problem}"
+        ) from problem
 
 
 def _parts(folder: Path, tables: list[pa.Table]) -> tuple[LogPart, ...]:

@@ -1,11 +1,12 @@
 """The Arrow schema of the decision log: one row for each tick, nested as its record is."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from operator import attrgetter
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute
 
 from orchestrator.records import (
     BarRecord,
@@ -19,7 +20,7 @@ from orchestrator.records import (
     Timings,
 )
 
-__all__ = ["LOG_FORMAT_VERSION", "TICK_SCHEMA", "to_batch"]
+__all__ = ["LOG_FORMAT_VERSION", "TICK_SCHEMA", "to_batch", "with_later_fields"]
 
 LOG_FORMAT_VERSION: Final = 1
 
@@ -78,6 +79,7 @@ _RISK = pa.struct(
         ("risk_score", pa.float64()),
         ("metrics", pa.map_(pa.string(), pa.float64())),
         ("unavailable", pa.map_(pa.string(), pa.string())),
+        ("overlay_digest", pa.string()),
     ]
 )
 _ORDER = pa.struct(
@@ -88,6 +90,10 @@ _ORDER = pa.struct(
         ("reference_price", pa.float64()),
         ("reason", pa.string()),
         ("sent", pa.bool_()),
+        ("kind", pa.string()),
+        ("limit_price", pa.float64()),
+        ("stop_price", pa.float64()),
+        ("time_in_force", pa.string()),
     ]
 )
 _FILL = pa.struct(
@@ -147,6 +153,11 @@ TICK_SCHEMA: Final = pa.schema(
 )
 
 
+_LATER_ORDER_FIELDS: Final = {
+    item.name: item.default for item in fields(OrderRecord) if item.default is not MISSING
+}
+
+
 def _reader(kind: type) -> Callable[[Any], tuple[Any, ...]]:
     """Takes a record apart, its fields in the order of the schema: pyarrow takes such a tuple."""
     return attrgetter(*(item.name for item in fields(kind)))
@@ -169,6 +180,37 @@ _RISK_AT, _READ_RISK = _NAMES.index("risk"), _reader(RiskAnswer)
 _TIMINGS_AT, _READ_TIMINGS = _NAMES.index("timings"), _reader(Timings)
 
 
+def with_later_fields(table: pa.Table) -> pa.Table:
+    """A table of ticks of an earlier release, with what they have got since.
+
+    Orders are of the kind that there was, anything else is null.
+
+    Raises:
+        KeyError, pa.ArrowException: It is of a later release.
+    """
+    at = table.schema.get_field_index("orders")
+    if at >= 0 and table.schema.field(at).type != TICK_SCHEMA.field("orders").type:
+        chunks = [_with_order_kinds(chunk) for chunk in table.column(at).chunks]
+        orders = pa.chunked_array(chunks, type=TICK_SCHEMA.field("orders").type)
+        table = table.set_column(at, "orders", orders)
+    return table.cast(pa.schema([TICK_SCHEMA.field(name) for name in table.column_names]))
+
+
+def _with_order_kinds(orders: pa.ListArray) -> pa.ListArray:
+    values = orders.flatten()
+    known = dict(zip((item.name for item in values.type), values.flatten(), strict=True))
+    columns = [
+        known[item.name]
+        if item.name in known
+        else pa.array([_LATER_ORDER_FIELDS[item.name]] * len(values), item.type)
+        for item in _ORDER
+    ]
+    offsets = pa.compute.subtract(orders.offsets, orders.offsets[0])
+    return pa.ListArray.from_arrays(
+        offsets, pa.StructArray.from_arrays(columns, fields=list(_ORDER))
+    )
+
+
 def to_batch(records: Sequence[TickRecord]) -> pa.RecordBatch:
     """Records as rows of the log."""
     rows = pa.array([_row(record) for record in records], type=pa.struct(list(TICK_SCHEMA)))
@@ -180,7 +222,7 @@ def _row(record: TickRecord) -> tuple[Any, ...]:
     for at, read in _LISTS:
         row[at] = [read(part) for part in row[at]]
     if record.risk is not None:
-        *rest, metrics, unavailable = _READ_RISK(record.risk)
-        row[_RISK_AT] = (*rest, list(metrics.items()), list(unavailable.items()))
+        *rest, metrics, unavailable, overlay = _READ_RISK(record.risk)
+        row[_RISK_AT] = (*rest, list(metrics.items()), list(unavailable.items()), overlay)
     row[_TIMINGS_AT] = _READ_TIMINGS(record.timings)
     return tuple(row)

@@ -1,12 +1,22 @@
-"""What a feed is: closed bars as they arrive."""
+"""What a feed is, closed bars as they arrive, and the door by which one comes in."""
 
-from collections.abc import AsyncIterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.mandate import Mandate
+from tradewind.components import Door, a_class
 from tradewind.market import Bar
+from tradewind.settings import Settings
 
-__all__ = ["Feed", "FeedBar", "FeedFault", "FormingBar"]
+__all__ = ["FEEDS", "Feed", "FeedBar", "FeedFault", "FormingBar", "KnownTimes"]
+
+KnownTimes = Mapping[str, NDArray[np.int64]]
+"""Starts of bars of each symbol, increasing, nanoseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +68,41 @@ class FeedFault:
     arrived_ns: int
 
 
-class Feed(Protocol):
-    """Bars in the order of their arrival; ends when there will be no more."""
+class Feed(ABC):
+    """Where the bars of an account come from; made of its options.
 
-    def __aiter__(self) -> AsyncIterator[FeedBar | FeedFault]:
-        """Begins to receive."""
-        ...
+    Attributes:
+        Options: What it can be set to, as the settings file has it under `feed.options`.
+    """
+
+    Options: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def bars(self, mandate: Mandate) -> AsyncIterable[FeedBar | FeedFault]:
+        """Bars in the order of their arrival; ends when there will be no more.
+
+        It runs on the loop that trades, and must not hold it up: what blocks belongs into
+        `asyncio.to_thread`.
+
+        Args:
+            mandate: What is traded, and after which close to go on.
+        """
+
+    def known_times(self, mandate: Mandate) -> KnownTimes:  # noqa: ARG002 - for those who know
+        """Bars that are known before the first one comes: what a market is recognised from."""
+        return {}
+
+
+FEEDS: Final[Door[type[Feed]]] = Door(
+    "feed",
+    a_class(Feed, "orchestrator.Feed"),  # type: ignore[type-abstract]  # subclasses are made
+    own={
+        "sample": "orchestrator.feeds.kinds:SampleFeed",
+        "files": "orchestrator.feeds.kinds:FileFeed",
+        "websocket": "orchestrator.feeds.kinds:LiveFeed",
+    },
+    group="tradewind.feeds",
+)

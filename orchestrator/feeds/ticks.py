@@ -4,13 +4,13 @@ import asyncio
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.feeds.early import WaitingRoom
-from orchestrator.feeds.feed import Feed, FeedBar, FeedFault
+from orchestrator.feeds.feed import FeedBar, FeedFault
 from orchestrator.feeds.guard import BarFault, BarFlag, BarGuard
 from orchestrator.records import BarRecord, RefusedBarRecord
 
@@ -47,7 +47,7 @@ class Tick:
 
 
 async def read_ticks(
-    feed: Feed,
+    feed: AsyncIterable[FeedBar | FeedFault],
     guard: BarGuard,
     symbols: Sequence[str],
     *,
@@ -109,7 +109,10 @@ async def read_ticks(
             await pump
 
 
-async def _pump(feed: Feed, queue: "asyncio.Queue[FeedBar | FeedFault | None]") -> None:
+async def _pump(
+    feed: AsyncIterable[FeedBar | FeedFault],
+    queue: "asyncio.Queue[FeedBar | FeedFault | None]",
+) -> None:
     try:
         async for item in feed:
             await queue.put(item)

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from orchestrator.events import Status
 from orchestrator.records import PolicyDecision, TickRecord
 from orchestrator.settings import OrchestratorSettings
+from tradewind.part_options import NOT_LOOKED_UP
 
 __all__ = ["Message", "MessageReader", "encode"]
 
@@ -53,7 +54,7 @@ class MessageReader:
             return None
         kind, body = data[:1], data[1:]
         if kind == _SETTINGS:
-            return OrchestratorSettings.model_validate_json(body)
+            return OrchestratorSettings.model_validate_json(body, context=NOT_LOOKED_UP)
         if kind == _STATUS:
             return self._status.validate_json(body)
         tick = self._tick.validate_json(body)

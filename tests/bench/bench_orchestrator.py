@@ -36,10 +36,11 @@ import yaml
 from numpy.typing import NDArray
 
 from orchestrator.agents import OrchestratorAgent
-from orchestrator.brokers import PaperBroker
+from orchestrator.brokers import PaperBroker, PaperBrokerSettings, PaperMarketSettings
 from orchestrator.decision_log import TickRecord
 from orchestrator.events import EventBus
 from orchestrator.feeds import ReplayFeed
+from orchestrator.mandate import Mandate
 from orchestrator.settings import OrchestratorSettings
 from tests.bench.neighbour import busy_neighbour
 from tradewind.market import BarPanel, Bars, FeatureSpec, TradingTerms, load_sample, split_bars
@@ -57,7 +58,7 @@ RISK_POLICY = Path(__file__).parents[2] / "config" / "risk_limits.yaml"
 SPEC = FeatureSpec()
 # SELL goes flat; without fees a policy that was never trained does not ruin the account.
 TERMS = TradingTerms(initial_cash=20_000.0, position_fraction=0.5)
-NO_COSTS = {"fee": 0.0, "half_spread": 0.0, "level_spacing": 0.0}
+NO_COSTS = PaperMarketSettings(fee=0.0, half_spread=0.0, level_spacing=0.0)
 
 
 class NoLog:
@@ -150,13 +151,14 @@ class Replay:
             settings,
             lambda after_ns, _: ReplayFeed(series, speed=speed, after_ns=after_ns),
             lambda markets: PaperBroker(
-                settings.folder / "broker",
-                cash=sum(item.cash for item in settings.allocations),
-                symbols=settings.symbols,
-                interval_ns=settings.interval_ns,
-                settings=settings.broker.market,
-                max_leverage=settings.broker.max_leverage,
-                markets=markets,
+                Mandate(
+                    settings.symbols,
+                    settings.interval_ns,
+                    cash=sum(item.cash for item in settings.allocations),
+                    folder=settings.folder,
+                    markets=markets,
+                ),
+                PaperBrokerSettings(market=NO_COSTS),
             ),
             bus,
         )
@@ -192,7 +194,6 @@ class Replay:
                 {"symbol": symbol, "policy": "bench", "cash": TERMS.initial_cash}
                 for symbol in SYMBOLS
             ],
-            "broker": {"market": NO_COSTS},
             # A slow tick is to show as what it took, not as one that was given up.
             "safety": {"budget_ms": 10_000.0},
             # A market that runs so fast is late by its own clock when it is late by a millisecond.

@@ -1,5 +1,6 @@
 """The one way in which Tradewind compiles a numerical kernel."""
 
+import functools
 import hashlib
 import logging
 from collections.abc import Callable
@@ -35,7 +36,8 @@ def compiled(
 
     Strict IEEE arithmetic: no fast-math, so sums keep their order and the same kernel gives the
     same bits whoever calls it. Division by zero follows IEEE instead of raising. The cache lies
-    beside the source file, or in NUMBA_CACHE_DIR where that folder cannot be written.
+    in NUMBA_CACHE_DIR if that is set, or else beside the source file, or in the user's own cache
+    where that folder cannot be written; where none of them can, every process compiles anew.
 
     Args:
         function: The kernel.
@@ -74,8 +76,19 @@ def _compile(
         "_nrt": allocates,  # numba's memory management, which counts the references
     }
     dispatcher: Any = numba.njit(**options)(function)
-    dispatcher._cache = _KernelCache(dispatcher)
+    try:
+        dispatcher._cache = _KernelCache(dispatcher)
+    except RuntimeError:
+        _warn_of_no_cache()
     return cast("Function", dispatcher)
+
+
+@functools.cache
+def _warn_of_no_cache() -> None:
+    _LOG.warning(
+        "kernels are compiled anew by this process, which takes up to minutes: neither the folder "
+        "of the package nor a home can be written; set NUMBA_CACHE_DIR to a folder that can"
+    )
 
 
 class _KernelCache(FunctionCache):

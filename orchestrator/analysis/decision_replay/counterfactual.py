@@ -15,11 +15,11 @@ from orchestrator.analysis.decision_replay.answers import targets_of
 from orchestrator.analysis.decision_replay.bundles import OpenBundle, run_network
 from orchestrator.analysis.decision_replay.decisions import DecisionGroup, group_decisions
 from orchestrator.analysis.decision_replay.desk import trade_account
+from orchestrator.analysis.decision_replay.fills import paper_stands_for
 from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
 from orchestrator.analysis.decision_replay.ticks import LoggedTick, read_ticks
 from orchestrator.analysis.decision_replay.verify import period_of
 from orchestrator.decision_log import DecisionLog
-from orchestrator.settings import PaperBrokerSettings
 from tradewind.errors import BundleFormatError, InvalidInputError
 from tradewind.risk import FloatArray
 from tradewind.risk.curve import CurveSummary
@@ -126,11 +126,9 @@ def replay_other(
         "counterfactual: its orders were never sent, and no demand of the risk service, "
         "pre-trade limit or trouble of a service kept it from trading",
         "it begins flat with the allocations' cash at the first close of the period, and trades "
-        "on the terms of the log's paper broker",
+        "on paper, on the terms of the log's broker",
     ]
-    if "broker" not in facts:
-        facts = {**facts, "broker": PaperBrokerSettings().model_dump(mode="json")}
-        notes.append("the log does not say the broker's terms: the defaults were taken")
+    notes += paper_stands_for(facts)
     account = trade_account(ticks, rows, facts, bundle, market)
     if account.idle:
         notes.append(f"{', '.join(account.idle)} with their cash stay as they are: not its symbols")

@@ -15,10 +15,11 @@ from orchestrator.analysis.decision_replay.bundles import OpenBundle, run_networ
 from orchestrator.analysis.decision_replay.fills import markets_of, open_paper_broker
 from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
 from orchestrator.analysis.decision_replay.ticks import LoggedTick
-from orchestrator.brokers import Broker, Order
+from orchestrator.brokers import Broker, Order, OrderSettings
 from orchestrator.feeds import BarFlag
 from tradewind.errors import InvalidInputError
 from tradewind.risk import FloatArray
+from tradewind.settings import parse_settings
 
 __all__ = ["TradedAccount", "divide", "trade_account"]
 
@@ -55,11 +56,11 @@ def trade_account(
         market: Observations of these ticks.
 
     Raises:
-        SettingsError: The terms are not those of a paper broker.
+        SettingsError: The log's terms are none.
     """
 
-    async def run(path: Path) -> TradedAccount:
-        broker = open_paper_broker(path, facts)
+    async def run(folder: Path) -> TradedAccount:
+        broker = open_paper_broker(folder, facts)
         try:
             desk = _Desk(broker, facts, bundle, market)
             for row in range(rows.start):
@@ -70,7 +71,7 @@ def trade_account(
             await broker.close()
 
     with tempfile.TemporaryDirectory(prefix="tradewind-replay-") as folder:
-        return asyncio.run(run(Path(folder) / "books"))
+        return asyncio.run(run(Path(folder)))
 
 
 def divide(
@@ -122,6 +123,9 @@ class _Desk:
         self._bundle = bundle
         self._account = facts["account"]
         self._markets = markets_of(facts)
+        self._style = parse_settings(
+            facts.get("orders", {}), OrderSettings, source="the log's orders"
+        )
         contract = bundle.contract
         traded, idle = divide(read_allocations(facts), contract.symbols, bundle.name)
         self.portfolio = Portfolio([*traded, *idle])
@@ -167,7 +171,7 @@ class _Desk:
         for symbols, own in zip(asked, targets, strict=True):
             for trade in self.portfolio.wanted_trades(symbols, own, contract.terms):
                 # Named as the log's: the same order then meets the same paper market.
-                yield Order(
+                yield self._style.order(
                     f"{self._account}-{tick.sequence}-{trade.symbol}",
                     trade.symbol,
                     trade.quantity,

@@ -14,7 +14,11 @@ from orchestrator.analysis.decision_replay.account import AccountTrail, book_acc
 from orchestrator.analysis.decision_replay.answers import compare_answers
 from orchestrator.analysis.decision_replay.bundles import OpenBundle, find_bundle, open_bundle
 from orchestrator.analysis.decision_replay.decisions import DecisionGroup, group_decisions
-from orchestrator.analysis.decision_replay.fills import trade_again
+from orchestrator.analysis.decision_replay.fills import (
+    hold_against_terms,
+    not_traded_again,
+    trade_again,
+)
 from orchestrator.analysis.decision_replay.findings import (
     ColumnFinding,
     Difference,
@@ -24,7 +28,8 @@ from orchestrator.analysis.decision_replay.findings import (
 from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
 from orchestrator.analysis.decision_replay.risk_check import RiskCheck
 from orchestrator.analysis.decision_replay.ticks import LoggedTick, integers, read_ticks
-from orchestrator.decision_log import DecisionLog, FillRecord, Outcome
+from orchestrator.brokers import read_terms
+from orchestrator.decision_log import DecisionLog, FillRecord, LogPart, Outcome
 from orchestrator.decision_log.digest import inputs_digest
 from tradewind.bundle import BundleStore
 from tradewind.errors import InvalidInputError
@@ -212,12 +217,20 @@ class _Run:
 
     def compare_fills(self) -> None:
         parts = [part for part in self.log.parts if part.first_row < self.rows.stop]
-        if any("broker" not in part.facts for part in parts):
+        said = [read_terms(part.facts) for part in parts]
+        if None in said:
             self.not_checked.append(
                 "fills against orders and bars: the log does not say on what terms its paper "
                 "broker traded"
             )
-            return
+        elif all(terms is not None and terms.paper is not None for terms in said):
+            self._trade_again(parts)
+        else:
+            self._hold_against_terms(parts)
+            for terms in dict.fromkeys(terms for terms in said if terms is not None):
+                self.not_checked.append(not_traded_again(terms))
+
+    def _trade_again(self, parts: Sequence[LogPart]) -> None:
         given = trade_again(self.ticks, parts)[self.rows.start :]
         logged = [tick.fills for tick in self.ticks[self.rows.start :]]
         for row, (ours, theirs) in enumerate(zip(logged, given, strict=True)):
@@ -226,6 +239,17 @@ class _Run:
                 one = ours[number] if number < len(ours) else None
                 other = theirs[number] if number < len(theirs) else None
                 self._compare_fill(where, one, other)
+
+    def _hold_against_terms(self, parts: Sequence[LogPart]) -> None:
+        held = hold_against_terms(self.ticks, parts)[self.rows.start :]
+        for row, fills in enumerate(held):
+            where = (self.rows.start + row, int(self.closes[row]))
+            for fill, compared in fills:
+                self.findings.add("fills", 1)
+                for name, (ours, theirs) in compared.items():
+                    same = same_value(ours, theirs)
+                    first = None if same else Difference(*where, fill.symbol, ours, theirs)
+                    self.findings.add(f"fills.{name}", 1, int(not same), first)
 
     def compare_decisions(self) -> None:
         recovered = self.count_recovered()

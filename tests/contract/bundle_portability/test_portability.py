@@ -1,16 +1,14 @@
 """A bundle's network in a fresh environment that has torch, numpy and nothing else of ours."""
 
 import subprocess
-import venv
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from packaging.requirements import Requirement
 
+from tests.environments import make_environment
 from tests.exporting import build_network
 from tradewind.market import load_sample, split_bars
 from tradewind.policy import use_one_torch_thread
@@ -48,37 +46,7 @@ for folder in sys.argv[1:]:
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new virtual environment with torch, numpy and what these require, linked from this one."""
-    folder = tmp_path_factory.mktemp("bare")
-    venv.create(folder, symlinks=True)
-    packages = next(folder.glob("lib/python*/site-packages"))
-    for distribution in _with_requirements("torch", "numpy"):
-        for entry in _top_level_entries(distribution):
-            (packages / entry.name).symlink_to(entry)
-    return folder / "bin" / "python"
-
-
-def _with_requirements(*names: str) -> set[str]:
-    found: set[str] = set()
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name in found:
-            continue
-        found.add(name)
-        requirements = map(Requirement, metadata.requires(name) or ())
-        pending += [
-            requirement.name
-            for requirement in requirements
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        ]
-    return found
-
-
-def _top_level_entries(name: str) -> list[Path]:
-    distribution = metadata.distribution(name)
-    names = {file.parts[0] for file in distribution.files or ()}
-    root = Path(str(distribution.locate_file("")))
-    return [root / entry for entry in sorted(names - {"..", "__pycache__"})]
+    return make_environment(tmp_path_factory.mktemp("bare"), ["torch", "numpy"])
 
 
 def _train(algorithm: str) -> tuple[Any, NDArray[np.float32]]:

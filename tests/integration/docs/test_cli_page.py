@@ -84,7 +84,17 @@ def test_cli_page_with_its_commands_in_order_runs(
         allowed = {0, 1} if command.startswith(("jobs cancel", "slo")) else {0}
         assert code in allowed, f"{shown}: {printed.err}"
         ran.add(command.split()[0])
-    assert ran == {"train", "bundle", "evaluate", "walk-forward", "tune", "jobs", "slo", "token"}
+    assert ran == {
+        "train",
+        "bundle",
+        "evaluate",
+        "walk-forward",
+        "tune",
+        "jobs",
+        "slo",
+        "token",
+        "schema",
+    }
 
 
 def test_cli_page_with_its_commands_names_every_command(

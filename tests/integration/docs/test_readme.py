@@ -104,7 +104,13 @@ def test_readme_with_its_service_commands_names_files_and_flags_that_exist() -> 
         assert all(word in usage for word in words if word.startswith("--")), command
 
 
-def test_readme_with_its_links_names_files_that_exist() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+def test_readme_with_its_links_names_files_and_headings_that_exist() -> None:
+    links = re.findall(r"\]\(([^)#:]*)(#[^)]+)?\)", README)
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [path for path, _ in links if not (ROOT / path).exists()] == []
+    for path, anchor in links:
+        if anchor:
+            page = (ROOT / (path or "README.md")).read_text()
+            headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+            plain = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+            assert anchor[1:] in plain, f"{path}{anchor}"

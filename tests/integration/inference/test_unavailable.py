@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from inference_service.loading.settings import ExecutorSettings
-from inference_service.watcher import StoreWatcher
+from inference_service.watching.watcher import StoreWatcher
 from tests.integration.rpc.test_network_limits import details, refused_counts
 from tradewind import errors
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc

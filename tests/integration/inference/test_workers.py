@@ -27,7 +27,7 @@ OBSERVATION = np.zeros(6, np.float32)
 
 def workers_of(server: ServiceProcess) -> list[psutil.Process]:
     children = psutil.Process(server.popen.pid).children()
-    return [child for child in children if "inference_service.worker" in child.cmdline()]
+    return [child for child in children if "inference_service.workers.worker" in child.cmdline()]
 
 
 def metric(server: ServiceProcess, name: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What is served changes while an account is traded: it is compared before it is traded on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,13 +10,14 @@ import yaml
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.brokers import Order, OrderState, PaperBroker
 from orchestrator.decision_log import DecisionLog
-from orchestrator.feeds import Feed, FeedBar, FeedFault
+from orchestrator.feeds import FeedBar, FeedFault
 from orchestrator.runner import build_agent
 from tests.integration.orchestrator.conftest import RISK_POLICY, TERMS, Desk
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc.clients import AsyncInferenceClient
 
 Change = Callable[[], Awaitable[None]]
+Bars = AsyncIterable[FeedBar | FeedFault]
 
 TIGHT = {**RISK_POLICY, "pre_trade": {"order_notional": 1.0}}
 STEP = 30
@@ -26,7 +27,7 @@ TIGHTENED, LOOSENED, SAME_CONTRACT, OTHER_CONTRACT, END = range(STEP, 6 * STEP, 
 class Changing:
     """The bars of a feed up to END closes; before some of them everything waits for a change."""
 
-    def __init__(self, feed: Feed, agent: OrchestratorAgent, changes: Mapping[int, Change]) -> None:
+    def __init__(self, feed: Bars, agent: OrchestratorAgent, changes: Mapping[int, Change]) -> None:
         self._feed, self._agent, self._changes = feed, agent, changes
 
     async def __aiter__(self) -> AsyncIterator[FeedBar | FeedFault]:

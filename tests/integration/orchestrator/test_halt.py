@@ -176,7 +176,7 @@ class Listening:
         self.said: list[str] = []
         self.agent.bus.listen(self.said.append)
 
-    def use(self, change: Callable[[Broker], Broker]) -> "Listening":
+    def use(self, change: Callable[[Broker], Any]) -> "Listening":
         opened = self.agent._open_broker
         self.agent._open_broker = lambda markets: change(opened(markets))
         return self

@@ -325,7 +325,7 @@ def test_client_and_probe_reach_this_machine_past_a_proxy(servicer: Servicer) ->
         "with TrainerClient(sys.argv[1], timeout_s=30) as client:\n"
         "    assert client.get_job('fine').job_id == 'ok'\n"
         "assert is_healthy(sys.argv[1], timeout_s=30)\n"
-        "from inference_service.worker_metrics import WorkerMetrics\n"
+        "from inference_service.workers.metrics import WorkerMetrics\n"
         "class Worker: index, restart_count, metrics_address = 0, 0, sys.argv[2]\n"
         "(ready, *_) = WorkerMetrics([Worker()]).collect()\n"
         "assert ready.samples[0].value == 1.0\n"

@@ -9,17 +9,24 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from prometheus_client import CollectorRegistry
 
 from tradewind import errors
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from tradewind.jobs import TrainingJob
 from tradewind.rpc import RpcServer, ServerSettings, error_from_rpc
 from tradewind.rpc.clients import TrainerClient
+from tradewind.rpc.codecs.trainer import write_job
 
 SERVICE = "tradewind.api.trainer.v1.TrainerService"
 Context = grpc.ServicerContext
+
+
+def job(job_id: str) -> trainer_pb2.TrainingJob:
+    return write_job(TrainingJob(job_id, "policy", "{}"))
 
 
 class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
@@ -47,7 +54,7 @@ class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
             raise errors.JobNotFoundError("no job 'none'", metadata={"job_id": "none"})
         if request.job_id == "defect":
             raise ZeroDivisionError("inside")
-        return trainer_pb2.GetTrainingJobResponse(job=trainer_pb2.TrainingJob(job_id="ok"))
+        return trainer_pb2.GetTrainingJobResponse(job=job("ok"))
 
     def _hold(self) -> None:
         self.release.wait(10)
@@ -55,7 +62,7 @@ class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
     def WatchTrainingJob(
         self, request: trainer_pb2.WatchTrainingJobRequest, context: Context
     ) -> Iterator[trainer_pb2.WatchTrainingJobResponse]:
-        yield trainer_pb2.WatchTrainingJobResponse(job=trainer_pb2.TrainingJob(job_id="1"))
+        yield trainer_pb2.WatchTrainingJobResponse(job=job("1"))
         raise errors.OverloadedError("enough")
 
 
@@ -191,13 +198,29 @@ def test_drain_with_a_call_under_way_lets_it_end(server: RpcServer, servicer: Se
     channel.close()
 
 
-def test_reflection_lists_the_service(server: RpcServer) -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_of_either_version_lists_and_describes_every_service(
+    server: RpcServer, version: str
+) -> None:
     with server.running(), grpc.insecure_channel(server.address) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        request = reflection_pb2.ServerReflectionRequest(list_services="")
-        answers = stub.ServerReflectionInfo(iter([request]))  # type: ignore[operator]
-        answer = next(iter(answers))
-    assert SERVICE in {service.name for service in answer.list_services_response.service}
+        reflect = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            reflection_pb2.ServerReflectionRequest.SerializeToString,
+            reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        question = reflection_pb2.ServerReflectionRequest(list_services="")
+        listed = next(reflect(iter([question]), timeout=10)).list_services_response.service
+        names = [service.name for service in listed]
+        described = reflect(
+            (reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in names),
+            timeout=10,
+        )
+        files = [answer.file_descriptor_response.file_descriptor_proto for answer in described]
+    assert {SERVICE, f"grpc.reflection.{version}.ServerReflection"} <= set(names)
+    assert len(files) == len(names)
+    assert all(files)
+    for name, (own, *_) in zip(names, files, strict=True):
+        assert descriptor_pb2.FileDescriptorProto.FromString(own).package == name.rpartition(".")[0]
 
 
 def test_metrics_count_calls_by_code(servicer: Servicer) -> None:

@@ -6,11 +6,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from inference_service.loading.process import LoaderProcess
-from inference_service.memory import MemoryBound
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.telemetry import Telemetry
-from inference_service.version_rule import VersionRule
-from inference_service.watcher import StoreWatcher
+from inference_service.watching.memory import MemoryBound
+from inference_service.watching.version_rule import VersionRule
+from inference_service.watching.watcher import StoreWatcher
 from tradewind.bundle import BundleDraft, BundleStore
 from tradewind.policy import TorchScriptPolicy
 

@@ -1,86 +1,12 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis.extra import numpy as npst
 
-from inference_service.convert import (
-    latency_report,
-    policy_version_message,
-    read_observation,
-    read_observations,
-)
+from inference_service.convert import latency_report, policy_version_message
 from inference_service.registry import LoadedVersion
 from tradewind.api.inference.v1 import inference_pb2
-from tradewind.bundle import BoxSpace, BundleStore
-from tradewind.errors import ObservationError
-
-SPACE = BoxSpace(shape=(3, 2))
-Numbers = inference_pb2.FloatVector
-
-
-@given(npst.arrays(np.float32, (3, 2)))
-def test_observation_in_either_form_is_read_to_the_last_bit(
-    observation: np.ndarray[Any, np.dtype[np.float32]],
-) -> None:
-    raw = observation.astype("<f4").tobytes()
-    packed = read_observation(inference_pb2.PredictRequest(values_f32_le=raw), SPACE)
-    listed = read_observation(
-        inference_pb2.PredictRequest(values=Numbers(values=observation.ravel().tolist())), SPACE
-    )
-    assert packed.tobytes() == raw
-    np.testing.assert_array_equal(listed, observation, strict=True)
-
-
-def test_packed_observation_is_not_copied() -> None:
-    request = inference_pb2.PredictRequest(values_f32_le=bytes(24))
-    assert not read_observation(request, SPACE).flags.owndata
-
-
-@pytest.mark.parametrize(
-    ("request_", "cause"),
-    [
-        (inference_pb2.PredictRequest(), "values: absent; 6 numbers are needed"),
-        (inference_pb2.PredictRequest(values_f32_le=b""), "values: absent"),
-        (
-            inference_pb2.PredictRequest(values_f32_le=bytes(23)),
-            r"values_f32_le: 23 bytes instead of 24, \(3, 2\)",
-        ),
-        (
-            inference_pb2.PredictRequest(values=Numbers(values=[1.0] * 7)),
-            r"values.values: 7 numbers instead of 6, \(3, 2\)",
-        ),
-        (inference_pb2.PredictRequest(values=Numbers()), "0 numbers instead of 6"),
-    ],
-)
-def test_observation_of_another_size_is_refused(
-    request_: inference_pb2.PredictRequest, cause: str
-) -> None:
-    with pytest.raises(ObservationError, match=cause):
-        read_observation(request_, SPACE)
-
-
-def test_batch_is_read_row_by_row() -> None:
-    values = np.arange(12, dtype=np.float32)
-    request = inference_pb2.PredictBatchRequest(observation_count=2, values_f32_le=values.tobytes())
-    np.testing.assert_array_equal(read_observations(request, SPACE), values.reshape(2, 3, 2))
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "cause"),
-    [
-        (0, 24, "observation_count: 0 instead of at least 1"),
-        (2, 24, "24 bytes instead of 48"),
-        (2**32 - 1, 24, "24 bytes instead of"),
-    ],
-)
-def test_batch_with_another_count_is_refused(count: int, size: int, cause: str) -> None:
-    request = inference_pb2.PredictBatchRequest(observation_count=count, values_f32_le=bytes(size))
-    with pytest.raises(ObservationError, match=cause):
-        read_observations(request, SPACE)
+from tradewind.bundle import BundleStore
 
 
 def test_version_message_tells_spaces_and_digests(
@@ -113,9 +39,9 @@ def test_latency_report_counts_single_predictions_and_batches_apart(
     assert np.isnan([empty.mean_us, empty.p50_us, empty.p9999_us]).all()
 
     observations = version.policy.golden.observations
-    version.predict_batch(observations, deterministic=True, seed=0)
-    for observation in observations:
-        version.predict(observation, deterministic=True, seed=0)
+    version.count_batch(9_000, len(observations))
+    for latency_ns in range(len(observations)):
+        version.latencies.record(9_000 + latency_ns)
     report = latency_report(version)
     assert (report.policy, report.version) == ("tiny-dqn", version.version)
     assert report.call_count == len(observations)

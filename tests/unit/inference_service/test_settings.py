@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from inference_service.settings import InferenceSettings
-from inference_service.version_rule import VersionRule
+from inference_service.watching.version_rule import VersionRule
 from tradewind.errors import SettingsError
 from tradewind.settings import load_settings, parse_settings
 

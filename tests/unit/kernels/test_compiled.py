@@ -1,5 +1,6 @@
 """Kernels are compiled anew when, and only when, something they are built from changed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,19 @@ def test_kernel_that_allocates_returns_its_array() -> None:
         return values * 2.0
 
     assert double(np.ones(2)).tolist() == [2.0, 2.0]
+
+
+def test_kernel_with_no_folder_for_its_cache_is_compiled_and_the_cure_is_said(folder: Path) -> None:
+    # As in a container whose user has no home, and may not write where the package is installed.
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", "from caller import outer; print(outer(3.0))"],
+        cwd=folder,
+        env={**os.environ, **nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "7.0\n"), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("set NUMBA_CACHE_DIR to a folder that can")

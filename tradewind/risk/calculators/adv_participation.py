@@ -37,6 +37,7 @@ class AdvParticipationSettings(CalculatorSettings):
 
 ADV_PARTICIPATION: Final = Calculator(
     name="adv_participation",
+    version=1,
     settings=AdvParticipationSettings,
     metrics=lambda _: METRICS,
 )

@@ -25,12 +25,14 @@ class Calculator:
 
     Attributes:
         name: Key of its settings in the policy.
+        version: Of what it calculates: raised when the same inputs and settings give other values.
         settings: Class of its settings.
         metrics: Names of its metrics under given settings, in the order the kernel writes them.
         windows: How much of each series its kernel looks back over, under given settings.
     """
 
     name: str
+    version: int
     settings: type[CalculatorSettings]
     metrics: Callable[[Any], tuple[str, ...]]
     windows: Callable[[Any], Mapping[str, int]] = field(default=_no_windows)

@@ -26,6 +26,7 @@ class ConcentrationSettings(CalculatorSettings):
 
 CONCENTRATION: Final = Calculator(
     name="concentration",
+    version=1,
     settings=ConcentrationSettings,
     metrics=lambda _: METRICS,
 )

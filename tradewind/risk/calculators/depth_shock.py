@@ -48,6 +48,7 @@ class DepthShockSettings(CalculatorSettings):
 
 DEPTH_SHOCK: Final = Calculator(
     name="depth_shock",
+    version=1,
     settings=DepthShockSettings,
     metrics=lambda _: METRICS,
 )

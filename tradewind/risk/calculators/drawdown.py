@@ -44,6 +44,7 @@ class DrawdownSettings(CalculatorSettings):
 
 DRAWDOWN: Final = Calculator(
     name="drawdown",
+    version=1,
     settings=DrawdownSettings,
     metrics=lambda _: METRICS,
 )

@@ -40,6 +40,7 @@ def _windows(settings: DrawdownVelocitySettings) -> dict[str, int]:
 
 DRAWDOWN_VELOCITY: Final = Calculator(
     name="drawdown_velocity",
+    version=1,
     settings=DrawdownVelocitySettings,
     metrics=lambda _: METRICS,
     windows=_windows,

@@ -41,6 +41,7 @@ class ExpectedShortfallSettings(CalculatorSettings):
 
 EXPECTED_SHORTFALL: Final = Calculator(
     name="expected_shortfall",
+    version=1,
     settings=ExpectedShortfallSettings,
     metrics=lambda _: METRICS,
     windows=lambda settings: {"returns": settings.window_bars},

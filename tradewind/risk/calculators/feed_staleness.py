@@ -43,6 +43,7 @@ class FeedStalenessSettings(CalculatorSettings):
 
 FEED_STALENESS: Final = Calculator(
     name="feed_staleness",
+    version=1,
     settings=FeedStalenessSettings,
     metrics=lambda _: METRICS,
 )

@@ -42,6 +42,7 @@ class GreeksSettings(CalculatorSettings):
 
 GREEKS: Final = Calculator(
     name="greeks",
+    version=1,
     settings=GreeksSettings,
     metrics=lambda _: METRICS,
 )

@@ -43,6 +43,7 @@ class KyleLambdaSettings(CalculatorSettings):
 
 KYLE_LAMBDA: Final = Calculator(
     name="kyle_lambda",
+    version=1,
     settings=KyleLambdaSettings,
     metrics=lambda _: METRICS,
     windows=lambda settings: {

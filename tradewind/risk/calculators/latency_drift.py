@@ -43,6 +43,7 @@ class LatencyDriftSettings(CalculatorSettings):
 
 LATENCY_DRIFT: Final = Calculator(
     name="latency_drift",
+    version=1,
     settings=LatencyDriftSettings,
     metrics=lambda _: METRICS,
     windows=lambda settings: {

@@ -27,6 +27,7 @@ class LeverageSettings(CalculatorSettings):
 
 LEVERAGE: Final = Calculator(
     name="leverage",
+    version=1,
     settings=LeverageSettings,
     metrics=lambda _: METRICS,
 )

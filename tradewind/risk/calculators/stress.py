@@ -83,6 +83,7 @@ class StressSettings(CalculatorSettings):
 
 STRESS: Final = Calculator(
     name="stress",
+    version=1,
     settings=StressSettings,
     metrics=lambda settings: (
         "stress_loss",

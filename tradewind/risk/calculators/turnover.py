@@ -38,6 +38,7 @@ class TurnoverSettings(CalculatorSettings):
 
 TURNOVER: Final = Calculator(
     name="turnover",
+    version=1,
     settings=TurnoverSettings,
     metrics=lambda _: METRICS,
     windows=lambda _: {"timestamps": SPACINGS + 1},

@@ -33,6 +33,7 @@ class UlcerIndexSettings(CalculatorSettings):
 
 ULCER_INDEX: Final = Calculator(
     name="ulcer_index",
+    version=1,
     settings=UlcerIndexSettings,
     metrics=lambda _: METRICS,
     windows=lambda settings: {"drawdowns": settings.window_bars},

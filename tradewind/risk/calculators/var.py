@@ -51,6 +51,7 @@ class VarSettings(CalculatorSettings):
 
 VAR: Final = Calculator(
     name="var",
+    version=1,
     settings=VarSettings,
     metrics=lambda _: METRICS,
     windows=lambda settings: {"returns": settings.window_bars},

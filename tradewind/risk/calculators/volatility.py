@@ -69,6 +69,7 @@ class VolatilitySettings(CalculatorSettings):
 
 VOLATILITY: Final = Calculator(
     name="volatility",
+    version=1,
     settings=VolatilitySettings,
     metrics=lambda _: METRICS,
     windows=lambda settings: {"returns": settings.window_bars, "timestamps": _SPACINGS + 1},

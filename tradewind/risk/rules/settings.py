@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from tradewind.risk.rules.actions import Action, Severity
 from tradewind.settings import Settings
@@ -38,30 +45,35 @@ def _check_time_of_day(text: str) -> str:
     return text
 
 
+_Name = Annotated[str, WithJsonSchema({"type": "string", "enum": list(Action.__members__)})]
 ActionName = Annotated[
-    Action, BeforeValidator(_action_from_name), PlainSerializer(lambda action: action.name)
+    Action,
+    BeforeValidator(_action_from_name, json_schema_input_type=_Name),
+    PlainSerializer(lambda action: action.name),
 ]
 TimeOfDay = Annotated[str, AfterValidator(_check_time_of_day)]
 
 
 class ConditionSettings(Settings):
-    """When a rule holds: exactly one of `metric`, `all`, `any` and `not`.
-
-    Attributes:
-        metric: The condition holds while this metric is greater than its limit.
-        over: The limit; that of the policy when absent.
-        of_limit: Fraction of the policy's limit to compare with; 1 when absent.
-        all: Holds when each of these does.
-        any: Holds when one of these does.
-        not_: Holds when this does not; `not` in the YAML.
-    """
+    """When a rule holds: exactly one of `metric`, `all`, `any` and `not`."""
 
     metric: str | None = Field(default=None, min_length=1)
+    """The condition holds while this metric is greater than its limit."""
+
     over: float | None = None
+    """The limit; that of the policy when absent."""
+
     of_limit: float | None = Field(default=None, gt=0.0)
+    """Fraction of the policy's limit to compare with; 1 when absent."""
+
     all: tuple[ConditionSettings, ...] | None = Field(default=None, min_length=1)
+    """Holds when each of these does."""
+
     any: tuple[ConditionSettings, ...] | None = Field(default=None, min_length=1)
+    """Holds when one of these does."""
+
     not_: ConditionSettings | None = Field(default=None, alias="not")
+    """Holds when this does not; `not` in the YAML."""
 
     @model_validator(mode="after")
     def _check_form(self) -> ConditionSettings:
@@ -94,16 +106,16 @@ class WindowSettings(Settings):
     account's last `evaluations` evaluations, the present one included. With `seconds`, it holds
     when the condition did in at least `at_least` evaluations whose time t is in
     (now − seconds, now], the present one included.
-
-    Attributes:
-        at_least: How many.
-        evaluations: Out of how many of the last evaluations.
-        seconds: Within how many of the last seconds by the callers' clock (`now`).
     """
 
     at_least: int = Field(ge=1, le=MAX_WINDOW)
+    """How many."""
+
     evaluations: int | None = Field(default=None, ge=1, le=MAX_WINDOW)
+    """Out of how many of the last evaluations."""
+
     seconds: float | None = Field(default=None, gt=0.0)
+    """Within how many of the last seconds by the callers' clock (`now`)."""
 
     @model_validator(mode="after")
     def _check_extent(self) -> WindowSettings:
@@ -120,14 +132,13 @@ class ActiveHours(Settings):
     """The part of each UTC day in which a rule is enforced: from `start` to just before `end`.
 
     With `start` after `end` it spans midnight.
-
-    Attributes:
-        start: 'HH:MM' or 'HH:MM:SS'.
-        end: 'HH:MM' or 'HH:MM:SS', not equal to start.
     """
 
     start: TimeOfDay
+    """'HH:MM' or 'HH:MM:SS'."""
+
     end: TimeOfDay
+    """'HH:MM' or 'HH:MM:SS', not equal to start."""
 
     @model_validator(mode="after")
     def _check_extent(self) -> ActiveHours:
@@ -147,29 +158,33 @@ class ActiveHours(Settings):
 
 
 class RuleSettings(Settings):
-    """One rule.
-
-    Attributes:
-        name: Unique; it names the rule in breaches, in the audit trail and in metrics.
-        when: The condition.
-        action: What the rule demands when it holds.
-        unavailable_action: What it demands instead when a metric that it needs is unavailable,
-            or the caller's time is: `action` when absent. At least as severe as BLOCK, or equal
-            to `action`, so that a rule cannot be switched off by leaving a metric out.
-        severity: How urgently a person should look at it.
-        shadow: Recorded, not enforced.
-        window: Makes it hold on a number of evaluations instead of on one.
-        active_utc: Hours of the UTC day in which it is enforced; always when absent.
-    """
+    """One rule."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")
+    """Unique; it names the rule in breaches, in the audit trail and in metrics."""
+
     when: ConditionSettings
+    """The condition."""
+
     action: ActionName
+    """What the rule demands when it holds."""
+
     unavailable_action: ActionName | None = None
+    """What it demands instead when a metric that it needs is unavailable, or the caller's time is:
+    `action` when absent. At least as severe as BLOCK, or equal to `action`, so that a rule cannot
+    be switched off by leaving a metric out."""
+
     severity: Severity = Severity.WARNING
+    """How urgently a person should look at it."""
+
     shadow: bool = False
+    """Recorded, not enforced."""
+
     window: WindowSettings | None = None
+    """Makes it hold on a number of evaluations instead of on one."""
+
     active_utc: ActiveHours | None = None
+    """Hours of the UTC day in which it is enforced; always when absent."""
 
     @model_validator(mode="after")
     def _check_actions(self) -> RuleSettings:

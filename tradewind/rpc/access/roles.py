@@ -73,6 +73,7 @@ METHOD_ROLES: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         f"{_TRAINER}/GetTrainingJob": _LOOK_AT_JOBS,
         f"{_TRAINER}/ListTrainingJobs": _LOOK_AT_JOBS,
         f"{_TRAINER}/WatchTrainingJob": _LOOK_AT_JOBS,
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": frozenset({Role.ADMIN}),
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": frozenset({Role.ADMIN}),
     }
 )

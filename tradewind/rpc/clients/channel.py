@@ -18,6 +18,7 @@ __all__ = [
     "call_metadata",
     "channel_options",
     "channel_target",
+    "service_config",
 ]
 
 READINESS_PAUSE_S: Final = 0.05
@@ -70,21 +71,9 @@ def channel_options(
     or CANCELLED, which is what a server that shuts down says to calls it has received but not begun
     (grpc/grpc#41785). Any other method is sent again only if gRPC knows that no server has seen it.
     """
-    retry = {
-        "maxAttempts": 4,
-        "initialBackoff": "0.05s",
-        "maxBackoff": "0.5s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-    }
     proxied = not shows_token and not all(map(stays_here, _parts(addresses)))
-    names = [{"service": service.full_name, "method": name} for name in service.retried_methods]
-    service_config = {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfig": [{"name": names, "retryPolicy": retry}],
-    }
     return [
-        ("grpc.service_config", json.dumps(service_config)),
+        ("grpc.service_config", json.dumps(service_config(service))),
         ("grpc.keepalive_time_ms", CLIENT_PING_INTERVAL_MS),
         ("grpc.keepalive_timeout_ms", CLIENT_PING_TIMEOUT_MS),
         # A replica that comes back gets calls again at once; gRPC's own limit is 2 minutes.
@@ -95,6 +84,29 @@ def channel_options(
         ("grpc.max_receive_message_length", -1),
         ("grpc.enable_http_proxy", int(proxied)),
     ]
+
+
+def service_config(*services: Service) -> dict[str, Any]:
+    """GRPC's service config of clients: which methods are tried again, and the balancing.
+
+    `tradewind/api/service_config.json` is that of all services, for clients in other languages.
+    """
+    retry = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "0.5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+    }
+    names = [
+        {"service": service.full_name, "method": name}
+        for service in services
+        for name in service.retried_methods
+    ]
+    return {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [{"name": names, "retryPolicy": retry}],
+    }
 
 
 def call_metadata(token: str | None, addresses: Addresses, *, plaintext: bool) -> Metadata:

@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 from pydantic import Field, model_validator
 
@@ -22,6 +21,7 @@ from tradewind.address import (
     is_loopback,
     loopback_dial_address,
 )
+from tradewind.alerts.settings import AlertSettings
 from tradewind.errors import SettingsError
 from tradewind.logs import CallLogSettings
 from tradewind.process.heap import settle_heap
@@ -34,6 +34,7 @@ from tradewind.rpc.server.health_servicer import HealthServicer
 from tradewind.rpc.server.interceptor import CallInterceptor
 from tradewind.rpc.server.limits import NetworkLimits
 from tradewind.rpc.server.metrics_server import serve_metrics
+from tradewind.rpc.server.reflection import reflect
 from tradewind.rpc.server.start_notice import compilations_told
 from tradewind.rpc.tls import ServerTls, server_credentials
 from tradewind.settings import Settings
@@ -134,9 +135,11 @@ class ServiceSettings(Settings):
 
     Attributes:
         server: The gRPC server.
+        alerts: Whom to tell of what must not wait; nobody by default.
     """
 
     server: ServerSettings
+    alerts: AlertSettings | None = None
 
 
 class RpcServer:
@@ -270,9 +273,7 @@ class RpcServer:
         Raises:
             SettingsError: An address cannot be listened on.
         """
-        reflection.enable_server_reflection(
-            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
-        )
+        reflect((*self._services, health.SERVICE_NAME), self._grpc)
         self.addresses = tuple(map(self._bind, self._settings.listen))
         with contextlib.ExitStack() as stack:
             stack.callback(self._start_metrics())

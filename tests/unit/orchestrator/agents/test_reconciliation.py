@@ -55,11 +55,12 @@ def run_odd(path: Path, **changes: Any) -> list[Order]:
 
     async def run() -> list[Order]:
         entries, portfolio = await crash_before_the_last_orders(path, LAST, 0)
-        odd = Odd(broker(path), **changes)
+        odd: Any = Odd(broker(path), **changes)
         with pytest.raises(ConflictError, match=match):
             await reconcile(odd, entries, portfolio, allow)
         await odd.close()
-        return odd.sent
+        sent: list[Order] = odd.sent
+        return sent
 
     return asyncio.run(run())
 
@@ -110,13 +111,16 @@ def test_panel_of_symbols_whose_books_differ_is_refused_before_anything_is_sent(
         for entry in entries:
             panel.apply(entry.fills)
             panel.close_bars(entry.bars)
-        odd = Odd(broker(tmp_path / "books"), holdings=lambda it: Holdings(it.cash, {"BTC": 1.0}))
+        odd: Any = Odd(
+            broker(tmp_path / "books"), holdings=lambda it: Holdings(it.cash, {"BTC": 1.0})
+        )
         with pytest.raises(ConflictError, match=r"BTC 0\.0 here, 1\.0 there; ETH 100\.0 here"):
             await reconcile(odd, entries, panel, allow)
         odd._changes.clear()
         await reconcile(odd, entries, panel, allow)
         await odd.close()
-        return odd.sent
+        sent: list[Order] = odd.sent
+        return sent
 
     assert asyncio.run(run()) == list(LAST)
 
@@ -129,7 +133,7 @@ def test_fills_missed_while_down_agree_and_fills_between_two_looks_are_waited_fo
         again = broker(tmp_path / "books")
         await again.observe(bars(3, 150.0))  # the market went on
         assert [item.client_order_id for item in await again.fills(1)] == ["2-BTC", "2-ETH"]
-        odd = Odd(again)
+        odd: Any = Odd(again)
         reconciled = await reconcile(odd, entries, portfolio, allow)
         assert (odd.sent, reconciled.withheld, reconciled.rejected) == ([], {}, {})
 
@@ -151,7 +155,7 @@ def test_order_that_must_not_be_sent_is_withheld_and_one_that_is_rejected_is_tol
         entries, portfolio = await crash_before_the_last_orders(
             tmp_path / "books", (too_large, LAST[1]), 0
         )
-        again = Odd(broker(tmp_path / "books"))
+        again: Any = Odd(broker(tmp_path / "books"))
         asked: list[tuple[PendingOrders, Mapping[str, float]]] = []
 
         async def judge(orders: PendingOrders, held: Mapping[str, float]) -> dict[str, str]:
@@ -182,7 +186,7 @@ def test_broker_that_fails_at_a_step_is_asked_again_and_gets_each_order_once(
                 raise UnavailableError("it is gone, and whether it did it is not known")
             return answer
 
-        odd = Odd(broker(tmp_path / "books"), **{step: fail})
+        odd: Any = Odd(broker(tmp_path / "books"), **{step: fail})
         await reconcile_within(60.0, odd, entries, portfolio, allow)
         states = {state.order: state.status for state in await odd.open_orders()}
         assert states == dict.fromkeys(LAST, OrderStatus.NEW)
@@ -203,7 +207,7 @@ def test_broker_that_does_not_answer_ends_the_start_with_nothing_sent(
 
     async def run() -> None:
         entries, portfolio = await crash_before_the_last_orders(tmp_path / "books", LAST, 0)
-        silent = Silent(broker(tmp_path / "books"))
+        silent: Any = Silent(broker(tmp_path / "books"))
         with pytest.raises(UnavailableError, match="within 0.05 s"):
             await reconcile_within(0.05, silent, entries, portfolio, allow)
         assert silent.sent == []
@@ -234,7 +238,7 @@ def recover(journal: Path, books: Path, portfolio: Portfolio, step: str, nth: in
             return call
 
     async def run() -> None:
-        dying = Dying(broker(books))
+        dying: Any = Dying(broker(books))
         await reconcile(dying, entries, portfolio, allow)
         if step == "end":
             os.kill(os.getpid(), signal.SIGKILL)

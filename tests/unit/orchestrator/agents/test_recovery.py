@@ -12,8 +12,15 @@ from orchestrator.account.journal import JournalEntry
 from orchestrator.account.portfolio import Allocation, Portfolio
 from orchestrator.agents.reconciliation import PendingOrders, reconcile
 from orchestrator.agents.recovery import restore
-from orchestrator.brokers import Order, OrderStatus, PaperBroker, PaperMarketSettings
+from orchestrator.brokers import (
+    Order,
+    OrderStatus,
+    PaperBroker,
+    PaperBrokerSettings,
+    PaperMarketSettings,
+)
 from orchestrator.decision_log import BarRecord
+from orchestrator.mandate import Mandate
 from tradewind.errors import ConflictError, StorageError
 
 STEP = 60_000_000_000
@@ -40,7 +47,8 @@ async def allow(orders: PendingOrders, held: Mapping[str, float]) -> dict[str, s
 
 
 def broker(path: Path) -> PaperBroker:
-    return PaperBroker(path, cash=10_000.0, symbols=("BTC", "ETH"), interval_ns=STEP, settings=FREE)
+    mandate = Mandate(("BTC", "ETH"), STEP, path.name, 10_000.0, path.parent)
+    return PaperBroker(mandate, PaperBrokerSettings(market=FREE))
 
 
 async def crash_before_the_last_orders(

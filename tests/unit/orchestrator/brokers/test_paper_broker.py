@@ -16,10 +16,12 @@ from orchestrator.brokers import (
     OrderState,
     OrderStatus,
     PaperBroker,
+    PaperBrokerSettings,
     PaperMarketSettings,
 )
 from orchestrator.brokers.market import active_ns, trade_in_bar
 from orchestrator.decision_log import BarRecord, FillRecord
+from orchestrator.mandate import Mandate
 from orchestrator.markets import Markets
 from tradewind.errors import ConflictError, InvalidInputError, NotFoundError
 from tradewind.market.markets import ALWAYS_OPEN
@@ -62,15 +64,16 @@ class Desk:
         self.broker = self._open()
 
     def _open(self) -> PaperBroker:
-        return PaperBroker(
-            self._path,
-            cash=CASH,
-            symbols=("BTC", "ETH"),
-            interval_ns=STEP,
-            settings=self._market,
-            max_leverage=self._max_leverage,
-            markets=Markets(dict.fromkeys(("BTC", "ETH"), ALWAYS_OPEN), STEP),
+        mandate = Mandate(
+            ("BTC", "ETH"),
+            STEP,
+            self._path.stem,
+            CASH,
+            self._path.parent,
+            Markets(dict.fromkeys(("BTC", "ETH"), ALWAYS_OPEN), STEP),
         )
+        options = PaperBrokerSettings(market=self._market, max_leverage=self._max_leverage)
+        return PaperBroker(mandate, options)
 
     def observe(self, *bars: BarRecord) -> None:
         asyncio.run(self.broker.observe(bars))
@@ -110,7 +113,7 @@ def desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
 
     def make(*, max_leverage: float = 2.0, **market: float) -> Desk:
         settings = PaperMarketSettings(**{**PLAIN.model_dump(), **market})
-        path = tmp_path / f"{len(opened)}.books"
+        path = tmp_path / f"{len(opened)}.broker"
         opened.append(Desk(path, settings, max_leverage))
         opened[-1].observe(bar(0), bar(0, "ETH"))
         return opened[-1]

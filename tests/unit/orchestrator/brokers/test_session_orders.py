@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.brokers import Order, OrderStatus, PaperBroker, PaperMarketSettings
+from orchestrator.brokers import (
+    Order,
+    OrderStatus,
+    PaperBroker,
+    PaperBrokerSettings,
+    PaperMarketSettings,
+)
 from orchestrator.decision_log import BarRecord
+from orchestrator.mandate import Mandate
 from orchestrator.markets import Markets
 from tradewind.market.markets import market_named
 
@@ -43,15 +50,10 @@ class Session:
         asyncio.run(self.broker.submit([self.order]))
 
     def open(self) -> None:
-        settings = PaperMarketSettings(latency_ms=50.0, half_spread=0.0)
-        self.broker = PaperBroker(
-            self._path,
-            cash=1e5,
-            symbols=SYMBOLS,
-            interval_ns=self._interval_ns,
-            settings=settings,
-            markets=self.markets,
-        )
+        market = PaperMarketSettings(latency_ms=50.0, half_spread=0.0)
+        folder, name = self._path.parent, self._path.name
+        mandate = Mandate(SYMBOLS, self._interval_ns, name, 1e5, folder, self.markets)
+        self.broker = PaperBroker(mandate, PaperBrokerSettings(market=market))
 
     def show(self, text: str, symbols: Sequence[str] = SYMBOLS, price: float = 100.0) -> None:
         bars = [bar(symbol, text, self._interval_ns, price) for symbol in symbols]

@@ -8,6 +8,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from tradewind.rpc.access import METHOD_ROLES, PUBLIC_METHODS, Role
+from tradewind.rpc.server.reflection import REFLECTION_V1
 
 ROOT = Path(__file__).parents[4]
 
@@ -26,7 +27,7 @@ def test_every_served_method_has_roles_or_is_public_and_nothing_else_is_named() 
         for module in served_protos()
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
-    }
+    } | {f"/{REFLECTION_V1}/ServerReflectionInfo"}
     assert len(served) > 25
     assert served == set(METHOD_ROLES) | PUBLIC_METHODS
     assert not set(METHOD_ROLES) & PUBLIC_METHODS

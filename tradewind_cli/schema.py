@@ -1,0 +1,27 @@
+"""`tradewind schema`: what a settings file may hold."""
+
+from typing import Annotated
+
+import typer
+
+from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind_cli.output import print_json
+
+__all__ = ["schema"]
+
+
+def schema(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A kind of settings file, such as inference.")
+    ],
+) -> None:
+    """Prints the JSON Schema of a settings file: for an editor, or for a check of one's own."""
+    from tradewind_cli.settings_files import FILES, schema_of
+
+    if name not in FILES:
+        names = ", ".join(FILES)
+        raise InvalidInputError(
+            "the command line is refused",
+            [FieldViolation("NAME", f"there is no schema {name!r}; there are {names}")],
+        )
+    print_json(schema_of(name))
