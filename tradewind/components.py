@@ -165,9 +165,10 @@ class Door(Generic[Part]):
                 at, f"{module} cannot be imported: {type(no).__name__}: {no}"
             ) from no
         for name in attributes.split("."):
-            if not hasattr(found, name):
-                raise self._refused(at, f"{module} has no {attributes}")
-            found = getattr(found, name)
+            try:
+                found = getattr(found, name)
+            except Exception as no:  # a module may have a __getattr__ of its own
+                raise self._refused(at, f"{module} has no {attributes}") from no
         if not self.expected.accepts(found):
             kind = "the class" if isinstance(found, type) else type(found).__name__
             raise self._refused(at, f"{path} is {kind} {getattr(found, '__qualname__', found)!r}")

@@ -56,6 +56,8 @@ class MlflowTracker(Tracker):
         TrainingError: Nothing answers under the URI, or MLflow refuses it.
     """
 
+    run_id: str
+
     def __init__(
         self,
         uri: str,
@@ -76,7 +78,7 @@ class MlflowTracker(Tracker):
             raise TrainingError(f"tracking.mlflow_uri: cannot use {_public(uri)}: {problem}") from (
                 problem
             )
-        self.run_id: str = run_id
+        self.run_id = run_id
         self._last_steps = last_steps
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)

@@ -63,7 +63,7 @@ class TrackingConfig(Settings):
     """MLflow experiment; made when there is none of that name."""
 
     trackers: tuple[Annotated[TrackerSettings, Named(TrackerSettings, TRACKERS)], ...] = ()
-    """More of them, each `{kind: NAME, ...}` with its settings: of one's own, or one of these."""
+    """More of them, each `{kind: NAME, options: {...}}`: of one's own, or one of these."""
 
     def all(self) -> Iterator[tuple[str, TrackerSettings]]:
         """Every tracker, with the key that it is set under."""

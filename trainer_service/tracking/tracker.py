@@ -44,7 +44,7 @@ class Tracker(ABC):
         run_id: What a resumed training is told, to go on with the run.
     """
 
-    run_id: Any = None
+    run_id: str | None = None
 
     @abstractmethod
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:

@@ -182,7 +182,7 @@ class DataConfig(Settings):
     pattern; by default it is recognised from the bars."""
 
     source: Annotated[DataSource, Named(DataSource, DATA_SOURCES)] | None = None
-    """`{kind: NAME, ...}`, a source of one's own with its settings; all else here is left out."""
+    """`{kind: NAME, options: {...}}`, a source of one's own; all else here is left out."""
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -218,10 +218,10 @@ class DataConfig(Settings):
 
 
 class FeatureSettings(FeatureSpec):
-    """FeatureSpec as a configuration says it: groups by their names, with their settings."""
+    """FeatureSpec as a configuration says it: groups by their names, with their options."""
 
     groups: tuple[Annotated[FeatureGroup, Named(FeatureGroup, FEATURES)], ...] = ()
-    """More features of the bars, each `{kind: NAME, ...}` with its settings, of Tradewind or of
+    """More features of the bars, each `{kind: NAME, options: {...}}`, of Tradewind or of
     one's own: they stand after those above and before the position."""
 
     def made(self) -> FeatureSpec:

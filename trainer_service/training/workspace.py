@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import ComponentError, FieldViolation, TrainingError
 from tradewind.market import BarPanel, Bars, BarSeries, load_bars, load_sample, split_bars
+from tradewind.part_options import told
 from tradewind.risk import ProductionRiskAdvisor, RiskPolicy
 from tradewind.risk.periods import check_periods, window_doubts
 from trainer_service.environment import (
@@ -221,8 +222,8 @@ def _from_source(source: DataSource, *, quote: bool) -> BarSeries:
     except Exception as raised:  # it is someone's own code, and may know a password
         problem = raised
         _logger.warning("data.source: %s", raised, exc_info=True)
-        said += f"raised {type(problem).__name__}"
-        said += f": {problem}" if quote else "; the log of the service has the details"
+        kind = f"{type(raised).__name__}; the log of the service has the details"
+        said += f"raised {told(raised) if quote else kind}"
     else:
         if isinstance(bars, Bars | BarPanel):
             return bars
