@@ -99,7 +99,8 @@ def test_message_of_a_listing_reads_back_equal(listing: PolicyListing) -> None:
 
 @pytest.mark.parametrize("with_batch", [True, False])
 def test_message_of_a_latency_report_reads_back_equal(with_batch: bool) -> None:
-    times: Any = dict.fromkeys(["mean_us", "p50_us", "p90_us", "p99_us", "p999_us", "p9999_us"], 1.5)
+    names = ["mean_us", "p50_us", "p90_us", "p99_us", "p999_us", "p9999_us"]
+    times: Any = dict.fromkeys(names, 1.5)
     rest: Any = {"max_us": 9.0, "slo_violation_count": 1, "slo_us": 100.0}
     make: Any = partial(LatencyReport, "p", "1", 3, **times, **rest)
     report = make(batch=make() if with_batch else None)
