@@ -128,6 +128,21 @@ class TradingTask:
         """Equal for tasks that give the same episodes."""
         return self.bars.digest, self.config.model_dump_json(), self.feature_spec.digest
 
+    def is_of(self, fingerprint: tuple[str, str, str]) -> bool:
+        """Whether a fingerprint that was kept, by an earlier release too, is that of this task."""
+        bars, config, features = fingerprint
+        return (
+            bars == self.bars.digest
+            and self.feature_spec.identity.match(features, None).same
+            and (config == self.config.model_dump_json() or self._is_config(config))
+        )
+
+    def _is_config(self, text: str) -> bool:
+        try:  # what an earlier release did not know is at its default
+            return EnvironmentConfig.model_validate_json(text) == self.config
+        except ValueError:
+            return False
+
     def choose_start(self, options: Mapping[str, Any] | None, random: np.random.Generator) -> int:
         """The bar after which an episode starts.
 
