@@ -120,11 +120,13 @@ class Named:
         base: What the part is an instance of.
         door: Where its name is looked up.
         key: What the name is called beside the settings.
+        plain: Names that stay as they are: what they stand for is no part.
     """
 
     base: type[Part]
     door: Door[Any] | None = None
     key: str = "kind"
+    plain: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(
         self, _source: Any, _handler: GetCoreSchemaHandler
@@ -139,12 +141,15 @@ class Named:
     def __get_pydantic_json_schema__(
         self, _schema: core_schema.CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        kind = {"type": "string", "description": "a name, or package.module:Attribute"}
+        said = "a name, or package.module:Attribute"
+        kind = {"type": "string", "description": said, "examples": list(self.plain)}
         described = {"type": "object", "properties": {self.key: kind}, "required": [self.key]}
         return {"anyOf": [kind, described]}
 
-    def _take(self, value: Any) -> Part:
+    def _take(self, value: Any) -> Part | str:
         """A part as it is, or the one that is named; pydantic says in which field."""
+        if isinstance(value, str) and value in self.plain:
+            return value
         if isinstance(value, self.base):
             if isinstance(value, VersionedPart):
                 self._as_value(check_version, self.base.__name__, type(value), "")
@@ -153,7 +158,8 @@ class Named:
         if isinstance(kind, type) and issubclass(kind, self.base):  # as `_write` gave it
             return kind(**{key: value[key] for key in value if key != self.key})
         if self.door is None:
-            raise ValueError(f"must be an instance of {self.base.__name__}, which Python makes")
+            plain = "".join(f"{name}, " for name in self.plain)
+            raise ValueError(f"must be {plain}or an instance of {self.base.__name__}")
         part: Part = self._as_value(part_of, self.door, value, "", self.key)
         return part
 
@@ -164,7 +170,9 @@ class Named:
         except ComponentError as problem:
             raise ValueError("; ".join(map(str, problem.violations))) from problem
 
-    def _write(self, part: Part, info: Any) -> Any:
+    def _write(self, part: Part | str, info: Any) -> Any:
+        if isinstance(part, str):
+            return part
         if info.mode == "python":  # a class that was given in Python may have no name
             return {self.key: vars(part).get("kind", type(part)), **part.model_dump()}
         if self.door is None and isinstance(part, VersionedPart):

@@ -10,14 +10,13 @@ from tradewind.alerts import AlertKind, Alerts, alerts_of
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.bundle import SigningKey
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.rpc import Flag, RpcServer, run_service
 from trainer_service.jobs import (
     JobQueue,
-    JobState,
     JobStore,
     RunnerSettings,
     Slot,
-    TrainingJob,
     gpu_count,
     plan_slots,
     visible_gpus,

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from tradewind.jobs import TrainingProgress
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings
 from trainer_service.checkpoints import CheckpointSettings
-from trainer_service.progress import TrainingProgress
 
 __all__ = [
     "JobCheckpointed",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tradewind.errors import StorageError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.logs import log_context
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings
 from trainer_service.checkpoints import CheckpointSettings, CheckpointStore
-from trainer_service.jobs.job import JobState, TrainingJob
 from trainer_service.jobs.messages import (
     JobCheckpointed,
     JobFailed,
@@ -170,7 +170,7 @@ class JobRunner:
             checkpoints=self._checkpoints(job),
             elapsed_s=elapsed_s,
             job_id=job.job_id,
-            request_id=job.request_id or "",
+            request_id=job.request_id,
             traceparent=job.traceparent,
             tracing=self._settings.tracing,
         )

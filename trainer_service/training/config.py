@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_validator
@@ -10,12 +10,14 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_
 from tradewind.bundle.names import POLICY_NAME_PATTERN
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.files import check_file
-from tradewind.market import SAMPLE_SYMBOLS, FeatureSpec
+from tradewind.market import SAMPLE_SYMBOLS, FeatureGroup, FeatureSpec
+from tradewind.market.feature_group import FEATURES
+from tradewind.parts import Named
 from tradewind.risk import RiskPolicy
 from tradewind.settings import Settings, parse_settings
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks.multipliers import LagrangianConfig
-from trainer_service.environment.config import UNFED_METRICS, EnvironmentConfig
+from trainer_service.environment.config import UNFED_METRICS, EnvironmentSettings
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.redaction import redact_settings
 from trainer_service.tracking import TrackingConfig
@@ -206,16 +208,28 @@ class DataConfig(Settings):
         return self
 
 
+class FeatureSettings(FeatureSpec):
+    """FeatureSpec as a configuration says it: groups by their names, with their settings."""
+
+    groups: tuple[Annotated[FeatureGroup, Named(FeatureGroup, FEATURES)], ...] = ()
+    """More features of the bars, each `{kind: NAME, ...}` with its settings, of Tradewind or of
+    one's own: they stand after those above and before the position."""
+
+    def made(self) -> FeatureSpec:
+        """The same, which a bundle records: groups by name and version."""
+        return FeatureSpec(**dict(self))
+
+
 class JobConfig(TrainingConfig):
     """What a training job takes: a training, its bars and its environment."""
 
     data: DataConfig = DataConfig(symbol="BTC")
     """The bars."""
 
-    environment: EnvironmentConfig = EnvironmentConfig()
+    environment: EnvironmentSettings = EnvironmentSettings()
     """How an episode trades, ends and rewards."""
 
-    features: FeatureSpec | None = None
+    features: FeatureSettings | None = None
     """What an observation is made of; by default for bars of this length."""
 
     resources: JobResources = JobResources()

@@ -22,6 +22,7 @@ from tradewind.bundle import (
     TrainingRecord,
 )
 from tradewind.errors import ExportError
+from tradewind.jobs import TrainingPhase
 from tradewind.logs import current_request_id
 from tradewind.policy import (
     GOLDEN_TOLERANCE,
@@ -36,7 +37,7 @@ from trainer_service.callbacks.multipliers import ConstraintOutcome
 from trainer_service.checkpoints.provenance import git_revision, library_versions
 from trainer_service.evaluation import evaluate, judge_constraints, record_observations
 from trainer_service.export import build_network, script_policy, serialize, verify_policy
-from trainer_service.progress import ProgressReporter, TrainingPhase
+from trainer_service.progress import ProgressReporter
 from trainer_service.report import REPORT_FILE, render_report
 from trainer_service.training.config import RiskConfig, TrainingConfig
 from trainer_service.training.workspace import Workspace

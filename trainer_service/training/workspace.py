@@ -136,7 +136,9 @@ def hold_against_bars(policy: RiskPolicy, bars: BarSeries) -> None:
 
 def held_out_episode(env: IntradayTradingEnv, bars: BarSeries) -> IntradayTradingEnv:
     """Copies an environment onto held-out bars: one episode over all of them, whatever is lost."""
-    whole = {"episode_bars": None, "random_start": False, "min_equity_fraction": 0.0}
+    # What it is worth is not what it was rewarded with.
+    whole: dict[str, Any] = {"episode_bars": None, "random_start": False, "reward": "log_return"}
+    whole["min_equity_fraction"] = 0.0
     return IntradayTradingEnv(bars, env.config.model_copy(update=whole), env.feature_spec)
 
 
@@ -190,7 +192,8 @@ def make_environment(config: JobConfig, *, quote_files: bool = True) -> Intraday
     else:
         assert data.symbol is not None
         bars = load_sample(data.symbol)
-    return IntradayTradingEnv(bars, config.environment, config.features)
+    features = None if config.features is None else config.features.made()
+    return IntradayTradingEnv(bars, config.environment.made(), features)
 
 
 def _load(path: Path, symbol: str | None, data: DataConfig, *, quote: bool) -> Bars:

@@ -34,10 +34,8 @@ from tradewind.rpc.clients.routing_results import (
     VariantBounds,
 )
 from tradewind.rpc.clients.trainer import AsyncTrainerClient, TrainerClient
-from tradewind.rpc.clients.trainer_calls import ENDED_STATES
 
 __all__ = [
-    "ENDED_STATES",
     "AsyncCalculateStream",
     "AsyncInferenceClient",
     "AsyncPredictStream",
