@@ -265,6 +265,10 @@ class RiskPolicy(Settings):
             sayable = False
         return Identity(_KIND, parts, former_digest(values) if sayable else None)
 
+    def has_digest(self, digest: str | None) -> bool:
+        """Whether a digest that was kept somewhere, by release 0.1 too, is that of this policy."""
+        return digest is not None and self.identity.match(digest, None).same
+
     @property
     def versions(self) -> dict[str, int]:
         """Version of each calculator that is on, whether it takes part or not."""
