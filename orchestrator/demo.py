@@ -17,8 +17,8 @@ from orchestrator.picture import draw_replays
 from orchestrator.replay import ReplayResult, replay
 from orchestrator.served_policy import ServedPolicy
 from orchestrator.summary import latency_table, performance_table, slo_verdict
-from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.errors import TradewindError, TrainingError, UnavailableError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.market import Bars, load_sample, split_bars
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
@@ -162,18 +162,15 @@ def run(console: Console, stack: Stack, config: dict[str, Any], folder: Path) ->
     return DemoRun(job.bundle_version, served, replays)
 
 
-def train(
-    console: Console, trainer: TrainerClient, config: dict[str, Any]
-) -> trainer_pb2.TrainingJob:
+def train(console: Console, trainer: TrainerClient, config: dict[str, Any]) -> TrainingJob:
     """Starts a training and follows it with a progress bar.
 
     Raises:
         TrainingError: The job did not succeed.
     """
     job = follow_job(trainer.watch(trainer.start_training(POLICY, config).job_id), console)
-    if job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
-        state = trainer_pb2.TrainingJobState.Name(job.state).removeprefix("TRAINING_JOB_STATE_")
-        raise TrainingError(f"the training ended as {state}: {job.error}")
+    if job.state is not JobState.SUCCEEDED:
+        raise TrainingError(f"the training ended as {job.state}: {job.error}")
     return job
 
 

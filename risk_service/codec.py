@@ -91,6 +91,7 @@ def write_evaluation(evaluation: Evaluation, metrics: AnswerWriter) -> bytes:
         decision_id=decision.decision_id,
         request_id=decision.request_id,
         pre_trade=check_to_message(decision.pre_trade),
+        overlay_digest=decision.overlay_digest,
     ).SerializeToString()
     return answer + metrics.write_nested(
         evaluation.calculation,
@@ -113,6 +114,7 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
         action=action_to_message(decision.action),
         inputs_digest=decision.inputs_digest,
         policy_digest=decision.policy_digest,
+        overlay_digest=decision.overlay_digest,
         metric_values=decision.metric_values,
         unavailable=decision.unavailable,
         breaches=[breach_to_message(breach) for breach in decision.breaches],
@@ -128,6 +130,7 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
 
 
 def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyResponse:
+<<<<<<< HEAD
     """The policy in force, and why the file as it now stands is not."""
     policy = loaded.policy
     calculators = list(policy.calculators.enabled())
@@ -135,15 +138,33 @@ def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyRe
         policy_digest=loaded.digest,
         limits=policy.rule_limits(),
         calculators=[each.name for each in calculators],
+=======
+    """The policy in force and its overlay, and why the files as they now stand are not."""
+    policy, overlay = loaded.policy, loaded.enforced.overlay
+    return risk_pb2.GetRiskPolicyResponse(
+        policy_digest=loaded.digest,
+        limits=loaded.enforced.tightened.rule_limits(),
+        calculators=[
+            calculator.name
+            for calculator in CALCULATORS
+            if policy.calculators.of(calculator.name).enabled
+        ],
+>>>>>>> main
         canonical_json=policy.canonical_json(),
-        rules=[f"{name}: {condition}" for name, condition in loaded.rules.describe().items()],
+        rules=loaded.rules.describe(),
         refusal=refusal,
+<<<<<<< HEAD
         declared=[
             risk_pb2.RiskCalculator(
                 name=each.name, version=each.version, use=each.use, metric_units=each.metrics
             )
             for each in calculators
         ],
+=======
+        parts_json=json.dumps(policy.parts, sort_keys=True),
+        overlay_digest=loaded.overlay_digest,
+        overlay_json=overlay.model_dump_json(by_alias=True) if loaded.overlay_digest else "",
+>>>>>>> main
     )
 
 

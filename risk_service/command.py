@@ -24,6 +24,7 @@ __all__ = ["main", "risk_server"]
 
 _FLAGS = (
     Flag("--policy", "policy", "the risk policy", "FILE"),
+    Flag("--overlay", "overlay", "limits stricter than the policy's", "FILE"),
     Flag("--database", "database", "where halts and the audit trail live", "URL"),
     Flag("--journal", "journal", "local file that makes decisions durable", "FILE"),
 )
@@ -55,6 +56,7 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
             settings.policy,
             settings.policy_poll_s,
             telemetry,
+            overlay=settings.overlay,
             may_loosen=settings.policy_may_loosen,
         )
         stack.callback(policies.close)

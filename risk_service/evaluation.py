@@ -102,7 +102,7 @@ class Evaluator:
         check, least = None, Action.ALLOW
         if order is not None:
             try:
-                check = check_order(order, inputs, loaded.policy.pre_trade)
+                check = check_order(order, inputs, loaded.enforced.tightened.pre_trade)
             except RiskInputError as problem:
                 check, least = refuse_order(order, problem), Action.BLOCK
         digest = inputs_digest(inputs, order)
@@ -142,13 +142,15 @@ class Evaluator:
         with self._accounts.hold(account_name) as account:
             if account.halt is None:
                 raise ConflictError(f"account {account_name} is not halted")
+            loaded = self._policies.current
             decision = Decision(
                 decision_id=_new_id(),
                 decided_at=time.time(),
                 account=account.name,
                 kind=DecisionKind.RESUME,
                 action=Action.ALLOW,
-                policy_digest=self._policies.current.digest,
+                policy_digest=loaded.digest,
+                overlay_digest=loaded.overlay_digest,
                 actor_name=name,
                 actor_role=role,
                 reason=reason,
@@ -186,6 +188,7 @@ class Evaluator:
             now=now,
             inputs_digest=digest,
             policy_digest=loaded.digest,
+            overlay_digest=loaded.overlay_digest,
             metric_values=report.metric_values,
             unavailable=report.unavailable,
             breaches=outcome.breaches,

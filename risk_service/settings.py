@@ -15,9 +15,11 @@ class RiskServiceSettings(ServiceSettings):
     Attributes:
         server: The gRPC server.
         policy: The risk policy file; a changed file is taken over while the service runs.
-        policy_poll_s: Seconds between two looks at the policy file.
-        policy_may_loosen: Takes over a changed policy also when it drops or loosens a rule that
-            halts or liquidates; without, that takes a restart.
+        overlay: File of limits that are stricter than the policy's (docs/risk-service.md), looked
+            at and taken over together with it; none by default. Once named it has to be there.
+        policy_poll_s: Seconds between two looks at the files of policy and overlay.
+        policy_may_loosen: Takes over changed files also when they drop or loosen a rule that halts
+            or liquidates, such as one of an overlay that is lifted; without, that takes a restart.
         database: Where halts and the audit trail live: `sqlite:///FILE` or
             `postgresql://USER:PASSWORD@HOST:PORT/NAME`. One service uses it at a time.
         journal: Local file that makes each decision durable before its answer leaves; beside the
@@ -35,6 +37,7 @@ class RiskServiceSettings(ServiceSettings):
         listen="127.0.0.1:50053", metrics_listen="127.0.0.1:9103"
     )
     policy: Path = Path("config/risk_limits.yaml")
+    overlay: Path | None = None
     policy_poll_s: float = Field(default=1.0, gt=0.0)
     policy_may_loosen: bool = False
     database: str = "sqlite:///runs/risk/audit.sqlite"

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -16,6 +15,7 @@ from tradewind.errors import FieldViolation, SettingsError
 from tradewind.files import read_file
 
 __all__ = [
+    "ALTERNATIVE",
     "Location",
     "Settings",
     "ends_with_its_end",
@@ -34,6 +34,10 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
+
+ALTERNATIVE: Final = "\0"
+"""What a `pydantic.Tag` of a union begins with, so that no error names it as if it were a key:
+no text of YAML has that character."""
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 Location = tuple[int | str, ...]
@@ -135,7 +139,7 @@ def parse_settings(
     except ValidationError as problem:
         violations = []
         for item in problem.errors(include_url=False, include_context=False):
-            at = _as_written(item["loc"], merged)
+            at = tuple(part for part in item["loc"] if not str(part).startswith(ALTERNATIVE))
             said = _message({**item, "loc": at}, secrets)
             violations.append(FieldViolation(_field_name(at), _describe(at, said, lines)))
         raise error(f"{source} is refused", violations) from None
@@ -190,20 +194,6 @@ def ends_with_its_end(text: bytes) -> bool:
         elif isinstance(event, yaml.DocumentEndEvent):
             end = event
     return end is not None and (bool(end.explicit) or (root is not None and bool(root.flow_style)))
-
-
-def _as_written(location: Location, values: Any) -> Location:
-    """A place without what pydantic puts in: the name of the alternative that it has chosen."""
-    at: list[int | str] = []
-    for part, after in pairwise(location):
-        if isinstance(values, Mapping) and part not in values and isinstance(after, str):
-            continue
-        at.append(part)
-        try:
-            values = values[part]
-        except (LookupError, TypeError):  # another part was put in before it was looked at
-            values = None
-    return (*at, *location[-1:])
 
 
 def _message(item: Any, secrets: Mapping[Location, str]) -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tradewind.errors import StorageError
+from tradewind.jobs import TrainingProgress
 from tradewind_cli.configuration import (
     ConfigArgument,
     FeatureOption,
@@ -22,9 +23,6 @@ from tradewind_cli.output import (
     refusal,
 )
 from tradewind_cli.progress import TrainingBar
-
-if TYPE_CHECKING:
-    from trainer_service.progress import TrainingProgress
 
 __all__ = ["evaluate", "print_figures", "walk_forward"]
 
@@ -114,14 +112,8 @@ def walk_forward(
     settings = parse_settings({"folds": folds}, WalkForwardConfig, source="the command line")
     with TrainingBar(progress_console()) as bar:
 
-        def draw(fold: int, progress: "TrainingProgress") -> None:
-            bar.update(
-                f"fold {fold + 1}/{folds}",
-                progress.timesteps_done,
-                progress.timesteps_total,
-                progress.steps_per_second,
-                progress.metrics,
-            )
+        def draw(fold: int, progress: TrainingProgress) -> None:
+            bar.update(progress, f"fold {fold + 1}/{folds}")
 
         env = make_environment(job)
         found = run_folds(job, env, settings, draw)

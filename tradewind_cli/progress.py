@@ -1,21 +1,18 @@
 """The bar of a running training."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-if TYPE_CHECKING:
-    from tradewind.api.trainer.v1 import trainer_pb2
+from tradewind.jobs import JobState, TrainingJob, TrainingProgress
 
 __all__ = ["TrainingBar", "follow_job"]
 
 
-def follow_job(
-    updates: "Iterable[trainer_pb2.TrainingJob]", console: Console
-) -> "trainer_pb2.TrainingJob":
+def follow_job(updates: Iterable[TrainingJob], console: Console) -> TrainingJob:
     """Draws a job of the trainer service until its updates end.
 
     Args:
@@ -25,20 +22,10 @@ def follow_job(
     Returns:
         The job as it ended.
     """
-    from tradewind.api.trainer.v1 import trainer_pb2
-
-    last = trainer_pb2.TrainingJob()
     with TrainingBar(console) as bar:
         for job in updates:
-            bar.update(
-                job.progress.phase,
-                job.progress.timesteps_done_count,
-                job.progress.timesteps_total_count,
-                job.progress.steps_per_second,
-                job.metrics,
-            )
-            last = job
-    return last
+            bar.update(job.progress, "queued" if job.state is JobState.QUEUED else "")
+    return job
 
 
 class TrainingBar:
@@ -58,33 +45,18 @@ class TrainingBar:
         )
         self._task = self._progress.add_task("queued", total=None, figures="")
 
-    def update(
-        self,
-        phase: str,
-        timesteps_done: int,
-        timesteps_total: int,
-        steps_per_second: float,
-        metrics: Mapping[str, float],
-    ) -> None:
-        """Draws a report of the training.
-
-        Args:
-            phase: What is being done; empty while it waits.
-            timesteps_done: Environment steps taken.
-            timesteps_total: Environment steps asked for; 0 while unknown.
-            steps_per_second: Mean rate; 0 while unknown.
-            metrics: Latest figures; the risk score is shown.
-        """
+    def update(self, progress: TrainingProgress, title: str = "") -> None:
+        """Draws a report of the training; its phase is the title unless there is another."""
         figures = []
-        if steps_per_second:
-            figures.append(f"{steps_per_second:,.0f} steps/s")
-        if "risk/score" in metrics:
-            figures.append(f"risk score {metrics['risk/score']:.2f}")
+        if progress.steps_per_second:
+            figures.append(f"{progress.steps_per_second:,.0f} steps/s")
+        if "risk/score" in progress.metrics:
+            figures.append(f"risk score {progress.metrics['risk/score']:.2f}")
         self._progress.update(
             self._task,
-            description=phase or "queued",
-            completed=timesteps_done,
-            total=timesteps_total or None,
+            description=title or progress.phase.value,
+            completed=progress.timesteps_done,
+            total=progress.timesteps_total or None,
             figures="  ".join(figures),
         )
 

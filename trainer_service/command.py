@@ -10,14 +10,13 @@ from tradewind.alerts import AlertKind, Alerts, alerts_of
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.bundle import SigningKey
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.rpc import Flag, RpcServer, run_service
 from trainer_service.jobs import (
     JobQueue,
-    JobState,
     JobStore,
     RunnerSettings,
     Slot,
-    TrainingJob,
     gpu_count,
     plan_slots,
     visible_gpus,
@@ -65,6 +64,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
                 grace_s=settings.grace_s,
                 max_attempts=settings.max_attempts,
                 tracing=settings.server.tracing,
+                components=settings.components,
             ),
             queued_jobs=settings.limits.queued_jobs,
             on_start=telemetry.observe_start,
@@ -80,6 +80,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
             limits=settings.limits,
             devices=frozenset(device for slot in slots for device in slot.takes),
             slots=len(slots),
+            components=settings.components,
         )
         servicer = TrainerServicer(store, queue, rules, server.traceparent)
         server.add_service(

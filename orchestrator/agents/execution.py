@@ -83,8 +83,8 @@ class ExecutionAgent:
             pipeline = PanelPipeline(allocation.symbols, features)
             self._pipelines |= dict.fromkeys(allocation.symbols, pipeline)
         self._pre_trade = (
-            guard.risk_digest,
-            PreTrade(guard.risk_policy, safety.throttle_fraction),
+            guard.enforced,
+            PreTrade(guard.enforced, safety.throttle_fraction),
         )
 
     def learn(self, bars: Sequence[BarRecord]) -> None:
@@ -261,6 +261,7 @@ class ExecutionAgent:
                 risk_score=report.risk_score,
                 metrics=report.metric_values,
                 unavailable=report.unavailable,
+                overlay_digest=evaluation.overlay_digest,
             )
 
     def _read_answer(
@@ -355,10 +356,11 @@ class ExecutionAgent:
                 decision.outcome = Outcome.HELD
         if intents:
             assert reply.evaluation is not None
-            digest, pre_trade = self._pre_trade
-            if digest != self._guard.risk_digest:
-                pre_trade = PreTrade(self._guard.risk_policy, self._safety.throttle_fraction)
-                self._pre_trade = (self._guard.risk_digest, pre_trade)
+            enforced, pre_trade = self._pre_trade
+            if enforced is not self._guard.enforced:
+                enforced = self._guard.enforced
+                pre_trade = PreTrade(enforced, self._safety.throttle_fraction)
+                self._pre_trade = (enforced, pre_trade)
             metrics = reply.evaluation.report.metric_values
             checked = pre_trade.check(intents, inputs, metrics)
             if checked != intents:

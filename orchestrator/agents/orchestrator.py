@@ -159,6 +159,7 @@ class OrchestratorAgent:
             self.portfolio.allocations,
             settings.interval_ns,
             known_groups(settings.features),
+            settings.accept_risk_digests,
         )
         await self._contracts.verify()
         journal = Journal(settings.folder / f"{settings.account}.journal")
@@ -273,7 +274,7 @@ class OrchestratorAgent:
             timeout_s=self._settings.ready_timeout_s / 2,
         )
         self._halts.recovered(reply.evaluation)
-        return withheld_orders(orders, held, reply, inputs, self._contracts.risk_policy)
+        return withheld_orders(orders, held, reply, inputs, self._contracts.enforced)
 
     async def _note_open_orders(self) -> None:
         self.open_orders = await self._desk.open_orders_at_end()
@@ -289,12 +290,8 @@ class OrchestratorAgent:
             "broker": self._broker.terms().model_dump(mode="json"),
             "orders": settings.orders.model_dump(mode="json"),
             "safety": settings.safety.model_dump(),
-            "risk_policy": self._contracts.risk_policy.canonical_json(),
             "history_length": history_length(self._contracts.risk_policy),
-            "features": {
-                policy: self._contracts.policy(policy).contract.features.model_dump(mode="json")
-                for policy in dict.fromkeys(item.policy for item in settings.allocations)
-            },
+            **self._contracts.facts(),
         }
 
     async def _handle(self, tick: Tick, request_id: str) -> None:

@@ -25,6 +25,7 @@ from tradewind.bundle.names import (
 from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
 from tradewind.constants import POLICY_BUNDLE_VERSION
 from tradewind.errors import BundleFormatError, SettingsError
+from tradewind.identity import RecordedParts
 from tradewind.settings import Settings, parse_settings
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "FeatureRecord",
     "RiskRecord",
     "SloRecord",
+    "TermsRecord",
     "TrainingRecord",
 ]
 
@@ -45,6 +47,8 @@ class FeatureRecord(Settings):
     Attributes:
         spec: The specification.
         digest: Its SHA-256.
+        parts: What that is taken over (`tradewind.identity`), with the version of each formula;
+            None in bundles of release 0.1, whose formulas all have version 1.
         symbols: Several symbols that one observation is of, in order; none for one of any name.
         market: Name of the market whose bars it was trained on (`tradewind.market.market_named`);
             None in bundles of releases that did not record it.
@@ -52,17 +56,41 @@ class FeatureRecord(Settings):
 
     spec: dict[str, JsonValue]
     digest: Sha256
+    parts: RecordedParts | None = None
     symbols: tuple[str, ...] = ()
     market: str | None = Field(default=None, min_length=1, max_length=128)
 
 
 class RiskRecord(Settings):
-    """The risk policy that shaped the reward."""
+    """The risk policy that shaped the reward.
+
+    Attributes:
+        policy_digest: Its digest.
+        parts: What that is taken over; None in bundles of release 0.1.
+        versions: Version of each calculator that was on; empty in bundles of release 0.1.
+        limits: Its limits, by metric.
+        penalty_weight: Subtracted from each reward: this times the penalty.
+        early_stop_threshold: Mean risk score above which training ends; None for never.
+    """
 
     policy_digest: Sha256
+    parts: RecordedParts | None = None
+    versions: dict[str, PositiveInt] = Field(default_factory=dict)
     limits: dict[str, float]
     penalty_weight: NonNegativeFloat
     early_stop_threshold: float | None = None
+
+
+class TermsRecord(Settings):
+    """The identity of the trading terms, which the environment in the configuration spells out.
+
+    Attributes:
+        digest: Their digest.
+        parts: What that is taken over.
+    """
+
+    digest: Sha256
+    parts: RecordedParts
 
 
 class TrainingRecord(Settings):
@@ -152,6 +180,7 @@ class BundleMetadata(Settings):
         files: SHA-256 of every file but metadata.json and its signature.
         features: None when the environment builds its observations without our features.
         risk: None when the policy was trained without risk.
+        terms: None when the environment has no terms of ours, and in bundles of release 0.1.
         training: Where the network comes from.
         evaluation: Figures on held-out bars, such as return and risk.
         slo: Latency measured at export.
@@ -169,6 +198,7 @@ class BundleMetadata(Settings):
     files: dict[str, Sha256]
     features: FeatureRecord | None
     risk: RiskRecord | None
+    terms: TermsRecord | None = None
     training: TrainingRecord
     evaluation: dict[str, float]
     slo: SloRecord

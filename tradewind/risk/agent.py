@@ -63,7 +63,7 @@ class RiskAgentV2:
 
     @property
     def policy_digest(self) -> str:
-        """SHA-256 over the canonical form of the policy."""
+        """Its digest."""
         return self._plan.digest
 
     def costs(self) -> Mapping[str, CalculatorCost]:

@@ -1,17 +1,40 @@
 """The risk policy: calculators with their settings, and the limits on their metrics."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.files import read_file
+<<<<<<< HEAD
 from tradewind.risk.outside.entry import IMPORTS
+=======
+from tradewind.identity import Identity, Parts, part_key, stated
+from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
+from tradewind.risk.calculators.base import CalculatorSettings
+from tradewind.risk.calculators.concentration import ConcentrationSettings
+from tradewind.risk.calculators.depth_shock import DepthShockSettings
+from tradewind.risk.calculators.drawdown import DrawdownSettings
+from tradewind.risk.calculators.drawdown_velocity import DrawdownVelocitySettings
+from tradewind.risk.calculators.expected_shortfall import ExpectedShortfallSettings
+from tradewind.risk.calculators.feed_staleness import FeedStalenessSettings
+from tradewind.risk.calculators.greeks import GreeksSettings
+from tradewind.risk.calculators.kyle_lambda import KyleLambdaSettings
+from tradewind.risk.calculators.latency_drift import LatencyDriftSettings
+from tradewind.risk.calculators.leverage import LeverageSettings
+from tradewind.risk.calculators.registry import CALCULATORS
+from tradewind.risk.calculators.stress import StressSettings
+from tradewind.risk.calculators.turnover import TurnoverSettings
+from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
+from tradewind.risk.calculators.var import VarSettings
+from tradewind.risk.calculators.volatility import VolatilitySettings
+from tradewind.risk.engine.clock import CLOCKED
+from tradewind.risk.former import former_digest, former_values
+>>>>>>> main
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
 from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
@@ -19,7 +42,12 @@ from tradewind.risk.rules.implication import implies
 from tradewind.risk.settings import CalculatorsSettings
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
 
-__all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
+__all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy", "end_violations"]
+
+_KIND: Final = "risk policy"
+_LIMITS_VERSION: Final = 1  # of risk_score and penalty
+_PRE_TRADE_VERSION: Final = 1  # of how an account after an order is calculated
+_RULES_VERSION: Final = 1  # of when a rule holds, and what it then demands
 
 _NO_END = (
     "missing: what follows may have been cut off. If the file is whole, add the line `...`, YAML's "
@@ -119,10 +147,15 @@ class RiskPolicy(Settings):
             RiskPolicyError: The text is not YAML or not whole, or a setting is refused; each with
                 its line.
         """
+<<<<<<< HEAD
         policy = settings_from_text(text, source, cls, error=RiskPolicyError, context=IMPORTS)
         violations = []
         if not ends_with_its_end(text):
             violations.append(FieldViolation("the end of the file", _NO_END))
+=======
+        policy = settings_from_text(text, source, cls, error=RiskPolicyError)
+        violations = end_violations(text)
+>>>>>>> main
         if not policy.rules and not policy.monitor_only:
             violations.append(FieldViolation("rules", _NO_RULES))
         if violations:
@@ -181,6 +214,67 @@ class RiskPolicy(Settings):
         values = self.model_dump(mode="json", by_alias=True)
         return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
+    @property
+    def parts(self) -> Parts:
+        """What the policy is identified by (`tradewind.identity`).
+
+        A calculator takes part when it is set otherwise than by default, switched off too, or when
+        a limit or a rule is on a metric of it or of one that goes by its clock skew. One that is on
+        by default and that nothing refers to is reported and decides nothing, so it is no part.
+        """
+        parts: dict[str, Any] = {}
+        deciding = self._deciding
+        for calculator in CALCULATORS:
+            differing = stated(self.calculators.of(calculator.name))
+            if differing or calculator.name in deciding:
+                parts[part_key(calculator.name, calculator.version)] = differing
+        sections = {
+            part_key("limits", _LIMITS_VERSION): {
+                metric: stated(limit) for metric, limit in self.limits.items()
+            },
+            part_key("pre_trade", _PRE_TRADE_VERSION): stated(self.pre_trade),
+            part_key("rules", _RULES_VERSION): [stated(rule) for rule in self.rules],
+        }
+        return parts | {name: content for name, content in sections.items() if content}
+
     def digest(self) -> str:
-        """SHA-256 over the canonical form, in hexadecimal."""
-        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+        """SHA-256 over the parts, in hexadecimal."""
+        return Identity(_KIND, self.parts).digest
+
+    @property
+    def identity(self) -> Identity:
+        """The parts, and the digest that release 0.1 would have given."""
+        parts = self.parts
+        values = former_values(self.model_dump(mode="json", by_alias=True))
+        try:
+            sayable = RiskPolicy.model_validate(values).parts == parts
+        except ValidationError:
+            sayable = False
+        return Identity(_KIND, parts, former_digest(values) if sayable else None)
+
+    def has_digest(self, digest: str | None) -> bool:
+        """Whether a digest that was kept somewhere, by release 0.1 too, is that of this policy."""
+        return digest is not None and self.identity.match(digest, None).same
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Version of each calculator that is on, whether it takes part or not."""
+        on = [each for each in CALCULATORS if self.calculators.of(each.name).enabled]
+        return {calculator.name: calculator.version for calculator in on}
+
+    @property
+    def _deciding(self) -> frozenset[str]:
+        """Calculators that limits and rules refer to, and those that they depend on."""
+        thresholds = (part.metric for rule in self.rules for part in rule.when.thresholds())
+        metrics = {*self.limits, *thresholds}
+        found = {
+            calculator.name
+            for calculator in CALCULATORS
+            if not metrics.isdisjoint(calculator.metrics(self.calculators.of(calculator.name)))
+        }
+        return frozenset(found | {CLOCKED[name] for name in found if name in CLOCKED})
+
+
+def end_violations(text: bytes) -> list[FieldViolation]:
+    """What is wrong with the end of a file of which only the whole counts."""
+    return [] if ends_with_its_end(text) else [FieldViolation("the end of the file", _NO_END)]

@@ -19,6 +19,7 @@ __all__ = [
     "QuantileNetworkSettings",
 ]
 
+NamedExtractor = Annotated[Extractor, Named(Extractor, EXTRACTORS, inline=True)]
 QuantileCount = Annotated[int, Field(ge=1, le=1_000)]
 TailShare = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -56,7 +57,9 @@ class NetworkSettings(Settings):
     # Hidden layers as a list or by network: a family narrows it.
     net_arch: Any = (64, 64)
     activation_fn: Activation = "relu"
-    features_extractor: Annotated[Extractor, Named(Extractor, EXTRACTORS, key="name")] | None = None
+    features_extractor: Annotated[Extractor, Named(Extractor, EXTRACTORS, inline=True)] | None = (
+        None
+    )
     features_extractor_class: type[BaseFeaturesExtractor] | None = None
     features_extractor_kwargs: dict[str, Any] = Field(default_factory=dict)
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from tradewind.jobs import TrainingProgress
 from tradewind.settings import Settings
 from tradewind.tracing import TracingSettings
 from trainer_service.checkpoints import CheckpointSettings
-from trainer_service.progress import TrainingProgress
 
 __all__ = [
     "JobCheckpointed",
@@ -32,6 +32,8 @@ class JobOrder(Settings):
         request_id: The request that started it, for the log and the bundle; empty for none.
         traceparent: The span of that request; empty for none.
         tracing: Where spans go; None for no spans.
+        components: Code of one's own that the job may have imported, whatever its configuration
+            names.
     """
 
     config: dict[str, Any]
@@ -41,6 +43,7 @@ class JobOrder(Settings):
     request_id: str = ""
     traceparent: str = ""
     tracing: TracingSettings | None = None
+    components: tuple[str, ...] = ()
 
 
 class JobProgress(Settings):

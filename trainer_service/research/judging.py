@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tradewind.bundle import read_bundle
 from tradewind.errors import BundleFormatError, MarketDataError
+from tradewind.jobs import TrainingPhase
 from tradewind.market import BarSeries, FeatureSpec, series_of
 from tradewind.market.feature_group import KnownGroups
 from tradewind.policy import SealedNetwork, TorchScriptNetwork
@@ -19,7 +20,7 @@ from trainer_service.evaluation import (
     judge_constraints,
 )
 from trainer_service.export import build_network, script_policy, serialize
-from trainer_service.progress import ProgressReporter, TrainingPhase
+from trainer_service.progress import ProgressReporter
 from trainer_service.training.agent import TrainerAgent
 from trainer_service.training.config import TrainingConfig
 from trainer_service.training.workspace import (

@@ -33,6 +33,10 @@ class TrainerServiceSettings(ServiceSettings):
         devices: Jobs that run at once on each kind of device; each is a process of its own.
         checkpoints: Where jobs are saved, a folder each, and how often.
         limits: The most that a job may ask for, and what it gets when it asks for nothing.
+        allow_components: Code of your own that a job may name: algorithms, feature groups, rewards,
+            extractors and data sources, as `package.module:Attribute` or by the name that an
+            installed package gives one. Whoever may start a training chooses their settings; what
+            is not listed is never imported, whatever a request or the job store says.
         max_attempts: Starts without a new checkpoint after which a job has failed.
         lease_s: Seconds after which a job whose service died is started again; twice `grace_s` at
             least, so that what is left of the service has ended by then.
@@ -53,6 +57,7 @@ class TrainerServiceSettings(ServiceSettings):
     devices: DeviceSlots = DeviceSlots()
     checkpoints: CheckpointSettings = CheckpointSettings()
     limits: JobLimits = JobLimits()
+    allow_components: tuple[str, ...] = ()
     max_attempts: PositiveInt = 3
     lease_s: PositiveFloat = 30.0
     grace_s: float = Field(default=5.0, gt=0.0)
@@ -62,3 +67,8 @@ class TrainerServiceSettings(ServiceSettings):
         if self.lease_s < 2.0 * self.grace_s:
             raise ValueError("lease_s must be at least twice grace_s")
         return self
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """All code of one's own that a job may have imported: that which it names, and trackers."""
+        return (*self.allow_components, *(each.kind for each in self.tracking.trackers))

@@ -13,8 +13,9 @@ import yaml
 
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.settings import OrchestratorSettings
-from tradewind.bundle import BundleDraft, BundleStore, FeatureRecord, TrainingRecord
+from tradewind.bundle import Bundle, BundleDraft, BundleStore, FeatureRecord, TrainingRecord
 from tradewind.market import FeatureSpec, TradingTerms
+from tradewind.policy import SealedNetwork
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import RiskClient
@@ -146,6 +147,24 @@ def _changeable(folder: Path) -> Path:
     path = folder / "risk_service.yaml"
     path.write_text("policy_may_loosen: true\n")
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sealed_networks() -> Iterator[None]:
+    """One sealed process a bundle for the replays of a module: each takes seconds to start."""
+    started: dict[tuple[Path, str], SealedNetwork] = {}
+
+    def start(bundle: Bundle) -> SealedNetwork:
+        key = (bundle.path, bundle.metadata.sha256)
+        if key not in started:
+            started[key] = SealedNetwork(bundle)
+        return started[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestrator.analysis.decision_replay.bundles.SealedNetwork", start)
+        yield
+    for network in started.values():
+        network.close()
 
 
 @pytest.fixture(scope="module")

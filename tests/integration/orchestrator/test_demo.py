@@ -14,8 +14,8 @@ from rich.console import Console
 
 from orchestrator.demo import POLICY, DemoRun, Stack, main, run, start_services, train
 from orchestrator.served_policy import ServedPolicy
-from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.errors import ConflictError, SettingsError, TrainingError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.rpc.clients import RiskClient, RiskPolicyStatus, TrainerClient
 
 pytestmark = pytest.mark.slow
@@ -104,17 +104,14 @@ def test_training_with_a_wrong_key_is_refused_by_name(shown: Shown) -> None:
 
 
 def test_training_that_stays_too_risky_ends_without_a_bundle() -> None:
-    job = trainer_pb2.TrainingJob(
-        job_id="1",
-        state=trainer_pb2.TRAINING_JOB_STATE_STOPPED_BY_RISK,
-        error="the mean risk score stayed above 0.001",
-    )
+    error = "the mean risk score stayed above 0.001"
+    job = TrainingJob("1", "demo", "{}", state=JobState.STOPPED_BY_RISK, error=error)
 
     class TooRisky(TrainerClient):
-        def start_training(self, *_: Any, **__: Any) -> trainer_pb2.TrainingJob:
+        def start_training(self, *_: Any, **__: Any) -> TrainingJob:
             return job
 
-        def watch(self, *_: Any, **__: Any) -> Iterator[trainer_pb2.TrainingJob]:
+        def watch(self, *_: Any, **__: Any) -> Iterator[TrainingJob]:
             yield job
 
     with TooRisky("127.0.0.1:1") as trainer:

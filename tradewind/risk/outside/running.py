@@ -2,11 +2,11 @@
 
 import logging
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tradewind.process.stopwatch import stopwatch_ns
 from tradewind.risk.engine.kernel import score
 from tradewind.risk.engine.result import CODE, VALUE, refuse
 from tradewind.risk.inputs import FloatArray
@@ -111,7 +111,7 @@ class _Each:
 
     def _call(self, loaded: LoadedCalculator, account: Account) -> list[float | str]:
         view = view_of(account, loaded.declared)
-        started = time.perf_counter_ns()
+        started = stopwatch_ns()
         answers: list[float | str]
         try:
             answer = loaded.calculator.calculate(loaded.settings, view)
@@ -123,7 +123,7 @@ class _Each:
             if not self._warned:
                 self._warned = True
                 _LOG.warning("%s: its metrics are unavailable", why)
-        self._count((time.perf_counter_ns() - started) * 1e-9)
+        self._count((stopwatch_ns() - started) * 1e-9)
         return answers
 
     def _count(self, seconds: float) -> None:

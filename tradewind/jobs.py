@@ -1,11 +1,11 @@
-"""A training job: what the store keeps and what callers see."""
+"""Training jobs: what the trainer service keeps, what its clients get, and how far one is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
-from trainer_service.progress import TrainingProgress
-
-__all__ = ["ENDED_STATES", "JobState", "TrainingJob"]
+__all__ = ["ENDED_STATES", "JobState", "TrainingJob", "TrainingPhase", "TrainingProgress"]
 
 
 class JobState(StrEnum):
@@ -19,7 +19,40 @@ class JobState(StrEnum):
     STOPPED_BY_RISK = "STOPPED_BY_RISK"
 
 
-ENDED_STATES = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}
+ENDED_STATES: Final = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING}
+"""States that a job does not leave."""
+
+
+class TrainingPhase(StrEnum):
+    """What a training is doing."""
+
+    PREPARING = "preparing"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    EXPORTING = "exporting"
+    PUBLISHING = "publishing"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """One report of a training.
+
+    Attributes:
+        phase: What is being done.
+        timesteps_done: Environment steps taken; ends above the total when the algorithm collects
+            whole rollouts.
+        timesteps_total: Environment steps asked for; 0 while unknown.
+        steps_per_second: Mean rate since training began, or went on; 0 before that.
+        elapsed_s: Seconds since the run began, without those between its attempts.
+        metrics: Latest figures by name, e.g. "risk/score". Finite numbers only.
+    """
+
+    phase: TrainingPhase = TrainingPhase.PREPARING
+    timesteps_done: int = 0
+    timesteps_total: int = 0
+    steps_per_second: float = 0.0
+    elapsed_s: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +72,7 @@ class TrainingJob:
         created_at: Seconds since the epoch.
         started_at: Seconds since the epoch, of the first start; 0 before that.
         ended_at: Seconds since the epoch; 0 before that.
-        request_id: The request that started it; None when it had no id.
+        request_id: The request that started it; empty when it had no id.
         traceparent: The span of that request, as W3C Trace Context writes it; empty for none.
         cancel_requested: Somebody asked to cancel it.
         attempts: Starts since its latest checkpoint was written.
@@ -61,7 +94,7 @@ class TrainingJob:
     created_at: float = 0.0
     started_at: float = 0.0
     ended_at: float = 0.0
-    request_id: str | None = None
+    request_id: str = ""
     traceparent: str = ""
     cancel_requested: bool = False
     attempts: int = 0
