@@ -130,41 +130,25 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
 
 
 def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyResponse:
-<<<<<<< HEAD
-    """The policy in force, and why the file as it now stands is not."""
-    policy = loaded.policy
+    """The policy in force and its overlay, and why the files as they now stand are not."""
+    policy, overlay = loaded.policy, loaded.enforced.overlay
     calculators = list(policy.calculators.enabled())
     return risk_pb2.GetRiskPolicyResponse(
         policy_digest=loaded.digest,
-        limits=policy.rule_limits(),
-        calculators=[each.name for each in calculators],
-=======
-    """The policy in force and its overlay, and why the files as they now stand are not."""
-    policy, overlay = loaded.policy, loaded.enforced.overlay
-    return risk_pb2.GetRiskPolicyResponse(
-        policy_digest=loaded.digest,
         limits=loaded.enforced.tightened.rule_limits(),
-        calculators=[
-            calculator.name
-            for calculator in CALCULATORS
-            if policy.calculators.of(calculator.name).enabled
-        ],
->>>>>>> main
+        calculators=[each.name for each in calculators],
         canonical_json=policy.canonical_json(),
         rules=loaded.rules.describe(),
         refusal=refusal,
-<<<<<<< HEAD
+        parts_json=json.dumps(policy.parts, sort_keys=True),
+        overlay_digest=loaded.overlay_digest,
+        overlay_json=overlay.model_dump_json(by_alias=True) if loaded.overlay_digest else "",
         declared=[
             risk_pb2.RiskCalculator(
                 name=each.name, version=each.version, use=each.use, metric_units=each.metrics
             )
             for each in calculators
         ],
-=======
-        parts_json=json.dumps(policy.parts, sort_keys=True),
-        overlay_digest=loaded.overlay_digest,
-        overlay_json=overlay.model_dump_json(by_alias=True) if loaded.overlay_digest else "",
->>>>>>> main
     )
 
 

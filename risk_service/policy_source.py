@@ -85,12 +85,7 @@ class PolicySource:
         self.current = LoadedPolicy(self._parse(texts))
         self._seen = self._judged = texts
         self.refusal = ""
-<<<<<<< HEAD
-        _warn_of_unenforced_limits(self.current.policy)
-        telemetry.policy_loaded(self.current.digest, self.current.agent.costs)
-=======
         self._say_what_is_loaded()
->>>>>>> main
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="policy", daemon=True)
         self._thread.start()
@@ -149,13 +144,6 @@ class PolicySource:
                 f"{'; '.join(loosened)}. "
                 "Restart the service to have it all the same, or set policy_may_loosen: true"
             )
-<<<<<<< HEAD
-        loaded = LoadedPolicy(policy)
-        before, self.current, self.refusal = self.current.digest, loaded, ""
-        self._telemetry.policy_loaded(loaded.digest, loaded.agent.costs)
-        _LOG.info("risk policy %s replaces %s", loaded.digest, before)
-        _warn_of_unenforced_limits(policy)
-=======
         same = enforced.policy == before.policy
         self.current = LoadedPolicy(enforced, before.agent if same else None)
         self.refusal = ""
@@ -164,7 +152,7 @@ class PolicySource:
 
     def _say_what_is_loaded(self) -> None:
         loaded = self.current
-        self._telemetry.policy_loaded(loaded.digest, loaded.overlay_digest)
+        self._telemetry.policy_loaded(loaded.digest, loaded.agent.costs, loaded.overlay_digest)
         if loaded.overlay_digest:
             _LOG.warning(
                 "the overlay %s is on: %s",
@@ -173,7 +161,6 @@ class PolicySource:
             )
         for path, why in loaded.enforced.tightened.unenforced_limits().items():
             _LOG.warning("no rule enforces %s: %s", path, why)
->>>>>>> main
 
     def _refuse(self, reason: str) -> None:
         self.refusal = reason

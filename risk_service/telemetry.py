@@ -92,19 +92,20 @@ class Telemetry(Collector):
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         registry.register(self)
 
-<<<<<<< HEAD
-    def policy_loaded(self, digest: str, costs: Callable[[], Mapping[str, CalculatorCost]]) -> None:
-        """Shows the policy in force, and no other.
+    def policy_loaded(
+        self,
+        digest: str,
+        costs: Callable[[], Mapping[str, CalculatorCost]],
+        overlay_digest: str = "",
+    ) -> None:
+        """Shows the policy in force and its overlay, and no other.
 
         Args:
-            digest: Its digest.
+            digest: Of the policy.
             costs: Gives what its calculators from outside have cost.
+            overlay_digest: Empty for none.
         """
         self._costs = costs
-=======
-    def policy_loaded(self, digest: str, overlay_digest: str = "") -> None:
-        """Shows the policy in force and its overlay, and no other."""
->>>>>>> main
         self._policy.clear()
         self._policy.labels(digest).set(1)
         self._overlay.clear()

@@ -5,11 +5,8 @@ from tradewind.risk.agent import RiskAgentV2
 from tradewind.risk.batch import BatchBar, BatchRiskTracker, StepRisk
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
 from tradewind.risk.loosening import loosens
-<<<<<<< HEAD
 from tradewind.risk.outside.declaration import AccountView, NoSettings, PythonCalculator
-=======
 from tradewind.risk.overlay import EnforcedPolicy, RiskOverlay
->>>>>>> main
 from tradewind.risk.policy import LimitSettings, RiskPolicy
 from tradewind.risk.report import RiskReport
 from tradewind.risk.settings import EnabledCalculator
@@ -19,11 +16,8 @@ __all__ = [
     "AccountView",
     "BatchBar",
     "BatchRiskTracker",
-<<<<<<< HEAD
     "EnabledCalculator",
-=======
     "EnforcedPolicy",
->>>>>>> main
     "FloatArray",
     "LimitSettings",
     "NoSettings",

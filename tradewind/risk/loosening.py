@@ -2,11 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-<<<<<<< HEAD
-=======
-from tradewind.risk.calculators.registry import CALCULATORS
-from tradewind.risk.engine.clock import CLOCKED
->>>>>>> main
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.rules import (
     LATCHING_ACTIONS,
@@ -78,23 +73,10 @@ class _Rules:
 
     def settings_of(self, metric: str) -> Mapping[str, object]:
         """What a metric is calculated with, by the path of each setting."""
-<<<<<<< HEAD
         for each in self._calculators.enabled():
             if metric in each.metrics:
                 return each.settings
         return {}
-=======
-        found: dict[str, object] = {}
-        for calculator in CALCULATORS:
-            settings = self._calculators.of(calculator.name)
-            if settings.enabled and metric in calculator.metrics(settings):
-                found = {f"{calculator.name}.{name}": value for name, value in settings}
-                other = CLOCKED.get(calculator.name)
-                if other is not None:
-                    skew = self._calculators.feed_staleness.max_clock_skew_ms
-                    found[f"{other}.max_clock_skew_ms"] = skew
-        return found
->>>>>>> main
 
 
 def _changes(rule: _Rule, before: _Rules, after: _Rules) -> Iterator[str]:

@@ -10,31 +10,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.files import read_file
-<<<<<<< HEAD
-from tradewind.risk.outside.entry import IMPORTS
-=======
 from tradewind.identity import Identity, Parts, part_key, stated
-from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
-from tradewind.risk.calculators.base import CalculatorSettings
-from tradewind.risk.calculators.concentration import ConcentrationSettings
-from tradewind.risk.calculators.depth_shock import DepthShockSettings
-from tradewind.risk.calculators.drawdown import DrawdownSettings
-from tradewind.risk.calculators.drawdown_velocity import DrawdownVelocitySettings
-from tradewind.risk.calculators.expected_shortfall import ExpectedShortfallSettings
-from tradewind.risk.calculators.feed_staleness import FeedStalenessSettings
-from tradewind.risk.calculators.greeks import GreeksSettings
-from tradewind.risk.calculators.kyle_lambda import KyleLambdaSettings
-from tradewind.risk.calculators.latency_drift import LatencyDriftSettings
-from tradewind.risk.calculators.leverage import LeverageSettings
 from tradewind.risk.calculators.registry import CALCULATORS
-from tradewind.risk.calculators.stress import StressSettings
-from tradewind.risk.calculators.turnover import TurnoverSettings
-from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
-from tradewind.risk.calculators.var import VarSettings
-from tradewind.risk.calculators.volatility import VolatilitySettings
-from tradewind.risk.engine.clock import CLOCKED
 from tradewind.risk.former import former_digest, former_values
->>>>>>> main
+from tradewind.risk.outside.entry import IMPORTS
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
 from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
@@ -147,15 +126,8 @@ class RiskPolicy(Settings):
             RiskPolicyError: The text is not YAML or not whole, or a setting is refused; each with
                 its line.
         """
-<<<<<<< HEAD
         policy = settings_from_text(text, source, cls, error=RiskPolicyError, context=IMPORTS)
-        violations = []
-        if not ends_with_its_end(text):
-            violations.append(FieldViolation("the end of the file", _NO_END))
-=======
-        policy = settings_from_text(text, source, cls, error=RiskPolicyError)
         violations = end_violations(text)
->>>>>>> main
         if not policy.rules and not policy.monitor_only:
             violations.append(FieldViolation("rules", _NO_RULES))
         if violations:
@@ -225,9 +197,11 @@ class RiskPolicy(Settings):
         parts: dict[str, Any] = {}
         deciding = self._deciding
         for calculator in CALCULATORS:
-            differing = stated(self.calculators.of(calculator.name))
+            differing = stated(self.calculators.of(calculator))
             if differing or calculator.name in deciding:
                 parts[part_key(calculator.name, calculator.version)] = differing
+        for entry in self.calculators.outside.values():
+            parts[part_key(entry.part, entry.version or 0)] = dict(entry.settings)
         sections = {
             part_key("limits", _LIMITS_VERSION): {
                 metric: stated(limit) for metric, limit in self.limits.items()
@@ -259,20 +233,20 @@ class RiskPolicy(Settings):
     @property
     def versions(self) -> dict[str, int]:
         """Version of each calculator that is on, whether it takes part or not."""
-        on = [each for each in CALCULATORS if self.calculators.of(each.name).enabled]
-        return {calculator.name: calculator.version for calculator in on}
+        return {each.name: each.version for each in self.calculators.enabled()}
 
     @property
     def _deciding(self) -> frozenset[str]:
         """Calculators that limits and rules refer to, and those that they depend on."""
         thresholds = (part.metric for rule in self.rules for part in rule.when.thresholds())
         metrics = {*self.limits, *thresholds}
-        found = {
-            calculator.name
+        found = [
+            calculator
             for calculator in CALCULATORS
-            if not metrics.isdisjoint(calculator.metrics(self.calculators.of(calculator.name)))
-        }
-        return frozenset(found | {CLOCKED[name] for name in found if name in CLOCKED})
+            if not metrics.isdisjoint(calculator.metrics(self.calculators.of(calculator)))
+        ]
+        read = {path.partition(".")[0] for calculator in found for path in calculator.reads}
+        return frozenset({calculator.name for calculator in found} | read)
 
 
 def end_violations(text: bytes) -> list[FieldViolation]:

@@ -6,19 +6,14 @@ from pydantic import Field
 
 from tradewind.market import TradingTerms
 from tradewind.market.jumps import MAX_JUMP
-<<<<<<< HEAD
-from tradewind.risk import RiskPolicy
-
-__all__ = ["EnvironmentConfig", "unfed_metrics"]
-=======
 from tradewind.parts import Named
+from tradewind.risk import RiskPolicy
 from trainer_service.environment.reward import REWARDS, Reward
 
-__all__ = ["UNFED_METRICS", "EnvironmentConfig", "EnvironmentSettings"]
+__all__ = ["EnvironmentConfig", "EnvironmentSettings", "unfed_metrics"]
 
 _COMPILED: Final = ("log_return", "simple_return")
 AnyReward = Literal["log_return", "simple_return"] | Reward
->>>>>>> main
 
 _UNFED: Final = {
     "order_flows": "order flows",

@@ -43,8 +43,10 @@ class RiskCheck:
         known: dict[str, tuple[RiskPolicy, Any]] = {}
         for policy in risk_policies:
             known |= dict.fromkeys(_digests(policy), (policy, log.facts))
+        given = {policy.digest(): policy for policy in risk_policies}
         for part in log.parts:
             policy = RiskPolicy.parse(json.loads(part.facts["risk_policy"]))
+            policy = given.get(policy.digest(), policy)  # which may have its calculators imported
             digests = (*_digests(policy), part.facts.get("risk_policy_digest", ""))
             known |= dict.fromkeys(digests, (policy, part.facts))
         self._agents = {
@@ -58,11 +60,7 @@ class RiskCheck:
         self.asked: NDArray[np.bool_] = np.asarray(risk.is_valid())
         self._answers = risk.to_pylist()
         self._unknown: dict[str, int] = {}
-<<<<<<< HEAD
-        self._not_here: dict[str, int] = {}
-=======
         self._not_checked: dict[str, None] = {}
->>>>>>> main
 
     def compare(self, row: int, inputs: RiskInputs) -> None:
         """Compares the answer at a row of the log with that for the account there."""
@@ -83,23 +81,6 @@ class RiskCheck:
         self._not_checked |= dict.fromkeys(sentences)
         skipped = formulas.skipped.union(foreign)
         close_ns = int(self._closes[at])
-<<<<<<< HEAD
-        findings = self._findings
-        absent = agent.policy.calculators.not_here
-        for use in set(absent.values()):
-            self._not_here[use] = self._not_here.get(use, 0) + 1
-        metrics, ours_unavailable, theirs_unavailable = (
-            {metric: item for metric, item in dict(items).items() if metric not in absent}
-            for items in (logged["metrics"], logged["unavailable"], report.unavailable)
-        )
-        findings.compare_maps("risk", row, close_ns, metrics, report.metric_values)
-        score = logged["risk_score"]
-        for column, ours, theirs in (
-            # It may follow from a metric that is not calculated here.
-            ("risk.risk_score", score, score if absent else report.risk_score),
-            ("risk.unavailable", ours_unavailable, theirs_unavailable),
-        ):
-=======
         self._findings.compare_maps(
             "risk",
             row,
@@ -117,7 +98,6 @@ class RiskCheck:
         if formulas.with_score:
             compared.append(("risk.risk_score", logged["risk_score"], report.risk_score))
         for column, ours, theirs in compared:
->>>>>>> main
             first = None if ours == theirs else Difference(row, close_ns, "", ours, theirs)
             self._findings.add(column, 1, int(first is not None), first)
 
@@ -127,10 +107,6 @@ class RiskCheck:
             f"risk metrics of {count:,} ticks under the risk policy {digest[:12]}…, which is not "
             "in the log's facts: give its file with --risk-policy"
             for digest, count in self._unknown.items()
-        ] + [
-            f"metrics of the calculator {use} and the risk score of {count:,} ticks: no code is "
-            "imported because a log names it; give the policy's file with --risk-policy"
-            for use, count in self._not_here.items()
         ]
 
 

@@ -60,7 +60,7 @@ EntryT = TypeVar("EntryT", bound="OutsideCalculator")
 class OutsideCalculator(Settings):
     """A calculator from outside, under its name."""
 
-    use: str = Field(max_length=200)
+    use: str = Field(max_length=160)
     """Where it is: `package.module:Attribute`, or a name that an installed package announces in the
     entry points `tradewind.calculators`. Python may give the PythonCalculator itself."""
     version: int | None = Field(default=None, ge=1)
@@ -84,6 +84,11 @@ class OutsideCalculator(Settings):
     def loaded(self) -> LoadedCalculator | None:
         """The calculator; None for one of a policy that has none imported."""
         return self._loaded
+
+    @property
+    def part(self) -> str:
+        """What it is called in a digest (`tradewind.identity`)."""
+        return self.use if ":" in self.use else f"{DOOR.group}:{self.use}"
 
     @property
     def all_settings(self) -> Mapping[str, Any]:

@@ -113,18 +113,14 @@ class RiskPolicyStatus:
         calculators: Names of the enabled calculators.
         rules: Name and condition of each rule, its limits resolved.
         canonical_json: The policy with every default spelled out; `RiskPolicy.parse` reads it.
-<<<<<<< HEAD
-        refusal: Why the policy file as it now stands is not in force; empty when it is.
-        declared: What each enabled calculator declares, in the order of the reports; none from a
-            service of an older release.
-=======
         refusal: Why the files of policy and overlay as they now stand are not in force; empty when
             they are.
         parts_json: What the digest is taken over (`RiskPolicy.parts`); empty from a service of
             release 0.1.
         overlay_digest: Digest of the overlay that is on; empty for none.
         overlay_json: The overlay (`RiskOverlay`); empty for none.
->>>>>>> main
+        declared: What each enabled calculator declares, in the order of the reports; none from a
+            service of an older release.
     """
 
     policy_digest: str
@@ -133,13 +129,10 @@ class RiskPolicyStatus:
     rules: tuple[str, ...]
     canonical_json: str
     refusal: str
-<<<<<<< HEAD
-    declared: tuple[EnabledCalculator, ...] = ()
-=======
     parts_json: str = ""
     overlay_digest: str = ""
     overlay_json: str = ""
->>>>>>> main
+    declared: tuple[EnabledCalculator, ...] = ()
 
 
 def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
@@ -200,14 +193,11 @@ def read_policy_status(answer: risk_pb2.GetRiskPolicyResponse) -> RiskPolicyStat
         rules=tuple(answer.rules),
         canonical_json=answer.canonical_json,
         refusal=answer.refusal,
-<<<<<<< HEAD
+        parts_json=answer.parts_json,
+        overlay_digest=answer.overlay_digest,
+        overlay_json=answer.overlay_json,
         declared=tuple(
             EnabledCalculator(each.name, each.version, each.use, dict(each.metric_units))
             for each in answer.declared
         ),
-=======
-        parts_json=answer.parts_json,
-        overlay_digest=answer.overlay_digest,
-        overlay_json=answer.overlay_json,
->>>>>>> main
     )

@@ -934,13 +934,10 @@ class GetRiskPolicyResponse(_message.Message):
     CANONICAL_JSON_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
-<<<<<<< HEAD
-    DECLARED_FIELD_NUMBER: _builtins.int
-=======
     PARTS_JSON_FIELD_NUMBER: _builtins.int
     OVERLAY_DIGEST_FIELD_NUMBER: _builtins.int
     OVERLAY_JSON_FIELD_NUMBER: _builtins.int
->>>>>>> main
+    DECLARED_FIELD_NUMBER: _builtins.int
     policy_digest: _builtins.str
     canonical_json: _builtins.str
     """The policy with every default spelled out (JSON)."""
@@ -975,21 +972,14 @@ class GetRiskPolicyResponse(_message.Message):
         canonical_json: _builtins.str = ...,
         rules: _abc.Iterable[_builtins.str] | None = ...,
         refusal: _builtins.str = ...,
-<<<<<<< HEAD
+        parts_json: _builtins.str = ...,
+        overlay_digest: _builtins.str = ...,
+        overlay_json: _builtins.str = ...,
         declared: _abc.Iterable[Global___RiskCalculator] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "declared", b"declared", "limits", b"limits", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
-=======
-        parts_json: _builtins.str = ...,
-        overlay_digest: _builtins.str = ...,
-        overlay_json: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "limits", b"limits", "overlay_digest", b"overlay_digest", "overlay_json", b"overlay_json", "parts_json", b"parts_json", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
->>>>>>> main
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "declared", b"declared", "limits", b"limits", "overlay_digest", b"overlay_digest", "overlay_json", b"overlay_json", "parts_json", b"parts_json", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
