@@ -36,6 +36,7 @@ from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
+from tradewind.shipped import shipped_or_own
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy", "end_violations"]
 
@@ -153,7 +154,7 @@ class RiskPolicy(Settings):
                 is refused; each with its line.
         """
         try:
-            text = read_file(path)
+            text = read_file(shipped_or_own(path))
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
         return cls.from_text(text, str(path))
