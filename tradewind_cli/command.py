@@ -9,6 +9,7 @@ from tradewind.errors import TradewindError
 from tradewind_cli import bundle, data, jobs, risk, routing
 from tradewind_cli.compare import compare
 from tradewind_cli.connection import connection_options
+from tradewind_cli.doctor import doctor
 from tradewind_cli.evaluate import evaluate, walk_forward
 from tradewind_cli.init import init
 from tradewind_cli.output import exit_code_of, print_error
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.callback()(connection_options)
 app.command()(init)
+app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)
 app.command()(walk_forward)
