@@ -9,6 +9,7 @@ from tradewind.errors import TradewindError
 from tradewind_cli import bundle, data, jobs, risk, routing, serve
 from tradewind_cli.compare import compare
 from tradewind_cli.connection import connection_options
+from tradewind_cli.demo import demo
 from tradewind_cli.evaluate import evaluate, walk_forward
 from tradewind_cli.init import init
 from tradewind_cli.output import exit_code_of, print_error
@@ -48,6 +49,7 @@ app.add_typer(serve.app, name="serve")
 app.command()(slo)
 app.command()(schema)
 app.command()(token)
+app.command()(demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
