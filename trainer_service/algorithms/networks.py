@@ -57,9 +57,7 @@ class NetworkSettings(Settings):
     # Hidden layers as a list or by network: a family narrows it.
     net_arch: Any = (64, 64)
     activation_fn: Activation = "relu"
-    features_extractor: Annotated[Extractor, Named(Extractor, EXTRACTORS, inline=True)] | None = (
-        None
-    )
+    features_extractor: NamedExtractor | None = None
     features_extractor_class: type[BaseFeaturesExtractor] | None = None
     features_extractor_kwargs: dict[str, Any] = Field(default_factory=dict)
 
