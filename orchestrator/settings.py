@@ -19,7 +19,7 @@ from tradewind.alerts.settings import AlertSettings
 from tradewind.logs import LogSettings
 from tradewind.part_options import PartSettings
 from tradewind.rpc.tls import ClientTls
-from tradewind.settings import Settings
+from tradewind.settings import ALTERNATIVE, Settings
 from tradewind.tracing import TracingSettings
 
 __all__ = [
@@ -97,23 +97,24 @@ class OwnBrokerSettings(PartSettings):
 
 def _kind_of_feed(values: Any) -> str:
     kind = values.get("kind") if isinstance(values, dict) else getattr(values, "kind", None)
-    return kind if kind in ("sample", "files", "websocket") else "own"
+    return f"{ALTERNATIVE}{kind if kind in ('sample', 'files', 'websocket') else 'own'}"
 
 
 def _kind_of_broker(values: Any) -> str:
     is_paper = isinstance(values, dict) and values.get("kind", "paper") == "paper"
-    return "paper" if is_paper or isinstance(values, PaperBrokerSettings) else "own"
+    is_paper = is_paper or isinstance(values, PaperBrokerSettings)
+    return f"{ALTERNATIVE}{'paper' if is_paper else 'own'}"
 
 
 FeedSettings = Annotated[
-    Annotated[SampleFeedSettings, Tag("sample")]
-    | Annotated[FileFeedSettings, Tag("files")]
-    | Annotated[WebSocketFeedSettings, Tag("websocket")]
-    | Annotated[OwnFeedSettings, Tag("own")],
+    Annotated[SampleFeedSettings, Tag("\0sample")]
+    | Annotated[FileFeedSettings, Tag("\0files")]
+    | Annotated[WebSocketFeedSettings, Tag("\0websocket")]
+    | Annotated[OwnFeedSettings, Tag("\0own")],
     Discriminator(_kind_of_feed),
 ]
 BrokerSettings = Annotated[
-    Annotated[PaperBrokerSettings, Tag("paper")] | Annotated[OwnBrokerSettings, Tag("own")],
+    Annotated[PaperBrokerSettings, Tag("\0paper")] | Annotated[OwnBrokerSettings, Tag("\0own")],
     Discriminator(_kind_of_broker),
 ]
 

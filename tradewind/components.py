@@ -123,10 +123,11 @@ class Door(Generic[Part]):
                 f"only where the operator's settings list it ({guests[1]})",
             )
         if not places and not _PATH.fullmatch(wanted):
+            known = ", ".join(self.names()) or "none"
             raise self._refused(
                 at,
-                f"there is no {self.kind} {wanted!r}; there are {', '.join(self.names())}, and "
-                f"`package.module:Attribute` names one of your own",
+                f"there is no {self.kind} {wanted!r}; there are {known}, "
+                "and `package.module:Attribute` names one of your own",
             )
         return self._imported(places[0] if places else wanted, at)
 

@@ -10,6 +10,7 @@ from tradewind_cli import bundle, data, jobs, risk, routing
 from tradewind_cli.compare import compare
 from tradewind_cli.connection import connection_options
 from tradewind_cli.evaluate import evaluate, walk_forward
+from tradewind_cli.init import init
 from tradewind_cli.output import exit_code_of, print_error
 from tradewind_cli.replay import replay
 from tradewind_cli.schema import schema
@@ -31,6 +32,7 @@ app = typer.Typer(
     Exit codes: 0 done, 1 failed or missed, 2 refused, 3 not found, 4 unavailable, 5 denied.""",
 )
 app.callback()(connection_options)
+app.command()(init)
 app.command()(train)
 app.command()(evaluate)
 app.command()(walk_forward)

@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field, model_validator
 from tradewind.bundle import SERVED_LABEL, BundleVersion, check_policy_name
 from tradewind.bundle.names import POLICY_NAME_PATTERN, check_label
 from tradewind.errors import FieldViolation, InvalidInputError, SettingsError
+from tradewind.serving import VariantBounds
 from tradewind.settings import Location, Settings, parse_settings, parse_yaml
 
 __all__ = [
     "MAX_ROUTING_BYTES",
-    "BoundSettings",
     "PolicyRoutingSettings",
     "RoutingFile",
     "RoutingSettings",
@@ -66,26 +66,6 @@ Name = Annotated[str, Field(pattern=POLICY_NAME_PATTERN)]
 TargetText = Annotated[str, AfterValidator(_check_target)]
 
 
-class BoundSettings(Settings):
-    """When a challenger is taken out; what is not set is not judged.
-
-    Attributes:
-        window_calls: Calls that model compute and errors are judged over, in each process.
-        percentile: Of model compute; 99 lets 1 % of the calls exceed model_compute_us.
-        model_compute_us: Most microseconds of that percentile.
-        error_share: Most calls that may fail, as a share; bad input is no failure.
-        max_drawdown: Largest fraction lost from a running peak, by the decision log.
-        expected_shortfall_95: Largest mean loss per bar of the worst 5 % of the bars, by the log.
-    """
-
-    window_calls: int = Field(default=1_000, ge=1, le=100_000_000)
-    percentile: float = Field(default=99.0, gt=0.0, lt=100.0)
-    model_compute_us: float | None = Field(default=None, gt=0.0)
-    error_share: float | None = Field(default=None, ge=0.0, lt=1.0)
-    max_drawdown: float | None = Field(default=None, gt=0.0, lt=1.0)
-    expected_shortfall_95: float | None = Field(default=None, gt=0.0, lt=1.0)
-
-
 class ShadowSettings(Settings):
     """One that computes an answer to every call, which is recorded and never given.
 
@@ -107,7 +87,7 @@ class VariantSettings(ShadowSettings):
     """
 
     weight: float = Field(ge=0.0, le=100.0)
-    bounds: BoundSettings | None = None
+    bounds: VariantBounds | None = None
 
 
 class PolicyRoutingSettings(Settings):

@@ -14,9 +14,10 @@ from inference_service.routing.file import MAX_ROUTING_BYTES
 from tradewind.errors import NotFoundError, StorageError
 from tradewind.files import read_file
 from tradewind.process.durable import replace_file
+from tradewind.serving import Rollback
 from tradewind.settings import Settings
 
-__all__ = ["Reinstatement", "Rollback", "RollbackState", "RollbackStore"]
+__all__ = ["Reinstatement", "RollbackState", "RollbackStore"]
 
 _FILE: Final = "rollbacks.json"
 _LOCK: Final = "rollbacks.lock"
@@ -25,24 +26,6 @@ _MAX_STATE_BYTES: Final = 16 * 1024 * 1024
 _LOCK_S: Final = 5.0
 _LOCK_PAUSE_S: Final = 0.01
 _KEPT_REINSTATEMENTS: Final = 1_000
-
-
-class Rollback(Settings):
-    """A variant that was taken out.
-
-    Attributes:
-        cause: MODEL_COMPUTE, ERROR_SHARE or REQUESTED.
-        reason: The same for people, with the figures.
-        name: Who took it out; `inference_service` when the service did.
-        rolled_back_at: Seconds since the epoch.
-    """
-
-    policy: str
-    variant: str
-    cause: str
-    reason: str
-    name: str
-    rolled_back_at: float
 
 
 class Reinstatement(Settings):

@@ -36,6 +36,7 @@ from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
+from tradewind.shipped import shipped_or_own
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy", "end_violations"]
 
@@ -153,7 +154,7 @@ class RiskPolicy(Settings):
                 is refused; each with its line.
         """
         try:
-            text = read_file(path)
+            text = read_file(shipped_or_own(path))
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
         return cls.from_text(text, str(path))
@@ -264,6 +265,10 @@ class RiskPolicy(Settings):
         except ValidationError:
             sayable = False
         return Identity(_KIND, parts, former_digest(values) if sayable else None)
+
+    def has_digest(self, digest: str | None) -> bool:
+        """Whether a digest that was kept somewhere, by release 0.1 too, is that of this policy."""
+        return digest is not None and self.identity.match(digest, None).same
 
     @property
     def versions(self) -> dict[str, int]:

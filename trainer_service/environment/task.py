@@ -1,5 +1,6 @@
 """What all copies of a trading environment share: market, rules, spaces, and where episodes lie."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -133,6 +134,16 @@ class TradingTask:
         """Equal for tasks that give the same episodes."""
         return self.bars.digest, self.config.model_dump_json(), self.feature_spec.digest
 
+    def is_of(self, fingerprint: tuple[str, str, str]) -> bool:
+        """Whether a fingerprint that was kept, by an earlier release too, is that of this task."""
+        bars, config, features = fingerprint
+        return (
+            bars == self.bars.digest
+            and self.feature_spec.identity.match(features, None).same
+            # What an earlier release did not know is at its default.
+            and {**_as_json(EnvironmentConfig()), **json.loads(config)} == _as_json(self.config)
+        )
+
     def reward_history(self, count: int) -> RewardHistory | None:
         """What the reward of several accounts looks at; None where the compiled step has it."""
         if self.reward is None:
@@ -192,6 +203,11 @@ class TradingTask:
         rows = np.arange(count) if stagger else np.zeros(count, dtype=np.int64)
         lengths: NDArray[np.int64] = -(-longest * (count - rows) // count)
         return lengths
+
+
+def _as_json(config: EnvironmentConfig) -> dict[str, Any]:
+    values: dict[str, Any] = config.model_dump(mode="json")
+    return values
 
 
 def _action_space(terms: TradingTerms, symbol_count: int) -> spaces.Space[Any]:

@@ -222,7 +222,7 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
                 number of copies.
         """
         if (
-            state["task"] != self.task.fingerprint
+            not self.task.is_of(state["task"])
             or len(state["random"]) != self.num_envs
             or (state["risk"] is None) != (self._tracker is None)
         ):

@@ -45,7 +45,9 @@ class OpenBundle:
         return self.torchscript if self.compiled is None else self.compiled
 
 
-def open_bundle(path: Path, known: KnownGroups | None = None) -> OpenBundle:
+def open_bundle(
+    path: Path, known: KnownGroups | None = None, *, any_formulas: bool = False
+) -> OpenBundle:
     """Verifies a bundle, checks its golden answers, and compiles its network.
 
     TorchScript is executed by a sealed process, which ends with the bundle.
@@ -53,6 +55,7 @@ def open_bundle(path: Path, known: KnownGroups | None = None) -> OpenBundle:
     Args:
         path: Its folder.
         known: The feature groups that it may need; by default Tradewind's own.
+        any_formulas: Opens it also when what it was trained with is calculated otherwise here.
 
     Raises:
         BundleError: The bundle must not be used.
@@ -65,7 +68,7 @@ def open_bundle(path: Path, known: KnownGroups | None = None) -> OpenBundle:
     space = metadata.action_space
     return OpenBundle(
         name=f"{metadata.name}/{metadata.version}",
-        contract=read_contract(bundle.metadata_json.decode(), known),
+        contract=read_contract(bundle.metadata_json.decode(), known, any_formulas=any_formulas),
         action_size=None if isinstance(space, DiscreteSpace) else space.size,
         torchscript=torchscript,
         compiled=torchscript.compiled,

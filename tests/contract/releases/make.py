@@ -33,8 +33,10 @@ from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 
 try:
     from trainer_service.training.agent import create_trainer_agent
-except ImportError:  # release 0.1 had it elsewhere
+    from trainer_service.training.config import JobConfig
+except ImportError:  # release 0.1 had them elsewhere
     from trainer_service.agent import create_trainer_agent  # type: ignore[import-not-found, no-redef]
+    from trainer_service.config import JobConfig  # type: ignore[import-not-found, no-redef]
 
 BAR_COUNT = 320
 FEATURES = {
@@ -249,8 +251,13 @@ def make_draft(folder: Path, bars: Path, algorithm: str) -> None:
     no_folder.write_text("")
     config |= {"store": str(no_folder), "drafts": str(folder / "drafts")}
     config |= {"tracking": {"tensorboard": None}}
+    if algorithm == "DQN":  # as a job keeps it
+        job = {"data": {"path": bars, "symbol": "BTC"}, "environment": ENVIRONMENT}
+        agent = create_trainer_agent(JobConfig(**config, **job, features=FeatureSpec(**FEATURES)))
+    else:
+        agent = create_trainer_agent(config)
     with contextlib.suppress(TradewindError):
-        create_trainer_agent(config).train(environment(bars))
+        agent.train(environment(bars))
     (draft,) = (folder / "drafts").glob(f"{config['policy']}-*")
     draft.rename(folder / "drafts" / algorithm)
 

@@ -25,7 +25,7 @@ from tradewind.alerts.settings import AlertSettings
 from tradewind.errors import SettingsError
 from tradewind.logs import CallLogSettings
 from tradewind.process.heap import settle_heap
-from tradewind.rpc.access import AccessControl, Identity
+from tradewind.rpc.access import AccessControl, Identity, TokenVerifierSettings
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
 from tradewind.rpc.server.call_scope import CallScopes
 from tradewind.rpc.server.doors import Doors
@@ -83,6 +83,8 @@ class ServerSettings(Settings):
             not together with access, since nobody could prove who they are.
         logging: What is written to standard error.
         access: The access policy, which says who may call what; without, everybody may.
+        token_verifier: A part of one's own that says whose a bearer token is where the access
+            policy does not have its digest; goes with access.
         tracing: Where spans of the calls go; without, there are none.
     """
 
@@ -99,6 +101,7 @@ class ServerSettings(Settings):
     allow_plaintext: bool = False
     logging: CallLogSettings = CallLogSettings()
     access: Path | None = None
+    token_verifier: TokenVerifierSettings | None = None
     tracing: TracingSettings | None = None
 
     @property
@@ -113,6 +116,12 @@ class ServerSettings(Settings):
                 f"limits.streams is {self.limits.streams}, which leaves no other call any of the "
                 f"{self.threads} threads"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_verifier(self) -> Self:
+        if self.token_verifier is not None and self.access is None:
+            raise ValueError("token_verifier goes with access, which says what an identity may do")
         return self
 
     @model_validator(mode="after")
@@ -180,7 +189,9 @@ class RpcServer:
         self._services = list(services)
         self._is_open = False
         self._signalled = threading.Event()
-        self._access = None if settings.access is None else AccessControl(settings.access, registry)
+        self._access = None
+        if settings.access is not None:
+            self._access = AccessControl(settings.access, registry, settings.token_verifier)
         self._tracer = open_tracer(settings.tracing, name)
         scopes = CallScopes(settings.logging, self._tracer)
         self._doors = Doors(
