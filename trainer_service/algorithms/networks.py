@@ -58,9 +58,7 @@ class NetworkSettings(Settings):
     activation_fn: Activation = "relu"
     """Activation after each hidden layer."""
 
-    features_extractor: Annotated[Extractor, Named(Extractor, EXTRACTORS, inline=True)] | None = (
-        None
-    )
+    features_extractor: NamedExtractor | None = None
     """What stands before the hidden layers; by default nothing does."""
 
     features_extractor_class: type[BaseFeaturesExtractor] | None = None
