@@ -127,6 +127,7 @@ def _one_more_calculator(monkeypatch: pytest.MonkeyPatch) -> None:
         "of",
         lambda self, each: ExtraSettings() if each is EXTRA else of(self, each),
     )
+    monkeypatch.setattr(policy_module.CalculatorsSettings, "extra", ExtraSettings(), raising=False)
 
 
 @pytest.fixture
