@@ -10,12 +10,12 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from inference_service.dispatch import Dispatcher
 from inference_service.loading.background import BackgroundLoads
 from inference_service.loading.executor import ExecutorGate
 from inference_service.loading.loader import BundleLoader
 from inference_service.loading.process import LoaderProcess
 from inference_service.open_inference import OpenInferenceServicer
+from inference_service.prediction import Predictor
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.routing import (
     RollbackStore,
@@ -30,12 +30,14 @@ from inference_service.settings import InferenceSettings
 from inference_service.telemetry import Telemetry
 from inference_service.watching.memory import MemoryBound
 from inference_service.watching.watcher import StoreWatcher
+from tradewind.alerts import AlertKind, Alerts, alerts_of
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.open_inference import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from tradewind.bundle import BundleStore
 from tradewind.process.scheduling import core_awake, pin_to_core
 from tradewind.rpc import RpcServer
 from tradewind.rpc.server.start_notice import waiting_told
+from tradewind.serving import Rollback
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 
@@ -116,13 +118,15 @@ def worker_server(
     store = BundleStore(settings.store)
     router = Router(registry)
     shadows = ShadowRunner(settings.shadow_queue, settings.shadow_answers)
-    routing = _routing(settings, store, registry, router, server)
+    closing = contextlib.ExitStack()
+    alerts = closing.enter_context(alerts_of(settings.alerts, "inference_service"))
+    routing = _routing(settings, store, registry, router, server, alerts)
     RoutingTelemetry(routing, shadows, metrics)
-    dispatcher = Dispatcher(router, telemetry, shadows)
+    predictor = Predictor(router, telemetry, shadows)
     _add_services(
         server,
-        InferenceServicer(registry, dispatcher, routing, shadows, server.caller_of),
-        OpenInferenceServicer(registry, dispatcher, server.is_serving),
+        InferenceServicer(registry, predictor, routing, shadows, server.caller_of),
+        OpenInferenceServicer(registry, predictor, server.is_serving),
     )
     stopping = threading.Event()
     watcher, loads = _watcher(
@@ -156,6 +160,7 @@ def worker_server(
         for thread in threads:
             if thread.is_alive():
                 thread.join(_STOP_S)
+        closing.close()
 
 
 def _thread(name: str, follow: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -214,7 +219,14 @@ def _routing(
     registry: Registry,
     router: Router,
     server: RpcServer,
+    alerts: Alerts | None,
 ) -> RoutingFollower:
+    def tell(rollback: Rollback) -> None:
+        if alerts is not None:
+            text = f"{rollback.cause}: {rollback.reason} (by {rollback.name or 'its bounds'})"
+            subject = f"variant {rollback.variant} of {rollback.policy}"
+            alerts.trouble(AlertKind.ROLLBACK, subject, text)
+
     rollbacks = RollbackStore(settings.routing_state_folder)
     source = RoutingSource(
         settings.routing_file,
@@ -229,6 +241,7 @@ def _routing(
         router,
         rollbacks,
         on_ready=lambda policy: _set_serving(server, policy),
+        on_rollback=tell,
     )
 
 

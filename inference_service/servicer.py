@@ -1,37 +1,27 @@
 """Transport of the inference service: messages in, predictions, messages out."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 
-from inference_service.awaited import note_call
-from inference_service.convert import (
-    in_request,
-    latency_report,
-    policy_version_message,
-    quarantined_message,
-    read_observation,
-    read_observations,
-)
-from inference_service.dispatch import Dispatcher
-from inference_service.registry import LoadedVersion, Registry
-from inference_service.routing import RoutingFollower, ShadowRunner, Variant
-from inference_service.routing.convert import (
-    rollback_message,
-    routing_message,
-    shadow_answer_message,
-)
+from inference_service.calls import BATCH, SINGLE
+from inference_service.prediction import Predictor
+from inference_service.registry import Registry
+from inference_service.routing import RoutingFollower, ShadowRunner
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
-from tradewind.errors import (
-    FieldViolation,
-    InvalidInputError,
-    ObservationError,
-)
+from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.rpc.access import Identity, proven_name
+from tradewind.rpc.codecs.inference import (
+    LATENCY_REPORT,
+    POLICY_DESCRIPTION,
+    ROLLBACK,
+    SHADOW_ANSWER,
+    write_listing,
+    write_routing,
+)
 from tradewind.rpc.field_paths import renamed
+from tradewind.serving import PolicyDescription, PolicyListing
 
 __all__ = ["InferenceServicer"]
 
@@ -44,7 +34,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     Args:
         registry: What is served.
-        dispatcher: Finds who answers.
+        predictor: Answers the calls that predict.
         routing: What is routed.
         shadows: What shadows answered.
         caller_of: Who makes a call; None where nobody can tell.
@@ -53,13 +43,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     def __init__(
         self,
         registry: Registry,
-        dispatcher: Dispatcher,
+        predictor: Predictor,
         routing: RoutingFollower,
         shadows: ShadowRunner,
         caller_of: Callable[[grpc.ServicerContext], Identity | None],
     ) -> None:
         self._registry = registry
-        self._dispatcher = dispatcher
+        self._predictor = predictor
         self._caller_of = caller_of
         self._routing = routing
         self._shadows = shadows
@@ -68,46 +58,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> inference_pb2.PredictResponse:
         """One observation in, one action out."""
-        note_call(context.is_active)
-        return self._predict(request)
+        return self._predictor.predict(SINGLE, request, context.is_active)
 
     def PredictBatch(
         self, request: inference_pb2.PredictBatchRequest, context: grpc.ServicerContext
     ) -> inference_pb2.PredictBatchResponse:
         """N observations in, N actions out."""
-        note_call(context.is_active)
-        version: LoadedVersion | None = None
-        variant: Variant | None = None
-        try:
-            version, variant = self._dispatcher.resolve(
-                request.policy, request.version, request.label, request.routing_key
-            )
-            observations = read_observations(request, version.policy.metadata.obs_space)
-            actions, info = version.predict_batch(
-                observations, deterministic=not request.stochastic, seed=request.seed
-            )
-        except Exception as error:
-            self._dispatcher.failed(version, variant, error)
-            if version is not None and isinstance(error, ObservationError):
-                raise in_request(error, request, version.policy.metadata.obs_space) from None
-            raise
-        elapsed = info["model_compute_ns"]
-        response = inference_pb2.PredictBatchResponse(
-            policy=version.name,
-            version=version.version,
-            bundle_sha256=version.sha256,
-            model_compute_ns=elapsed,
-            slo_met=elapsed <= version.latencies.slo_ns,
-            request_id=request.request_id,
-        )
-        if actions.dtype == np.int64:
-            response.discrete.extend(actions.tolist())
-        else:
-            response.continuous.values.extend(actions.ravel().tolist())
-        if variant is not None:
-            response.variant = variant.name
-            self._book(variant, elapsed, observations, actions, request)
-        return response
+        return self._predictor.predict(BATCH, request, context.is_active)
 
     def PredictStream(
         self,
@@ -116,12 +73,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> Iterator[inference_pb2.PredictStreamResponse]:
         """One answer per request, in order; the first bad request ends the stream."""
         for request in request_iterator:
-            note_call(context.is_active)
             if not request.HasField("predict"):
                 violation = FieldViolation("predict", "absent")
                 raise InvalidInputError("request is refused", [violation])
             try:
-                answer = self._predict(request.predict)
+                answer = self._predictor.predict(SINGLE, request.predict, context.is_active)
             except InvalidInputError as error:
                 raise renamed(error, lambda field: f"predict.{field}") from None
             yield inference_pb2.PredictStreamResponse(predict=answer)
@@ -130,29 +86,24 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.GetPolicyRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.GetPolicyResponse:
         """One loaded version and its metadata.json."""
-        version = self._dispatcher.describe(request.policy, request.version, request.label)
-        return inference_pb2.GetPolicyResponse(
-            policy_version=policy_version_message(
-                version, self._registry.snapshot.labels_of(version)
-            ),
-            metadata_json=version.policy.metadata_json.decode(),
+        version = self._predictor.describe(request.policy, request.version, request.label)
+        described = self._registry.snapshot.describe(version)
+        answer: inference_pb2.GetPolicyResponse = POLICY_DESCRIPTION.write(
+            PolicyDescription(described, version.policy.metadata_json.decode())
         )
+        return answer
 
     def ListPolicies(
         self, _request: inference_pb2.ListPoliciesRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.ListPoliciesResponse:
         """Every loaded and every refused version."""
         snapshot = self._registry.snapshot
-        return inference_pb2.ListPoliciesResponse(
-            policy_versions=[
-                policy_version_message(version, snapshot.labels_of(version))
-                for version in snapshot.versions()
-            ],
-            quarantined_versions=[
-                quarantined_message(version) for version in snapshot.quarantined.values()
-            ],
-            routing=routing_message(self._routing.view),
+        listing = PolicyListing(
+            tuple(map(snapshot.describe, snapshot.versions())),
+            tuple(snapshot.quarantined.values()),
+            self._routing.view.routing(),
         )
+        return write_listing(listing)
 
     def GetLatencyReport(
         self, request: inference_pb2.GetLatencyReportRequest, _context: grpc.ServicerContext
@@ -165,15 +116,15 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         else:
             versions = list(self._registry.snapshot.versions())
         return inference_pb2.GetLatencyReportResponse(
-            reports=[latency_report(version) for version in versions]
+            reports=[LATENCY_REPORT.write(version.latency_report()) for version in versions]
         )
 
     def GetRouting(
         self, request: inference_pb2.GetRoutingRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.GetRoutingResponse:
         """Every variant, or those of one policy, and what was rolled back."""
-        routing = routing_message(self._routing.view, request.policy)
-        return inference_pb2.GetRoutingResponse(routing=routing)
+        routing = self._routing.view.routing(request.policy)
+        return inference_pb2.GetRoutingResponse(routing=write_routing(routing))
 
     def RollBackVariant(
         self, request: inference_pb2.RollBackVariantRequest, context: grpc.ServicerContext
@@ -185,7 +136,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         rollback = self._routing.roll_back(
             request.policy, request.variant, name=name, reason=request.reason
         )
-        return inference_pb2.RollBackVariantResponse(rollback=rollback_message(rollback))
+        return inference_pb2.RollBackVariantResponse(rollback=ROLLBACK.write(rollback))
 
     def ReinstateVariant(
         self, request: inference_pb2.ReinstateVariantRequest, context: grpc.ServicerContext
@@ -195,7 +146,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         rollback = self._routing.reinstate(
             request.policy, request.variant, name=name, reason=request.reason
         )
-        return inference_pb2.ReinstateVariantResponse(rollback=rollback_message(rollback))
+        return inference_pb2.ReinstateVariantResponse(rollback=ROLLBACK.write(rollback))
 
     def ListShadowAnswers(
         self, request: inference_pb2.ListShadowAnswersRequest, _context: grpc.ServicerContext
@@ -211,57 +162,5 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             limit=min(request.limit or _DEFAULT_LIMIT, _MAX_LIMIT),
         )
         return inference_pb2.ListShadowAnswersResponse(
-            shadow_answers=map(shadow_answer_message, answers)
-        )
-
-    def _predict(self, request: inference_pb2.PredictRequest) -> inference_pb2.PredictResponse:
-        version: LoadedVersion | None = None
-        variant: Variant | None = None
-        try:
-            version, variant = self._dispatcher.resolve(
-                request.policy, request.version, request.label, request.routing_key
-            )
-            observation = read_observation(request, version.policy.metadata.obs_space)
-            action, elapsed = version.predict(
-                observation, deterministic=not request.stochastic, seed=request.seed
-            )
-        except Exception as error:
-            self._dispatcher.failed(version, variant, error)
-            if version is not None and isinstance(error, ObservationError):
-                raise in_request(error, request, version.policy.metadata.obs_space) from None
-            raise
-        response = inference_pb2.PredictResponse(
-            policy=version.name,
-            version=version.version,
-            bundle_sha256=version.sha256,
-            model_compute_ns=elapsed,
-            slo_met=elapsed <= version.latencies.slo_ns,
-            request_id=request.request_id,
-        )
-        if isinstance(action, int):
-            response.discrete = action
-        else:
-            response.continuous.values.extend(action.ravel().tolist())
-        if variant is not None:
-            response.variant = variant.name
-            self._book(variant, elapsed, observation[np.newaxis], np.array([action]), request)
-        return response
-
-    def _book(
-        self,
-        variant: Variant,
-        model_compute_ns: int,
-        observations: NDArray[np.float32],
-        actions: NDArray[Any],
-        request: inference_pb2.PredictRequest | inference_pb2.PredictBatchRequest,
-    ) -> None:
-        self._dispatcher.answered(
-            variant,
-            model_compute_ns,
-            observations,
-            actions,
-            stochastic=request.stochastic,
-            seed=request.seed,
-            request_id=request.request_id,
-            routing_key=request.routing_key,
+            shadow_answers=map(SHADOW_ANSWER.write, answers)
         )

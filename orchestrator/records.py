@@ -118,6 +118,8 @@ class RiskAnswer:
     risk_score: float | None
     metrics: Mapping[str, float]
     unavailable: Mapping[str, str]
+    overlay_digest: str = ""
+    """Of the overlay whose stricter limits counted too; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from orchestrator.feeds import (
     WebSocketFeedSettings,
 )
 from tradewind.address import MetricsListen, host_and_port, is_loopback
+from tradewind.alerts.settings import AlertSettings
 from tradewind.logs import LogSettings
 from tradewind.part_options import PartSettings
 from tradewind.rpc.tls import ClientTls
@@ -40,7 +41,11 @@ class ServiceAddresses(Settings):
     """Where the services listen: `HOST:PORT`, `unix:PATH`, or several with commas between."""
 
     inference: str = "127.0.0.1:50052"
+    """The inference service."""
+
     risk: str = "127.0.0.1:50053"
+    """The risk service."""
+
     tls: ClientTls | None = None
     """Certificates for both; without, they are called in plain text."""
 
@@ -67,7 +72,12 @@ class AllocationSettings(Settings):
     """Several are traded from one account by a policy that was trained on them, in its order."""
 
     policy: str = Field(min_length=1)
+    """Name of the policy that trades them, as the inference service has it."""
+
     cash: float = Field(default=20_000.0, gt=0.0)
+    """Cash that they begin with, in the account's currency; all of the account's cash is the sum
+    over its allocations."""
+
     market: str | None = Field(default=None, min_length=1)
     """Its market, where it is another than that of the account."""
 
@@ -191,6 +201,9 @@ class OrchestratorSettings(Settings):
     """Its name at the risk service and in its order ids."""
 
     bar_seconds: float = Field(default=1800.0, gt=0.0)
+    """Length of a bar in seconds; a policy that was trained on bars of another length is
+    refused."""
+
     market: str = Field(default="auto", min_length=1)
     """When what is traded is traded: a name such as always-open, fx-week or XNYS, or auto, which
     takes it from the policy, or else recognises it from the bars."""
@@ -199,7 +212,16 @@ class OrchestratorSettings(Settings):
     """The journal, the paper broker's books and, by default, the decision log."""
 
     services: ServiceAddresses = ServiceAddresses()
+    """Where the services are, and how they are called."""
+
     allocations: tuple[AllocationSettings, ...] = Field(min_length=1)
+    """What is traded, by which policies, with how much cash."""
+
+    features: tuple[str, ...] = ()
+    """Feature groups beside Tradewind's own that a policy may need: `package.module:Attribute`, or
+    the name under which an installed package announces one. A bundle that needs another is
+    refused; what it says is never imported."""
+
     feed: FeedSettings = SampleFeedSettings()
     """Where the bars come from; by default the embedded sample."""
 
@@ -213,7 +235,11 @@ class OrchestratorSettings(Settings):
     """How what a policy wants becomes orders."""
 
     safety: SafetySettings = SafetySettings()
+    """What is done when a tick cannot be decided as it should."""
+
     log: DecisionLogSettings = DecisionLogSettings()
+    """Where decisions are recorded."""
+
     logging: LogSettings = LogSettings()
     """What is written to standard error."""
 
@@ -228,8 +254,16 @@ class OrchestratorSettings(Settings):
     nowhere, port 0 picks a
     free one."""
 
+    alerts: AlertSettings | None = None
+    """Whom to tell of halts, of services and feeds that are gone, and of a failure; nobody by
+    default."""
+
     routing_key: RoutingKey = "account"
     """What stays with one variant of a routed policy: the account, each symbol, or the policy."""
+
+    accept_risk_digests: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+    """Digests of risk policies that a policy may have been trained under although the risk service
+    runs another one, as the refusal says them. The decision log records them."""
 
     ready_timeout_s: float = Field(default=30.0, gt=0.0)
     """How long to wait for the services at the start."""

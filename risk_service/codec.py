@@ -92,6 +92,7 @@ def write_evaluation(evaluation: Evaluation, metrics: AnswerWriter) -> bytes:
         decision_id=decision.decision_id,
         request_id=decision.request_id,
         pre_trade=check_to_message(decision.pre_trade),
+        overlay_digest=decision.overlay_digest,
     ).SerializeToString()
     return answer + metrics.write_nested(
         evaluation.calculation,
@@ -114,6 +115,7 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
         action=action_to_message(decision.action),
         inputs_digest=decision.inputs_digest,
         policy_digest=decision.policy_digest,
+        overlay_digest=decision.overlay_digest,
         metric_values=decision.metric_values,
         unavailable=decision.unavailable,
         breaches=[breach_to_message(breach) for breach in decision.breaches],
@@ -129,19 +131,22 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
 
 
 def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyResponse:
-    """The policy in force, and why the file as it now stands is not."""
-    policy = loaded.policy
+    """The policy in force and its overlay, and why the files as they now stand are not."""
+    policy, overlay = loaded.policy, loaded.enforced.overlay
     return risk_pb2.GetRiskPolicyResponse(
         policy_digest=loaded.digest,
-        limits=policy.rule_limits(),
+        limits=loaded.enforced.tightened.rule_limits(),
         calculators=[
             calculator.name
             for calculator in CALCULATORS
             if policy.calculators.of(calculator.name).enabled
         ],
         canonical_json=policy.canonical_json(),
-        rules=[f"{name}: {condition}" for name, condition in loaded.rules.describe().items()],
+        rules=loaded.rules.describe(),
         refusal=refusal,
+        parts_json=json.dumps(policy.parts, sort_keys=True),
+        overlay_digest=loaded.overlay_digest,
+        overlay_json=overlay.model_dump_json(by_alias=True) if loaded.overlay_digest else "",
     )
 
 

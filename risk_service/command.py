@@ -1,7 +1,8 @@
 """Command line of the risk service: `python -m risk_service --config config/risk.yaml`."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -12,15 +13,18 @@ from risk_service.policy_source import PolicySource
 from risk_service.servicer import RiskServicer, add_to_server
 from risk_service.settings import RiskServiceSettings
 from risk_service.telemetry import Telemetry
+from tradewind.alerts import AlertKind, Alerts, alerts_of
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import SettingsError
 from tradewind.process.scheduling import pin_to_core
+from tradewind.risk.decision import Halt
 from tradewind.rpc import Flag, RpcServer, run_service
 
 __all__ = ["main", "risk_server"]
 
 _FLAGS = (
     Flag("--policy", "policy", "the risk policy", "FILE"),
+    Flag("--overlay", "overlay", "limits stricter than the policy's", "FILE"),
     Flag("--database", "database", "where halts and the audit trail live", "URL"),
     Flag("--journal", "journal", "local file that makes decisions durable", "FILE"),
 )
@@ -52,17 +56,20 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
             settings.policy,
             settings.policy_poll_s,
             telemetry,
+            overlay=settings.overlay,
             may_loosen=settings.policy_may_loosen,
         )
         stack.callback(policies.close)
         trail = _open_trail(settings)
         stack.callback(trail.close)
+        alerts = stack.enter_context(alerts_of(settings.alerts, "risk_service"))
         evaluator = Evaluator(
             policies,
             trail,
             telemetry,
             resume_roles=settings.resume_roles,
             max_accounts=settings.max_accounts,
+            on_halt=partial(_tell_halt, alerts) if alerts is not None else None,
         )
         servicer = RiskServicer(
             policies,
@@ -76,6 +83,11 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
         stack.enter_context(server.running())
         server.set_serving(True)
         yield server
+
+
+def _tell_halt(alerts: Alerts, account: str, halt: Halt) -> None:
+    text = f"{halt.action.name} by rule {halt.rule}: {halt.reason} (decision {halt.decision_id})"
+    alerts.trouble(AlertKind.HALT, account, text)
 
 
 def _open_trail(settings: RiskServiceSettings) -> AuditTrail:
@@ -97,12 +109,13 @@ def _serve(settings: RiskServiceSettings) -> None:
         server.wait_for_signal()
 
 
-def main() -> int:
-    """Runs the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit code."""
     return run_service(
         "risk_service",
         "Risk metrics, rules, durable halts and their audit over gRPC.",
         RiskServiceSettings,
         _serve,
         _FLAGS,
+        arguments,
     )

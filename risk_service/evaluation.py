@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from risk_service.accounts import Account, Accounts
@@ -48,6 +48,7 @@ class Evaluator:
         telemetry: What is counted.
         resume_roles: Roles that may resume an account.
         max_accounts: How many accounts are kept in memory.
+        on_halt: Called with an account and its halt, once that is durable; None for nobody.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Evaluator:
         *,
         resume_roles: Collection[str],
         max_accounts: int,
+        on_halt: Callable[[str, Halt], None] | None = None,
     ) -> None:
         self._policies = policies
         self._trail = trail
         self._telemetry = telemetry
         self._resume_roles = frozenset(resume_roles)
+        self._on_halt = on_halt
         self._accounts = Accounts(trail.restored, max_accounts, trail.decision_at)
         telemetry.watch(self._accounts.halted_count, trail.is_failing)
 
@@ -99,7 +102,7 @@ class Evaluator:
         check, least = None, Action.ALLOW
         if order is not None:
             try:
-                check = check_order(order, inputs, loaded.policy.pre_trade)
+                check = check_order(order, inputs, loaded.enforced.tightened.pre_trade)
             except RiskInputError as problem:
                 check, least = refuse_order(order, problem), Action.BLOCK
         digest = inputs_digest(inputs, order)
@@ -114,6 +117,8 @@ class Evaluator:
             account.entry = entry
         self._trail.wait(entry, in_database=latched)
         self._telemetry.decided(decision)
+        if latched and decision.halt is not None and self._on_halt is not None:
+            self._on_halt(decision.account, decision.halt)
         return Evaluation(decision, calculation, compute_ns)
 
     def resume(self, account_name: str, name: str, role: str, reason: str) -> Decision:
@@ -137,13 +142,15 @@ class Evaluator:
         with self._accounts.hold(account_name) as account:
             if account.halt is None:
                 raise ConflictError(f"account {account_name} is not halted")
+            loaded = self._policies.current
             decision = Decision(
                 decision_id=_new_id(),
                 decided_at=time.time(),
                 account=account.name,
                 kind=DecisionKind.RESUME,
                 action=Action.ALLOW,
-                policy_digest=self._policies.current.digest,
+                policy_digest=loaded.digest,
+                overlay_digest=loaded.overlay_digest,
                 actor_name=name,
                 actor_role=role,
                 reason=reason,
@@ -181,6 +188,7 @@ class Evaluator:
             now=now,
             inputs_digest=digest,
             policy_digest=loaded.digest,
+            overlay_digest=loaded.overlay_digest,
             metric_values=report.metric_values,
             unavailable=report.unavailable,
             breaches=outcome.breaches,

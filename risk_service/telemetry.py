@@ -38,14 +38,20 @@ class Telemetry(Collector):
             ("digest",),
             registry=registry,
         )
+        self._overlay = Gauge(
+            "tradewind_risk_overlay",
+            "1 for the overlay that is on, by digest",
+            ("digest",),
+            registry=registry,
+        )
         self._refusals = Counter(
             "tradewind_risk_policy_refusals",
-            "Policy files refused while an older policy stayed in force",
+            "Policy or overlay files refused while older ones stayed in force",
             registry=registry,
         )
         self._refused = Gauge(
             "tradewind_risk_policy_refused",
-            "1 while the policy file as it stands is not the policy in force",
+            "1 while the files of policy and overlay as they stand are not in force",
             registry=registry,
         )
         self._decisions = Counter(
@@ -79,14 +85,17 @@ class Telemetry(Collector):
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         registry.register(self)
 
-    def policy_loaded(self, digest: str) -> None:
-        """Shows the policy in force, and no other."""
+    def policy_loaded(self, digest: str, overlay_digest: str = "") -> None:
+        """Shows the policy in force and its overlay, and no other."""
         self._policy.clear()
         self._policy.labels(digest).set(1)
+        self._overlay.clear()
+        if overlay_digest:
+            self._overlay.labels(overlay_digest).set(1)
         self._refused.set(0)
 
     def policy_refused(self) -> None:
-        """Counts a policy file that was refused."""
+        """Counts a policy or an overlay file that was refused."""
         self._refusals.inc()
         self._refused.set(1)
 

@@ -22,9 +22,9 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
 FILES = {
-    "inference.txt": ("inference", "tracing"),
-    "risk.txt": ("risk", "tracing"),
-    "trainer.txt": ("trainer", "tracing"),
+    "inference.txt": ("inference", "tracing", "alerts"),
+    "risk.txt": ("risk", "tracing", "alerts"),
+    "trainer.txt": ("trainer", "tracing", "alerts"),
     "dev.txt": ("dev",),
 }
 

@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tradewind_cli.schema import FILES, schema_of  # noqa: E402
+from tradewind_cli.settings_files import FILES, schema_of  # noqa: E402
 
 PACKAGES: Final = (
     *("tradewind", "trainer_service", "inference_service", "risk_service", "orchestrator"),

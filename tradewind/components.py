@@ -53,7 +53,7 @@ def classes_in(package: str, base: type[Any]) -> Mapping[str, str]:
         module = importlib.import_module(f"{package}.{entry.name}")
         for key, value in vars(module).items():
             here = getattr(value, "__module__", "") == module.__name__
-            if here and isinstance(value, type) and issubclass(value, base):
+            if here and isinstance(value, type) and issubclass(value, base) and value is not base:
                 found[getattr(value, "name", key)] = f"{module.__name__}:{key}"
     return found
 
@@ -166,9 +166,10 @@ class Door(Generic[Part]):
                 at, f"{module} cannot be imported: {type(no).__name__}: {no}"
             ) from no
         for name in attributes.split("."):
-            if not hasattr(found, name):
-                raise self._refused(at, f"{module} has no {attributes}")
-            found = getattr(found, name)
+            try:
+                found = getattr(found, name)
+            except Exception as no:  # a module may have a __getattr__ of its own
+                raise self._refused(at, f"{module} has no {attributes}") from no
         if not self.expected.accepts(found):
             kind = "the class" if isinstance(found, type) else type(found).__name__
             raise self._refused(at, f"{path} is {kind} {getattr(found, '__qualname__', found)!r}")

@@ -8,7 +8,7 @@ import typer
 
 from tradewind_cli.output import refusal
 
-__all__ = ["ConfigArgument", "SetOption", "read_configuration"]
+__all__ = ["ConfigArgument", "FeatureOption", "SetOption", "read_configuration"]
 
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Training configuration, a YAML file.")
@@ -19,6 +19,15 @@ SetOption = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Override a key, e.g. training_params.seed=7; the value is YAML. Repeatable.",
+    ),
+]
+
+
+FeatureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A feature group that a bundle may need beside Tradewind's own: "
+        "package.module:Attribute. Repeatable."
     ),
 ]
 

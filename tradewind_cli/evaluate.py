@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tradewind.errors import StorageError
-from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
+from tradewind.jobs import TrainingProgress
+from tradewind_cli.configuration import (
+    ConfigArgument,
+    FeatureOption,
+    SetOption,
+    read_configuration,
+)
 from tradewind_cli.output import (
     JsonOption,
     print_fields,
@@ -17,9 +23,6 @@ from tradewind_cli.output import (
     refusal,
 )
 from tradewind_cli.progress import TrainingBar
-
-if TYPE_CHECKING:
-    from trainer_service.progress import TrainingProgress
 
 __all__ = ["evaluate", "print_figures", "walk_forward"]
 
@@ -40,6 +43,7 @@ def evaluate(
     risk_policy: Annotated[Path, typer.Option(help="Settings of the risk calculators.")] = Path(
         "config/risk_limits.yaml"
     ),
+    feature: FeatureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Runs a bundle's policy over bars, costs included, beside baselines.
@@ -50,7 +54,14 @@ def evaluate(
     """
     # torch takes seconds to import: no other command should wait for it
     from tradewind.bundle import read_bundle
-    from tradewind.market import BarPanel, BarSeries, load_bars, load_sample, split_bars
+    from tradewind.market import (
+        BarPanel,
+        BarSeries,
+        known_groups,
+        load_bars,
+        load_sample,
+        split_bars,
+    )
     from tradewind.risk import RiskPolicy
     from trainer_service.research.judging import evaluate_bundle
 
@@ -65,7 +76,9 @@ def evaluate(
     else:
         series = load_sample(symbol or "BTC")
     traded = series if fraction == 1.0 else split_bars(series, fraction)[1]
-    figures = evaluate_bundle(bundle, traded, RiskPolicy.from_yaml(risk_policy)).figures
+    known = known_groups(feature or (), "--feature")
+    rules = RiskPolicy.from_yaml(risk_policy)
+    figures = evaluate_bundle(bundle, traded, rules, known=known).figures
     if as_json:
         print_json({"bundle": str(bundle), "bars": len(traded), "evaluation": figures})
         return
@@ -99,14 +112,8 @@ def walk_forward(
     settings = parse_settings({"folds": folds}, WalkForwardConfig, source="the command line")
     with TrainingBar(progress_console()) as bar:
 
-        def draw(fold: int, progress: "TrainingProgress") -> None:
-            bar.update(
-                f"fold {fold + 1}/{folds}",
-                progress.timesteps_done,
-                progress.timesteps_total,
-                progress.steps_per_second,
-                progress.metrics,
-            )
+        def draw(fold: int, progress: TrainingProgress) -> None:
+            bar.update(progress, f"fold {fold + 1}/{folds}")
 
         env = make_environment(job)
         found = run_folds(job, env, settings, draw)

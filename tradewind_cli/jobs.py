@@ -2,10 +2,11 @@
 
 import itertools
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from tradewind.jobs import JobState, TrainingJob
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
 from tradewind_cli.connection import trainer_client
 from tradewind_cli.output import (
@@ -17,9 +18,6 @@ from tradewind_cli.output import (
     progress_console,
 )
 from tradewind_cli.progress import follow_job
-
-if TYPE_CHECKING:
-    from tradewind.api.trainer.v1 import trainer_pb2
 
 __all__ = ["app"]
 
@@ -73,7 +71,7 @@ def list_jobs(
             (
                 job.job_id,
                 job.policy,
-                _state(job),
+                job.state,
                 _share(job),
                 _time(job.created_at),
                 job.bundle_version,
@@ -121,7 +119,7 @@ def cancel(
         _report(client.cancel(job), as_json=as_json, ended=False)
 
 
-def _report(job: "trainer_pb2.TrainingJob", *, as_json: bool, ended: bool) -> None:
+def _report(job: TrainingJob, *, as_json: bool, ended: bool) -> None:
     document = _document(job)
     if as_json:
         print_json(document)
@@ -130,37 +128,31 @@ def _report(job: "trainer_pb2.TrainingJob", *, as_json: bool, ended: bool) -> No
             name: value for name, value in document.items() if name not in ("config", "metrics")
         }
         print_fields({name: str(value) for name, value in shown.items() if value != ""})
-    if ended and _state(job) != "SUCCEEDED":
+    if ended and job.state is not JobState.SUCCEEDED:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _document(job: "trainer_pb2.TrainingJob") -> dict[str, Any]:
+def _document(job: TrainingJob) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "policy": job.policy,
-        "state": _state(job),
+        "state": job.state,
         "phase": job.progress.phase,
-        "timesteps_done": job.progress.timesteps_done_count,
-        "timesteps_total": job.progress.timesteps_total_count,
+        "timesteps_done": job.progress.timesteps_done,
+        "timesteps_total": job.progress.timesteps_total,
         "bundle_version": job.bundle_version,
         "bundle_sha256": job.bundle_sha256,
         "error": job.error,
         "created_at": _time(job.created_at),
         "started_at": _time(job.started_at),
         "ended_at": _time(job.ended_at),
-        "metrics": dict(job.metrics),
+        "metrics": dict(job.progress.metrics),
     }
 
 
-def _state(job: "trainer_pb2.TrainingJob") -> str:
-    from tradewind.api.trainer.v1 import trainer_pb2
-
-    return trainer_pb2.TrainingJobState.Name(job.state).removeprefix("TRAINING_JOB_STATE_")
-
-
-def _share(job: "trainer_pb2.TrainingJob") -> str:
-    total = job.progress.timesteps_total_count
-    return f"{min(job.progress.timesteps_done_count / total, 1.0):.0%}" if total else ""
+def _share(job: TrainingJob) -> str:
+    total = job.progress.timesteps_total
+    return f"{min(job.progress.timesteps_done / total, 1.0):.0%}" if total else ""
 
 
 def _time(seconds: float) -> str:

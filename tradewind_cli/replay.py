@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tradewind_cli.configuration import FeatureOption
 from tradewind_cli.output import (
     ExitCode,
     JsonOption,
@@ -20,7 +21,7 @@ from tradewind_cli.output import (
 if TYPE_CHECKING:
     from orchestrator.analysis.decision_replay import Counterfactual, Difference, Verification
 
-__all__ = ["parse_time", "replay"]
+__all__ = ["parse_time", "replay", "verdict"]
 
 _ACTIONS = ("SELL", "HOLD", "BUY")
 
@@ -48,6 +49,7 @@ def replay(
         list[Path] | None,
         typer.Option(help="A risk policy that was in force and is not in the log's facts."),
     ] = None,
+    feature: FeatureOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Proves a period of the log bit by bit against the bundles that decided.
@@ -65,17 +67,30 @@ def replay(
     from orchestrator.analysis.decision_replay import open_bundle, replay_other, verify
     from orchestrator.decision_log import DecisionLog
     from tradewind.bundle import BundleStore
+    from tradewind.market import known_groups
     from tradewind.risk.policy import RiskPolicy
 
+    known = known_groups(feature or (), "--feature")
     if other is not None:
-        found = replay_other(DecisionLog(log), open_bundle(other), **period)
+        found = replay_other(DecisionLog(log), open_bundle(other, known), **period)
         print_json(_other_document(found)) if as_json else _print_other(found)
         return
     policies = [RiskPolicy.from_yaml(path) for path in risk_policy or ()]
-    proved = verify(DecisionLog(log), BundleStore(store), **period, risk_policies=policies)
+    proved = verify(
+        DecisionLog(log), BundleStore(store), **period, risk_policies=policies, known=known
+    )
     print_json(_document(proved)) if as_json else _print(proved)
     if not proved.equal:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def verdict(found: "Verification") -> str:
+    """What a proof comes to, in a line."""
+    compared = sum(column.compared for column in found.columns)
+    if found.equal:
+        return f"EQUAL: {compared:,} values, to the last bit where the column says no other"
+    different = sum(column.different for column in found.columns)
+    return f"DIFFERENT: {different:,} of {compared:,} values"
 
 
 def parse_time(option: str, text: str) -> int:
@@ -188,13 +203,7 @@ def _print(found: "Verification") -> None:
                 if column.first is not None
             ),
         )
-    notes = {"not checked": "; ".join(found.not_checked)}
-    compared = sum(column.compared for column in found.columns)
-    different = sum(column.different for column in found.columns)
-    verdict = f"EQUAL: {compared:,} values, to the last bit where the column says no other"
-    if not found.equal:
-        verdict = f"DIFFERENT: {different:,} of {compared:,} values"
-    print_fields({**notes, "verdict": verdict})
+    print_fields({"not checked": "; ".join(found.not_checked), "verdict": verdict(found)})
 
 
 def _other_document(found: "Counterfactual") -> dict[str, object]:

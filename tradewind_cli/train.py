@@ -27,24 +27,13 @@ def train(
     if policy is not None:
         values["policy"] = policy
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
-    from trainer_service.progress import TrainingProgress
     from trainer_service.training.agent import TrainerAgent
     from trainer_service.training.config import JobConfig, parse_training_config
     from trainer_service.training.workspace import make_environment
 
     job = parse_training_config(values, JobConfig)
     with TrainingBar(progress_console()) as bar:
-
-        def draw(progress: TrainingProgress) -> None:
-            bar.update(
-                progress.phase.value,
-                progress.timesteps_done,
-                progress.timesteps_total,
-                progress.steps_per_second,
-                progress.metrics,
-            )
-
-        bundle = TrainerAgent(job).train(make_environment(job), draw)
+        bundle = TrainerAgent(job).train(make_environment(job), bar.update)
     metadata = bundle.metadata
     if as_json:
         print_json(

@@ -1,13 +1,16 @@
 """Command line of the trainer service: `python -m trainer_service --config config/trainer.yaml`."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from tradewind.alerts import AlertKind, Alerts, alerts_of
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.bundle import SigningKey
 from tradewind.errors import FieldViolation, SettingsError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.rpc import Flag, RpcServer, run_service
 from trainer_service.jobs import (
     JobQueue,
@@ -52,6 +55,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
         store = JobStore(settings.jobs, lease_s=settings.lease_s)
         stack.callback(store.close)
         telemetry = Telemetry(registry, store, slots)
+        alerts = stack.enter_context(alerts_of(settings.alerts, "trainer_service"))
         queue = JobQueue(
             store,
             slots,
@@ -60,10 +64,11 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
                 grace_s=settings.grace_s,
                 max_attempts=settings.max_attempts,
                 tracing=settings.server.tracing,
+                components=settings.components,
             ),
             queued_jobs=settings.limits.queued_jobs,
             on_start=telemetry.observe_start,
-            on_end=telemetry.observe_end,
+            on_end=partial(_take_note, telemetry, alerts),
         )
         rules = AdmissionRules(
             store=settings.store,
@@ -75,6 +80,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
             limits=settings.limits,
             devices=frozenset(device for slot in slots for device in slot.takes),
             slots=len(slots),
+            components=settings.components,
         )
         servicer = TrainerServicer(store, queue, rules, server.traceparent)
         server.add_service(
@@ -89,6 +95,13 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
         server.set_serving(True)
         stack.callback(server.set_serving, False)
         yield server
+
+
+def _take_note(telemetry: Telemetry, alerts: Alerts | None, job: TrainingJob, ran_s: float) -> None:
+    """Of a job that has ended."""
+    telemetry.observe_end(job, ran_s)
+    if alerts is not None and job.state in {JobState.FAILED, JobState.STOPPED_BY_RISK}:
+        alerts.trouble(AlertKind.JOB_FAILED, job.job_id, f"{job.state.value}: {job.error}")
 
 
 def _plan_slots(settings: TrainerServiceSettings) -> tuple[Slot, ...]:
@@ -106,12 +119,13 @@ def _serve(settings: TrainerServiceSettings) -> None:
         server.wait_for_signal()
 
 
-def main() -> int:
-    """Runs the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit code."""
     return run_service(
         "trainer_service",
         "Trains policies on market data and publishes them as bundles.",
         TrainerServiceSettings,
         _serve,
         _FLAGS,
+        arguments,
     )

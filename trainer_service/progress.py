@@ -1,47 +1,14 @@
-"""How far a training is: what it reports while it runs."""
+"""How far a training is: reports while it runs."""
 
 import math
 import time
 from collections.abc import Callable, Mapping
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
-from pydantic import Field
+from tradewind.jobs import TrainingPhase, TrainingProgress
 
-from tradewind.settings import Settings
-
-__all__ = ["ProgressListener", "ProgressReporter", "TrainingPhase", "TrainingProgress"]
-
-
-class TrainingPhase(StrEnum):
-    """What a training is doing."""
-
-    PREPARING = "preparing"
-    TRAINING = "training"
-    EVALUATING = "evaluating"
-    EXPORTING = "exporting"
-    PUBLISHING = "publishing"
-
-
-class TrainingProgress(Settings):
-    """One report.
-
-    Attributes:
-        phase: What is being done.
-        timesteps_done: Environment steps taken; ends above the total when the algorithm collects
-            whole rollouts.
-        timesteps_total: Environment steps asked for.
-        steps_per_second: Mean rate since training began, or went on; 0 before that.
-        elapsed_s: Seconds since the run began, without those between its attempts.
-        metrics: Latest figures by name, e.g. "risk/score". Finite numbers only.
-    """
-
-    phase: TrainingPhase = TrainingPhase.PREPARING
-    timesteps_done: int = 0
-    timesteps_total: int = 0
-    steps_per_second: float = 0.0
-    elapsed_s: float = 0.0
-    metrics: dict[str, float] = Field(default_factory=dict)
+__all__ = ["ProgressListener", "ProgressReporter"]
 
 
 ProgressListener = Callable[[TrainingProgress], None]
@@ -104,5 +71,5 @@ class ProgressReporter:
         now = time.monotonic()
         self._last_report = now
         changes["elapsed_s"] = now - self._started
-        self._progress = self._progress.model_copy(update=changes)
+        self._progress = replace(self._progress, **changes)
         self._listener(self._progress)

@@ -3,26 +3,16 @@
 from collections.abc import Callable
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 
-from inference_service.awaited import note_call
-from inference_service.dispatch import Dispatcher
-from inference_service.open_inference.convert import (
-    DISTRIBUTION,
-    in_request,
-    infer_response,
+from inference_service.open_inference.call import INFER
+from inference_service.open_inference.descriptions import (
     model_config,
     model_metadata,
     model_statistics,
-    read_observations,
-    read_outputs,
-    read_routing_key,
-    read_sampling,
     repository_index,
 )
-from inference_service.registry import LoadedVersion, Registry
-from inference_service.routing import Variant
+from inference_service.prediction import Predictor
+from inference_service.registry import Registry
 from tradewind import __version__
 from tradewind.api.open_inference import grpc_predict_v2_pb2 as messages
 from tradewind.api.open_inference import grpc_predict_v2_pb2_grpc
@@ -36,15 +26,15 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
 
     Args:
         registry: What is served.
-        dispatcher: Finds who answers.
+        predictor: Answers the calls that predict.
         is_serving: What the server's health says.
     """
 
     def __init__(
-        self, registry: Registry, dispatcher: Dispatcher, is_serving: Callable[[], bool]
+        self, registry: Registry, predictor: Predictor, is_serving: Callable[[], bool]
     ) -> None:
         self._registry = registry
-        self._dispatcher = dispatcher
+        self._predictor = predictor
         self._is_serving = is_serving
 
     def ServerLive(
@@ -64,7 +54,7 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
     ) -> messages.ModelReadyResponse:
         """Whether a policy answers; clients ask until it does, so an unknown one is no error."""
         try:
-            self._dispatcher.describe(request.name, request.version)
+            self._predictor.describe(request.name, request.version)
         except (NotFoundError, UnavailableError):
             return messages.ModelReadyResponse(ready=False)
         return messages.ModelReadyResponse(ready=True)
@@ -80,14 +70,14 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
     ) -> messages.ModelMetadataResponse:
         """The tensors of a version, and the loaded versions of its policy."""
         snapshot = self._registry.snapshot
-        version = self._dispatcher.describe(request.name, request.version)
+        version = self._predictor.describe(request.name, request.version)
         return model_metadata(version, snapshot.loaded.get(version.name, ()))
 
     def ModelConfig(
         self, request: messages.ModelConfigRequest, _context: grpc.ServicerContext
     ) -> messages.ModelConfigResponse:
         """The tensors of a version, as Triton's configuration has them."""
-        return model_config(self._dispatcher.describe(request.name, request.version))
+        return model_config(self._predictor.describe(request.name, request.version))
 
     def ModelStatistics(
         self, request: messages.ModelStatisticsRequest, _context: grpc.ServicerContext
@@ -104,43 +94,7 @@ class OpenInferenceServicer(grpc_predict_v2_pb2_grpc.GRPCInferenceServiceService
         self, request: messages.ModelInferRequest, context: grpc.ServicerContext
     ) -> messages.ModelInferResponse:
         """N observations in, N actions out."""
-        note_call(context.is_active)
-        version: LoadedVersion | None = None
-        variant: Variant | None = None
-        observations: NDArray[np.float32] | None = None
-        try:
-            routing_key = read_routing_key(request)
-            version, variant = self._dispatcher.resolve(
-                request.model_name, request.model_version, "", routing_key
-            )
-            outputs = read_outputs(request)
-            stochastic, seed = read_sampling(request)
-            observations = read_observations(request, version.policy.metadata.obs_space)
-            actions, info = version.predict_batch(
-                observations,
-                deterministic=not stochastic,
-                seed=seed,
-                with_distribution=DISTRIBUTION in outputs,
-            )
-        except Exception as error:
-            self._dispatcher.failed(version, variant, error)
-            if observations is not None and isinstance(error, InvalidInputError):
-                assert version is not None
-                raise in_request(error, request, version.policy.metadata.obs_space) from None
-            raise
-        if variant is not None:
-            self._dispatcher.answered(
-                variant,
-                info["model_compute_ns"],
-                observations,
-                actions,
-                stochastic=stochastic,
-                seed=seed,
-                request_id=request.id,
-                routing_key=routing_key,
-            )
-        name = variant.name if variant is not None else ""
-        return infer_response(version, request.id, outputs, actions, info, name)
+        return self._predictor.predict(INFER, request, context.is_active)
 
     def RepositoryIndex(
         self, request: messages.RepositoryIndexRequest, _context: grpc.ServicerContext

@@ -10,13 +10,12 @@ from typing import Final
 from inference_service.registry import LoadedVersion, Registry, Snapshot
 from inference_service.routing.bounds import Window, limit_ns
 from inference_service.routing.compilation import (
-    VariantState,
     VariantStatus,
     compile_routing,
     missing_champions,
 )
-from inference_service.routing.file import BoundSettings, RoutingFile, RoutingSettings
-from inference_service.routing.rollbacks import Rollback, RollbackState, RollbackStore
+from inference_service.routing.file import RoutingFile, RoutingSettings
+from inference_service.routing.rollbacks import RollbackState, RollbackStore
 from inference_service.routing.routes import Counts, Router, RoutingTable, Tally
 from inference_service.routing.source import RoutingSource
 from tradewind.errors import (
@@ -26,6 +25,7 @@ from tradewind.errors import (
     NotFoundError,
     StorageError,
 )
+from tradewind.serving import Rollback, Routing, VariantBounds, VariantState
 
 __all__ = ["RoutingFollower", "RoutingView"]
 
@@ -56,6 +56,21 @@ class RoutingView:
     refusal_count: int
     state_problem: str
 
+    def routing(self, policy: str = "") -> Routing:
+        """What the service says of the whole routing, or of what it has of one policy."""
+        state = self.state if self.state is not None else RollbackState()
+        return Routing(
+            variants=tuple(
+                status.describe(state.reinstated_at(status.policy, status.name))
+                for status in self.statuses
+                if policy in ("", status.policy)
+            ),
+            rollbacks=tuple(one for one in state.rollbacks if policy in ("", one.policy)),
+            file_sha256=self.sha256,
+            refusal=self.refusal,
+            state_problem=self.state_problem,
+        )
+
 
 class RoutingFollower:
     """Polls the routing file and the rollbacks, judges the bounds, and replaces the table.
@@ -69,6 +84,7 @@ class RoutingFollower:
         router: Gets the table.
         rollbacks: What is taken out, on disk.
         on_ready: Called with a policy once it can be answered.
+        on_rollback: Called with every variant that is taken out here.
 
     Attributes:
         rollback_counts: Variants taken out here, by policy, variant and cause.
@@ -81,12 +97,14 @@ class RoutingFollower:
         router: Router,
         rollbacks: RollbackStore,
         on_ready: Callable[[str], None],
+        on_rollback: Callable[[Rollback], None] | None = None,
     ) -> None:
         self._source = source
         self._registry = registry
         self._router = router
         self._rollbacks = rollbacks
         self._on_ready = on_ready
+        self._on_rollback = on_rollback
         self._lock = threading.RLock()
         self._in_force: RoutingFile | None = None
         self._waiting = ""
@@ -267,7 +285,7 @@ class RoutingFollower:
         self._waiting = waiting
 
     def _tally(
-        self, policy: str, name: str, version: LoadedVersion | None, bounds: BoundSettings | None
+        self, policy: str, name: str, version: LoadedVersion | None, bounds: VariantBounds | None
     ) -> Tally:
         """What counts for a variant, as long as it stands for the same version and limit."""
         limit = limit_ns(bounds)
@@ -320,6 +338,8 @@ class RoutingFollower:
             "%s rolls back variant %s of %s (%s): %s",
             name, status.name, status.policy, cause, reason,
         )  # fmt: skip
+        if self._on_rollback is not None:
+            self._on_rollback(rollback)
         self._compile()
         kept = self._state.find(status.policy, status.name) if self._state is not None else None
         return kept or rollback

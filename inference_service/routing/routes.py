@@ -175,7 +175,7 @@ class Router:
             TradewindError: As Registry.resolve.
             UnavailableError: What should answer by the routing is not loaded.
         """
-        route = self._route(policy, version, label)
+        route = None if self.table is None else self._route(policy, version, label)
         if route is None:
             return self._registry.resolve(policy, version, label), None
         try:

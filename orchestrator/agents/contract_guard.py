@@ -1,17 +1,32 @@
 """Compares what is served with what is run, before trading and whenever it changes."""
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.account.portfolio import Allocation
 from orchestrator.agents.contract import TradingContract, read_contract
 from tradewind.bundle import BoxSpace, BundleMetadata, DiscreteSpace
-from tradewind.errors import BundleFormatError, ConflictError
-from tradewind.risk.policy import RiskPolicy
-from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, PolicyDescription
+from tradewind.errors import BundleFormatError, ConflictError, RiskPolicyError
+from tradewind.identity import Identity, RecordedParts
+from tradewind.market.feature_group import KnownGroups
+from tradewind.market.group_runner import check_groups
+from tradewind.risk import EnforcedPolicy, RiskOverlay, RiskPolicy
+from tradewind.rpc.clients import (
+    AsyncInferenceClient,
+    AsyncRiskClient,
+    PolicyDescription,
+    RiskPolicyStatus,
+)
 
 __all__ = ["ContractGuard", "VerifiedPolicy"]
+
+_logger = logging.getLogger(__name__)
+_PARTS: Final = TypeAdapter(RecordedParts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,9 @@ class ContractGuard:
         risk: Enforces the risk policy.
         allocations: Which policies are traded, and in what.
         interval_ns: Length of a bar here.
+        known: The feature groups that may be built here; by default Tradewind's own.
+        accepted_risk_digests: Risk policies that a policy may have been trained under although
+            another one is in force.
     """
 
     def __init__(
@@ -53,6 +71,8 @@ class ContractGuard:
         risk: AsyncRiskClient,
         allocations: Iterable[Allocation],
         interval_ns: int,
+        known: KnownGroups | None = None,
+        accepted_risk_digests: Collection[str] = (),
     ) -> None:
         self._inference = inference
         self._risk = risk
@@ -60,10 +80,14 @@ class ContractGuard:
         for allocation in allocations:
             self._traded.setdefault(allocation.policy, []).append(allocation.symbols)
         self._interval_ns = interval_ns
+        self._known = known
         self._verified: dict[str, VerifiedPolicy] = {}
         self._accepted: set[tuple[str, str, str]] = set()
         self._refused: dict[tuple[str, str, str], str] = {}
-        self._risk_policy: RiskPolicy | None = None
+        self._accepted_risk_digests = frozenset(accepted_risk_digests)
+        self._said: set[str] = set()
+        self._enforced: EnforcedPolicy | None = None
+        self._risk_identity: Identity | None = None
         self._risk_digest = ""
 
     async def verify(self) -> None:
@@ -72,6 +96,7 @@ class ContractGuard:
         Raises:
             ConflictError: Something is not what is run here; the message says what.
             BundleFormatError: A bundle does not say how to trade its policy.
+            ComponentError: A feature group that a policy needs fails, or is too slow.
             NotFoundError: A policy is not served.
             UnavailableError: A service cannot be reached.
         """
@@ -84,15 +109,25 @@ class ContractGuard:
         return self._verified[name]
 
     @property
+    def enforced(self) -> EnforcedPolicy:
+        """The risk policy that was compared last, and its overlay."""
+        assert self._enforced is not None, "verify comes first"
+        return self._enforced
+
+    @property
     def risk_policy(self) -> RiskPolicy:
         """The risk policy that was compared last."""
-        assert self._risk_policy is not None, "verify comes first"
-        return self._risk_policy
+        return self.enforced.policy
 
     @property
     def risk_digest(self) -> str:
-        """Its digest."""
+        """Its digest, as the risk service says it."""
         return self._risk_digest
+
+    @property
+    def overlay_digest(self) -> str:
+        """Digest of its overlay; empty for none."""
+        return self.enforced.overlay_digest
 
     def is_accepted(self, policy: str, version: str, bundle_sha256: str) -> bool:
         """Whether an answer of this version may be traded on."""
@@ -129,20 +164,45 @@ class ContractGuard:
             UnavailableError: The risk service cannot be reached.
         """
         status = await self._risk.get_policy()
-        risk_policy = RiskPolicy.parse(json.loads(status.canonical_json))
-        if risk_policy.digest() != status.policy_digest:
-            raise ConflictError(
-                f"the risk service runs {status.policy_digest[:12]}…, which is not the digest of "
-                f"the policy that it describes ({risk_policy.digest()[:12]}…)"
-            )
+        enforced = _read_enforced(status)
+        identity = enforced.policy.identity
         for verified in self._verified.values():
-            _check_risk_policy(verified.policy, verified.contract, status.policy_digest)
-        self._risk_policy, self._risk_digest = risk_policy, status.policy_digest
+            self._check_risk_policy(verified.policy, verified.contract, identity)
+        self._enforced, self._risk_identity = enforced, identity
+        self._risk_digest = status.policy_digest
+
+    def facts(self) -> dict[str, object]:
+        """What a decision log says of the contracts: what is traded, and by which formulas."""
+        policy = self.risk_policy
+        contracts = {name: verified.contract for name, verified in self._verified.items()}
+        return {
+            "risk_policy": policy.canonical_json(),
+            "risk_policy_digest": self._risk_digest,
+            "risk_parts": policy.parts,
+            "risk_versions": policy.versions,
+            "risk_overlay": json.loads(self.enforced.overlay.model_dump_json(by_alias=True))
+            if self.overlay_digest
+            else None,
+            "accept_risk_digests": sorted(self._accepted_risk_digests),
+            "features": {
+                name: contract.features.model_dump(mode="json")
+                for name, contract in contracts.items()
+            },
+            "feature_parts": {name: item.features.parts for name, item in contracts.items()},
+            "trading_parts": {name: item.terms.identity.parts for name, item in contracts.items()},
+        }
 
     async def _verify_policy(self, policy: str, version: str) -> None:
         description = await self._inference.get_policy(policy, version)
-        verified = _verify(policy, description)
-        _check_risk_policy(policy, verified.contract, self._risk_digest)
+        verified = _verify(policy, description, self._known)
+        assert self._risk_identity is not None, "the risk policy comes first"
+        self._check_risk_policy(policy, verified.contract, self._risk_identity)
+        if verified.contract.former:
+            self._say_once(
+                logging.INFO,
+                f"{policy} {verified.version} says its features in the form of release 0.1: they "
+                "are those of this release",
+            )
         if verified.contract.features.interval_ns != self._interval_ns:
             raise ConflictError(
                 f"{policy} {verified.version} was trained on bars of "
@@ -163,17 +223,81 @@ class ContractGuard:
                 f"{policy} {verified.version} has another contract than {running.version}, which "
                 "is being traded: features, symbols, trading terms, action space or market differ"
             )
+        if running is None:
+            check_groups(verified.contract.features.groups)
         self._verified[policy] = verified
         self._accepted.add((policy, verified.version, verified.bundle_sha256))
 
+    def _check_risk_policy(
+        self, policy: str, contract: TradingContract, in_force: Identity
+    ) -> None:
+        trained_under = contract.risk_policy_digest
+        if trained_under is None:
+            return
+        match = in_force.match(trained_under, contract.risk_parts)
+        if match.same:
+            if match.former:
+                self._say_once(
+                    logging.INFO,
+                    f"{policy} was trained under {trained_under}: that is the risk policy in "
+                    f"force, {in_force.digest}, in the form of release 0.1",
+                )
+        elif trained_under in self._accepted_risk_digests:
+            self._say_once(
+                logging.WARNING,
+                f"{policy} was trained under risk policy {trained_under}, in force is "
+                f"{in_force.digest}: accept_risk_digests lets it trade ({match.reason})",
+            )
+        else:
+            raise ConflictError(
+                f"{policy} was trained under risk policy {trained_under}, the risk service runs "
+                f"{in_force.digest}: {match.reason}. Train it again under that one, or name the "
+                "digest that it was trained under in accept_risk_digests",
+                metadata={"trained_under": trained_under, "in_force": in_force.digest},
+            )
 
-def _verify(policy: str, description: PolicyDescription) -> VerifiedPolicy:
+    def _say_once(self, level: int, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            _logger.log(level, text)
+
+
+def _read_enforced(status: RiskPolicyStatus) -> EnforcedPolicy:
+    """The policy that the risk service describes, if it has the digests that it says.
+
+    Raises:
+        ConflictError: It has not, or is none.
+    """
+    try:
+        policy = RiskPolicy.parse(json.loads(status.canonical_json))
+        parts = _PARTS.validate_json(status.parts_json) if status.parts_json else None
+        overlay = RiskOverlay.model_validate_json(status.overlay_json or "{}")
+        match = policy.identity.match(status.policy_digest, parts)
+        if not match.same:
+            raise ConflictError(
+                f"the risk service runs {status.policy_digest}, which is not the digest of the "
+                f"policy that it describes: {match.reason}"
+            )
+        if overlay.digest() != status.overlay_digest:
+            raise ConflictError(
+                f"the risk service has the overlay {status.overlay_digest or '(none)'} on, which "
+                f"is not the digest of the one that it describes ({overlay.digest() or 'none'})"
+            )
+        return EnforcedPolicy(policy, overlay)
+    except (RiskPolicyError, ValidationError) as problem:
+        raise ConflictError(f"the risk service describes no risk policy: {problem}") from None
+
+
+def _verify(
+    policy: str, description: PolicyDescription, known: KnownGroups | None
+) -> VerifiedPolicy:
     served = description.policy_version
-    contract = read_contract(description.metadata_json)
+    contract = read_contract(description.metadata_json, known)
     metadata = BundleMetadata.from_json(description.metadata_json.encode())
+    features = metadata.features.digest if metadata.features else ""
     name = f"{policy} {served.version}"
     for what, here, there in (
-        ("feature specification", contract.features.digest, served.feature_spec_digest),
+        ("feature specification", features, served.feature_spec_digest),
         ("risk policy", contract.risk_policy_digest or "", served.risk_policy_digest),
         ("action space", _bounds(metadata.action_space), _bounds(served.action_space)),
         ("observation space", _bounds(metadata.obs_space), _bounds(served.observation_space)),
@@ -208,13 +332,3 @@ def _bounds(space: BoxSpace | DiscreteSpace) -> object:
     if isinstance(space, DiscreteSpace):
         return space.n
     return space.shape, space.low_array().tolist(), space.high_array().tolist()
-
-
-def _check_risk_policy(policy: str, contract: TradingContract, in_force: str) -> None:
-    trained_under = contract.risk_policy_digest
-    if trained_under is not None and trained_under != in_force:
-        raise ConflictError(
-            f"{policy} was trained under risk policy {trained_under[:12]}…, "
-            f"the risk service runs {in_force[:12]}…",
-            metadata={"trained_under": trained_under, "in_force": in_force},
-        )

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.agents.reasons import Reason
-from tradewind.risk import Position, RiskInputs
-from tradewind.risk.policy import RiskPolicy
-from tradewind.risk.pretrade import IntendedOrder, PreTradeLimits, check_order
-from tradewind.risk.rules import Action, Readings, RuleEngine
-from tradewind.risk.rules.conditions import compile_condition
+from tradewind.risk import EnforcedPolicy, Position, RiskInputs, RiskPolicy
+from tradewind.risk.pretrade import PRE_TRADE_METRICS, IntendedOrder, PreTradeLimits, check_order
+from tradewind.risk.rules import Action, Readings, RuleSettings
 
 __all__ = ["Intent", "PreTrade", "apply_demand"]
 
@@ -67,22 +65,14 @@ class PreTrade:
     first order that it would count.
 
     Args:
-        policy: The risk policy in force, its digest compared with that of every answer.
+        enforced: The risk policy in force and its overlay, their digests compared with those of
+            every answer.
         throttle_fraction: What a rule that demands THROTTLE leaves of an order.
     """
 
-    def __init__(self, policy: RiskPolicy, throttle_fraction: float) -> None:
-        limits = policy.rule_limits()
+    def __init__(self, enforced: EnforcedPolicy, throttle_fraction: float) -> None:
         self._throttle_fraction = throttle_fraction
-        rules = [
-            rule.model_copy(update={"window": None})
-            for rule in policy.rules
-            if any(
-                threshold.metric.startswith("pre_trade.")
-                for threshold in compile_condition(rule.when, limits).thresholds()
-            )
-        ]
-        self._engine = RuleEngine(rules, limits)
+        self._engine = enforced.rule_engine(_rules_on_orders)
 
     def check(
         self, intents: Sequence[Intent], inputs: RiskInputs, metrics: Mapping[str, float]
@@ -116,6 +106,14 @@ class PreTrade:
         if outcome.action < stops:
             return intent
         return dataclasses.replace(intent, refusal=Reason.PRE_TRADE_LIMIT)
+
+
+def _rules_on_orders(policy: RiskPolicy) -> tuple[RuleSettings, ...]:
+    return tuple(
+        rule.model_copy(update={"window": None})
+        for rule in policy.rules
+        if any(part.metric in PRE_TRADE_METRICS for part in rule.when.thresholds())
+    )
 
 
 def _reduced(intent: Intent, held: float, reason: Reason) -> Intent:

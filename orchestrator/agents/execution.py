@@ -1,6 +1,7 @@
 """From a tick to order intents: features, Predict, Evaluate, and the safe thing when in doubt."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +31,8 @@ from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
 
 __all__ = ["ExecutionAgent"]
+
+_logger = logging.getLogger(__name__)
 
 _NS_PER_MS = 1_000_000
 # Of the loop until grpc.aio has sent a request: one for the task that asks, one for the call's own.
@@ -80,8 +83,8 @@ class ExecutionAgent:
             pipeline = PanelPipeline(allocation.symbols, features)
             self._pipelines |= dict.fromkeys(allocation.symbols, pipeline)
         self._pre_trade = (
-            guard.risk_digest,
-            PreTrade(guard.risk_policy, safety.throttle_fraction),
+            guard.enforced,
+            PreTrade(guard.enforced, safety.throttle_fraction),
         )
 
     def learn(self, bars: Sequence[BarRecord]) -> None:
@@ -173,15 +176,23 @@ class ExecutionAgent:
         positions = {symbol: self._portfolio.position(symbol) for symbol in ready}
         questions = []
         for policy, allocated in self._policies.items():
-            asked = tuple(symbols for symbols in allocated if ready.issuperset(symbols))
+            asked, rows = [], []
+            for symbols in allocated:
+                if not ready.issuperset(symbols):
+                    continue
+                row, fault = self._pipelines[symbols[0]].observation_or_fault(
+                    [positions[symbol] for symbol in symbols]
+                )
+                if fault:
+                    doubt = Reason.FEATURES_FAILED
+                    _logger.warning("%s: %s", doubt, fault)
+                    alone = PolicyQuestion(policy, (symbols,), row[None], request_id, doubt=doubt)
+                    questions.append(alone)
+                else:
+                    asked.append(symbols)
+                    rows.append(row)
             if asked:
-                rows = [
-                    self._pipelines[symbols[0]].observation(
-                        [positions[symbol] for symbol in symbols]
-                    )
-                    for symbols in asked
-                ]
-                questions.append(PolicyQuestion(policy, asked, np.stack(rows), request_id))
+                questions.append(PolicyQuestion(policy, tuple(asked), np.stack(rows), request_id))
         return questions, positions
 
     async def _begin_evaluate(
@@ -250,6 +261,7 @@ class ExecutionAgent:
                 risk_score=report.risk_score,
                 metrics=report.metric_values,
                 unavailable=report.unavailable,
+                overlay_digest=evaluation.overlay_digest,
             )
 
     def _read_answer(
@@ -344,10 +356,11 @@ class ExecutionAgent:
                 decision.outcome = Outcome.HELD
         if intents:
             assert reply.evaluation is not None
-            digest, pre_trade = self._pre_trade
-            if digest != self._guard.risk_digest:
-                pre_trade = PreTrade(self._guard.risk_policy, self._safety.throttle_fraction)
-                self._pre_trade = (self._guard.risk_digest, pre_trade)
+            enforced, pre_trade = self._pre_trade
+            if enforced is not self._guard.enforced:
+                enforced = self._guard.enforced
+                pre_trade = PreTrade(enforced, self._safety.throttle_fraction)
+                self._pre_trade = (enforced, pre_trade)
             metrics = reply.evaluation.report.metric_values
             checked = pre_trade.check(intents, inputs, metrics)
             if checked != intents:

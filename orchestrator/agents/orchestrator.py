@@ -48,6 +48,7 @@ from orchestrator.markets import Markets
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError
 from tradewind.logs import log_context
+from tradewind.market import known_groups
 from tradewind.risk.calculators.volatility import AUTO
 from tradewind.risk.periods import check_periods, window_doubts
 from tradewind.tracing import Tracer, in_span
@@ -155,7 +156,12 @@ class OrchestratorAgent:
         await risk.wait_ready(settings.ready_timeout_s)
         self._risk = risk
         self._contracts = ContractGuard(
-            inference, risk, self.portfolio.allocations, settings.interval_ns
+            inference,
+            risk,
+            self.portfolio.allocations,
+            settings.interval_ns,
+            known_groups(settings.features),
+            settings.accept_risk_digests,
         )
         await self._contracts.verify()
         journal = Journal(settings.folder / f"{settings.account}.journal")
@@ -270,7 +276,7 @@ class OrchestratorAgent:
             timeout_s=self._settings.ready_timeout_s / 2,
         )
         self._halts.recovered(reply.evaluation)
-        return withheld_orders(orders, held, reply, inputs, self._contracts.risk_policy)
+        return withheld_orders(orders, held, reply, inputs, self._contracts.enforced)
 
     async def _note_open_orders(self) -> None:
         self.open_orders = await self._desk.open_orders_at_end()
@@ -286,12 +292,8 @@ class OrchestratorAgent:
             "broker": self._broker.terms().model_dump(mode="json"),
             "orders": settings.orders.model_dump(mode="json"),
             "safety": settings.safety.model_dump(),
-            "risk_policy": self._contracts.risk_policy.canonical_json(),
             "history_length": history_length(self._contracts.risk_policy),
-            "features": {
-                policy: self._contracts.policy(policy).contract.features.model_dump(mode="json")
-                for policy in dict.fromkeys(item.policy for item in settings.allocations)
-            },
+            **self._contracts.facts(),
         }
 
     async def _handle(self, tick: Tick, request_id: str) -> None:

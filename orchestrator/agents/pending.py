@@ -8,8 +8,7 @@ from orchestrator.agents.questions import RiskReply
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.reconciliation import PendingOrders
 from orchestrator.brokers import Order
-from tradewind.risk import RiskInputs
-from tradewind.risk.policy import RiskPolicy
+from tradewind.risk import EnforcedPolicy, RiskInputs
 
 __all__ = ["withheld_orders"]
 
@@ -19,7 +18,7 @@ def withheld_orders(
     held: Mapping[str, float],
     reply: RiskReply,
     inputs: RiskInputs,
-    policy: RiskPolicy,
+    enforced: EnforcedPolicy,
 ) -> dict[str, str]:
     """Judges orders by a new answer of the risk service, as they were judged before the crash.
 
@@ -31,7 +30,7 @@ def withheld_orders(
         held: What the broker holds by symbol.
         reply: The new answer.
         inputs: The account that it is about.
-        policy: The risk policy in force.
+        enforced: The risk policy in force and its overlay.
 
     Returns:
         Why, by the id of each order that must not be sent.
@@ -51,7 +50,7 @@ def withheld_orders(
     # What THROTTLE leaves of an order was taken before it was journalled.
     allowed, demand = apply_demand(reply.evaluation.action, intents, held, 1.0)
     metrics = reply.evaluation.report.metric_values
-    checked = PreTrade(policy, 1.0).check(allowed, inputs, metrics)
+    checked = PreTrade(enforced, 1.0).check(allowed, inputs, metrics)
     withheld: dict[str, str] = {}
     for order, intent in zip(wanted, checked, strict=True):
         if intent.refusal:

@@ -1,5 +1,6 @@
 """Asks the services, and believes only what can be verified."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ class PolicyQuestion:
     """What one policy is asked at a tick: an observation for each allocation. Shape [n, size].
 
     `symbols` says what each observation is of. Where the inference service routes the policy,
-    `routing_key` says which variant answers.
+    `routing_key` says which variant answers. A question with a `doubt` is not sent.
     """
 
     policy: str
@@ -41,6 +42,7 @@ class PolicyQuestion:
     observations: NDArray[np.float32]
     request_id: str
     routing_key: str = ""
+    doubt: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +90,8 @@ async def ask_policy(
     client: AsyncInferenceClient, guard: ContractGuard, question: PolicyQuestion, timeout_s: float
 ) -> PolicyAnswer:
     """Asks a policy and verifies its answer."""
+    if question.doubt is not None:
+        return PolicyAnswer(question, None, question.doubt, 0)
     started = time.perf_counter_ns()
     try:
         prediction = await client.predict_batch(
@@ -126,11 +130,37 @@ async def ask_risk(
     doubt = None
     if evaluation.request_id != request_id:
         doubt = Reason.ANSWER_UNVERIFIED
-    elif evaluation.report.policy_digest != guard.risk_digest:
+    elif not _is_known(guard, evaluation) and not await _learns(guard, evaluation, timeout_s):
         doubt = Reason.RISK_POLICY_CHANGED
     elif any(metric not in evaluation.report.metric_values for metric in required_metrics):
         doubt = Reason.METRIC_UNAVAILABLE
     return RiskReply(request_id, evaluation, doubt, time.perf_counter_ns() - started)
+
+
+def _is_known(guard: ContractGuard, evaluation: Evaluation) -> bool:
+    """Whether the answer was given under the risk policy and the overlay that were compared."""
+    return (evaluation.report.policy_digest, evaluation.overlay_digest) == (
+        guard.risk_digest,
+        guard.overlay_digest,
+    )
+
+
+async def _learns(guard: ContractGuard, evaluation: Evaluation, timeout_s: float) -> bool:
+    """Takes over an overlay that was put on or off since the last answer.
+
+    It leaves the risk policy that the policies were trained under in force, so trading goes on
+    with this very answer. Another risk policy is compared once the tick is done.
+    """
+    if evaluation.report.policy_digest != guard.risk_digest:
+        return False
+    try:
+        async with asyncio.timeout(timeout_s):
+            await guard.verify_risk_policy()
+    except (TradewindError, TimeoutError) as problem:
+        _logger.warning("%s: %s", Reason.RISK_POLICY_CHANGED, problem or "no answer in time")
+        return False
+    _logger.warning("overlay %s of the risk policy is on", guard.overlay_digest or "(none)")
+    return _is_known(guard, evaluation)
 
 
 def _why(problem: TradewindError, otherwise: Reason) -> Reason:

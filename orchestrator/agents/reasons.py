@@ -12,6 +12,7 @@ class Reason(StrEnum):
     WARM_UP = "WARM_UP"  # too few bars for an observation
     MISSING_BAR = "MISSING_BAR"  # the symbol has none at this tick
     LATE_BAR = "LATE_BAR"  # it came too late to be traded on
+    FEATURES_FAILED = "FEATURES_FAILED"  # a feature group gave no observation
 
     # Answers.
     DEADLINE = "DEADLINE"  # the budget of the tick was over

@@ -71,7 +71,7 @@ class DecisionLog:
             raise NotFoundError(f"there is no decision log in {folder}")
         self.parts = _parts(folder, tables)
         self.ticks: pa.Table = pa.concat_tables(
-            [with_later_fields(table.replace_schema_metadata(None)) for table in tables]
+            [_as_written_today(folder, table) for table in tables]
         )
         if "sequence" in self.ticks.column_names:
             _check_complete(folder, self.ticks["sequence"])
@@ -139,6 +139,16 @@ def _read_growing(path: Path, columns: list[str] | None) -> pa.Table | None:
             raise
         return _read_sealed(sealed, columns)  # it was sealed since the folder was listed
     return stream if stream is None or columns is None else stream.select(columns)
+
+
+def _as_written_today(folder: Path, table: pa.Table) -> pa.Table:
+    try:
+        return with_later_fields(table.replace_schema_metadata(None))
+    except (KeyError, pa.ArrowException) as problem:
+        raise StorageError(
+            f"decision log {folder} has what this release does not know, as a later one writes it: "
+            f"{problem}"
+        ) from problem
 
 
 def _parts(folder: Path, tables: list[pa.Table]) -> tuple[LogPart, ...]:

@@ -79,6 +79,7 @@ _RISK = pa.struct(
         ("risk_score", pa.float64()),
         ("metrics", pa.map_(pa.string(), pa.float64())),
         ("unavailable", pa.map_(pa.string(), pa.string())),
+        ("overlay_digest", pa.string()),
     ]
 )
 _ORDER = pa.struct(
@@ -180,13 +181,19 @@ _TIMINGS_AT, _READ_TIMINGS = _NAMES.index("timings"), _reader(Timings)
 
 
 def with_later_fields(table: pa.Table) -> pa.Table:
-    """A table of ticks of an earlier release, with what its orders have got since: the defaults."""
+    """A table of ticks of an earlier release, with what they have got since.
+
+    Orders are of the kind that there was, anything else is null.
+
+    Raises:
+        KeyError, pa.ArrowException: It is of a later release.
+    """
     at = table.schema.get_field_index("orders")
-    if at < 0 or table.schema.field(at).type == TICK_SCHEMA.field("orders").type:
-        return table
-    chunks = [_with_order_kinds(chunk) for chunk in table.column(at).chunks]
-    orders = pa.chunked_array(chunks, type=TICK_SCHEMA.field("orders").type)
-    return table.set_column(at, "orders", orders)
+    if at >= 0 and table.schema.field(at).type != TICK_SCHEMA.field("orders").type:
+        chunks = [_with_order_kinds(chunk) for chunk in table.column(at).chunks]
+        orders = pa.chunked_array(chunks, type=TICK_SCHEMA.field("orders").type)
+        table = table.set_column(at, "orders", orders)
+    return table.cast(pa.schema([TICK_SCHEMA.field(name) for name in table.column_names]))
 
 
 def _with_order_kinds(orders: pa.ListArray) -> pa.ListArray:
@@ -215,7 +222,7 @@ def _row(record: TickRecord) -> tuple[Any, ...]:
     for at, read in _LISTS:
         row[at] = [read(part) for part in row[at]]
     if record.risk is not None:
-        *rest, metrics, unavailable = _READ_RISK(record.risk)
-        row[_RISK_AT] = (*rest, list(metrics.items()), list(unavailable.items()))
+        *rest, metrics, unavailable, overlay = _READ_RISK(record.risk)
+        row[_RISK_AT] = (*rest, list(metrics.items()), list(unavailable.items()), overlay)
     row[_TIMINGS_AT] = _READ_TIMINGS(record.timings)
     return tuple(row)

@@ -28,6 +28,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     BarFlag.JUMP_CONFIRMED: "several bars agree on a price that had jumped",
     Reason.MISSING_BAR: "a symbol had no bar at a tick: it holds",
     Reason.LATE_BAR: "a bar came too late to be traded on",
+    Reason.FEATURES_FAILED: "a feature group failed: its policy was not asked",
     Reason.DEADLINE: "the budget of a tick was over: its answers were not used",
     Reason.INFERENCE_UNAVAILABLE: "the inference service did not answer",
     Reason.RISK_UNAVAILABLE: "the risk service did not answer",

@@ -65,6 +65,7 @@ class Decision:
         now: The caller's clock; None when it was missing or not finite.
         inputs_digest: Digest of the inputs and the intended order (see risk_service.digest).
         policy_digest: Digest of the risk policy in force.
+        overlay_digest: Digest of the overlay that was on; empty for none.
         metric_values: The metrics.
         unavailable: Why the others have no value.
         breaches: Every breach, shadow rules included.
@@ -85,6 +86,7 @@ class Decision:
     now: float | None = None
     inputs_digest: str = ""
     policy_digest: str = ""
+    overlay_digest: str = ""
     metric_values: Mapping[str, float] = field(default_factory=dict)
     unavailable: Mapping[str, str] = field(default_factory=dict)
     breaches: tuple[Breach, ...] = ()
@@ -134,7 +136,7 @@ class Decision:
             StorageError: It is not one.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values: dict[str, Any] = {**_LATER_FIELDS, **json.loads(text)}
             halt, pre_trade = values["halt"], values["pre_trade"]
             return cls(
                 **{name: values[name] for name in _PLAIN_FIELDS if name != "kind"},
@@ -166,12 +168,15 @@ _PLAIN_FIELDS = (
     "now",
     "inputs_digest",
     "policy_digest",
+    "overlay_digest",
     "metric_values",
     "unavailable",
     "actor_name",
     "actor_role",
     "reason",
 )
+_LATER_FIELDS: Final = {"overlay_digest": ""}
+"""What rows of earlier releases do not have, and what they mean by it."""
 _plain_values: Final = attrgetter(*_PLAIN_FIELDS)
 
 

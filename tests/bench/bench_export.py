@@ -16,8 +16,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from tradewind.jobs import TrainingPhase, TrainingProgress
 from tradewind.policy import use_one_torch_thread
-from trainer_service.progress import TrainingPhase, TrainingProgress
 from trainer_service.training.agent import TrainerAgent
 from trainer_service.training.config import JobConfig, parse_training_config
 from trainer_service.training.workspace import make_environment

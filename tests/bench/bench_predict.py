@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import DQN
 
 from tests.bench.echo import ECHO, ECHO_STREAM, echo_process
+from tests.exporting import build_network
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import (
     BoxSpace,
@@ -44,7 +45,7 @@ from tradewind.policy import (
 )
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient
-from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.export import script_policy, serialize
 
 OBSERVATION_SIZE = 32
 LAYERS = [64, 64]

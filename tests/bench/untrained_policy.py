@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 
 from tests.bench.bench_orchestrator import SPEC, SYMBOLS, TERMS
+from tests.exporting import build_network
 from tradewind.bundle import (
     BoxSpace,
     BundleDraft,
@@ -20,7 +21,7 @@ from tradewind.bundle import (
 )
 from tradewind.market import Bars, load_sample, split_bars
 from tradewind.policy import TorchScriptNetwork, choose_network, measure_latency
-from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.export import script_policy, serialize
 
 LAYERS = [64, 64]
 

@@ -66,7 +66,7 @@ def site(envoy: Path, inference: str, tmp_path_factory: pytest.TempPathFactory) 
     service_port = int(inference.rpartition(":")[2])
     endpoint["endpoint"]["address"]["socket_address"]["port_value"] = service_port
     (folder / "gateway.yaml").write_text(yaml.safe_dump(config))
-    command = [envoy, "--config-path", folder / "gateway.yaml", "--concurrency", "1"]
+    command = [str(envoy), "--config-path", str(folder / "gateway.yaml"), "--concurrency", "1"]
     command += ["--use-dynamic-base-id", "--log-level", "error"]
     with (folder / "envoy.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)

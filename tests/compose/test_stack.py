@@ -9,8 +9,8 @@ import yaml
 
 from tests.compose.conftest import SERVICES, ComposeStack
 from tests.waiting import wait_until
-from tradewind.api.trainer.v1 import trainer_pb2 as pb
 from tradewind.errors import TradewindError
+from tradewind.jobs import JobState
 from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskInputs
 from tradewind.risk.rules import Action
@@ -36,7 +36,7 @@ def policy(stack: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> Tor
     with TrainerClient(stack.addresses["trainer"], timeout_s=30.0) as trainer:
         job = trainer.start_training("compose", CONFIG, request_id="first")
         *_, ended = trainer.watch(job.job_id)
-    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
+    assert ended.state == JobState.SUCCEEDED, ended.error
     folder = tmp_path_factory.mktemp("bundle") / "compose" / ended.bundle_version
     folder.parent.mkdir()
     stack.run("cp", f"trainer:/bundles/compose/{ended.bundle_version}", str(folder))
@@ -123,28 +123,28 @@ def test_killed_trainer_comes_back_with_its_jobs_and_ends_the_one_under_way(
     with TrainerClient(stack.addresses["trainer"], timeout_s=30.0) as trainer:
         job = trainer.start_training("survivor", longer, request_id="second")
         wait_until(
-            lambda: trainer.get_job(job.job_id).state == pb.TRAINING_JOB_STATE_RUNNING,
+            lambda: trainer.get_job(job.job_id).state == JobState.RUNNING,
             "the job to run",
         )
         stack.kill("trainer")
         wait_until(trainer.is_serving, "the trainer to serve again")
         first = trainer.start_training("compose", CONFIG, request_id="first")
-        assert first.state == pb.TRAINING_JOB_STATE_SUCCEEDED
+        assert first.state == JobState.SUCCEEDED
         assert first.bundle_version == policy.metadata.version
 
         def has_ended() -> bool:
             try:
                 return trainer.get_job(job.job_id).state not in (
-                    pb.TRAINING_JOB_STATE_QUEUED,
-                    pb.TRAINING_JOB_STATE_RUNNING,
+                    JobState.QUEUED,
+                    JobState.RUNNING,
                 )
             except TradewindError:
                 return False
 
         wait_until(has_ended, "the job to end", patience_s=180.0)
         ended = trainer.get_job(job.job_id)
-        assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
-        assert ended.resume_count == 1
+        assert ended.state == JobState.SUCCEEDED, ended.error
+        assert ended.resumes == 1
     with InferenceClient(stack.addresses["inference"], timeout_s=5.0) as inference:
         wait_until(
             lambda: (

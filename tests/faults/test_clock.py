@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.scenario import Scenario
 from tests.faults.stack import Stack
-from tradewind.api.trainer.v1 import trainer_pb2 as pb
+from tradewind.jobs import JobState
 from tradewind.rpc.clients import TrainerClient
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
@@ -63,7 +63,7 @@ def test_clock_that_jumps_disturbs_no_decision_no_halt_and_no_job(
                 pass
             time.sleep(0.5)  # some time at that hour
         *_, ended = trainer.watch(job.job_id)
-    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
-    assert ended.attempt_count == 1
+    assert ended.state == JobState.SUCCEEDED, ended.error
+    assert ended.attempts == 1
     assert stack.store.versions("steady") == (ended.bundle_version,)
     scenario.check()

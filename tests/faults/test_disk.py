@@ -12,8 +12,8 @@ import pytest
 from tests.faults.scenario import Scenario
 from tests.faults.stack import Stack
 from tests.waiting import wait_until
-from tradewind.api.trainer.v1 import trainer_pb2 as pb
 from tradewind.errors import StorageError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.rpc.clients import TrainerClient
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounting file systems needs root")
@@ -70,7 +70,7 @@ def volume(tmp_path: Path) -> Iterator[Callable[[str, int], Volume]]:
         yield mount
 
 
-def train(stack: Stack, policy: str, config: dict[str, Any]) -> pb.TrainingJob:
+def train(stack: Stack, policy: str, config: dict[str, Any]) -> TrainingJob:
     with TrainerClient(stack.addresses["trainer_service"], timeout_s=30.0) as trainer:
         *_, ended = trainer.watch(trainer.start_training(policy, config).job_id)
     return ended
@@ -115,17 +115,17 @@ def test_full_and_read_only_stores_fail_the_job_with_the_cause_and_serve_on(
     scenario = begin(stack)
     with disk.full():
         ended = train(stack, "unlucky", tiny_config)
-        assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+        assert ended.state == JobState.FAILED
         assert "the disk is full" in ended.error
     with disk.read_only():
         ended = train(stack, "unlucky", tiny_config)
-        assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+        assert ended.state == JobState.FAILED
         assert "Read-only file system" in ended.error
         with pytest.raises(StorageError):
             stack.store.set_labels("tiny-dqn", {})
     with scenario.recovery("the store full, then read-only"):
         pass
     ended = train(stack, "unlucky", tiny_config)
-    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
+    assert ended.state == JobState.SUCCEEDED, ended.error
     assert stack.store.versions("unlucky") == (ended.bundle_version,)
     scenario.check()

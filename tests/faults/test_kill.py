@@ -8,7 +8,7 @@ from typing import Any
 from tests.faults.scenario import Scenario
 from tests.faults.stack import SERVICES
 from tests.waiting import wait_until
-from tradewind.api.trainer.v1 import trainer_pb2 as pb
+from tradewind.jobs import JobState
 from tradewind.rpc.clients import TrainerClient
 
 KILLS = 6
@@ -40,7 +40,7 @@ def test_kills_at_random_under_load_cost_no_answer_no_record_and_no_job(
             assert again.job_id == job.job_id
         *_, ended = trainer.watch(job.job_id)
         jobs = list(trainer.list_jobs())
-    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
+    assert ended.state == JobState.SUCCEEDED, ended.error
     assert [item.job_id for item in jobs] == [job.job_id]
     assert len(stack.store.versions("survivor")) == 1
     scenario.check()

@@ -11,7 +11,7 @@ from tests.faults.namespaces import Network
 from tests.faults.scenario import Scenario
 from tests.faults.stack import SERVICES, Stack
 from tests.faults.test_kill import AFFECTED
-from tradewind.api.trainer.v1 import trainer_pb2 as pb
+from tradewind.jobs import JobState
 from tradewind.rpc.clients import TrainerClient
 
 MISSING = Network.missing()
@@ -75,6 +75,6 @@ def test_cables_pulled_and_plugged_under_load_cost_no_record_no_job_and_no_wrong
         again = trainer.start_training("survivor", job_config, request_id="once", timeout_s=30.0)
         assert again.job_id == job.job_id
         *_, ended = trainer.watch(job.job_id)
-    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
+    assert ended.state == JobState.SUCCEEDED, ended.error
     assert len(stack.store.versions("survivor")) == 1
     scenario.check()

@@ -14,8 +14,8 @@ from tests.load.answers import find_answers
 from tests.load.connect import open_channel
 from tests.load.questions import Questions
 from tests.waiting import wait_until
-from tradewind.api.trainer.v1 import trainer_pb2
 from tradewind.errors import TrainingError, UnavailableError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.market import load_sample, split_bars
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import LatencyReport, RiskClient, TrainerClient, inference_calls
@@ -60,7 +60,7 @@ class Stage:
             risk_policy=RISK_POLICY.read_text(),
         )
 
-    def train(self) -> trainer_pb2.TrainingJob:
+    def train(self) -> TrainingJob:
         """Has the trainer service train and publish the policy.
 
         Raises:
@@ -73,7 +73,7 @@ class Stage:
         with TrainerClient(address, timeout_s=_PATIENCE_S) as trainer:
             job_id = trainer.start_training(POLICY, config).job_id
             *_, job = trainer.watch(job_id)
-        if job.state != trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED:
+        if job.state != JobState.SUCCEEDED:
             raise TrainingError(f"the training for the load failed: {job.error}")
         return job
 

@@ -10,6 +10,7 @@ from tradewind.bundle.metadata import (
     FeatureRecord,
     RiskRecord,
     SloRecord,
+    TermsRecord,
     TrainingRecord,
 )
 from tradewind.bundle.names import SERVED_LABEL, BundleVersion, check_policy_name
@@ -37,6 +38,7 @@ __all__ = [
     "RiskRecord",
     "SigningKey",
     "SloRecord",
+    "TermsRecord",
     "TrainingRecord",
     "TrustedKeys",
     "check_labels",

@@ -12,6 +12,7 @@ from tradewind.bundle.metadata import (
     FeatureRecord,
     RiskRecord,
     SloRecord,
+    TermsRecord,
     TrainingRecord,
 )
 from tradewind.bundle.names import (
@@ -42,6 +43,7 @@ class BundleDraft:
         evaluation: Figures on held-out bars.
         features: How the observation is built.
         risk: The risk policy that shaped the reward.
+        terms: The identity of what its actions mean and what trading costs.
         extra_files: More files by name, such as a report; their digests go into the metadata.
     """
 
@@ -57,6 +59,7 @@ class BundleDraft:
     evaluation: Mapping[str, float] = field(default_factory=dict)
     features: FeatureRecord | None = None
     risk: RiskRecord | None = None
+    terms: TermsRecord | None = None
     extra_files: Mapping[str, bytes] = field(default_factory=dict)
 
     def contents(self) -> dict[str, bytes]:
@@ -102,6 +105,7 @@ class BundleDraft:
                 "files": files,
                 "features": self.features,
                 "risk": self.risk,
+                "terms": self.terms,
                 "training": self.training,
                 "evaluation": dict(self.evaluation),
                 "slo": self.slo,

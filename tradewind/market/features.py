@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from tradewind.identity import Identity, Parts, part_key, stated
 from tradewind.market.feature_group import (
     FeatureGroup,
     KnownGroups,
@@ -15,6 +16,7 @@ from tradewind.market.feature_group import (
     recorded_groups,
 )
 from tradewind.market.feature_kernels import MarketParameters
+from tradewind.part_options import told
 from tradewind.parts import Named
 from tradewind.settings import Settings, parse_settings
 
@@ -57,6 +59,15 @@ BUILT_IN_GROUPS: Final = (
 
 _LONGEST_WINDOW: Final = 10_000
 
+
+_FORMER_FIELDS: Final = frozenset(
+    {
+        "version", "bar_seconds", "return_count", "volatility_windows", "rsi_period", "ema_periods",
+        "ema_depth", "vwap_window", "time_of_day", "position", "holding_cap_bars", "scale", "clip",
+    }
+)  # fmt: skip
+"""What release 0.1 took the digest over."""
+
 ReturnCount = Annotated[int, Field(ge=1, le=_LONGEST_WINDOW)]
 Period = Annotated[int, Field(ge=2, le=_LONGEST_WINDOW)]
 
@@ -70,7 +81,7 @@ class FeatureSpec(Settings):
     """
 
     version: Literal[1] = 1
-    """Version of the formulas in `tradewind.market.feature_kernels`."""
+    """Version of this form of a specification; each formula has a version of its own (`parts`)."""
 
     bar_seconds: float = Field(default=1800.0, gt=0.0)
     """Length of a bar; bars of another length are refused."""
@@ -103,7 +114,7 @@ class FeatureSpec(Settings):
 
     groups: tuple[Annotated[FeatureGroup, Named(FeatureGroup)], ...] = ()
     """More features of the bars, by `tradewind.market.FeatureGroup`: they stand after those above
-    and before the position. A bundle has each as its name, version and settings."""
+    and before the position. A bundle has each as its name, version and options."""
 
     holding_cap_bars: int = Field(default=96, ge=1)
     """Holding time is bars held as a fraction of these, at most 1."""
@@ -205,12 +216,34 @@ class FeatureSpec(Settings):
         return round(self.bar_seconds * 1e9)
 
     @property
+    def parts(self) -> Parts:
+        """The groups that there are, as what the digest is taken over (`tradewind.identity`)."""
+        parts = {
+            part_key(group.name, group.version): stated(self, group.settings)
+            for group in BUILT_IN_GROUPS
+            if getattr(self, group.settings[0])
+        }
+        # In their order, which is that of their components.
+        for number, own in enumerate(self.groups, start=1):
+            parts[part_key(f"{number}:{own.name}", own.version)] = stated(own)
+        of_groups = {name for group in BUILT_IN_GROUPS for name in group.settings} | {"groups"}
+        other = stated(self, type(self).model_fields.keys() - of_groups)
+        return parts | ({part_key("other", 1): other} if other else {})
+
+    @property
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON of the specification."""
-        without = None if self.groups else {"groups"}
-        values = self.model_dump(mode="json", exclude=without)
-        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """SHA-256 over the parts, in hexadecimal."""
+        return Identity("features", self.parts).digest
+
+    @property
+    def identity(self) -> Identity:
+        """The parts, and the digest that release 0.1 would have given."""
+        former = None
+        if stated(self).keys() <= _FORMER_FIELDS:
+            values = self.model_dump(mode="json", include=set(_FORMER_FIELDS))
+            text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+            former = hashlib.sha256(text.encode()).hexdigest()
+        return Identity("features", self.parts, former)
 
     @property
     def market_parameters(self) -> MarketParameters:
@@ -233,4 +266,4 @@ def _declared(group: FeatureGroup) -> tuple[object, object]:
     try:
         return group.lookback, group.component_names
     except Exception as problem:
-        raise ValueError(f"{group.identity} raised {type(problem).__name__}: {problem}") from None
+        raise ValueError(f"{group.identity} raised {told(problem)}") from None

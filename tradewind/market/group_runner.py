@@ -1,5 +1,6 @@
 """Runs groups of features, which are code of anyone's own, and lets only their numbers out."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from tradewind.errors import ComponentError, FieldViolation, ObservationError
 from tradewind.market.bars import Bars, FloatArray, format_time
 from tradewind.market.feature_group import BarWindow, FeatureGroup
 from tradewind.market.feature_kernels import ObservationArray
+from tradewind.part_options import told
 
 __all__ = ["GroupRunner", "check_groups", "trial_window"]
 
@@ -40,7 +42,8 @@ class GroupRunner:
         """Writes the row after the last bar of a window. Shape of `out` [size].
 
         Raises:
-            ObservationError: A group fails, or gives something else than its numbers.
+            ObservationError: A group fails, or gives something else than its numbers; the whole row
+                is NaN then.
         """
         at, count = 0, len(window.close)
         for group, lookback, names in self._groups:
@@ -48,6 +51,7 @@ class GroupRunner:
             try:
                 values = _row(group, own, names)
             except ValueError as problem:
+                out[:] = np.nan
                 raise ObservationError(str(problem)) from problem
             out[at : at + len(names)] = np.clip(values, -self._clip, self._clip)
             at += len(names)
@@ -68,6 +72,16 @@ class GroupRunner:
                 raise _refused(place, f"{problem} ({bars.symbol})") from problem
             out[:, at : at + len(names)] = np.clip(values, -self._clip, self._clip)
             at += len(names)
+
+    def write_what_there_is(self, bars: Bars, lookback: int, out: ObservationArray) -> None:
+        """Writes the rows one by one as production does, from a lookback on; NaN where one fails.
+
+        Shape of `out` [n, size].
+        """
+        window = window_of(bars)
+        for stop in range(lookback, len(bars) + 1):
+            with contextlib.suppress(ObservationError):
+                self.write_row(window.part(stop - lookback, stop), out[stop - 1])
 
 
 def window_of(bars: Bars) -> BarWindow:
@@ -200,7 +214,7 @@ def _called(
         raise
     except Exception as problem:  # it is someone's own code
         raise ValueError(
-            f"{group.identity} raised {type(problem).__name__}: {problem}, with bars up to that of "
+            f"{group.identity} raised {told(problem)}, with bars up to that of "
             f"{format_time(bars.timestamps_ns[-1])}"
         ) from problem
 

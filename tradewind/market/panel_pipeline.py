@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tradewind.errors import ObservationError
 from tradewind.market.accounting import PositionState
 from tradewind.market.bars import Bar
 from tradewind.market.feature_kernels import POSITION_SIZE, ObservationArray
@@ -73,15 +74,27 @@ class PanelPipeline:
 
         Raises:
             UnavailableError: There are fewer than `lookback` bars so far.
-            ObservationError: A position is not a number.
+            ObservationError: A position is not a number, or a group of the specification fails.
         """
+        row, fault = self.observation_or_fault(positions)
+        if fault:
+            raise ObservationError(fault)
+        return row
+
+    def observation_or_fault(
+        self, positions: Sequence[PositionState]
+    ) -> tuple[ObservationArray, str]:
+        """As `observation`; where a group fails, what there is, NaN in its place, and why."""
         row: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
-        at = 0
-        for pipeline in self._pipelines.values():
-            pipeline.write_market(row[at : at + self._market_size])
+        at, fault = 0, ""
+        for symbol, pipeline in self._pipelines.items():
+            try:
+                pipeline.write_market(row[at : at + self._market_size])
+            except ObservationError as problem:
+                fault = fault or f"{symbol}: {problem}"
             at += self._market_size
         if self.spec.position:
             for pipeline, position in zip(self._pipelines.values(), positions, strict=True):
                 pipeline.write_position(position, row[at : at + POSITION_SIZE])
                 at += POSITION_SIZE
-        return row
+        return row, fault

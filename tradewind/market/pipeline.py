@@ -47,8 +47,12 @@ class FeaturePipeline:
         self._bar_count = 0
         self._last_timestamp_ns: int | None = None
 
-    def transform(self, bars: Bars) -> ObservationArray:
+    def transform(self, bars: Bars, *, as_it_was: bool = False) -> ObservationArray:
         """The market part of the observation after each bar of a series.
+
+        Args:
+            bars: The series.
+            as_it_was: A group that fails leaves its numbers NaN, as it did in production.
 
         Returns:
             One row per bar. The first `lookback - 1` have too few bars behind them and are NaN:
@@ -87,7 +91,11 @@ class FeaturePipeline:
             rows,
         )
         if self._groups is not None:
-            self._groups.write_rows(bars, rows[:, -self._groups.size :])
+            own = rows[:, -self._groups.size :]
+            if as_it_was:
+                self._groups.write_what_there_is(bars, self._lookback, own)
+            else:
+                self._groups.write_rows(bars, own)
             rows[: self._lookback - 1] = np.nan
         return rows
 
@@ -147,7 +155,7 @@ class FeaturePipeline:
 
         Raises:
             UnavailableError: There are fewer than `lookback` bars so far.
-            ObservationError: The position is not a number.
+            ObservationError: The position is not a number, or a group of the specification fails.
         """
         row: ObservationArray = np.empty(self._observation_size, dtype=np.float32)
         self.write_market(row[: self._market_size])
@@ -160,7 +168,7 @@ class FeaturePipeline:
 
         Raises:
             UnavailableError: There are fewer than `lookback` bars so far.
-            ObservationError: A group of the specification fails.
+            ObservationError: A group of the specification fails; its numbers are NaN then.
         """
         if self._last_timestamp_ns is None or not self.ready:
             raise UnavailableError(f"only {self._bar_count} of {self._lookback} bars seen so far")

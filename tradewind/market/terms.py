@@ -1,17 +1,21 @@
 """The terms a policy trades on: what its actions mean, and what trading costs."""
 
 import operator
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import InvalidInputError
+from tradewind.identity import Identity, part_key, stated
 from tradewind.market.bars import FloatArray
 from tradewind.settings import Settings
 
 __all__ = ["TradingTerms"]
+
+_VERSION: Final = 1
+"""Of what actions mean and of how an account is booked (`tradewind.market.accounting`)."""
 
 
 class TradingTerms(Settings):
@@ -53,6 +57,13 @@ class TradingTerms(Settings):
                 f"({self.position_fraction:g})"
             )
         return self
+
+    @property
+    def identity(self) -> Identity:
+        """What has to be equal wherever the policy trades; nothing that a subclass adds."""
+        values = {name: getattr(self, name) for name in TradingTerms.model_fields}
+        terms = stated(TradingTerms.model_construct(**values))
+        return Identity("trading terms", {part_key("trading", _VERSION): terms})
 
     @property
     def lowest_action(self) -> float:

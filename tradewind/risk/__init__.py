@@ -5,6 +5,7 @@ from tradewind.risk.agent import RiskAgentV2
 from tradewind.risk.batch import BatchBar, BatchRiskTracker, StepRisk
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
 from tradewind.risk.loosening import loosens
+from tradewind.risk.overlay import EnforcedPolicy, RiskOverlay
 from tradewind.risk.policy import LimitSettings, RiskPolicy
 from tradewind.risk.report import RiskReport
 from tradewind.risk.tracker import RiskTracker
@@ -12,6 +13,7 @@ from tradewind.risk.tracker import RiskTracker
 __all__ = [
     "BatchBar",
     "BatchRiskTracker",
+    "EnforcedPolicy",
     "FloatArray",
     "LimitSettings",
     "OptionPosition",
@@ -20,6 +22,7 @@ __all__ = [
     "ProductionRiskAdvisor",
     "RiskAgentV2",
     "RiskInputs",
+    "RiskOverlay",
     "RiskPolicy",
     "RiskReport",
     "RiskTracker",

@@ -7,6 +7,7 @@ from typing import Any
 from tradewind.risk.agent import RiskAgentV2
 from tradewind.risk.batch import BatchRiskTracker
 from tradewind.risk.inputs import RiskInputs
+from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.report import RiskReport
 from tradewind.risk.tracker import RiskTracker
 
@@ -27,8 +28,13 @@ class ProductionRiskAdvisor:
         self._agent = RiskAgentV2.from_yaml(policy_yaml)
 
     @property
+    def policy(self) -> RiskPolicy:
+        """The policy that is calculated under."""
+        return self._agent.policy
+
+    @property
     def policy_digest(self) -> str:
-        """SHA-256 over the canonical form of the policy."""
+        """Its digest."""
         return self._agent.policy_digest
 
     def warm_up(self) -> None:

@@ -56,7 +56,7 @@ class RiskAgentV2:
 
     @property
     def policy_digest(self) -> str:
-        """SHA-256 over the canonical form of the policy."""
+        """Its digest."""
         return self._plan.digest
 
     def warm_up(self) -> None:

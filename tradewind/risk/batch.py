@@ -224,7 +224,7 @@ class BatchRiskTracker:
             ConflictError: It is the state of another policy, of other symbols, of another capital
                 base or of another number of accounts; nothing was taken.
         """
-        if state.get("policy_digest") != self.policy_digest:
+        if not self._plan.policy.has_digest(state.get("policy_digest")):
             raise ConflictError("the state is that of another risk policy")
         if state.get("holding") != self._holding:
             raise ConflictError(

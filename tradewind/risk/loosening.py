@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from tradewind.risk.calculators.registry import CALCULATORS
+from tradewind.risk.engine.clock import CLOCKED
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.rules import (
     LATCHING_ACTIONS,
@@ -16,8 +17,6 @@ from tradewind.risk.rules.implication import implies
 __all__ = ["loosens"]
 
 _SECONDS_PER_DAY = 86_400
-# Their metrics are unavailable, so that rules trigger, by a setting of another calculator.
-_CLOCKED = {"turnover": "feed_staleness", "drawdown_velocity": "feed_staleness"}
 
 
 def loosens(old: RiskPolicy, new: RiskPolicy) -> list[str]:
@@ -81,7 +80,7 @@ class _Rules:
             settings = self._calculators.of(calculator.name)
             if settings.enabled and metric in calculator.metrics(settings):
                 found = {f"{calculator.name}.{name}": value for name, value in settings}
-                other = _CLOCKED.get(calculator.name)
+                other = CLOCKED.get(calculator.name)
                 if other is not None:
                     skew = self._calculators.feed_staleness.max_clock_skew_ms
                     found[f"{other}.max_clock_skew_ms"] = skew

@@ -1,16 +1,16 @@
 """The risk policy: calculators with their settings, and the limits on their metrics."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.files import read_file
+from tradewind.identity import Identity, Parts, part_key, stated
 from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
 from tradewind.risk.calculators.base import CalculatorSettings
 from tradewind.risk.calculators.concentration import ConcentrationSettings
@@ -29,13 +29,21 @@ from tradewind.risk.calculators.turnover import TurnoverSettings
 from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
 from tradewind.risk.calculators.var import VarSettings
 from tradewind.risk.calculators.volatility import VolatilitySettings
+from tradewind.risk.engine.clock import CLOCKED
+from tradewind.risk.former import former_digest, former_values
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
 from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
+from tradewind.shipped import shipped_or_own
 
-__all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy"]
+__all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy", "end_violations"]
+
+_KIND: Final = "risk policy"
+_LIMITS_VERSION: Final = 1  # of risk_score and penalty
+_PRE_TRADE_VERSION: Final = 1  # of how an account after an order is calculated
+_RULES_VERSION: Final = 1  # of when a rule holds, and what it then demands
 
 _NO_END = (
     "missing: what follows may have been cut off. If the file is whole, add the line `...`, YAML's "
@@ -51,21 +59,52 @@ class CalculatorsSettings(Settings):
     """Settings of every calculator; one that is left out is enabled with its defaults."""
 
     drawdown: DrawdownSettings = DrawdownSettings()
+    """Losses from the running peak."""
+
     drawdown_velocity: DrawdownVelocitySettings = DrawdownVelocitySettings()
+    """How fast the drawdown grows."""
+
     ulcer_index: UlcerIndexSettings = UlcerIndexSettings()
+    """Depth and length of the drawdowns in one number."""
+
     volatility: VolatilitySettings = VolatilitySettings()
+    """Annualised standard deviations of the returns."""
+
     var: VarSettings = VarSettings()
+    """Losses that returns exceed in 5 %, 1 % and 0.1 % of the bars."""
+
     expected_shortfall: ExpectedShortfallSettings = ExpectedShortfallSettings()
+    """Mean loss in the worst bars."""
+
     turnover: TurnoverSettings = TurnoverSettings()
+    """What was traded in an hour and a day, over capital."""
+
     concentration: ConcentrationSettings = ConcentrationSettings()
+    """How much of the account is in few positions."""
+
     leverage: LeverageSettings = LeverageSettings()
+    """Positions over capital, gross and net."""
+
     kyle_lambda: KyleLambdaSettings = KyleLambdaSettings()
+    """What order flow does to the price."""
+
     depth_shock: DepthShockSettings = DepthShockSettings()
+    """What it costs to liquidate through the order book."""
+
     adv_participation: AdvParticipationSettings = AdvParticipationSettings()
+    """Positions over the average volume of a day."""
+
     feed_staleness: FeedStalenessSettings = FeedStalenessSettings()
+    """Age of the oldest feed."""
+
     latency_drift: LatencyDriftSettings = LatencyDriftSettings()
+    """How much slower orders have become."""
+
     stress: StressSettings = StressSettings()
+    """Loss of the positions under shocks."""
+
     greeks: GreeksSettings = GreeksSettings()
+    """Sensitivities of option positions."""
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics of the enabled calculators, in the order of the reports."""
@@ -87,6 +126,7 @@ class LimitSettings(Settings):
 
     limit: float = Field(gt=0)
     """Utilisation is metric / limit: 1 at the limit."""
+
     weight: float = Field(default=1.0, ge=0)
     """Weight of this utilisation in the penalty; 0 keeps it out of the reward."""
 
@@ -95,12 +135,17 @@ class RiskPolicy(Settings):
     """What is calculated, how, and within which limits; immutable, identified by its digest."""
 
     calculators: CalculatorsSettings = CalculatorsSettings()
+    """What is calculated, and how."""
+
     limits: Mapping[str, LimitSettings] = Field(default_factory=dict)
     """By metric: what risk_score and penalty are relative to."""
+
     pre_trade: PreTradeLimits = PreTradeLimits()
     """Limits on an intended order and on the account after it."""
+
     rules: tuple[RuleSettings, ...] = ()
     """What Evaluate demands, and when."""
+
     monitor_only: bool = Field(default=False, exclude=True)
     """Says that the policy has no rules on purpose: what it limits is measured, nothing enforced.
     A file without rules is refused otherwise. No part of the digest: it calculates nothing."""
@@ -146,7 +191,7 @@ class RiskPolicy(Settings):
                 is refused; each with its line.
         """
         try:
-            text = read_file(path)
+            text = read_file(shipped_or_own(path))
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
         return cls.from_text(text, str(path))
@@ -168,9 +213,7 @@ class RiskPolicy(Settings):
                 its line.
         """
         policy = settings_from_text(text, source, cls, error=RiskPolicyError)
-        violations = []
-        if not ends_with_its_end(text):
-            violations.append(FieldViolation("the end of the file", _NO_END))
+        violations = end_violations(text)
         if not policy.rules and not policy.monitor_only:
             violations.append(FieldViolation("rules", _NO_RULES))
         if violations:
@@ -222,6 +265,67 @@ class RiskPolicy(Settings):
         values = self.model_dump(mode="json", by_alias=True)
         return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
+    @property
+    def parts(self) -> Parts:
+        """What the policy is identified by (`tradewind.identity`).
+
+        A calculator takes part when it is set otherwise than by default, switched off too, or when
+        a limit or a rule is on a metric of it or of one that goes by its clock skew. One that is on
+        by default and that nothing refers to is reported and decides nothing, so it is no part.
+        """
+        parts: dict[str, Any] = {}
+        deciding = self._deciding
+        for calculator in CALCULATORS:
+            differing = stated(self.calculators.of(calculator.name))
+            if differing or calculator.name in deciding:
+                parts[part_key(calculator.name, calculator.version)] = differing
+        sections = {
+            part_key("limits", _LIMITS_VERSION): {
+                metric: stated(limit) for metric, limit in self.limits.items()
+            },
+            part_key("pre_trade", _PRE_TRADE_VERSION): stated(self.pre_trade),
+            part_key("rules", _RULES_VERSION): [stated(rule) for rule in self.rules],
+        }
+        return parts | {name: content for name, content in sections.items() if content}
+
     def digest(self) -> str:
-        """SHA-256 over the canonical form, in hexadecimal."""
-        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+        """SHA-256 over the parts, in hexadecimal."""
+        return Identity(_KIND, self.parts).digest
+
+    @property
+    def identity(self) -> Identity:
+        """The parts, and the digest that release 0.1 would have given."""
+        parts = self.parts
+        values = former_values(self.model_dump(mode="json", by_alias=True))
+        try:
+            sayable = RiskPolicy.model_validate(values).parts == parts
+        except ValidationError:
+            sayable = False
+        return Identity(_KIND, parts, former_digest(values) if sayable else None)
+
+    def has_digest(self, digest: str | None) -> bool:
+        """Whether a digest that was kept somewhere, by release 0.1 too, is that of this policy."""
+        return digest is not None and self.identity.match(digest, None).same
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Version of each calculator that is on, whether it takes part or not."""
+        on = [each for each in CALCULATORS if self.calculators.of(each.name).enabled]
+        return {calculator.name: calculator.version for calculator in on}
+
+    @property
+    def _deciding(self) -> frozenset[str]:
+        """Calculators that limits and rules refer to, and those that they depend on."""
+        thresholds = (part.metric for rule in self.rules for part in rule.when.thresholds())
+        metrics = {*self.limits, *thresholds}
+        found = {
+            calculator.name
+            for calculator in CALCULATORS
+            if not metrics.isdisjoint(calculator.metrics(self.calculators.of(calculator.name)))
+        }
+        return frozenset(found | {CLOCKED[name] for name in found if name in CLOCKED})
+
+
+def end_violations(text: bytes) -> list[FieldViolation]:
+    """What is wrong with the end of a file of which only the whole counts."""
+    return [] if ends_with_its_end(text) else [FieldViolation("the end of the file", _NO_END)]

@@ -6,21 +6,23 @@ class; what values they may have stands in `parameters`.
 
 import contextlib
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
 from gymnasium import spaces
 from pydantic import create_model
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
 
-from tradewind.errors import FieldViolation, SettingsError, TrainingError
+from tradewind.bundle import Distribution
+from tradewind.errors import ExportError, FieldViolation, SettingsError, TrainingError
 from tradewind.market import FeatureSpec
 from tradewind.settings import Settings, parse_settings
-from trainer_service.algorithms.checks import Check, RunSize, check_features
+from trainer_service.algorithms.checks import Check, RunSize
 from trainer_service.algorithms.networks import NetworkSettings
 from trainer_service.algorithms.parameters import PARAMETER_TYPES, REFUSED_PARAMETERS
 from trainer_service.algorithms.vectorization import SINGLE, Vectorization
@@ -35,29 +37,56 @@ _SPACES: Final[Mapping[ActionKind, type[spaces.Space[Any]]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Algorithm:
-    """One trainable algorithm.
+class Algorithm(ABC):
+    """One trainable algorithm: a subclass in a file of its own declares it.
 
     Attributes:
         name: Its name in a configuration, and after "SB3-" in a bundle.
-        model_class: Its class in Stable-Baselines3 or its contrib package.
+        model_class: Its class, of Stable-Baselines3's kind.
         network_settings: What its policy_kwargs may be.
         action_kinds: The kinds of action space that it takes.
         checks: Find values that cannot work together.
-        types: Types of parameters that are something else in this algorithm than in others.
+        types: Types of parameters that no other algorithm has, or that are something else there.
         defaults: Defaults that are not those of the class.
         vectorization: How many environments it is trained in by default.
     """
 
-    name: str
-    model_class: type[BaseAlgorithm]
-    network_settings: type[NetworkSettings]
-    action_kinds: tuple[ActionKind, ...]
-    checks: tuple[Check, ...]
-    types: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    vectorization: Vectorization = SINGLE
+    name: ClassVar[str]
+    model_class: ClassVar[type[BaseAlgorithm]]
+    network_settings: ClassVar[type[NetworkSettings]]
+    action_kinds: ClassVar[tuple[ActionKind, ...]]
+    checks: ClassVar[tuple[Check, ...]] = ()
+    types: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    vectorization: ClassVar[Vectorization] = SINGLE
+
+    @abstractmethod
+    def export(self, model: Any, normalizer: nn.Module) -> tuple[nn.Module, Distribution]:
+        """What a model computes between an observation and its deterministic action.
+
+        Args:
+            model: The model; its weights may be shared.
+            normalizer: Makes what its network takes of an observation.
+
+        Returns:
+            A network that TorchScript can express, with `forward` (the actions) and
+            `distribution`, such as those of `trainer_service.export`; and what the latter means.
+
+        Raises:
+            ExportError: The model has something that no bundle can hold.
+        """
+
+    def action_scores(self, model: Any, inputs: Tensor) -> Tensor:  # noqa: ARG002
+        """What a model compares to choose a discrete action, as its own code calculates it.
+
+        Args:
+            model: The model.
+            inputs: Observations as its policy takes them, on its device. Shape: [N, *shape].
+
+        Returns:
+            Q values, or logarithms of probabilities. Shape: [N, actions].
+        """
+        raise ExportError(f"{self.name} takes discrete actions and has no action_scores()")
 
     @cached_property
     def parameters(self) -> type[Settings]:
@@ -65,10 +94,10 @@ class Algorithm:
         types = {**PARAMETER_TYPES, **self.types}
         fields: dict[str, Any] = {
             name: (types[name], self.defaults.get(name, parameter.default))
-            for name, parameter in inspect.signature(self.model_class).parameters.items()
+            for name, parameter in _constructor_parameters(self.model_class).items()
             if name in types
         }
-        fields["policy"] = (types["policy"], "MlpPolicy")
+        fields["policy"] = (types["policy"], self.defaults.get("policy", "MlpPolicy"))
         fields["policy_kwargs"] = (self.network_settings, self.network_settings())
         return create_model(f"{self.name}Parameters", __base__=Settings, **fields)
 
@@ -148,7 +177,12 @@ class Algorithm:
         if actions not in self.action_kinds:
             taken = " or ".join(self.action_kinds)
             yield FieldViolation("environment.actions", f"{self.name} takes {taken} actions")
-        yield from check_features(parameters, features)
+        settings: Any = parse_settings(parameters, self.parameters)
+        extractor = settings.policy_kwargs.features_extractor
+        if extractor is not None:
+            for setting, problem in extractor.check(features):
+                at = f"algo_params.policy_kwargs.features_extractor.{setting}"
+                yield FieldViolation(at, problem)
 
     def build(
         self,
@@ -178,8 +212,8 @@ class Algorithm:
             raise TrainingError(f"{self.name} takes {taken} actions, not {space}")
         if isinstance(space, spaces.Box) and not space.is_bounded():
             raise TrainingError(f"{self.name} takes actions within finite bounds, not {space}")
-        arguments = self._arguments(parameters, env, total_timesteps)
         try:
+            arguments = self._arguments(parameters, env, total_timesteps)
             return self.model_class(env=env, seed=seed, device=device, **arguments)
         except MemoryError:  # which says nothing about the observations
             raise
@@ -209,3 +243,15 @@ class Algorithm:
             return f"{REFUSED_PARAMETERS[name]}; it cannot be set"
         allowed = ", ".join(sorted(self.parameters.model_fields))
         return f"unknown for {self.name}; allowed: {allowed}"
+
+
+def _constructor_parameters(model_class: type[BaseAlgorithm]) -> dict[str, inspect.Parameter]:
+    """The parameters of a constructor; where it hands `**others` on, those of its bases, too."""
+    found: dict[str, inspect.Parameter] = {}
+    for kind in model_class.__mro__:
+        if "__init__" in vars(kind):
+            parameters = inspect.signature(vars(kind)["__init__"]).parameters
+            found = {**parameters, **found}
+            if all(each.kind is not each.VAR_KEYWORD for each in parameters.values()):
+                break
+    return found

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tradewind.errors import FieldViolation
-from tradewind.market import FeatureSpec
 
 __all__ = [
+    "VALUE_CHECKS",
     "Check",
     "RunSize",
     "check_batches",
     "check_exploration",
-    "check_features",
     "check_replay",
     "check_rollout",
     "check_sub_sampling",
@@ -71,6 +70,10 @@ def check_target_updates(parameters: Parameters, run: RunSize) -> Iterator[Field
         yield _violation("target_update_interval", f"must not be below n_envs ({run.n_envs})")
 
 
+VALUE_CHECKS: Final = (check_replay, check_exploration, check_target_updates)
+"""Of algorithms that learn the values of actions."""
+
+
 def check_top_quantiles(parameters: Parameters, _run: RunSize) -> Iterator[FieldViolation]:
     """Some quantiles are left once the top ones are dropped."""
     quantiles = parameters["policy_kwargs"]["n_quantiles"]
@@ -110,16 +113,6 @@ def check_sub_sampling(parameters: Parameters, run: RunSize) -> Iterator[FieldVi
     if parameters["sub_sampling_factor"] * 2 > rollout:
         yield _violation(
             "sub_sampling_factor", f"must leave at least 2 of the {rollout} steps of a rollout"
-        )
-
-
-def check_features(parameters: Parameters, spec: FeatureSpec) -> Iterator[FieldViolation]:
-    """An extractor that looks at the returns of an observation looks at all of them."""
-    extractor = parameters["policy_kwargs"]["features_extractor"]
-    if extractor is not None and extractor.get("window", spec.return_count) != spec.return_count:
-        yield _violation(
-            "policy_kwargs.features_extractor.window",
-            f"must be features.return_count, which is {spec.return_count}",
         )
 
 

@@ -11,6 +11,7 @@ from trainer_service.environment.env_copies import TradingEnvCopies
 from trainer_service.environment.intraday import IntradayTradingEnv
 from trainer_service.environment.measuring import RiskMeasuringEnv
 from trainer_service.environment.registration import ENVIRONMENT_ID, register_environments
+from trainer_service.environment.reward import Reward, RewardWindow
 from trainer_service.environment.vectorized import VectorizedTradingEnv
 
 register_environments()
@@ -19,6 +20,8 @@ __all__ = [
     "ENVIRONMENT_ID",
     "EnvironmentConfig",
     "IntradayTradingEnv",
+    "Reward",
+    "RewardWindow",
     "RiskMeasuringEnv",
     "TradingEnvCopies",
     "VectorizedTradingEnv",

@@ -1,13 +1,18 @@
 """Settings of the trading environment."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from tradewind.market import TradingTerms
 from tradewind.market.jumps import MAX_JUMP
+from tradewind.parts import Named
+from trainer_service.environment.reward import REWARDS, Reward
 
-__all__ = ["UNFED_METRICS", "EnvironmentConfig"]
+__all__ = ["UNFED_METRICS", "EnvironmentConfig", "EnvironmentSettings"]
+
+_COMPILED: Final = ("log_return", "simple_return")
+AnyReward = Literal["log_return", "simple_return"] | Reward
 
 UNFED_METRICS: Final = {
     "kyle_lambda": "order flows",
@@ -34,8 +39,9 @@ class EnvironmentConfig(TradingTerms):
     min_equity_fraction: float = Field(default=0.5, ge=0.0, lt=1.0)
     """The episode terminates when equity falls to this fraction of the initial cash."""
 
-    reward: Literal["log_return", "simple_return"] = "log_return"
-    """Change of equity over the bar, costs included. Log returns add up to the episode's."""
+    reward: Annotated[AnyReward, Named(Reward, plain=_COMPILED)] = "log_return"
+    """Change of equity over the bar, costs included: log_return, which adds up to the episode's, or
+    simple_return; or a `Reward` of one's own."""
 
     max_jump: float = Field(default=MAX_JUMP, gt=0.0)
     """Bars that open or close farther than this log return from the last close are warned of, for
@@ -44,3 +50,15 @@ class EnvironmentConfig(TradingTerms):
 
     reward_scale: float = Field(default=100.0, gt=0.0)
     """Factor on the reward; 100 makes it percent."""
+
+
+class EnvironmentSettings(EnvironmentConfig):
+    """EnvironmentConfig as a configuration says it: a reward by its name, with its options."""
+
+    reward: Annotated[AnyReward, Named(Reward, REWARDS, plain=_COMPILED)] = "log_return"
+    """log_return or simple_return, changes of equity over the bar; or a reward of one's own,
+    `{kind: NAME, options: {...}}`."""
+
+    def made(self) -> EnvironmentConfig:
+        """The same, which a bundle records: the reward by name and version."""
+        return EnvironmentConfig(**dict(self))

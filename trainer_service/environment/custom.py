@@ -271,7 +271,8 @@ def shared_parts(task: TradingTask) -> Mapping[str, Any]:
     parts: dict[str, Any] = {"task": task, **vars(task)}
     for name in ("market", "calendar"):
         parts |= {f"{name}.{key}": it for key, it in getattr(task, name)._asdict().items()}
-    return {name: it for name, it in parts.items() if not isinstance(it, int | float | str)}
+    plain = int | float | str | None
+    return {name: it for name, it in parts.items() if not isinstance(it, plain)}
 
 
 def _name(env: Env) -> str:

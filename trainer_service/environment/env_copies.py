@@ -145,6 +145,10 @@ class TradingEnvCopies(RiskMeasuringEnv):
         """Digest of the risk policy that `step_risk` is under; None without one."""
         return None if self._risk is None else self._risk.policy_digest
 
+    def _is_risk(self, digest: str | None) -> bool:
+        """Whether a digest that was kept is that of the risk policy here, or both are none."""
+        return digest is None if self._risk is None else self._risk.policy.has_digest(digest)
+
     def risk_report(self, row: int) -> RiskReport:
         """Risk of one copy after the last step, with reasons in words.
 
@@ -183,9 +187,8 @@ class TradingEnvCopies(RiskMeasuringEnv):
                 risk policy, or of another number of copies.
             ValueError: The state of a copy does not fit.
         """
-        mine = (self.task.fingerprint, self._kinds(), self.num_envs, self.risk_policy_digest)
-        theirs = (state["task"], state.get("kinds"), len(state["seeds"]), state["risk"])
-        if mine != theirs:
+        mine, theirs = (self._kinds(), self.num_envs), (state.get("kinds"), len(state["seeds"]))
+        if mine != theirs or not self.task.is_of(state["task"]) or not self._is_risk(state["risk"]):
             raise ConflictError("the state is that of another environment")
         load_states(self._envs, state["copies"])
         self._observations = state["observations"].copy()

@@ -185,6 +185,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         Raises:
             ConflictError: No episode is running.
             InvalidInputError: There is no such action.
+            TrainingError: A reward of one's own fails, or is no finite number.
         """
         return self.step_to(self._task.targets(action))
 
@@ -215,6 +216,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
             self._traded,
             observation,
         )
+        if self._rewards is not None:
+            reward = float(self._rewards.step(self.holdings.states[None], self._traded[None])[0])
         self._index += 1
         self._values[self._index - self._start] = equity
         info = self._record_trades(equity)
@@ -292,6 +295,9 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         length = self._end - start
         self.holdings = Holdings(self.config.initial_cash, self._market.close[start])
         self._traded: FloatArray = np.zeros(len(self.symbols))
+        self._rewards = self._task.reward_history(1)
+        if self._rewards is not None:
+            self._rewards.begin(slice(None), self.config.initial_cash)
         # New arrays each time: the views that risk_inputs() gave out belong to their episode.
         self._values: FloatArray = np.empty(length + 1, dtype=np.float64)
         self._values[0] = self.holdings.equity

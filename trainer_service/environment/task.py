@@ -1,5 +1,6 @@
 """What all copies of a trading environment share: market, rules, spaces, and where episodes lie."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,10 +18,12 @@ from tradewind.market import (
     series_of,
 )
 from tradewind.market.bars import FloatArray
+from tradewind.market.group_runner import check_groups
 from tradewind.market.jumps import warn_of_jumps
 from tradewind.market.volume import average_daily_volumes
 from trainer_service.environment.config import EnvironmentConfig
 from trainer_service.environment.kernels import Calendar, Market, TradingRules
+from trainer_service.environment.reward import Reward, RewardHistory, check_reward_function
 
 __all__ = ["TradingTask"]
 
@@ -47,10 +50,12 @@ class TradingTask:
         action_space: Space of one action.
         observation_space: Space of one observation.
         observation_size: How many components it has.
+        reward: A reward that is none of the compiled step.
 
     Raises:
         MarketDataError: The bars are too few, or not those the specification is for.
         InvalidInputError: Discrete actions are to trade several symbols.
+        ComponentError: A feature group or the reward fails, or a group is too slow.
     """
 
     def __init__(
@@ -78,6 +83,10 @@ class TradingTask:
                 f"observation and {shortest_episode} for an episode make "
                 f"{lookback + shortest_episode}"
             )
+        check_groups(self.feature_spec.groups)
+        self.reward = self.config.reward if isinstance(self.config.reward, Reward) else None
+        if self.reward is not None:
+            check_reward_function(self.reward)
         for each in series:
             # To whoever made the environment.
             warn_of_jumps(each, self.config.max_jump, stacklevel=3)
@@ -124,6 +133,22 @@ class TradingTask:
     def fingerprint(self) -> tuple[str, str, str]:
         """Equal for tasks that give the same episodes."""
         return self.bars.digest, self.config.model_dump_json(), self.feature_spec.digest
+
+    def is_of(self, fingerprint: tuple[str, str, str]) -> bool:
+        """Whether a fingerprint that was kept, by an earlier release too, is that of this task."""
+        bars, config, features = fingerprint
+        return (
+            bars == self.bars.digest
+            and self.feature_spec.identity.match(features, None).same
+            # What an earlier release did not know is at its default.
+            and {**_as_json(EnvironmentConfig()), **json.loads(config)} == _as_json(self.config)
+        )
+
+    def reward_history(self, count: int) -> RewardHistory | None:
+        """What the reward of several accounts looks at; None where the compiled step has it."""
+        if self.reward is None:
+            return None
+        return RewardHistory(self.reward, count, self.config.reward_scale)
 
     def choose_start(self, options: Mapping[str, Any] | None, random: np.random.Generator) -> int:
         """The bar after which an episode starts.
@@ -178,6 +203,11 @@ class TradingTask:
         rows = np.arange(count) if stagger else np.zeros(count, dtype=np.int64)
         lengths: NDArray[np.int64] = -(-longest * (count - rows) // count)
         return lengths
+
+
+def _as_json(config: EnvironmentConfig) -> dict[str, Any]:
+    values: dict[str, Any] = config.model_dump(mode="json")
+    return values
 
 
 def _action_space(terms: TradingTerms, symbol_count: int) -> spaces.Space[Any]:

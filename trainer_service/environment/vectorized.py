@@ -93,6 +93,7 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
             self._tracker = risk.batch(
                 n_envs, self.task.symbols, settings.initial_cash, self.task.periods_per_year
             )
+        self._rewards = self.task.reward_history(n_envs)
         self._copies = Copies.zeros(n_envs, len(self.task.symbols))
         self._bar = BatchBar.zeros(n_envs, len(self.task.symbols))
         self._random: list[np.random.Generator | None] = [None] * n_envs
@@ -146,6 +147,7 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
 
         Raises:
             ConflictError: There are no actions to take.
+            TrainingError: A reward of one's own fails, or is no finite number.
         """
         targets, self._targets = self._targets, None
         if targets is None:
@@ -158,6 +160,8 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
         given = (*self._copies, *self._constants, targets, *self._bar)
         arguments: tuple[Any, ...] = (*given, observations, rewards, terminated, dones)
         ended = step_copies(*arguments)
+        if self._rewards is not None:
+            rewards[:] = self._rewards.step(self._copies.states, self._copies.traded)
         if self._tracker is not None:
             self.step_risk = self._tracker.update(self._bar)
         infos = cast("list[dict[str, Any]]", [_RUNNING] * count)
@@ -205,6 +209,7 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
             "seeds": list(self._seeds),
             "options": list(self._options),
             "risk": None if self._tracker is None else self._tracker.get_state(),
+            "rewards": None if self._rewards is None else self._rewards.get_state(),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -217,13 +222,15 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
                 number of copies.
         """
         if (
-            state["task"] != self.task.fingerprint
+            not self.task.is_of(state["task"])
             or len(state["random"]) != self.num_envs
             or (state["risk"] is None) != (self._tracker is None)
         ):
             raise ConflictError("the state is that of another environment")
         if self._tracker is not None:
             self._tracker.set_state(state["risk"])
+        if self._rewards is not None:
+            self._rewards.set_state(state["rewards"])
         self._copies = Copies(**{name: array.copy() for name, array in state["copies"].items()})
         self._random = [_generator(each) for each in state["random"]]
         self._seeds, self._options = list(state["seeds"]), list(state["options"])
@@ -317,13 +324,16 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
         begin_copies(copies, task.market, task.calendar, task.rules, rows, self._bar, observations)
         if self._tracker is not None:
             self._tracker.begin(rows, self._bar)
+        if self._rewards is not None:
+            self._rewards.begin(rows, task.config.initial_cash)
 
     def _final_info(
         self, row: int, terminated: bool, observation: ObservationArray
     ) -> dict[str, Any]:
         copies = self._copies
+        returns = self._rewards or copies
         episode = {
-            "r": round(float(copies.episode_return[row]), 6),
+            "r": round(float(returns.episode_return[row]), 6),
             "l": int(copies.at[row] - copies.start[row]),
             "t": round(time.time() - self._started_at, 6),
         }

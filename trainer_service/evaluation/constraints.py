@@ -42,7 +42,8 @@ def judge_constraints(
     starts = range(first, last - length + 1, length)
     if not len(starts):
         return {}
-    settings = training.model_copy(update={"episode_bars": length, "random_start": False})
+    episode = {"episode_bars": length, "random_start": False, "reward": "log_return"}
+    settings = training.model_copy(update=episode)
     env = IntradayTradingEnv(held_out.bars, settings, held_out.feature_spec)
     choose, agent = greedy(network), RiskAgentV2(risk_policy)
     ends: dict[str, list[float]] = {name: [] for name in constraints}

@@ -1,7 +1,5 @@
 """The networks that a bundle holds: normalisation, layers and action post-processing in one."""
 
-from typing import TypeAlias
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +10,6 @@ __all__ = [
     "GaussianPolicyNetwork",
     "GreedyPolicyNetwork",
     "ObservationNormalizer",
-    "PolicyNetwork",
     "QuantileMean",
     "SquashedGaussianPolicyNetwork",
 ]
@@ -244,11 +241,3 @@ class DeterministicPolicyNetwork(nn.Module):
     def distribution(self, observations: Tensor) -> Tensor:
         """The same actions in one row each. Shape: [N, *shape] to [N, A]."""
         return self.forward(observations).flatten(1)
-
-
-PolicyNetwork: TypeAlias = (
-    GreedyPolicyNetwork
-    | GaussianPolicyNetwork
-    | SquashedGaussianPolicyNetwork
-    | DeterministicPolicyNetwork
-)

@@ -8,19 +8,22 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
 from torch.jit import ScriptModule
 
+from tradewind.bundle import Distribution
 from tradewind.errors import BundleRuntimeError, ExportError
+from tradewind.part_options import told
 from tradewind.policy import TorchScriptNetwork
-from trainer_service.export.modules import PolicyNetwork
-from trainer_service.export.network import action_scores, build_network
+from trainer_service.export.network import Exporter, build_network
 
 __all__ = ["check_exportable", "script_policy", "serialize", "verify_policy"]
 
@@ -30,13 +33,14 @@ _TRIAL_OBSERVATIONS = 64
 _CONSTANT = re.compile(rb"  \w+ : Final\[")
 
 
-def check_exportable(model: BaseAlgorithm) -> None:
+def check_exportable(exporter: Exporter, model: BaseAlgorithm) -> None:
     """Exports an untrained model and compares it, so that no training ends without a bundle.
 
     Raises:
         ExportError: The model cannot become a bundle; the message says why.
     """
-    script = script_policy(build_network(model)[0])
+    network, distribution = build_network(exporter, model)
+    script = script_policy(network)
     try:
         TorchScriptNetwork(serialize(script))
     except BundleRuntimeError as problem:
@@ -44,10 +48,11 @@ def check_exportable(model: BaseAlgorithm) -> None:
     space = model.observation_space
     assert isinstance(space, spaces.Box)
     draws = np.random.default_rng(0).normal(size=(_TRIAL_OBSERVATIONS, *space.shape))
-    verify_policy(script, model, np.clip(draws, space.low, space.high).astype(np.float32))
+    observations = np.clip(draws, space.low, space.high).astype(np.float32)
+    verify_policy(script, distribution, exporter, model, observations)
 
 
-def script_policy(network: PolicyNetwork) -> ScriptModule:
+def script_policy(network: nn.Module) -> ScriptModule:
     """Scripts a copy of a network on the CPU, its weights detached from training.
 
     Raises:
@@ -100,7 +105,11 @@ def _ordered(source: bytes) -> bytes:
 
 
 def verify_policy(
-    script: ScriptModule, model: BaseAlgorithm, observations: NDArray[np.float32]
+    script: ScriptModule,
+    distribution: Distribution,
+    exporter: Exporter,
+    model: BaseAlgorithm,
+    observations: NDArray[np.float32],
 ) -> None:
     """Proves that a scripted policy acts as the model it was made from.
 
@@ -111,6 +120,8 @@ def verify_policy(
 
     Args:
         script: The scripted policy.
+        distribution: What its distribution means.
+        exporter: Knows what the model chooses by.
         model: The model, with its VecNormalize, if it has one.
         observations: Observations as the environment gives them. Shape: [N, *shape].
 
@@ -118,25 +129,47 @@ def verify_policy(
         ExportError: A number that discrete actions are chosen by differs by more than 1e-4 of the
             largest of its observation (of 1 at least), or an action although it is ahead by more
             than twice that; or a continuous action differs by more than 1e-5 of its size (of 1 at
-            least).
+            least); or the two cannot be compared.
     """
+    try:
+        _compare(script, distribution, exporter, model, observations)
+    except (ExportError, MemoryError):
+        raise
+    except Exception as problem:  # another shape, or what someone's own code raises
+        raise ExportError(
+            f"the exported policy cannot be compared with the {exporter.name} model: "
+            f"{told(problem)}"
+        ) from problem
+
+
+def _compare(
+    script: ScriptModule,
+    distribution: Distribution,
+    exporter: Exporter,
+    model: BaseAlgorithm,
+    observations: NDArray[np.float32],
+) -> None:
     statistics = model.get_vec_normalize_env()
     inputs = observations if statistics is None else statistics.normalize_obs(observations)
     assert isinstance(inputs, np.ndarray)
-    discrete = isinstance(model.action_space, spaces.Discrete)
     with _on_cpu(model.policy) as policy, torch.inference_mode():
         expected, _ = policy.predict(inputs, deterministic=True)
         given = torch.from_numpy(observations)
         actions = script(given).numpy()
-        if discrete:
-            wanted = action_scores(model, torch.from_numpy(inputs).float())
-            found = script.distribution(given)
+        found = script.distribution(given)
+        _check_shape("actions", actions, expected.shape)
+        if distribution.discrete:
+            wanted = exporter.action_scores(model, torch.from_numpy(inputs).float())
+            _check_shape("distribution", found, wanted.shape)
             size = torch.clamp(found.abs().amax(dim=1), min=1.0)
-            if isinstance(policy, ActorCriticPolicy):  # which knows them up to a constant
+            if distribution.kind == "categorical_logits":  # known up to a constant
                 found = torch.log_softmax(found, dim=1)
             allowed = (SCORE_TOLERANCE * size).numpy()
             wrong = _differ(found.numpy(), wanted.numpy(), allowed, actions != expected)
         else:
+            count, size = len(actions), actions[0].size
+            pair = () if distribution.kind == "deterministic" else (2,)
+            _check_shape("distribution", found, (count, *pair, size))
             allowed = CONTINUOUS_ACTION_TOLERANCE * np.maximum(1.0, np.abs(expected))
             wrong = ~(np.abs(actions - expected) <= allowed)
     if wrong.any():
@@ -144,6 +177,14 @@ def verify_policy(
         raise ExportError(
             f"the exported policy differs from the model on {int(wrong.sum())} of {wrong.size} "
             f"action values; first at observation {row}: {actions[row]} instead of {expected[row]}"
+        )
+
+
+def _check_shape(what: str, found: Any, wanted: tuple[int, ...]) -> None:
+    if tuple(found.shape) != tuple(wanted):
+        raise ExportError(
+            f"the exported policy gives its {what} in the shape {tuple(found.shape)}, which should "
+            f"be {tuple(wanted)}"
         )
 
 

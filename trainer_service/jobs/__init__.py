@@ -1,20 +1,16 @@
 """Training jobs: kept in a database, run by device in processes of their own, resumed."""
 
-from trainer_service.jobs.job import ENDED_STATES, JobState, TrainingJob
 from trainer_service.jobs.queue import JobQueue
 from trainer_service.jobs.runner import RunnerSettings
 from trainer_service.jobs.slots import DeviceSlots, Slot, gpu_count, plan_slots, visible_gpus
 from trainer_service.jobs.store import JobStore
 
 __all__ = [
-    "ENDED_STATES",
     "DeviceSlots",
     "JobQueue",
-    "JobState",
     "JobStore",
     "RunnerSettings",
     "Slot",
-    "TrainingJob",
     "gpu_count",
     "plan_slots",
     "visible_gpus",

@@ -3,8 +3,9 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
+from tradewind.jobs import TrainingPhase, TrainingProgress
 from tradewind.tracing import Span, Tracer
-from trainer_service.progress import ProgressListener, TrainingPhase, TrainingProgress
+from trainer_service.progress import ProgressListener
 
 __all__ = ["in_phase_spans"]
 

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from tradewind.errors import ConflictError, JobNotFoundError, StorageError, UnavailableError
+from tradewind.jobs import JobState, TrainingJob
 from trainer_service.checkpoints import CheckpointStore
-from trainer_service.jobs.job import JobState, TrainingJob
 from trainer_service.jobs.runner import JobRunner, RunnerSettings
 from trainer_service.jobs.runs import Changes, JobRuns, StopReason
 from trainer_service.jobs.slots import Slot
@@ -95,14 +95,14 @@ class JobQueue:
         self._changes.tell()
 
     def add(
-        self, policy: str, config_json: str, request_id: str | None, traceparent: str = ""
+        self, policy: str, config_json: str, request_id: str, traceparent: str = ""
     ) -> TrainingJob:
         """Queues a job, or gives the one that the same request made before.
 
         Args:
             policy: Name of the policy to publish.
             config_json: The accepted configuration.
-            request_id: Makes the call repeatable; None for a job of its own.
+            request_id: Makes the call repeatable; empty for a job of its own.
             traceparent: The span that the job's belongs to; empty for none.
 
         Raises:

@@ -17,11 +17,10 @@ from tradewind.errors import (
     OverloadedError,
     StorageError,
 )
+from tradewind.jobs import ENDED_STATES, JobState, TrainingJob, TrainingProgress
 from trainer_service.jobs.database import JobDatabase
-from trainer_service.jobs.job import ENDED_STATES, JobState, TrainingJob
 from trainer_service.jobs.rows import job_from_row, job_values, progress_values
 from trainer_service.jobs.schema import JOBS
-from trainer_service.progress import TrainingProgress
 
 __all__ = ["JobStore"]
 

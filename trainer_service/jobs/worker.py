@@ -11,7 +11,9 @@ import time
 from types import FrameType
 from typing import BinaryIO, NoReturn
 
+from tradewind.components import closed_doors
 from tradewind.errors import StoppedByRiskError, TradewindError
+from tradewind.jobs import TrainingPhase, TrainingProgress
 from tradewind.logs import LogSettings, log_context, set_up_logging
 from tradewind.tracing import Tracer, in_span, tracing
 from trainer_service.checkpoints import Checkpointing
@@ -26,7 +28,6 @@ from trainer_service.jobs.messages import (
     WorkerEvent,
 )
 from trainer_service.jobs.phase_spans import in_phase_spans
-from trainer_service.progress import TrainingPhase, TrainingProgress
 from trainer_service.training.agent import TrainerAgent
 from trainer_service.training.config import JobConfig, parse_training_config
 from trainer_service.training.workspace import make_environment
@@ -78,6 +79,8 @@ def main() -> int:
         about,
         os.fdopen(events_fd, "wb") as file,
         tracing(order.tracing, "trainer_service") as tracer,
+        # The configuration comes from the job store, where others may write.
+        closed_doors(order.components, "allow_components of the trainer service"),
     ):
         return _train(order, _Events(file), tracer)
 

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from tradewind.bundle import read_bundle
 from tradewind.errors import BundleFormatError, MarketDataError
+from tradewind.jobs import TrainingPhase
 from tradewind.market import BarSeries, FeatureSpec, series_of
+from tradewind.market.feature_group import KnownGroups
 from tradewind.policy import SealedNetwork, TorchScriptNetwork
 from tradewind.risk import RiskPolicy
 from tradewind.settings import parse_settings
+from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.evaluation import (
     Evaluation,
@@ -17,7 +20,7 @@ from trainer_service.evaluation import (
     judge_constraints,
 )
 from trainer_service.export import build_network, script_policy, serialize
-from trainer_service.progress import ProgressReporter, TrainingPhase
+from trainer_service.progress import ProgressReporter
 from trainer_service.training.agent import TrainerAgent
 from trainer_service.training.config import TrainingConfig
 from trainer_service.training.workspace import (
@@ -57,7 +60,8 @@ def train_and_judge(
     held_out = held_out_episode(trading_env_of(env), future)
     reporter.enter(TrainingPhase.PREPARING)
     trained = trainer.fit(environment_on(env, past), reporter)
-    network = TorchScriptNetwork(serialize(script_policy(build_network(trained.model)[0])))
+    layers, _ = build_network(find_algorithm(config.algorithm), trained.model)
+    network = TorchScriptNetwork(serialize(script_policy(layers)))
     reporter.enter(TrainingPhase.EVALUATING)
     risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
     found = evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
@@ -76,6 +80,7 @@ def evaluate_bundle(
     risk_policy: RiskPolicy,
     config: EvaluationConfig | None = None,
     seed: int = 0,
+    known: KnownGroups | None = None,
 ) -> Evaluation:
     """Runs the policy of a bundle over bars, on the terms it was trained under.
 
@@ -85,6 +90,7 @@ def evaluate_bundle(
         risk_policy: Settings of the risk calculators.
         config: How sure a figure is to be.
         seed: Seeds the random baseline and the bootstrap.
+        known: The feature groups that the bundle may need; by default Tradewind's own.
 
     Raises:
         BundleError: The bundle must not be used, or does not say how its policy trades.
@@ -103,7 +109,9 @@ def evaluate_bundle(
     if (len(symbols) > 1 or trained_on) and symbols != trained_on:
         wanted = ", ".join(trained_on) or "one symbol"
         raise MarketDataError(f"{folder} trades {wanted}, not {', '.join(symbols)}")
-    spec = parse_settings(bundle.metadata.features.spec, FeatureSpec, source="features")
+    spec = FeatureSpec.read(bundle.metadata.features.spec, known)
+    # How it was rewarded is no part of how it trades, and may need what is not here.
+    environment = {**environment, "reward": "log_return"}
     settings = parse_settings(environment, EnvironmentConfig, source="environment")
     whole = settings.model_copy(update={"episode_bars": None})
     hold_against_bars(risk_policy, bars)

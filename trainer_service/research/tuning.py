@@ -14,11 +14,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import Field, PositiveInt, model_validator
 
 from tradewind.errors import FieldViolation, SettingsError, StoppedByRiskError, TrainingError
+from tradewind.jobs import TrainingProgress
 from tradewind.market import split_bars
 from tradewind.settings import Settings
 from tradewind.urls import sqlite_url
 from trainer_service.evaluation import Evaluation
-from trainer_service.progress import ProgressListener, ProgressReporter, TrainingProgress
+from trainer_service.progress import ProgressListener, ProgressReporter
 from trainer_service.research.judging import train_and_judge
 from trainer_service.research.trial_claims import TrialClaims, interrupted_trials, search_lock
 from trainer_service.training.config import JobConfig, parse_training_config

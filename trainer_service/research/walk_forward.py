@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tradewind.jobs import TrainingProgress
 from tradewind.market.bars import FloatArray
 from tradewind.risk import RiskPolicy
 from tradewind.risk.curve import summarize_curve
@@ -19,7 +20,7 @@ from trainer_service.evaluation import (
     deflated_sharpe,
     walk_forward_splits,
 )
-from trainer_service.progress import ProgressReporter, TrainingProgress
+from trainer_service.progress import ProgressReporter
 from trainer_service.research.judging import train_and_judge
 from trainer_service.training.agent import create_trainer_agent
 from trainer_service.training.config import TrainingConfig

@@ -6,10 +6,10 @@ import grpc
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind.rpc.codecs.trainer import write_job
 from tradewind.rpc.field_paths import renamed
 from trainer_service.jobs import JobQueue, JobStore
 from trainer_service.service.admission import AdmissionRules, admit
-from trainer_service.service.codec import job_to_message
 
 __all__ = ["TrainerServicer"]
 
@@ -53,17 +53,17 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         job = self._queue.add(
             request.policy,
             config.model_dump_json(),
-            request.request_id or None,
+            request.request_id,
             self._traceparent(),
         )
-        return trainer_pb2.StartTrainingResponse(job=job_to_message(job))
+        return trainer_pb2.StartTrainingResponse(job=write_job(job))
 
     def GetTrainingJob(
         self, request: trainer_pb2.GetTrainingJobRequest, _context: grpc.ServicerContext
     ) -> trainer_pb2.GetTrainingJobResponse:
         """One job."""
         job = self._store.get(request.job_id)
-        return trainer_pb2.GetTrainingJobResponse(job=job_to_message(job))
+        return trainer_pb2.GetTrainingJobResponse(job=write_job(job))
 
     def ListTrainingJobs(
         self, request: trainer_pb2.ListTrainingJobsRequest, _context: grpc.ServicerContext
@@ -74,7 +74,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         page_size = min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
         jobs, next_page_token = self._store.list_page(page_size, request.page_token)
         return trainer_pb2.ListTrainingJobsResponse(
-            jobs=map(job_to_message, jobs), next_page_token=next_page_token
+            jobs=map(write_job, jobs), next_page_token=next_page_token
         )
 
     def WatchTrainingJob(
@@ -83,7 +83,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """The job now, then again at every change, until it has ended."""
         context.add_callback(self._queue.wake)
         for job in self._queue.watch(request.job_id, lambda: not context.is_active()):
-            yield trainer_pb2.WatchTrainingJobResponse(job=job_to_message(job))
+            yield trainer_pb2.WatchTrainingJobResponse(job=write_job(job))
 
     def CancelTrainingJob(
         self, request: trainer_pb2.CancelTrainingJobRequest, context: grpc.ServicerContext
@@ -91,7 +91,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         """Cancels a job; answers when it has ended."""
         context.add_callback(self._queue.wake)
         job = self._queue.cancel(request.job_id, lambda: not context.is_active())
-        return trainer_pb2.CancelTrainingJobResponse(job=job_to_message(job))
+        return trainer_pb2.CancelTrainingJobResponse(job=write_job(job))
 
 
 def _in_request(field: str) -> str:

@@ -8,7 +8,8 @@ from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from trainer_service.jobs import JobState, JobStore, Slot, TrainingJob
+from tradewind.jobs import JobState, TrainingJob
+from trainer_service.jobs import JobStore, Slot
 
 __all__ = ["Telemetry"]
 

@@ -15,6 +15,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
 from tradewind.errors import StoppedByRiskError
+from tradewind.jobs import TrainingPhase
 from tradewind.risk import ProductionRiskAdvisor
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import (
@@ -26,7 +27,7 @@ from trainer_service.callbacks import (
 )
 from trainer_service.checkpoints import CheckpointCallback, Checkpointing
 from trainer_service.export import check_exportable
-from trainer_service.progress import ProgressListener, ProgressReporter, TrainingPhase
+from trainer_service.progress import ProgressListener, ProgressReporter
 from trainer_service.tracking import open_trackers
 from trainer_service.training.config import TrainingConfig, parse_training_config
 from trainer_service.training.draft import Trained, make_draft
@@ -162,7 +163,7 @@ class TrainerAgent:
         note: Callable[[str], None] = lambda _: None,
     ) -> Trained:
         model = self._build_model(workspace)
-        check_exportable(model)
+        check_exportable(find_algorithm(self.config.algorithm), model)
         settings = self.config.risk_config.lagrangian
         constraints = None if settings is None else LagrangianCallback(settings, note)
         self._learn(model, reporter, writers, checkpointing, constraints)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_validator
@@ -10,15 +10,18 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_
 from tradewind.bundle.names import POLICY_NAME_PATTERN
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.files import check_file
-from tradewind.market import SAMPLE_SYMBOLS, FeatureSpec
+from tradewind.market import SAMPLE_SYMBOLS, FeatureGroup, FeatureSpec
+from tradewind.market.feature_group import FEATURES
+from tradewind.parts import Named
 from tradewind.risk import RiskPolicy
 from tradewind.settings import Settings, parse_settings
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks.multipliers import LagrangianConfig
-from trainer_service.environment.config import UNFED_METRICS, EnvironmentConfig
+from trainer_service.environment.config import UNFED_METRICS, EnvironmentSettings
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.redaction import redact_settings
 from trainer_service.tracking import TrackingConfig
+from trainer_service.training.data_source import DATA_SOURCES, DataSource
 from trainer_service.training.resources import JobResources
 
 __all__ = [
@@ -159,7 +162,7 @@ class TrainingConfig(Settings):
 
 
 class DataConfig(Settings):
-    """The bars of a job: an embedded sample or a file, of one symbol or of several."""
+    """The bars of a job: an embedded sample, a file or a source, of one symbol or of several."""
 
     symbol: str | None = None
     """An embedded sample; or, beside `path`, what the file's bars are of."""
@@ -178,8 +181,16 @@ class DataConfig(Settings):
     """The market the files' bars are of: always-open, fx-week, a code such as XNYS, or a weekly
     pattern; by default it is recognised from the bars."""
 
+    source: Annotated[DataSource, Named(DataSource, DATA_SOURCES)] | None = None
+    """`{kind: NAME, options: {...}}`, a source of one's own; all else here is left out."""
+
     @model_validator(mode="after")
     def _check_source(self) -> Self:
+        if self.source is not None:
+            others = [name for name in type(self).model_fields if name != "source"]
+            if given := [name for name in others if getattr(self, name)]:
+                raise ValueError(f"source takes the place of {', '.join(given)}")
+            return self
         if self.symbols or self.paths:
             return self._check_symbols()
         if self.path is None and self.symbol not in SAMPLE_SYMBOLS:
@@ -206,16 +217,28 @@ class DataConfig(Settings):
         return self
 
 
+class FeatureSettings(FeatureSpec):
+    """FeatureSpec as a configuration says it: groups by their names, with their options."""
+
+    groups: tuple[Annotated[FeatureGroup, Named(FeatureGroup, FEATURES)], ...] = ()
+    """More features of the bars, each `{kind: NAME, options: {...}}`, of Tradewind or of
+    one's own: they stand after those above and before the position."""
+
+    def made(self) -> FeatureSpec:
+        """The same, which a bundle records: groups by name and version."""
+        return FeatureSpec(**dict(self))
+
+
 class JobConfig(TrainingConfig):
     """What a training job takes: a training, its bars and its environment."""
 
     data: DataConfig = DataConfig(symbol="BTC")
     """The bars."""
 
-    environment: EnvironmentConfig = EnvironmentConfig()
+    environment: EnvironmentSettings = EnvironmentSettings()
     """How an episode trades, ends and rewards."""
 
-    features: FeatureSpec | None = None
+    features: FeatureSettings | None = None
     """What an observation is made of; by default for bars of this length."""
 
     resources: JobResources = JobResources()

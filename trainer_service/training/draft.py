@@ -18,9 +18,11 @@ from tradewind.bundle import (
     FeatureRecord,
     GoldenSet,
     RiskRecord,
+    TermsRecord,
     TrainingRecord,
 )
 from tradewind.errors import ExportError
+from tradewind.jobs import TrainingPhase
 from tradewind.logs import current_request_id
 from tradewind.policy import (
     GOLDEN_TOLERANCE,
@@ -29,12 +31,13 @@ from tradewind.policy import (
     measure_latency,
 )
 from tradewind.risk import RiskPolicy
+from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks import MetricSeries
 from trainer_service.callbacks.multipliers import ConstraintOutcome
 from trainer_service.checkpoints.provenance import git_revision, library_versions
 from trainer_service.evaluation import evaluate, judge_constraints, record_observations
 from trainer_service.export import build_network, script_policy, serialize, verify_policy
-from trainer_service.progress import ProgressReporter, TrainingPhase
+from trainer_service.progress import ProgressReporter
 from trainer_service.report import REPORT_FILE, render_report
 from trainer_service.training.config import RiskConfig, TrainingConfig
 from trainer_service.training.workspace import Workspace
@@ -82,8 +85,8 @@ def make_draft(
     Raises:
         ExportError: The exported network differs from the model, or is not finite.
     """
-    model = trained.model
-    layers, distribution = build_network(model)
+    model, algorithm = trained.model, find_algorithm(config.algorithm)
+    layers, distribution = build_network(algorithm, model)
     script = script_policy(layers)
     policy_pt = serialize(script)
     network = TorchScriptNetwork(policy_pt)
@@ -107,13 +110,13 @@ def make_draft(
         observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
 
     reporter.enter(TrainingPhase.EXPORTING)
-    verify_policy(script, model, observations)
+    verify_policy(script, distribution, algorithm, model, observations)
     golden = _golden_set(network, observations, discrete=distribution.discrete)
     obs_space = _box_space(model.observation_space)
     served_by, _ = choose_network(network, obs_space, golden)
     draft = BundleDraft(
         name=config.policy,
-        algo=f"SB3-{config.algorithm}",
+        algo=f"SB3-{algorithm.name}",
         policy_pt=policy_pt,
         golden=golden,
         obs_space=obs_space,
@@ -121,6 +124,7 @@ def make_draft(
         distribution=distribution,
         features=_feature_record(workspace),
         risk=_risk_record(config.risk_config, rules),
+        terms=_terms_record(workspace),
         training=_training_record(trained, workspace, config),
         evaluation=figures,
         slo=measure_latency(served_by, golden.observations),
@@ -181,6 +185,7 @@ def _feature_record(workspace: Workspace) -> FeatureRecord | None:
     return FeatureRecord(
         spec=spec.model_dump(mode="json"),
         digest=spec.digest,
+        parts=dict(spec.parts),
         symbols=env.symbols if len(env.symbols) > 1 else (),
         market=env.bars.market.name,
     )
@@ -191,10 +196,19 @@ def _risk_record(risk: RiskConfig, policy: RiskPolicy) -> RiskRecord | None:
         return None
     return RiskRecord(
         policy_digest=policy.digest(),
+        parts=dict(policy.parts),
+        versions=policy.versions,
         limits={metric: limit.limit for metric, limit in policy.limits.items()},
         penalty_weight=risk.penalty_weight,
         early_stop_threshold=risk.early_stop_threshold,
     )
+
+
+def _terms_record(workspace: Workspace) -> TermsRecord | None:
+    if workspace.trading_env is None:
+        return None
+    identity = workspace.trading_env.config.identity
+    return TermsRecord(digest=identity.digest, parts=dict(identity.parts))
 
 
 def _training_record(

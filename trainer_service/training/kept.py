@@ -1,9 +1,11 @@
 """The model of a training, kept until its bundle is published: whatever fails, it is not lost."""
 
 import contextlib
+import io
 import json
 import logging
 import os
+import pickle
 import shutil
 import stat
 import tempfile
@@ -17,13 +19,16 @@ import cloudpickle  # type: ignore[import-untyped]
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from pydantic import BaseModel
 
 from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
 from tradewind.errors import ConflictError, NotFoundError, StorageError
+from tradewind.market import FeatureSpec
+from tradewind.shipped import shipped_or_own
 from trainer_service.algorithms import find_algorithm
-from trainer_service.environment import IntradayTradingEnv
+from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.progress import ProgressListener, ProgressReporter
-from trainer_service.training.config import TrainingConfig
+from trainer_service.training.config import JobConfig, TrainingConfig
 from trainer_service.training.draft import Trained, make_draft
 from trainer_service.training.workspace import Workspace
 
@@ -34,6 +39,12 @@ _LOG = logging.getLogger(__name__)
 _MODEL, _STATE, _ABOUT, _RISK = "model.zip", "state.pickle", "draft.json", "risk_policy.yaml"
 _NORMALIZATION: Final = ("obs_rms", "ret_rms")
 _TRIAL_OBSERVATIONS: Final = 256
+_MOVED: Final = {
+    "trainer_service.config": "trainer_service.training.config",
+    "trainer_service.multipliers": "trainer_service.callbacks.multipliers",
+    "trainer_service.resources": "trainer_service.training.resources",
+}
+"""Where the classes are now that drafts of release 0.1 name."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ def export_draft(
         ExportError: The exported network differs from the model, or is not finite.
     """
     state = _read(folder)
-    config: TrainingConfig = state["config"]
+    config = _config(state, folder)
     changes: dict[str, Any] = {
         "store": config.store if store is None else store,
         "signing_key": config.signing_key if signing_key is None else signing_key,
@@ -141,10 +152,11 @@ def _write(
     model, trading_env = trained.model, workspace.trading_env
     statistics = model.get_vec_normalize_env()
     state = {
-        "config": config,
+        # Values, not objects: those of a later release have other settings.
+        "config": config.model_dump(),
         "bars": workspace.bars,
-        "environment": None if trading_env is None else trading_env.config,
-        "features": None if trading_env is None else trading_env.feature_spec,
+        "environment": None if trading_env is None else trading_env.config.model_dump(),
+        "features": None if trading_env is None else trading_env.feature_spec.model_dump(),
         "record": workspace.record,
         "spaces": (model.observation_space, model.action_space),
         "normalization": {}
@@ -167,7 +179,7 @@ def _write(
     try:
         model.save(temporary / _MODEL)
         (temporary / _STATE).write_bytes(cloudpickle.dumps(state))
-        shutil.copyfile(config.risk_config.policy_yaml, temporary / _RISK)
+        shutil.copyfile(shipped_or_own(config.risk_config.policy_yaml), temporary / _RISK)
         (temporary / _ABOUT).write_text(json.dumps(about, indent=1))
         temporary.rename(folder)
     except BaseException:
@@ -188,10 +200,37 @@ def _read(folder: Path) -> dict[str, Any]:
             "running code of whoever wrote it"
         )
     try:
-        state: dict[str, Any] = cloudpickle.loads((folder / _STATE).read_bytes())
+        state: dict[str, Any] = _Unpickler(io.BytesIO((folder / _STATE).read_bytes())).load()
     except Exception as problem:  # pickle raises whatever it likes
-        raise StorageError(f"{folder} cannot be read: {problem}") from problem
+        raise StorageError(
+            f"{folder} cannot be read: {problem}. If another release kept it, export it with that"
+        ) from problem
     return state
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what cloudpickle wrote, of release 0.1 too."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(_MOVED.get(module, module), name)
+
+
+def _values(settings: Any) -> Any:
+    """Settings as they were kept: as values, or by release 0.1 as objects without later fields."""
+    if isinstance(settings, BaseModel):
+        return {name: _values(value) for name, value in vars(settings).items()}
+    return settings
+
+
+def _config(state: Mapping[str, Any], folder: Path) -> TrainingConfig:
+    values = _values(state["config"])
+    try:
+        return (JobConfig if "data" in values else TrainingConfig).model_validate(values)
+    except ValueError as problem:
+        raise StorageError(
+            f"{folder} was kept by another release, whose settings this one does not take: "
+            f"{problem}. Export it with that release"
+        ) from problem
 
 
 class _Spaces(gymnasium.Env[Any, Any]):
@@ -206,7 +245,9 @@ def _workspace(state: Mapping[str, Any], config: TrainingConfig) -> Workspace:
     risk = config.risk_config.model_copy(update={"enabled": False})
     alone = config.model_copy(update={"training_params": training, "risk_config": risk})
     if state["bars"] is not None:
-        env = IntradayTradingEnv(state["bars"], state["environment"], state["features"])
+        settings = EnvironmentConfig.model_validate(_values(state["environment"]))
+        spec = FeatureSpec.model_validate(_values(state["features"]))
+        env = IntradayTradingEnv(state["bars"], settings, spec)
         return replace(Workspace.prepare(env, alone), record=state["record"])
     observations, actions = state["spaces"]
     workspace = Workspace.prepare(_Spaces(observations, actions), alone)

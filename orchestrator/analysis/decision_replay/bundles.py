@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.agents.contract import TradingContract, read_contract
 from tradewind.bundle import BundleStore, DiscreteSpace, read_bundle
 from tradewind.errors import BundleError, ConflictError, VersionNotFoundError
+from tradewind.market.feature_group import KnownGroups
 from tradewind.policy import Network, SealedNetwork
 
 __all__ = ["OpenBundle", "find_bundle", "open_bundle", "run_network"]
@@ -44,10 +45,17 @@ class OpenBundle:
         return self.torchscript if self.compiled is None else self.compiled
 
 
-def open_bundle(path: Path) -> OpenBundle:
+def open_bundle(
+    path: Path, known: KnownGroups | None = None, *, any_formulas: bool = False
+) -> OpenBundle:
     """Verifies a bundle, checks its golden answers, and compiles its network.
 
     TorchScript is executed by a sealed process, which ends with the bundle.
+
+    Args:
+        path: Its folder.
+        known: The feature groups that it may need; by default Tradewind's own.
+        any_formulas: Opens it also when what it was trained with is calculated otherwise here.
 
     Raises:
         BundleError: The bundle must not be used.
@@ -60,7 +68,7 @@ def open_bundle(path: Path) -> OpenBundle:
     space = metadata.action_space
     return OpenBundle(
         name=f"{metadata.name}/{metadata.version}",
-        contract=read_contract(bundle.metadata_json.decode()),
+        contract=read_contract(bundle.metadata_json.decode(), known, any_formulas=any_formulas),
         action_size=None if isinstance(space, DiscreteSpace) else space.size,
         torchscript=torchscript,
         compiled=torchscript.compiled,

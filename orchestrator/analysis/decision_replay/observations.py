@@ -53,7 +53,7 @@ class MarketRows:
         pipeline = FeaturePipeline(spec)
         return np.hstack(
             [
-                pipeline.transform(_bars(symbol, own, self._interval_ns))
+                pipeline.transform(_bars(symbol, own, self._interval_ns), as_it_was=True)
                 for symbol, own in zip(symbols, zip(*bars, strict=True), strict=True)
             ]
         )

@@ -1,13 +1,15 @@
 """The metrics of each tick beside what RiskAgentV2 gives for the account's history."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.analysis.decision_replay.findings import Difference, Findings
+from orchestrator.analysis.decision_replay.formulas import RiskFormulas
 from orchestrator.analysis.decision_replay.ticks import integers
 from orchestrator.decision_log import DecisionLog
 from tradewind.risk import RiskAgentV2, RiskInputs
@@ -38,9 +40,17 @@ class RiskCheck:
         findings: Findings,
         risk_policies: Sequence[RiskPolicy],
     ) -> None:
-        facts = [json.loads(part.facts["risk_policy"]) for part in log.parts]
-        known = [*map(RiskPolicy.parse, facts), *risk_policies]
-        self._agents = {policy.digest(): RiskAgentV2(policy) for policy in known}
+        known: dict[str, tuple[RiskPolicy, Any]] = {}
+        for policy in risk_policies:
+            known |= dict.fromkeys(_digests(policy), (policy, log.facts))
+        for part in log.parts:
+            policy = RiskPolicy.parse(json.loads(part.facts["risk_policy"]))
+            digests = (*_digests(policy), part.facts.get("risk_policy_digest", ""))
+            known |= dict.fromkeys(digests, (policy, part.facts))
+        self._agents = {
+            digest: (RiskAgentV2(policy), RiskFormulas.of(policy, facts))
+            for digest, (policy, facts) in known.items()
+        }
         self._first_row = first_row
         self._closes = integers(table["close_ns"])
         self._findings = findings
@@ -48,31 +58,63 @@ class RiskCheck:
         self.asked: NDArray[np.bool_] = np.asarray(risk.is_valid())
         self._answers = risk.to_pylist()
         self._unknown: dict[str, int] = {}
+        self._not_checked: dict[str, None] = {}
 
     def compare(self, row: int, inputs: RiskInputs) -> None:
         """Compares the answer at a row of the log with that for the account there."""
         at = row - self._first_row
         logged = self._answers[at]
-        agent = self._agents.get(logged["policy_digest"])
-        if agent is None:
-            digest = logged["policy_digest"]
+        digest = logged["policy_digest"]
+        if digest not in self._agents:
             self._unknown[digest] = self._unknown.get(digest, 0) + 1
             return
+        agent, formulas = self._agents[digest]
         report = agent.calculate_only(inputs)
+        here = report.metric_values.keys() | report.unavailable.keys()
+        metrics, unavailable = dict(logged["metrics"]), dict(logged["unavailable"])
+        foreign = sorted((metrics.keys() | unavailable.keys()) - here)
+        sentences = [*formulas.said]
+        if foreign:
+            sentences.append(f"{', '.join(foreign)}: no calculator here gives them")
+        self._not_checked |= dict.fromkeys(sentences)
+        skipped = formulas.skipped.union(foreign)
         close_ns = int(self._closes[at])
-        findings = self._findings
-        findings.compare_maps("risk", row, close_ns, dict(logged["metrics"]), report.metric_values)
-        for column, ours, theirs in (
-            ("risk.risk_score", logged["risk_score"], report.risk_score),
-            ("risk.unavailable", dict(logged["unavailable"]), dict(report.unavailable)),
-        ):
+        self._findings.compare_maps(
+            "risk",
+            row,
+            close_ns,
+            _without(skipped, metrics),
+            _without(skipped, report.metric_values),
+        )
+        compared: list[tuple[str, Any, Any]] = [
+            (
+                "risk.unavailable",
+                _without(skipped, unavailable),
+                _without(skipped, report.unavailable),
+            )
+        ]
+        if formulas.with_score:
+            compared.append(("risk.risk_score", logged["risk_score"], report.risk_score))
+        for column, ours, theirs in compared:
             first = None if ours == theirs else Difference(row, close_ns, "", ours, theirs)
-            findings.add(column, 1, int(first is not None), first)
+            self._findings.add(column, 1, int(first is not None), first)
 
     def not_checked(self) -> list[str]:
         """What could not be compared, in sentences."""
-        return [
+        return [f"risk metrics {sentence}" for sentence in self._not_checked] + [
             f"risk metrics of {count:,} ticks under the risk policy {digest[:12]}…, which is not "
             "in the log's facts: give its file with --risk-policy"
             for digest, count in self._unknown.items()
         ]
+
+
+def _digests(policy: RiskPolicy) -> Iterator[str]:
+    """The digests that answers may bear that were given under a policy."""
+    identity = policy.identity
+    yield identity.digest
+    if identity.former is not None:
+        yield identity.former
+
+
+def _without(names: frozenset[str], values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}

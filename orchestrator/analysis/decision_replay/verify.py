@@ -25,6 +25,10 @@ from orchestrator.analysis.decision_replay.findings import (
     Findings,
     same_value,
 )
+from orchestrator.analysis.decision_replay.formulas import (
+    other_feature_formulas,
+    other_trading_formulas,
+)
 from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
 from orchestrator.analysis.decision_replay.risk_check import RiskCheck
 from orchestrator.analysis.decision_replay.ticks import LoggedTick, integers, read_ticks
@@ -34,8 +38,8 @@ from orchestrator.decision_log.digest import inputs_digest
 from tradewind.bundle import BundleStore
 from tradewind.errors import InvalidInputError
 from tradewind.market import FeatureSpec
+from tradewind.market.feature_group import KnownGroups
 from tradewind.risk.policy import RiskPolicy
-from tradewind.settings import parse_settings
 
 __all__ = ["NEVER_COMPARED", "Verification", "component_names", "period_of", "verify"]
 
@@ -100,6 +104,7 @@ def verify(
     start_ns: int | None = None,
     stop_ns: int | None = None,
     risk_policies: Sequence[RiskPolicy] = (),
+    known: KnownGroups | None = None,
 ) -> Verification:
     """Re-runs the ticks whose bars close in [start_ns, stop_ns) and compares all that they say.
 
@@ -111,6 +116,7 @@ def verify(
         start_ns: Nanoseconds since the epoch; from the first tick by default.
         stop_ns: Nanoseconds since the epoch; to the last tick by default.
         risk_policies: Risk policies that were in force beside those in the log's facts.
+        known: The feature groups that the bundles may need; by default Tradewind's own.
 
     Raises:
         StorageError: The log lacks its beginning, or the store cannot be read.
@@ -121,9 +127,10 @@ def verify(
         InvalidInputError: No tick is in the period.
     """
     started = time.perf_counter()
-    run = _Run(log, store, period_of(log, start_ns, stop_ns))
-    run.compare_account(risk_policies)
-    run.compare_fills()
+    run = _Run(log, store, period_of(log, start_ns, stop_ns), known)
+    if run.books_as_then():
+        run.compare_account(risk_policies)
+        run.compare_fills()
     run.compare_decisions()
     first, last = run.rows.start, run.rows.stop - 1
     return Verification(
@@ -169,14 +176,18 @@ def component_names(spec: FeatureSpec, symbols: Sequence[str]) -> list[str]:
 class _Run:
     """One verification under way."""
 
-    def __init__(self, log: DecisionLog, store: BundleStore, rows: range) -> None:
+    def __init__(
+        self, log: DecisionLog, store: BundleStore, rows: range, known: KnownGroups | None
+    ) -> None:
         self.log = log
+        self.known = known
         self.store = store
         self.rows = rows
         self.table: pa.Table = log.ticks.slice(rows.start, len(rows))
         self.ticks: list[LoggedTick] = read_ticks(log)[: rows.stop]
         self.findings = Findings()
         self.not_checked: list[str] = []
+        self.booked = True
         self.bundles: dict[str, OpenBundle] = {}
         self.symbols = tuple(
             dict.fromkeys(
@@ -193,6 +204,16 @@ class _Run:
     def count_recovered(self) -> int:
         outcomes: list[str] = self.table["outcome"].to_pylist()
         return outcomes.count(Outcome.RECOVERED)
+
+    def books_as_then(self) -> bool:
+        """Whether accounts are booked by the formulas of the log; says so if not."""
+        changed = [text for part in self.log.parts for text in other_trading_formulas(part.facts)]
+        self.booked = not changed
+        if changed:
+            self.not_checked.append(
+                f"account, fills, risk and observations: {'; '.join(dict.fromkeys(changed))}"
+            )
+        return self.booked
 
     def compare_account(self, risk_policies: Sequence[RiskPolicy]) -> None:
         risk = RiskCheck(self.log, self.table, self.rows.start, self.findings, risk_policies)
@@ -259,7 +280,8 @@ class _Run:
         for group in groups:
             bundle = self._bundle(group)
             spec = self._spec(group) if bundle is None else bundle.contract.features
-            self._compare_observations(group, spec, market)
+            if self._observes_as_then(group, spec):
+                self._compare_observations(group, spec, market)
             unanswered += int((~group.answered).sum())
             if bundle is not None:
                 self.not_checked += compare_answers(group, bundle, self.findings)
@@ -343,15 +365,25 @@ class _Run:
             return None
         if sha256 not in self.bundles:
             path = find_bundle(self.store, group.policy, group.version, sha256)
-            self.bundles[sha256] = open_bundle(path)
+            self.bundles[sha256] = open_bundle(path, self.known, any_formulas=True)
         return self.bundles[sha256]
+
+    def _observes_as_then(self, group: DecisionGroup, spec: FeatureSpec) -> bool:
+        facts = self._facts_at(int(group.rows[0]))
+        changed = other_feature_formulas(facts, group.policy, spec)
+        if changed:
+            said = f"observations of {group.policy}: {'; '.join(changed)}"
+            self.not_checked += [] if said in self.not_checked else [said]
+        return self.booked and not changed
+
+    def _facts_at(self, row: int) -> Mapping[str, Any]:
+        return next(part.facts for part in self.log.parts if row < part.stop_row)
 
     def _spec(self, group: DecisionGroup) -> FeatureSpec:
         """How the run built observations for a policy that did not answer."""
         row = int(group.rows[0])
         part = next(part for part in self.log.parts if row < part.stop_row)
-        values = part.facts["features"][group.policy]
-        return parse_settings(values, FeatureSpec, source="the log's features")
+        return FeatureSpec.read(part.facts["features"][group.policy], self.known)
 
     def _compare_observations(
         self, group: DecisionGroup, spec: FeatureSpec, market: MarketRows

@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.environments import make_environment
+from tests.exporting import build_network
 from tradewind.market import load_sample, split_bars
 from tradewind.policy import use_one_torch_thread
 from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import IntradayTradingEnv
-from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.export import script_policy, serialize
 from trainer_service.training.config import JobConfig, parse_training_config
 from trainer_service.training.workspace import Workspace
 

@@ -14,6 +14,7 @@ from tradewind import errors
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from tradewind.jobs import TrainingJob
 from tradewind.risk import RiskInputs
 from tradewind.rpc import RpcServer, ServerSettings
 from tradewind.rpc.clients import (
@@ -24,6 +25,7 @@ from tradewind.rpc.clients import (
     RiskClient,
     TrainerClient,
 )
+from tradewind.rpc.codecs.trainer import write_job
 
 Context = grpc.ServicerContext
 
@@ -79,6 +81,10 @@ class Risk(risk_pb2_grpc.RiskServiceServicer):
         return risk_pb2.CalculateOnlyResponse()
 
 
+def job(job_id: str) -> trainer_pb2.TrainingJob:
+    return write_job(TrainingJob(job_id, "policy", "{}"))
+
+
 class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
     """Loses the answer to the first request."""
 
@@ -91,13 +97,13 @@ class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
         self.request_ids.append(request.request_id)
         if len(self.request_ids) == 1:
             raise errors.UnavailableError("draining")
-        return trainer_pb2.StartTrainingResponse(job=trainer_pb2.TrainingJob(job_id="one"))
+        return trainer_pb2.StartTrainingResponse(job=job("one"))
 
     def ListTrainingJobs(
         self, request: trainer_pb2.ListTrainingJobsRequest, context: Context
     ) -> trainer_pb2.ListTrainingJobsResponse:
         page = int(request.page_token or "0")
-        jobs = [trainer_pb2.TrainingJob(job_id=f"{page}{n}") for n in range(request.page_size)]
+        jobs = [job(f"{page}{n}") for n in range(request.page_size)]
         token = str(page + 1) if page < 2 else ""
         return trainer_pb2.ListTrainingJobsResponse(jobs=jobs, next_page_token=token)
 
@@ -105,7 +111,7 @@ class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: trainer_pb2.WatchTrainingJobRequest, context: Context
     ) -> Iterator[trainer_pb2.WatchTrainingJobResponse]:
         for job_id in ("1", "2"):
-            yield trainer_pb2.WatchTrainingJobResponse(job=trainer_pb2.TrainingJob(job_id=job_id))
+            yield trainer_pb2.WatchTrainingJobResponse(job=job(job_id))
         if request.job_id == "lost":
             raise errors.JobNotFoundError("no job 'lost'")
 

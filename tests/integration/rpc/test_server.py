@@ -16,11 +16,17 @@ from prometheus_client import CollectorRegistry
 
 from tradewind import errors
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from tradewind.jobs import TrainingJob
 from tradewind.rpc import RpcServer, ServerSettings, error_from_rpc
 from tradewind.rpc.clients import TrainerClient
+from tradewind.rpc.codecs.trainer import write_job
 
 SERVICE = "tradewind.api.trainer.v1.TrainerService"
 Context = grpc.ServicerContext
+
+
+def job(job_id: str) -> trainer_pb2.TrainingJob:
+    return write_job(TrainingJob(job_id, "policy", "{}"))
 
 
 class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
@@ -48,7 +54,7 @@ class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
             raise errors.JobNotFoundError("no job 'none'", metadata={"job_id": "none"})
         if request.job_id == "defect":
             raise ZeroDivisionError("inside")
-        return trainer_pb2.GetTrainingJobResponse(job=trainer_pb2.TrainingJob(job_id="ok"))
+        return trainer_pb2.GetTrainingJobResponse(job=job("ok"))
 
     def _hold(self) -> None:
         self.release.wait(10)
@@ -56,7 +62,7 @@ class Servicer(trainer_pb2_grpc.TrainerServiceServicer):
     def WatchTrainingJob(
         self, request: trainer_pb2.WatchTrainingJobRequest, context: Context
     ) -> Iterator[trainer_pb2.WatchTrainingJobResponse]:
-        yield trainer_pb2.WatchTrainingJobResponse(job=trainer_pb2.TrainingJob(job_id="1"))
+        yield trainer_pb2.WatchTrainingJobResponse(job=job("1"))
         raise errors.OverloadedError("enough")
 
 

@@ -26,6 +26,7 @@ from tests.integration.security.raw_http2 import (
     PREFACE,
     RST_STREAM,
     SETTINGS,
+    Fields,
     RawPeer,
     connect,
     frame,
@@ -44,7 +45,8 @@ CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 OBSERVATION = np.zeros(6, np.float32)
 ASKED = inference_pb2.PredictRequest(policy="tiny-dqn", values_f32_le=OBSERVATION.tobytes())
-STREAMED = inference_pb2.PredictStreamRequest(predict=ASKED).SerializeToString()
+MESSAGE = inference_pb2.PredictStreamRequest(predict=ASKED).SerializeToString()
+STREAMED = b"\0" + len(MESSAGE).to_bytes(4, "big") + MESSAGE
 BAD_TOKEN = (("authorization", "Bearer " + "x" * 43),)
 CUT_OFF = b"\0\0\0\0\x64x"  # a message of 100 bytes, of which one has come
 # What a server may have beside those at rest: the threads of handlers, of Predict, of watchers of
@@ -111,25 +113,49 @@ def repeatedly(stack: ExitStack, step: Callable[[], object]) -> None:
     stack.callback(stopping.set)
 
 
-@attack
-def half_open_predict(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(PREDICT)
+def opens(
+    *paths: str,
+    shows: Callable[[Target], Fields] = lambda target: target.good,
+    body: bytes = b"",
+    count: int = 64,
+    reads: bool = True,
+) -> Attack:
+    """Opens calls on one connection and leaves them, after the first bytes of their messages."""
+
+    def run(target: Target, stack: ExitStack) -> None:
+        caller = peer(target, stack, reads=reads)
+        for _ in range(count):
+            for path in paths:
+                caller.open(path, shows(target), body)
+
+    return run
 
 
-@attack
-def half_open_predict_with_a_bad_token(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(PREDICT, BAD_TOKEN)
+def nothing(target: Target) -> Fields:
+    return ()
 
 
-@attack
-def half_open_predict_with_a_good_token(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(PREDICT, target.good)
+def a_bad_token(target: Target) -> Fields:
+    return BAD_TOKEN
+
+
+ATTACKS |= {
+    "half_open_predict": opens(PREDICT, shows=nothing),
+    "half_open_predict_with_a_bad_token": opens(PREDICT, shows=a_bad_token),
+    "half_open_predict_with_a_good_token": opens(PREDICT),
+    "half_open_streams": opens(STREAM),
+    "half_open_lists": opens(f"{INFERENCE}/ListPolicies"),
+    "half_open_health": opens(CHECK, WATCH, shows=nothing),
+    "half_open_reflection": opens(REFLECTION),
+    "half_open_calls_of_unknown_methods": opens(
+        *(f"/no.Service/Method{number}" for number in range(64)), shows=nothing, count=1
+    ),
+    "messages_that_are_cut_off": opens(PREDICT, body=CUT_OFF),
+    "messages_that_say_they_are_huge": opens(PREDICT, body=b"\0\xff\xff\xff\xff" + bytes(1024)),
+    "thousands_of_calls_on_one_connection": opens(PREDICT, count=3_000),
+    "streams_that_fall_silent": opens(STREAM, body=STREAMED, count=32),
+    "streams_whose_answers_nobody_reads": opens(STREAM, body=STREAMED * 8, count=32, reads=False),
+}
 
 
 @attack
@@ -139,60 +165,10 @@ def half_open_predict_that_never_stops(target: Target, stack: ExitStack) -> None
 
 
 @attack
-def half_open_streams(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(STREAM, target.good)
-
-
-@attack
-def half_open_lists(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(f"{INFERENCE}/ListPolicies", target.good)
-
-
-@attack
-def half_open_health(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(CHECK)
-        caller.open(WATCH)
-
-
-@attack
-def half_open_reflection(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(REFLECTION, target.good)
-
-
-@attack
-def half_open_calls_of_unknown_methods(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for number in range(64):
-        caller.open(f"/no.Service/Method{number}")
-
-
-@attack
-def messages_that_are_cut_off(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(PREDICT, target.good, CUT_OFF)
-
-
-@attack
 def messages_byte_by_byte(target: Target, stack: ExitStack) -> None:
     caller = peer(target, stack)
     streams = [caller.open(PREDICT, target.good, CUT_OFF) for _ in range(32)]
     repeatedly(stack, lambda: caller.send(b"".join(frame(0, 0, each, b"y") for each in streams)))
-
-
-@attack
-def thousands_of_calls_on_one_connection(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(3_000):
-        caller.open(PREDICT, target.good)
 
 
 @attack
@@ -207,22 +183,6 @@ def answers_that_nobody_reads(target: Target, stack: ExitStack) -> None:
     caller = peer(target, stack, reads=False)
     for _ in range(200):
         caller.call(PREDICT, ASKED.SerializeToString(), target.good)
-
-
-@attack
-def streams_that_fall_silent(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    size = len(STREAMED).to_bytes(4, "big")
-    for _ in range(32):
-        caller.open(STREAM, target.good, b"\0" + size + STREAMED)
-
-
-@attack
-def streams_whose_answers_nobody_reads(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack, reads=False)
-    size = len(STREAMED).to_bytes(4, "big")
-    for _ in range(32):
-        caller.open(STREAM, target.good, (b"\0" + size + STREAMED) * 8)
 
 
 @attack
@@ -295,13 +255,6 @@ def floods_of_pings_and_settings(target: Target, stack: ExitStack) -> None:
     caller = peer(target, stack)
     flood = (frame(PING, 0, 0, bytes(8)) + frame(SETTINGS, 0, 0)) * 500
     repeatedly(stack, lambda: caller.send(flood))
-
-
-@attack
-def messages_that_say_they_are_huge(target: Target, stack: ExitStack) -> None:
-    caller = peer(target, stack)
-    for _ in range(64):
-        caller.open(PREDICT, target.good, b"\0\xff\xff\xff\xff" + bytes(1024))
 
 
 @attack

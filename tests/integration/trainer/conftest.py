@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from tradewind.api.trainer.v1 import trainer_pb2
+from tradewind.jobs import TrainingJob
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import TrainerClient
 
@@ -70,19 +70,17 @@ class TrainerUnderTest:
         samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in samples}
 
-    def wait_until(
-        self, job_id: str, reached: Callable[[trainer_pb2.TrainingJob], bool]
-    ) -> trainer_pb2.TrainingJob:
+    def wait_until(self, job_id: str, reached: Callable[[TrainingJob], bool]) -> TrainingJob:
         """Watches a job until it is as wanted, or until it has ended."""
         updates: Any = self.client.watch(job_id)
         with contextlib.closing(updates):
             for job in updates:
                 if reached(job):
-                    found: trainer_pb2.TrainingJob = job
+                    found: TrainingJob = job
                     return found
         raise AssertionError(f"the job ended first: {job}")
 
-    def wait_for_end(self, job_id: str) -> trainer_pb2.TrainingJob:
+    def wait_for_end(self, job_id: str) -> TrainingJob:
         """Watches a job until it has ended."""
         *_, job = self.client.watch(job_id)
         return job

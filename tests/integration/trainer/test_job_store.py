@@ -16,7 +16,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tradewind.errors import ConflictError, StorageError
-from trainer_service.jobs import JobState, JobStore, TrainingJob
+from tradewind.jobs import JobState, TrainingJob
+from trainer_service.jobs import JobStore
 from trainer_service.jobs.schema import METADATA
 
 MakeStore = Callable[..., JobStore]

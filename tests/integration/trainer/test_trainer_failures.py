@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.trainer.conftest import TrainerUnderTest, make_tiny_config
-from tradewind.api.trainer.v1 import trainer_pb2 as pb
+from tradewind.jobs import JobState, TrainingJob
 
 Config = dict[str, Any]
 
@@ -48,7 +48,7 @@ def test_job_fails_with_its_cause_and_leaves_no_checkpoint(
 
     ended = trainer.wait_for_end(job.job_id)
 
-    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+    assert ended.state == JobState.FAILED
     assert says in ended.error
     assert not (trainer.checkpoints / job.job_id).exists()
 
@@ -58,10 +58,10 @@ class Aftermath:
     """Three jobs that ran one after the other: the first two fail, the last one succeeds."""
 
     trainer: TrainerUnderTest
-    full_disk: pb.TrainingJob
-    bad_bars: pb.TrainingJob
-    following: pb.TrainingJob
-    secret: pb.TrainingJob
+    full_disk: TrainingJob
+    bad_bars: TrainingJob
+    following: TrainingJob
+    secret: TrainingJob
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def aftermath(trainer: TrainerUnderTest, tmp_path_factory: pytest.TempPathFactor
     data = {"path": str(passwords), "symbol": "X"}
     secret = start("secret", make_tiny_config() | {"data": data})
 
-    trainer.wait_until(full.job_id, lambda job: job.checkpoint_timesteps_count > 0)
+    trainer.wait_until(full.job_id, lambda job: job.checkpoint_timesteps > 0)
     (worker,) = trainer.workers()
     # Its next file cannot grow beyond 4 KiB, as on a disk that has no more room.
     worker.rlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -90,20 +90,20 @@ def aftermath(trainer: TrainerUnderTest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_job_that_fills_the_disk_fails_with_its_cause(aftermath: Aftermath) -> None:
-    assert aftermath.full_disk.state == pb.TRAINING_JOB_STATE_FAILED
+    assert aftermath.full_disk.state == JobState.FAILED
     assert "the disk is full" in aftermath.full_disk.error
     assert "cannot write a checkpoint" in aftermath.full_disk.error
 
 
 def test_job_whose_environment_raises_fails_with_the_cause(aftermath: Aftermath) -> None:
-    assert aftermath.bad_bars.state == pb.TRAINING_JOB_STATE_FAILED
+    assert aftermath.bad_bars.state == JobState.FAILED
     assert "line 702, high: is below the open" in aftermath.bad_bars.error
 
 
 def test_job_whose_files_are_none_of_bars_says_nothing_of_what_stands_there(
     aftermath: Aftermath,
 ) -> None:
-    assert aftermath.secret.state == pb.TRAINING_JOB_STATE_FAILED
+    assert aftermath.secret.state == JobState.FAILED
     assert "bars.csv cannot be read as bars" in aftermath.secret.error
     everything = str(aftermath.secret)
     assert "hunter2" not in everything
@@ -111,7 +111,7 @@ def test_job_whose_files_are_none_of_bars_says_nothing_of_what_stands_there(
 
 
 def test_job_after_failed_ones_succeeds_within_its_memory_limit(aftermath: Aftermath) -> None:
-    assert aftermath.following.state == pb.TRAINING_JOB_STATE_SUCCEEDED, aftermath.following.error
+    assert aftermath.following.state == JobState.SUCCEEDED, aftermath.following.error
 
 
 def test_job_within_a_tight_memory_limit_trains_and_evaluates(
@@ -122,7 +122,7 @@ def test_job_within_a_tight_memory_limit_trains_and_evaluates(
 
     ended = trainer.wait_for_end(job.job_id)
 
-    assert ended.state == pb.TRAINING_JOB_STATE_SUCCEEDED, ended.error
+    assert ended.state == JobState.SUCCEEDED, ended.error
 
 
 def test_job_is_found_by_its_request_id_from_the_call_to_the_bundle(aftermath: Aftermath) -> None:

@@ -12,14 +12,14 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
-from tradewind.api.trainer.v1 import trainer_pb2 as pb
 from tradewind.errors import UnavailableError
+from tradewind.jobs import JobState, TrainingJob
 
 Config = dict[str, Any]
 
 
-def has_checkpoint(job: pb.TrainingJob) -> bool:
-    return job.checkpoint_timesteps_count > 0
+def has_checkpoint(job: TrainingJob) -> bool:
+    return job.checkpoint_timesteps > 0
 
 
 @pytest.mark.slow
@@ -45,13 +45,13 @@ def test_killed_service_resumes_its_job_and_ends_with_the_network_of_an_unbroken
     second = make_trainer(devices={"cpu": 2})
     unbroken = second.client.start_training("unbroken", tiny_config)
     resumed = second.wait_for_end(job.job_id)
-    assert resumed.state == pb.TRAINING_JOB_STATE_SUCCEEDED, resumed.error
+    assert resumed.state == JobState.SUCCEEDED, resumed.error
     assert resumed.bundle_sha256 == second.wait_for_end(unbroken.job_id).bundle_sha256
-    assert resumed.resume_count == 1
+    assert resumed.resumes == 1
     lost, went_on = resumed.notes
     assert lost == "the trainer service that ran the job ended without a word"
     assert went_on.startswith("resumed from the checkpoint at timestep ")
-    assert resumed.progress.timesteps_done_count >= 6000
+    assert resumed.progress.timesteps_done >= 6000
     (run,) = (second.tensorboard / "broken").iterdir()
     assert_whole_curve(run, went_on)
     assert list(second.checkpoints.iterdir()) == []
@@ -73,7 +73,7 @@ def test_stopped_service_hands_its_job_to_the_next_one_which_passes_over_damage(
 ) -> None:
     first = make_trainer()
     job = first.client.start_training("stopped", endless_config)
-    first.wait_until(job.job_id, lambda job: job.checkpoint_timesteps_count >= 2000)
+    first.wait_until(job.job_id, lambda job: job.checkpoint_timesteps >= 2000)
     (worker,) = first.workers()
 
     with ThreadPoolExecutor(1) as pool:
@@ -93,7 +93,7 @@ def test_stopped_service_hands_its_job_to_the_next_one_which_passes_over_damage(
     assert f"{latest.name} cannot be read" in resumed.notes[1]
     timesteps = int(earlier.stem.removeprefix("checkpoint-"))
     assert resumed.notes[2] == f"resumed from the checkpoint at timestep {timesteps}"
-    assert second.client.cancel(job.job_id).state == pb.TRAINING_JOB_STATE_CANCELLED
+    assert second.client.cancel(job.job_id).state == JobState.CANCELLED
     assert list(second.checkpoints.iterdir()) == []
 
 
@@ -105,17 +105,17 @@ def test_job_whose_process_crashes_again_and_again_fails_and_the_next_one_runs(
     following = trainer.client.start_training("following", tiny_config)
 
     for attempt in (1, 2):
-        trainer.wait_until(job.job_id, lambda job, attempt=attempt: job.attempt_count == attempt)
+        trainer.wait_until(job.job_id, lambda job, attempt=attempt: job.attempts == attempt)
         while not (workers := trainer.workers()):
             time.sleep(0.01)
         workers[0].send_signal(signal.SIGSEGV)
 
     ended = trainer.wait_for_end(job.job_id)
-    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+    assert ended.state == JobState.FAILED
     assert "given up after 2 attempts without a new checkpoint" in ended.error
     assert "killed by SIGSEGV" in ended.error
     after = trainer.wait_for_end(following.job_id)
-    assert after.state == pb.TRAINING_JOB_STATE_SUCCEEDED, after.error
+    assert after.state == JobState.SUCCEEDED, after.error
 
 
 def test_two_services_on_one_postgresql_run_each_job_once_and_cancel_each_others(
@@ -128,12 +128,12 @@ def test_two_services_on_one_postgresql_run_each_job_once_and_cancel_each_others
     names = ("a", "b", "c")
     jobs = [first.client.start_training(name, endless_config) for name in names]
     for job in jobs[:2]:
-        second.wait_until(job.job_id, lambda job: job.progress.timesteps_done_count > 0)
+        second.wait_until(job.job_id, lambda job: job.progress.timesteps_done > 0)
 
     assert [len(trainer.workers()) for trainer in (first, second)] == [1, 1]
-    assert second.client.get_job(jobs[2].job_id).state == pb.TRAINING_JOB_STATE_QUEUED
+    assert second.client.get_job(jobs[2].job_id).state == JobState.QUEUED
     # One of the two runs in the other service, whichever is asked.
     for job in jobs[:2]:
-        assert first.client.cancel(job.job_id).state == pb.TRAINING_JOB_STATE_CANCELLED
-    second.wait_until(jobs[2].job_id, lambda job: job.state == pb.TRAINING_JOB_STATE_RUNNING)
-    assert first.client.cancel(jobs[2].job_id).attempt_count == 1
+        assert first.client.cancel(job.job_id).state == JobState.CANCELLED
+    second.wait_until(jobs[2].job_id, lambda job: job.state == JobState.RUNNING)
+    assert first.client.cancel(jobs[2].job_id).attempts == 1

@@ -12,8 +12,10 @@ import pytest
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.errors import ConflictError, InvalidInputError, JobNotFoundError
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.market import FeaturePipeline, FeatureSpec, load_sample
 from tradewind.policy import TorchScriptPolicy
+from tradewind.rpc.codecs.trainer import read_job
 
 Config = dict[str, Any]
 Trainer = Any  # tests/integration/trainer/conftest.py: TrainerUnderTest
@@ -21,8 +23,8 @@ Trainer = Any  # tests/integration/trainer/conftest.py: TrainerUnderTest
 pb = trainer_pb2
 
 
-def is_training(job: pb.TrainingJob) -> bool:
-    return job.progress.phase == "training" and job.progress.timesteps_done_count > 0
+def is_training(job: TrainingJob) -> bool:
+    return job.progress.phase == "training" and job.progress.timesteps_done > 0
 
 
 def test_training_streams_its_progress_and_publishes_a_bundle_that_predicts(
@@ -33,15 +35,15 @@ def test_training_streams_its_progress_and_publishes_a_bundle_that_predicts(
     updates = list(trainer.client.watch(started.job_id))
 
     job = updates[-1]
-    assert job.state == pb.TRAINING_JOB_STATE_SUCCEEDED, job.error
+    assert job.state == JobState.SUCCEEDED, job.error
     assert [update.state for update in updates] == sorted(update.state for update in updates)
     phases = list(dict.fromkeys(update.progress.phase for update in updates))
     assert phases == ["preparing", "training", "evaluating", "exporting", "publishing"]
-    done = [update.progress.timesteps_done_count for update in updates]
+    done = [update.progress.timesteps_done for update in updates]
     assert done == sorted(done)
-    assert (done[-1], job.progress.timesteps_total_count) == (500, 500)
+    assert (done[-1], job.progress.timesteps_total) == (500, 500)
     assert job.progress.steps_per_second > 0.0
-    assert {"risk/penalty", "risk/score", "rollout/exploration_rate"} <= set(job.metrics)
+    assert {"risk/penalty", "risk/score", "rollout/exploration_rate"} <= set(job.progress.metrics)
     assert 0.0 < job.created_at <= job.started_at <= job.ended_at
 
     policy = TorchScriptPolicy.load_bundle(trainer.bundles / "btc" / job.bundle_version)
@@ -75,7 +77,7 @@ def test_start_training_repeated_at_once_with_one_request_id_starts_one_job(
     assert len(job_ids) == 1
     with pytest.raises(ConflictError, match="used for another training"):
         trainer.client.start_training("other", endless_config, request_id="request-1")
-    assert trainer.client.cancel(job_ids.pop()).state == pb.TRAINING_JOB_STATE_CANCELLED
+    assert trainer.client.cancel(job_ids.pop()).state == JobState.CANCELLED
 
 
 def test_start_training_with_bad_config_names_every_key_and_makes_no_job(
@@ -95,8 +97,8 @@ def test_start_training_with_bad_config_names_every_key_and_makes_no_job(
     assert "never" not in {job.policy for job in jobs}
 
 
-def list_all(trainer: Trainer, page_size: int = 2) -> list[pb.TrainingJob]:
-    jobs: list[pb.TrainingJob] = []
+def list_all(trainer: Trainer, page_size: int = 2) -> list[TrainingJob]:
+    jobs: list[TrainingJob] = []
     token = ""
     with grpc.insecure_channel(trainer.service.address) as channel:
         stub = trainer_pb2_grpc.TrainerServiceStub(channel)
@@ -104,7 +106,7 @@ def list_all(trainer: Trainer, page_size: int = 2) -> list[pb.TrainingJob]:
             request = pb.ListTrainingJobsRequest(page_size=page_size, page_token=token)
             page = stub.ListTrainingJobs(request, timeout=10)
             assert len(page.jobs) <= page_size
-            jobs += page.jobs
+            jobs += map(read_job, page.jobs)
             token = page.next_page_token
             if not token:
                 return jobs
@@ -145,11 +147,11 @@ def test_cancel_ends_the_running_job_and_the_queued_one_behind_it(
     trainer.wait_until(running.job_id, is_training)
     (worker,) = trainer.workers()
 
-    assert trainer.client.get_job(queued.job_id).state == pb.TRAINING_JOB_STATE_QUEUED
+    assert trainer.client.get_job(queued.job_id).state == JobState.QUEUED
     second = trainer.client.cancel(queued.job_id)
     first = trainer.client.cancel(running.job_id)
 
-    assert second.state == first.state == pb.TRAINING_JOB_STATE_CANCELLED
+    assert second.state == first.state == JobState.CANCELLED
     assert second.started_at == 0.0
     assert not worker.is_running()
     assert trainer.client.cancel(running.job_id) == first
@@ -168,10 +170,10 @@ def test_killed_worker_fails_its_job_and_the_next_one_runs_into_its_own_error(
     worker.kill()
 
     ended = trainer.wait_for_end(job.job_id)
-    assert ended.state == pb.TRAINING_JOB_STATE_FAILED
+    assert ended.state == JobState.FAILED
     assert "killed by SIGKILL" in ended.error
     failed = trainer.wait_for_end(following.job_id)
-    assert failed.state == pb.TRAINING_JOB_STATE_FAILED
+    assert failed.state == JobState.FAILED
     assert "bars of BTC are too few" in failed.error
     with pytest.raises(ConflictError, match="has ended: FAILED"):
         trainer.client.cancel(following.job_id)
@@ -185,7 +187,7 @@ def test_training_that_stays_too_risky_is_stopped_by_risk(
 
     ended = trainer.wait_for_end(job.job_id)
 
-    assert ended.state == pb.TRAINING_JOB_STATE_STOPPED_BY_RISK
+    assert ended.state == JobState.STOPPED_BY_RISK
     assert re.search(r"mean risk score over 3\d\d environment steps", ended.error)
     assert ended.bundle_version == ""
     assert not (trainer.bundles / "risky").exists()
@@ -200,7 +202,7 @@ def test_watch_given_up_by_its_client_frees_its_thread(
     for _ in range(threads + 1):
         trainer.wait_until(job.job_id, lambda _: True)
 
-    assert trainer.client.cancel(job.job_id).state == pb.TRAINING_JOB_STATE_CANCELLED
+    assert trainer.client.cancel(job.job_id).state == JobState.CANCELLED
 
 
 def test_metrics_count_jobs_by_state_and_time_them(
@@ -209,7 +211,7 @@ def test_metrics_count_jobs_by_state_and_time_them(
     timed = 'tradewind_trainer_job_duration_seconds_count{state="CANCELLED"}'
     before = trainer.metrics().get(timed, 0.0)
     job = trainer.client.start_training("measured", endless_config)
-    trainer.wait_until(job.job_id, lambda job: job.state == pb.TRAINING_JOB_STATE_RUNNING)
+    trainer.wait_until(job.job_id, lambda job: job.state == JobState.RUNNING)
     trainer.client.cancel(job.job_id)
     deadline = time.monotonic() + 60.0
     while (metrics := trainer.metrics()).get(timed, 0.0) <= before:
@@ -218,7 +220,7 @@ def test_metrics_count_jobs_by_state_and_time_them(
         time.sleep(0.02)
 
     states = [job.state for job in list_all(trainer, page_size=500)]
-    cancelled = states.count(pb.TRAINING_JOB_STATE_CANCELLED)
+    cancelled = states.count(JobState.CANCELLED)
     assert metrics['tradewind_trainer_jobs{state="CANCELLED"}'] == cancelled
     assert metrics['tradewind_trainer_jobs{state="RUNNING"}'] == 0
     assert metrics['tradewind_trainer_queue_length{device="auto"}'] == 0

@@ -1,7 +1,7 @@
 """Rules: from risk metrics to the one action that an account must take."""
 
 from tradewind.risk.rules.actions import LATCHING_ACTIONS, Action, Severity
-from tradewind.risk.rules.checks import check_rules
+from tradewind.risk.rules.checks import check_rules, rule_problems
 from tradewind.risk.rules.engine import Breach, RuleEngine, RuleOutcome
 from tradewind.risk.rules.readings import Readings
 from tradewind.risk.rules.settings import (
@@ -26,4 +26,5 @@ __all__ = [
     "WindowSettings",
     "WindowState",
     "check_rules",
+    "rule_problems",
 ]

@@ -7,7 +7,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.risk.rules.settings import RuleSettings
 
-__all__ = ["check_rules"]
+__all__ = ["check_rules", "rule_problems"]
 
 Location = tuple[int | str, ...]
 
@@ -30,14 +30,7 @@ def check_rules(
         ValidationError: Two rules have one name, a metric is unknown, or a threshold has no
             limit; the location of each begins with `rules` and the rule's index.
     """
-    problems = [
-        *_repeated_names(rules),
-        *(
-            (("rules", index, "when"), problem)
-            for index, rule in enumerate(rules)
-            for problem in _threshold_problems(rule, limits, metrics, fixed_limits)
-        ),
-    ]
+    problems = rule_problems(rules, limits, metrics, fixed_limits)
     if problems:
         # pydantic fills {placeholders} in a message, so the text goes in as one.
         errors = [
@@ -49,6 +42,23 @@ def check_rules(
             for location, problem in problems
         ]
         raise ValidationError.from_exception_data("rules", errors)
+
+
+def rule_problems(
+    rules: Sequence[RuleSettings],
+    limits: Mapping[str, float],
+    metrics: Collection[str],
+    fixed_limits: Collection[str],
+) -> list[tuple[Location, str]]:
+    """What `check_rules` refuses: where, beginning with `rules`, and why."""
+    return [
+        *_repeated_names(rules),
+        *(
+            (("rules", index, "when"), problem)
+            for index, rule in enumerate(rules)
+            for problem in _threshold_problems(rule, limits, metrics, fixed_limits)
+        ),
+    ]
 
 
 def _repeated_names(rules: Sequence[RuleSettings]) -> Iterator[tuple[Location, str]]:

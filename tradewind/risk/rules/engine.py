@@ -64,11 +64,12 @@ class RuleOutcome:
 
 
 class _Rule:
-    """One rule, its limits resolved."""
+    """One rule, its limits resolved; `note` says where they are from, if not from the policy."""
 
-    def __init__(self, settings: RuleSettings, condition: Condition) -> None:
+    def __init__(self, settings: RuleSettings, condition: Condition, note: str = "") -> None:
         self.settings = settings
         self.condition = condition
+        self.note = note
         self.active = settings.active_utc
         # A rule that is edited starts with an empty window: what the old one saw says nothing.
         definition = f"{condition} {settings.window!r}".encode()
@@ -95,7 +96,7 @@ class _Rule:
                 action=action,
                 severity=rule.severity,
                 shadow=rule.shadow,
-                reason=finding.reason + note,
+                reason=finding.reason + note + self.note,
             )
 
 
@@ -105,14 +106,26 @@ class RuleEngine:
     Args:
         rules: Rules that `check_rules` passed with these limits.
         limits: The policy's limits by metric, for thresholds that name none.
+        overlay: Rules and limits that hold beside these; what is equal in both counts once.
     """
 
-    def __init__(self, rules: Sequence[RuleSettings], limits: Mapping[str, float]) -> None:
-        self._rules = tuple(_Rule(rule, compile_condition(rule.when, limits)) for rule in rules)
+    def __init__(
+        self,
+        rules: Sequence[RuleSettings],
+        limits: Mapping[str, float],
+        overlay: tuple[Sequence[RuleSettings], Mapping[str, float]] = ((), {}),
+    ) -> None:
+        own = [_Rule(rule, compile_condition(rule.when, limits)) for rule in rules]
+        stricter = [
+            _Rule(rule, compile_condition(rule.when, overlay[1]), "; by the overlay")
+            for rule in overlay[0]
+        ]
+        known = {rule.window_key for rule in own}
+        self._rules = (*own, *(rule for rule in stricter if rule.window_key not in known))
 
-    def describe(self) -> dict[str, str]:
-        """Each rule's condition, its limits resolved, by the rule's name."""
-        return {rule.settings.name: str(rule.condition) for rule in self._rules}
+    def describe(self) -> list[str]:
+        """Each rule's name and condition, its limits resolved."""
+        return [f"{rule.settings.name}: {rule.condition}{rule.note}" for rule in self._rules]
 
     def evaluate(
         self, readings: Readings, now: float | None, windows: Mapping[str, WindowState]

@@ -39,6 +39,7 @@ class Evaluation:
         pre_trade: The account after the intended order; None when there was none.
         decision_id: Names the decision in the audit trail.
         request_id: That of the request.
+        overlay_digest: Digest of the overlay whose stricter limits counted too; empty for none.
     """
 
     action: Action
@@ -48,6 +49,7 @@ class Evaluation:
     pre_trade: PreTradeCheck | None
     decision_id: str
     request_id: str = ""
+    overlay_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class DecisionRecord:
         now: The caller's clock; None when it was missing or not finite.
         inputs_digest: Digest of the inputs and the intended order.
         policy_digest: Digest of the risk policy in force.
+        overlay_digest: Digest of the overlay that was on; empty for none.
         metric_values: The metrics.
         unavailable: Why the others have no value.
         breaches: Every breach, shadow rules included.
@@ -87,6 +90,7 @@ class DecisionRecord:
     now: float | None
     inputs_digest: str
     policy_digest: str
+    overlay_digest: str
     metric_values: Mapping[str, float]
     unavailable: Mapping[str, str]
     breaches: tuple[Breach, ...]
@@ -104,12 +108,17 @@ class RiskPolicyStatus:
     """The risk policy in force.
 
     Attributes:
-        policy_digest: SHA-256 over `canonical_json`.
-        limits: Every limit by metric.
+        policy_digest: Its digest (`RiskPolicy.digest`).
+        limits: Every limit by metric, the overlay's where it has one.
         calculators: Names of the enabled calculators.
         rules: Name and condition of each rule, its limits resolved.
         canonical_json: The policy with every default spelled out; `RiskPolicy.parse` reads it.
-        refusal: Why the policy file as it now stands is not in force; empty when it is.
+        refusal: Why the files of policy and overlay as they now stand are not in force; empty when
+            they are.
+        parts_json: What the digest is taken over (`RiskPolicy.parts`); empty from a service of
+            release 0.1.
+        overlay_digest: Digest of the overlay that is on; empty for none.
+        overlay_json: The overlay (`RiskOverlay`); empty for none.
     """
 
     policy_digest: str
@@ -118,6 +127,9 @@ class RiskPolicyStatus:
     rules: tuple[str, ...]
     canonical_json: str
     refusal: str
+    parts_json: str = ""
+    overlay_digest: str = ""
+    overlay_json: str = ""
 
 
 def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
@@ -134,6 +146,7 @@ def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
         pre_trade=check_from_message(answer.pre_trade) if answer.HasField("pre_trade") else None,
         decision_id=answer.decision_id,
         request_id=answer.request_id,
+        overlay_digest=answer.overlay_digest,
     )
 
 
@@ -154,6 +167,7 @@ def read_decision(message: risk_pb2.Decision) -> DecisionRecord:
         now=message.now if message.HasField("now") else None,
         inputs_digest=message.inputs_digest,
         policy_digest=message.policy_digest,
+        overlay_digest=message.overlay_digest,
         metric_values=dict(message.metric_values),
         unavailable=dict(message.unavailable),
         breaches=tuple(breach_from_message(breach) for breach in message.breaches),
@@ -176,4 +190,7 @@ def read_policy_status(answer: risk_pb2.GetRiskPolicyResponse) -> RiskPolicyStat
         rules=tuple(answer.rules),
         canonical_json=answer.canonical_json,
         refusal=answer.refusal,
+        parts_json=answer.parts_json,
+        overlay_digest=answer.overlay_digest,
+        overlay_json=answer.overlay_json,
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind.jobs import TrainingJob
 from tradewind.rpc.clients.call import Call, Page, Service
+from tradewind.rpc.codecs.trainer import read_job
 
 __all__ = [
-    "ENDED_STATES",
     "SERVICE",
     "cancel",
     "get_job",
@@ -28,16 +29,6 @@ SERVICE = Service(
     timeout_s=60.0,
 )
 
-ENDED_STATES = frozenset(
-    {
-        trainer_pb2.TRAINING_JOB_STATE_SUCCEEDED,
-        trainer_pb2.TRAINING_JOB_STATE_FAILED,
-        trainer_pb2.TRAINING_JOB_STATE_CANCELLED,
-        trainer_pb2.TRAINING_JOB_STATE_STOPPED_BY_RISK,
-    }
-)
-"""States that a job does not leave."""
-
 
 def start_training(
     policy: str,
@@ -45,7 +36,7 @@ def start_training(
     *,
     request_id: str = "",
     timeout_s: float | None = None,
-) -> Call[trainer_pb2.TrainingJob]:
+) -> Call[TrainingJob]:
     """Queues a training.
 
     Args:
@@ -72,7 +63,7 @@ def start_training(
     return Call("StartTraining", request, _job, timeout_s)
 
 
-def get_job(job_id: str, *, timeout_s: float | None = None) -> Call[trainer_pb2.TrainingJob]:
+def get_job(job_id: str, *, timeout_s: float | None = None) -> Call[TrainingJob]:
     """One job.
 
     Raises:
@@ -82,9 +73,7 @@ def get_job(job_id: str, *, timeout_s: float | None = None) -> Call[trainer_pb2.
     return Call("GetTrainingJob", request, _job, timeout_s)
 
 
-def list_jobs(
-    *, page_size: int = 0, timeout_s: float | None = None
-) -> Call[Page[trainer_pb2.TrainingJob]]:
+def list_jobs(*, page_size: int = 0, timeout_s: float | None = None) -> Call[Page[TrainingJob]]:
     """Every job, newest first.
 
     Args:
@@ -95,12 +84,12 @@ def list_jobs(
     return Call(
         "ListTrainingJobs",
         request,
-        lambda answer: Page(answer.jobs, answer.next_page_token),
+        lambda answer: Page(tuple(map(read_job, answer.jobs)), answer.next_page_token),
         timeout_s,
     )
 
 
-def watch(job_id: str, *, timeout_s: float | None = None) -> Call[trainer_pb2.TrainingJob]:
+def watch(job_id: str, *, timeout_s: float | None = None) -> Call[TrainingJob]:
     """The job now, then again at every change, until it has ended.
 
     Args:
@@ -114,7 +103,7 @@ def watch(job_id: str, *, timeout_s: float | None = None) -> Call[trainer_pb2.Tr
     return Call("WatchTrainingJob", request, _job, timeout_s)
 
 
-def cancel(job_id: str, *, timeout_s: float | None = None) -> Call[trainer_pb2.TrainingJob]:
+def cancel(job_id: str, *, timeout_s: float | None = None) -> Call[TrainingJob]:
     """Cancels a queued or running job; answers when it has ended.
 
     Raises:
@@ -125,6 +114,5 @@ def cancel(job_id: str, *, timeout_s: float | None = None) -> Call[trainer_pb2.T
     return Call("CancelTrainingJob", request, _job, timeout_s)
 
 
-def _job(answer: Any) -> trainer_pb2.TrainingJob:
-    job: trainer_pb2.TrainingJob = answer.job
-    return job
+def _job(answer: Any) -> TrainingJob:
+    return read_job(answer.job)

@@ -149,17 +149,15 @@ def test_network_that_is_not_lowered_is_executed_in_a_process_that_is_replaced_w
     assert version.policy.runtime == "torchscript"
     assert version.policy.runtime_reason == "not lowered: aten::softmax.int is not known"
     for _ in range(2):
-        assert version.predict(observations[0], deterministic=True, seed=0)[0] == 0
-        _, info = version.predict_batch(
-            observations, deterministic=True, seed=0, with_distribution=True
-        )
+        assert version.policy.predict(observations[0])[0] == 0
+        _, info = version.policy.predict_batch(observations, with_distribution=True)
         np.testing.assert_allclose(info["distribution"], golden.distribution)
         (executor,) = [child for child in zygote.children() if child not in before]
         executor.kill()
         with pytest.raises(UnavailableError, match="another one is started"):
-            version.predict(observations[0], deterministic=True, seed=0)
+            version.policy.predict(observations[0])
         before.append(executor)  # a zombie until the next request
-    assert version.predict(observations[0], deterministic=True, seed=0)[0] == 0
+    assert version.policy.predict(observations[0])[0] == 0
     (executor,) = [child for child in zygote.children() if child not in before]
     del version
     assert psutil.wait_procs([executor], PATIENCE_S)[1] == []

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand
 from orchestrator.agents.reasons import Reason
-from tradewind.risk import Position, RiskInputs
-from tradewind.risk.policy import RiskPolicy
+from tradewind.risk import EnforcedPolicy, Position, RiskInputs, RiskPolicy
 from tradewind.risk.rules import Action
 
 HELD = {"LONG": 10.0, "SHORT": -10.0, "FLAT": 0.0}
@@ -85,7 +84,8 @@ def test_demand_never_enlarges_an_order_and_a_reduced_one_never_crosses_zero(
 
 def pre_trade(*rules: dict[str, Any], **limits: float) -> PreTrade:
     named = [{"name": f"rule_{number}", **rule} for number, rule in enumerate(rules)]
-    return PreTrade(RiskPolicy.parse({"pre_trade": limits, "rules": named}), 0.25)
+    policy = RiskPolicy.parse({"pre_trade": limits, "rules": named})
+    return PreTrade(EnforcedPolicy(policy), 0.25)
 
 
 def rule(metric: str, action: str, **more: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ ACCOUNT = RiskInputs(
 
 
 def test_sell_of_a_thousand_at_a_cent_is_refused_by_the_shipped_policy() -> None:
-    checks = PreTrade(RiskPolicy.from_yaml("config/risk_limits.yaml"), 0.25)
+    checks = PreTrade(EnforcedPolicy(RiskPolicy.from_yaml("config/risk_limits.yaml")), 0.25)
     account = RiskInputs(
         positions=(Position("BTC", 0.0, 30_000.0), Position("ETH", 2.0, 2_000.0)),
         capital_base=100_000.0,

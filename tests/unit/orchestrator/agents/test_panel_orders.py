@@ -18,8 +18,7 @@ from orchestrator.feeds import BarFlag, Tick
 from orchestrator.settings import SafetySettings
 from tradewind.bundle import BoxSpace
 from tradewind.market import FeatureSpec, TradingTerms
-from tradewind.risk import RiskInputs, RiskReport
-from tradewind.risk.policy import RiskPolicy
+from tradewind.risk import EnforcedPolicy, RiskInputs, RiskPolicy, RiskReport
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, BatchPrediction, Evaluation
 
@@ -49,8 +48,8 @@ class Guard(ContractGuard):
     """Has compared everything."""
 
     def __init__(self) -> None:
-        self._risk_policy = RiskPolicy.parse(RISK)
-        self._risk_digest = self._risk_policy.digest()
+        self._enforced = EnforcedPolicy(RiskPolicy.parse(RISK))
+        self._risk_digest = self.risk_policy.digest()
         contract = TradingContract(SPEC, SYMBOLS, TERMS, None)
         space = BoxSpace.from_bounds((3,), -1.0, 1.0)
         self._verified = {"panel": VerifiedPolicy("panel", "1", "ab", contract, space)}

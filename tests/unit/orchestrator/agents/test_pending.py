@@ -9,8 +9,7 @@ from orchestrator.agents.pending import withheld_orders
 from orchestrator.agents.questions import RiskReply
 from orchestrator.agents.reasons import Reason
 from orchestrator.brokers import Order
-from tradewind.risk import Position, RiskInputs, RiskReport
-from tradewind.risk.policy import RiskPolicy
+from tradewind.risk import EnforcedPolicy, Position, RiskInputs, RiskPolicy, RiskReport
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import Evaluation
 
@@ -78,4 +77,4 @@ CLOSES = order("BTC", -3.0, "FLATTEN")
 def test_order_of_before_a_crash_with_a_new_answer_is_sent_as_it_is_or_not(
     answer: RiskReply, orders: list[Any], withheld: dict[str, str]
 ) -> None:
-    assert withheld_orders(orders, HELD, answer, INPUTS, POLICY) == withheld
+    assert withheld_orders(orders, HELD, answer, INPUTS, EnforcedPolicy(POLICY)) == withheld

@@ -17,8 +17,7 @@ from orchestrator.settings import SafetySettings
 from tradewind.bundle import DiscreteSpace
 from tradewind.errors import UnavailableError
 from tradewind.market import FeatureSpec, TradingTerms
-from tradewind.risk import RiskInputs, RiskReport
-from tradewind.risk.policy import RiskPolicy
+from tradewind.risk import EnforcedPolicy, RiskInputs, RiskPolicy, RiskReport
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, Evaluation
 
@@ -42,8 +41,8 @@ class Guard(ContractGuard):
     """Has compared everything."""
 
     def __init__(self) -> None:
-        self._risk_policy = RiskPolicy.parse(RULES)
-        self._risk_digest = self._risk_policy.digest()
+        self._enforced = EnforcedPolicy(RiskPolicy.parse(RULES))
+        self._risk_digest = self.risk_policy.digest()
         contract = TradingContract(FeatureSpec(), (), TradingTerms(), None)
         self._verified = {"p": VerifiedPolicy("p", "1", "ab", contract, DiscreteSpace(n=3))}
 

@@ -110,9 +110,9 @@ def test_tracker_with_periods_that_come_later_calculates_volatility_then(
 
 def test_digest_of_a_policy_that_states_its_periods_is_that_of_earlier_releases() -> None:
     # Of a policy of nothing but defaults, which stated 17,520 then.
-    assert policy_with(17_520).digest() == BEFORE
-    assert policy_with(17_520.0).digest() == BEFORE
-    assert policy_with("auto").digest() == RiskPolicy().digest() != BEFORE
+    assert policy_with(17_520).identity.former == BEFORE
+    assert policy_with(17_520.0).identity.former == BEFORE
+    assert policy_with("auto").identity.former == RiskPolicy().identity.former != BEFORE
 
 
 BEFORE = "8846b077ddc4e7504f0ea120fc20904fd3d57b5815f45f460380e8272e15202b"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.torch_layers import FlattenExtractor
 
+from tests.exporting import OWN
 from tradewind.errors import SettingsError
-from trainer_service.algorithms import ALGORITHMS
 from trainer_service.training.config import JobConfig, TrainingConfig, parse_training_config
 
 MakeValues = Callable[..., dict[str, Any]]
@@ -26,7 +26,7 @@ def refusals(
     name: str, values: dict[str, Any], n_envs: int = 1, steps: int = 256
 ) -> dict[str, str]:
     with pytest.raises(SettingsError) as refusal:
-        ALGORITHMS[name].complete(values, n_envs, steps)
+        OWN[name].complete(values, n_envs, steps)
     return {item.field.removeprefix("algo_params."): str(item) for item in refusal.value.violations}
 
 
@@ -76,12 +76,12 @@ def refusals(
             "DQN",
             kwargs(features_extractor={"name": "resnet"}),
             "policy_kwargs.features_extractor",
-            "'layer_norm_mlp', 'return_convolution'",
+            "layer_norm_mlp, return_convolution",
         ),
         (
             "DQN",
             kwargs(features_extractor={"name": "return_convolution", "kernel_size": 9}),
-            "policy_kwargs.features_extractor.return_convolution",
+            "policy_kwargs.features_extractor",
             "2 kernels of 9 span 17 returns, but the window has 16",
         ),
         (
@@ -118,7 +118,7 @@ def test_complete_with_a_rollout_of_one_step_cannot_normalize_the_advantage() ->
 
 @pytest.mark.parametrize("coefficient", ["auto", "auto_0.1", "auto_1e-3", 0.0, 0.2])
 def test_complete_takes_every_form_of_the_entropy_coefficient(coefficient: str | float) -> None:
-    completed = ALGORITHMS["SAC"].complete({"ent_coef": coefficient}, 1, 1_000)
+    completed = OWN["SAC"].complete({"ent_coef": coefficient}, 1, 1_000)
 
     assert completed["ent_coef"] == coefficient
 
@@ -137,7 +137,7 @@ def test_complete_of_ppo_accepts_what_runs_whole_rollouts_of_whole_batches(
     fits = rollout % batch_size == 0 and batch_size > 1 and rollout <= steps
     values = {"n_steps": n_steps, "batch_size": batch_size}
     if fits:
-        assert ALGORITHMS["PPO"].complete(values, n_envs, steps)["n_steps"] == n_steps
+        assert OWN["PPO"].complete(values, n_envs, steps)["n_steps"] == n_steps
     else:
         refusals("PPO", values, n_envs, steps)
 

@@ -11,8 +11,9 @@ from gymnasium import spaces
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from tests.exporting import OWN
 from tradewind.errors import TrainingError
-from trainer_service.algorithms import ALGORITHMS, Algorithm
+from trainer_service.algorithms import Algorithm
 from trainer_service.algorithms.parameters import PARAMETER_TYPES, REFUSED_PARAMETERS
 
 
@@ -32,18 +33,18 @@ CONTINUOUS = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
 def build(name: str, values: dict[str, Any], space: spaces.Space[Any], size: int = 4) -> Any:
-    algorithm = ALGORITHMS[name]
+    algorithm = OWN[name]
     parameters = algorithm.complete(values, n_envs=1, total_timesteps=500)
     env = DummyVecEnv([lambda: TinyEnv(space, size)])
     return algorithm.build(parameters, env, seed=3, device="auto", total_timesteps=500)
 
 
 def test_registry_names_the_eight_algorithms() -> None:
-    assert set(ALGORITHMS) == {"DQN", "QR-DQN", "PPO", "A2C", "TRPO", "SAC", "TD3", "TQC"}
-    assert all(algorithm.name == name for name, algorithm in ALGORITHMS.items())
+    assert set(OWN) == {"DQN", "QR-DQN", "PPO", "A2C", "TRPO", "SAC", "TD3", "TQC"}
+    assert all(algorithm.name == name for name, algorithm in OWN.items())
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda item: item.name)
+@pytest.mark.parametrize("algorithm", OWN.values(), ids=lambda item: item.name)
 def test_algorithm_offers_every_parameter_of_its_class_or_refuses_it_with_a_reason(
     algorithm: Algorithm,
 ) -> None:
@@ -55,14 +56,14 @@ def test_algorithm_offers_every_parameter_of_its_class_or_refuses_it_with_a_reas
 def test_every_parameter_type_and_every_refusal_is_of_some_algorithm() -> None:
     signatures = {
         name
-        for algorithm in ALGORITHMS.values()
+        for algorithm in OWN.values()
         for name in inspect.signature(algorithm.model_class).parameters
     }
 
     assert signatures >= {*PARAMETER_TYPES, *REFUSED_PARAMETERS}
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda item: item.name)
+@pytest.mark.parametrize("algorithm", OWN.values(), ids=lambda item: item.name)
 def test_algorithm_with_no_parameters_takes_the_defaults_of_its_class_but_for_its_own(
     algorithm: Algorithm,
 ) -> None:
@@ -77,7 +78,7 @@ def test_algorithm_with_no_parameters_takes_the_defaults_of_its_class_but_for_it
     assert differing == set(algorithm.defaults)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda item: item.name)
+@pytest.mark.parametrize("algorithm", OWN.values(), ids=lambda item: item.name)
 def test_algorithm_with_its_own_completed_parameters_changes_nothing(algorithm: Algorithm) -> None:
     completed = algorithm.complete({}, n_envs=1, total_timesteps=10_000)
 
@@ -109,7 +110,7 @@ def test_build_with_layers_by_network_gives_each_its_own() -> None:
     assert [critic[2].out_features for critic in model.critic.q_networks] == [7, 7, 7]
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda item: item.name)
+@pytest.mark.parametrize("algorithm", OWN.values(), ids=lambda item: item.name)
 def test_build_with_automatic_device_takes_the_gpu_if_there_is_one(algorithm: Algorithm) -> None:
     space = CONTINUOUS if "continuous" in algorithm.action_kinds else DISCRETE
     rollouts = {"n_steps": 16} if "gae_lambda" in algorithm.parameters.model_fields else {}

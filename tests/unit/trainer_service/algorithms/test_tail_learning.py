@@ -12,11 +12,12 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from tests.exporting import build_network
 from tradewind.errors import SettingsError
 from tradewind.policy import TorchScriptNetwork
 from trainer_service.algorithms import find_algorithm
 from trainer_service.algorithms.tail_learning import TailQRDQN, TailTQC
-from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.export import script_policy, serialize
 
 
 class Gamble(gymnasium.Env[NDArray[np.float32], Any]):

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
+from tests.exporting import OWN
 from tradewind.errors import SettingsError
-from trainer_service.algorithms import ALGORITHMS
 from trainer_service.training.config import TrainingConfig, parse_training_config
 
 LONG = 1_000_000
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", OWN)
 def test_vectorize_with_a_long_run_gives_the_defaults_of_many_environments(name: str) -> None:
-    algorithm = ALGORITHMS[name]
+    algorithm = OWN[name]
     n_envs, parameters = algorithm.vectorize({}, LONG)
     assert n_envs == algorithm.vectorization.n_envs > 1
     for parameter, value in algorithm.vectorization.defaults.items():
@@ -22,17 +22,17 @@ def test_vectorize_with_a_long_run_gives_the_defaults_of_many_environments(name:
     assert algorithm.complete(parameters, n_envs, LONG) == parameters
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", OWN)
 def test_vectorize_with_a_short_run_gives_one_environment_and_the_librarys_defaults(
     name: str,
 ) -> None:
-    algorithm = ALGORITHMS[name]
+    algorithm = OWN[name]
     steps = algorithm.vectorization.shortest_run - 1
     assert algorithm.vectorize({}, steps) == (1, algorithm.complete({}, 1, steps))
 
 
 def test_vectorize_with_parameters_given_keeps_them() -> None:
-    n_envs, parameters = ALGORITHMS["PPO"].vectorize({"n_steps": 256, "gamma": 0.9}, LONG)
+    n_envs, parameters = OWN["PPO"].vectorize({"n_steps": 256, "gamma": 0.9}, LONG)
     assert (n_envs, parameters["n_steps"], parameters["gamma"]) == (64, 256, 0.9)
 
 
@@ -47,14 +47,14 @@ def test_vectorize_with_parameters_given_keeps_them() -> None:
 def test_vectorize_with_parameters_that_contradict_many_environments_gives_one(
     name: str, values: dict[str, Any]
 ) -> None:
-    n_envs, parameters = ALGORITHMS[name].vectorize(values, LONG)
+    n_envs, parameters = OWN[name].vectorize(values, LONG)
     assert n_envs == 1
     assert {key: parameters[key] for key in values} == values
 
 
 def test_vectorize_with_a_parameter_that_is_refused_names_it() -> None:
     with pytest.raises(SettingsError, match="algo_params.gamma"):
-        ALGORITHMS["DQN"].vectorize({"gamma": 2.0}, LONG)
+        OWN["DQN"].vectorize({"gamma": 2.0}, LONG)
 
 
 @pytest.mark.parametrize(("given", "n_envs", "batch_size"), [(None, 64, 1_024), (8, 8, 64)])

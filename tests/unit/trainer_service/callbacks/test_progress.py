@@ -8,8 +8,9 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.logger import Logger
 
 from tradewind.errors import TrainingError
+from tradewind.jobs import TrainingPhase, TrainingProgress
 from trainer_service.callbacks import LatestMetrics, ProgressCallback
-from trainer_service.progress import ProgressReporter, TrainingPhase, TrainingProgress
+from trainer_service.progress import ProgressReporter
 
 
 def test_progress_callback_reports_the_last_step_with_the_latest_figures() -> None:

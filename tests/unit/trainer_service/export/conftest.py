@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.exporting import OWN
 from tradewind.market import Bars, split_bars
-from trainer_service.algorithms import ALGORITHMS, ActionKind
+from trainer_service.algorithms import ActionKind
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.training.config import JobConfig, parse_training_config
 from trainer_service.training.workspace import Workspace
@@ -83,7 +84,7 @@ def train(risk_policy: Path, btc: Bars) -> Train:
         )
         env = IntradayTradingEnv(bars, config.environment)
         workspace = Workspace.prepare(env, config)
-        model = ALGORITHMS[algorithm].build(
+        model = OWN[algorithm].build(
             config.algo_params, workspace.training_env, seed=1, device="auto", total_timesteps=STEPS
         )
         model.learn(STEPS)

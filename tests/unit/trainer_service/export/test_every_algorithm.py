@@ -9,18 +9,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.exporting import OWN, build_network
 from tradewind.bundle import BundleStore
 from tradewind.policy import TorchScriptNetwork, TorchScriptPolicy, choose_network
-from trainer_service.algorithms import ALGORITHMS
-from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.export import script_policy, serialize
 from trainer_service.progress import ProgressReporter
 from trainer_service.training.draft import Trained, make_draft
 
 Train = Callable[..., Any]
 
-CASES = [
-    (name, actions) for name, algorithm in ALGORITHMS.items() for actions in algorithm.action_kinds
-]
+CASES = [(name, actions) for name, algorithm in OWN.items() for actions in algorithm.action_kinds]
 DISTRIBUTIONS = {
     "DQN": "q_values",
     "QR-DQN": "q_values",

@@ -21,14 +21,10 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from torch import nn
 
+from tests.exporting import build_network, verify_policy
 from tradewind.errors import ExportError
 from tradewind.policy import TorchScriptNetwork
-from trainer_service.export import (
-    build_network,
-    script_policy,
-    serialize,
-    verify_policy,
-)
+from trainer_service.export import script_policy, serialize
 from trainer_service.export.modules import (
     DeterministicPolicyNetwork,
     GaussianPolicyNetwork,

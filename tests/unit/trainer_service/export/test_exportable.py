@@ -13,14 +13,11 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor, nn
 
+from tests.exporting import OWN, build_network, check_exportable
 from tradewind.errors import ExportError
 from tradewind.policy import TorchScriptNetwork
-from trainer_service.export import (
-    build_network,
-    check_exportable,
-    script_policy,
-    serialize,
-)
+from trainer_service import export
+from trainer_service.export import script_policy, serialize
 
 
 class Diverging(BaseFeaturesExtractor):
@@ -156,8 +153,8 @@ def test_build_network_with_recurrent_policy_is_refused() -> None:
     env = DummyVecEnv([lambda: gymnasium.make("CartPole-v1")])
     model = RecurrentPPO("MlpLstmPolicy", env, device="cpu", n_steps=16, batch_size=16)
 
-    with pytest.raises(ExportError, match="no export is known for a RecurrentPPO"):
-        build_network(model)
+    with pytest.raises(ExportError, match="no export is known for a Recurrent"):
+        export.build_network(OWN["PPO"], model)
 
 
 @pytest.mark.parametrize("algorithm", [SAC, TQC])

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tradewind.jobs import JobState, TrainingJob, TrainingProgress
 from trainer_service.checkpoints import CheckpointSettings
-from trainer_service.jobs import JobState, JobStore, RunnerSettings, Slot, TrainingJob
+from trainer_service.jobs import JobStore, RunnerSettings, Slot
 from trainer_service.jobs.runner import JobRunner
 from trainer_service.jobs.runs import Changes, JobRuns
-from trainer_service.progress import TrainingProgress
 from trainer_service.service.telemetry import Telemetry
 
 SLOT = Slot("cpu-0", "cpu", ("cpu", "auto"))

@@ -14,8 +14,8 @@ from tradewind.errors import (
     SettingsError,
     StorageError,
 )
-from trainer_service.jobs import JobState, JobStore, TrainingJob
-from trainer_service.progress import TrainingPhase, TrainingProgress
+from tradewind.jobs import JobState, TrainingJob, TrainingPhase, TrainingProgress
+from trainer_service.jobs import JobStore
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def store(url: str) -> Iterator[JobStore]:
     store.close()
 
 
-def make_job(name: str, request_id: str | None = None, config_json: str = "{}") -> TrainingJob:
+def make_job(name: str, request_id: str = "", config_json: str = "{}") -> TrainingJob:
     return TrainingJob(name, "btc", config_json, created_at=1.5, request_id=request_id)
 
 

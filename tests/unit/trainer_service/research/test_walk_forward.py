@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tradewind.jobs import TrainingProgress
 from tradewind.market import Bars
 from tradewind.market.jumps import JumpWarning
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.evaluation import WalkForwardConfig
-from trainer_service.progress import TrainingProgress
 from trainer_service.research.walk_forward import walk_forward
 from trainer_service.training.agent import create_trainer_agent
 from trainer_service.training.workspace import Workspace

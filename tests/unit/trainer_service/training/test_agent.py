@@ -19,12 +19,12 @@ from tradewind.errors import (
     StoppedByRiskError,
     TrainingError,
 )
+from tradewind.jobs import TrainingProgress
 from tradewind.market import BarPanel, Bars, FeatureSpec, TradingTerms, load_sample, split_bars
 from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskPolicy
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.environment.task import TradingTask
-from trainer_service.progress import TrainingProgress
 from trainer_service.research.judging import evaluate_bundle
 from trainer_service.training.agent import create_trainer_agent
 
@@ -148,7 +148,7 @@ def test_run_reports_every_phase_in_order(training_values: MakeValues, btc: Bars
     phases = list(dict.fromkeys(report.phase.value for report in reports))
     assert phases == ["preparing", "training", "evaluating", "exporting", "publishing"]
     assert reports[-1].timesteps_done == 256
-    assert json.loads(reports[-1].model_dump_json())["timesteps_total"] == 256
+    assert reports[-1].timesteps_total == 256
 
 
 def test_run_that_stays_too_risky_is_stopped_and_publishes_nothing(

@@ -22,7 +22,7 @@ EXAMPLES = sorted((Path(__file__).parents[4] / "config" / "training").glob("*.ya
         (
             {"algorithm": "SARSA"},
             "algorithm",
-            "allowed: DQN, QR-DQN, PPO, A2C, TRPO, SAC, TD3, TQC",
+            "there are A2C, DQN, PPO, QR-DQN, SAC, TD3, TQC, TRPO, and",
         ),
         ({"learning_rate": 0.1}, "learning_rate", "not permitted"),
         ({"algo_params": {"learning_rat": 0.1}}, "algo_params.learning_rat", "learning_rate"),

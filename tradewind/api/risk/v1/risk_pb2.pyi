@@ -495,7 +495,7 @@ class CalculateOnlyResponse(_message.Message):
     penalty: _builtins.float
     """Weighted mean of unclipped utilisations. Absent when there is none."""
     policy_digest: _builtins.str
-    """SHA-256 over the canonical form of the risk policy."""
+    """SHA-256 over the parts of the risk policy."""
     compute_ns: _builtins.int
     request_id: _builtins.str
     @_builtins.property
@@ -851,9 +851,14 @@ class EvaluateResponse(_message.Message):
     DECISION_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PRE_TRADE_FIELD_NUMBER: _builtins.int
+    OVERLAY_DIGEST_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     decision_id: _builtins.str
     request_id: _builtins.str
+    overlay_digest: _builtins.str
+    """Digest of the overlay that was on, whose stricter limits count too; empty for none. The metrics
+    and their policy_digest are the policy's own.
+    """
     @_builtins.property
     def breaches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Breach]: ...
     @_builtins.property
@@ -872,10 +877,11 @@ class EvaluateResponse(_message.Message):
         decision_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         pre_trade: Global___PreTradeCheck | None = ...,
+        overlay_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_pre_trade", b"_pre_trade", "halt", b"halt", "metrics", b"metrics", "pre_trade", b"pre_trade"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pre_trade", b"_pre_trade", "action", b"action", "breaches", b"breaches", "decision_id", b"decision_id", "halt", b"halt", "metrics", b"metrics", "pre_trade", b"pre_trade", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pre_trade", b"_pre_trade", "action", b"action", "breaches", b"breaches", "decision_id", b"decision_id", "halt", b"halt", "metrics", b"metrics", "overlay_digest", b"overlay_digest", "pre_trade", b"pre_trade", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pre_trade: _TypeAlias = _typing.Literal["pre_trade"]  # noqa: Y015
     _WhichOneofArgType__pre_trade: _TypeAlias = _typing.Literal["_pre_trade", b"_pre_trade"]  # noqa: Y015
@@ -928,13 +934,24 @@ class GetRiskPolicyResponse(_message.Message):
     CANONICAL_JSON_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    PARTS_JSON_FIELD_NUMBER: _builtins.int
+    OVERLAY_DIGEST_FIELD_NUMBER: _builtins.int
+    OVERLAY_JSON_FIELD_NUMBER: _builtins.int
     policy_digest: _builtins.str
     canonical_json: _builtins.str
-    """The canonical form the digest is taken over (JSON)."""
+    """The policy with every default spelled out (JSON)."""
     refusal: _builtins.str
-    """Why the policy file as it now stands is not in force; empty when it is."""
+    """Why the files of policy and overlay as they now stand are not in force; empty when they are."""
+    parts_json: _builtins.str
+    """What the digest is taken over: each part as name@version with its settings (JSON)."""
+    overlay_digest: _builtins.str
+    """Digest of the overlay that is on; empty for none."""
+    overlay_json: _builtins.str
+    """The overlay (JSON); empty for none."""
     @_builtins.property
-    def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """As enforced: those of an overlay where it has some."""
+
     @_builtins.property
     def calculators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -950,10 +967,13 @@ class GetRiskPolicyResponse(_message.Message):
         canonical_json: _builtins.str = ...,
         rules: _abc.Iterable[_builtins.str] | None = ...,
         refusal: _builtins.str = ...,
+        parts_json: _builtins.str = ...,
+        overlay_digest: _builtins.str = ...,
+        overlay_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "limits", b"limits", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "limits", b"limits", "overlay_digest", b"overlay_digest", "overlay_json", b"overlay_json", "parts_json", b"parts_json", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1074,6 +1094,7 @@ class Decision(_message.Message):
     HALT_FIELD_NUMBER: _builtins.int
     PRE_TRADE_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
+    OVERLAY_DIGEST_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     sequence: _builtins.int
     decided_at: _builtins.float
@@ -1092,6 +1113,8 @@ class Decision(_message.Message):
     row_hash: _builtins.str
     now: _builtins.float
     """The caller's clock."""
+    overlay_digest: _builtins.str
+    """Digest of the overlay that was on; empty for none."""
     @_builtins.property
     def metric_values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
@@ -1127,10 +1150,11 @@ class Decision(_message.Message):
         halt: Global___HaltState | None = ...,
         pre_trade: Global___PreTradeCheck | None = ...,
         now: _builtins.float | None = ...,
+        overlay_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_now", b"_now", "_pre_trade", b"_pre_trade", "halt", b"halt", "now", b"now", "pre_trade", b"pre_trade"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_now", b"_now", "_pre_trade", b"_pre_trade", "account", b"account", "action", b"action", "actor_name", b"actor_name", "actor_role", b"actor_role", "breaches", b"breaches", "decided_at", b"decided_at", "decision_id", b"decision_id", "halt", b"halt", "inputs_digest", b"inputs_digest", "kind", b"kind", "metric_values", b"metric_values", "now", b"now", "policy_digest", b"policy_digest", "pre_trade", b"pre_trade", "previous_hash", b"previous_hash", "reason", b"reason", "request_id", b"request_id", "row_hash", b"row_hash", "sequence", b"sequence", "unavailable", b"unavailable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_now", b"_now", "_pre_trade", b"_pre_trade", "account", b"account", "action", b"action", "actor_name", b"actor_name", "actor_role", b"actor_role", "breaches", b"breaches", "decided_at", b"decided_at", "decision_id", b"decision_id", "halt", b"halt", "inputs_digest", b"inputs_digest", "kind", b"kind", "metric_values", b"metric_values", "now", b"now", "overlay_digest", b"overlay_digest", "policy_digest", b"policy_digest", "pre_trade", b"pre_trade", "previous_hash", b"previous_hash", "reason", b"reason", "request_id", b"request_id", "row_hash", b"row_hash", "sequence", b"sequence", "unavailable", b"unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__now: _TypeAlias = _typing.Literal["now"]  # noqa: Y015
     _WhichOneofArgType__now: _TypeAlias = _typing.Literal["_now", b"_now"]  # noqa: Y015

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/api/trainer/v1/trainer.proto\x12\x18tradewind.api.trainer.v1\"\x8b\x01\n\x10TrainingProgress\x12\x1c\n\x14timesteps_done_count\x18\x01 \x01(\x03\x12\x1d\n\x15timesteps_total_count\x18\x02 \x01(\x03\x12\x18\n\x10steps_per_second\x18\x03 \x01(\x01\x12\x11\n\telapsed_s\x18\x04 \x01(\x01\x12\r\n\x05phase\x18\x05 \x01(\t\"\x98\x04\n\x0bTrainingJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32*.tradewind.api.trainer.v1.TrainingJobState\x12<\n\x08progress\x18\x04 \x01(\x0b\x32*.tradewind.api.trainer.v1.TrainingProgress\x12\x43\n\x07metrics\x18\x05 \x03(\x0b\x32\x32.tradewind.api.trainer.v1.TrainingJob.MetricsEntry\x12\x16\n\x0e\x62undle_version\x18\x06 \x01(\t\x12\x15\n\rbundle_sha256\x18\x07 \x01(\t\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x12\n\ncreated_at\x18\t \x01(\x01\x12\x12\n\nstarted_at\x18\n \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x0b \x01(\x01\x12\x13\n\x0b\x63onfig_json\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x15\n\rattempt_count\x18\x0e \x01(\x05\x12\x14\n\x0cresume_count\x18\x0f \x01(\x05\x12\"\n\x1a\x63heckpoint_timesteps_count\x18\x10 \x01(\x03\x12\r\n\x05notes\x18\x11 \x03(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"O\n\x14StartTrainingRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"K\n\x15StartTrainingResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\"\'\n\x15GetTrainingJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"L\n\x16GetTrainingJobResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\"@\n\x17ListTrainingJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"h\n\x18ListTrainingJobsResponse\x12\x33\n\x04jobs\x18\x01 \x03(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x17WatchTrainingJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"N\n\x18WatchTrainingJobResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\"*\n\x18\x43\x61ncelTrainingJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"O\n\x19\x43\x61ncelTrainingJobResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob*\x80\x02\n\x10TrainingJobState\x12\"\n\x1eTRAINING_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_JOB_STATE_QUEUED\x10\x01\x12\x1e\n\x1aTRAINING_JOB_STATE_RUNNING\x10\x02\x12 \n\x1cTRAINING_JOB_STATE_SUCCEEDED\x10\x03\x12\x1d\n\x19TRAINING_JOB_STATE_FAILED\x10\x04\x12 \n\x1cTRAINING_JOB_STATE_CANCELLED\x10\x05\x12&\n\"TRAINING_JOB_STATE_STOPPED_BY_RISK\x10\x06\x32\xed\x04\n\x0eTrainerService\x12p\n\rStartTraining\x12..tradewind.api.trainer.v1.StartTrainingRequest\x1a/.tradewind.api.trainer.v1.StartTrainingResponse\x12s\n\x0eGetTrainingJob\x12/.tradewind.api.trainer.v1.GetTrainingJobRequest\x1a\x30.tradewind.api.trainer.v1.GetTrainingJobResponse\x12y\n\x10ListTrainingJobs\x12\x31.tradewind.api.trainer.v1.ListTrainingJobsRequest\x1a\x32.tradewind.api.trainer.v1.ListTrainingJobsResponse\x12{\n\x10WatchTrainingJob\x12\x31.tradewind.api.trainer.v1.WatchTrainingJobRequest\x1a\x32.tradewind.api.trainer.v1.WatchTrainingJobResponse0\x01\x12|\n\x11\x43\x61ncelTrainingJob\x12\x32.tradewind.api.trainer.v1.CancelTrainingJobRequest\x1a\x33.tradewind.api.trainer.v1.CancelTrainingJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tradewind/api/trainer/v1/trainer.proto\x12\x18tradewind.api.trainer.v1\"\x8b\x01\n\x10TrainingProgress\x12\x1c\n\x14timesteps_done_count\x18\x01 \x01(\x03\x12\x1d\n\x15timesteps_total_count\x18\x02 \x01(\x03\x12\x18\n\x10steps_per_second\x18\x03 \x01(\x01\x12\x11\n\telapsed_s\x18\x04 \x01(\x01\x12\r\n\x05phase\x18\x05 \x01(\t\"\xdb\x04\n\x0bTrainingJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32*.tradewind.api.trainer.v1.TrainingJobState\x12<\n\x08progress\x18\x04 \x01(\x0b\x32*.tradewind.api.trainer.v1.TrainingProgress\x12\x43\n\x07metrics\x18\x05 \x03(\x0b\x32\x32.tradewind.api.trainer.v1.TrainingJob.MetricsEntry\x12\x16\n\x0e\x62undle_version\x18\x06 \x01(\t\x12\x15\n\rbundle_sha256\x18\x07 \x01(\t\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x12\n\ncreated_at\x18\t \x01(\x01\x12\x12\n\nstarted_at\x18\n \x01(\x01\x12\x10\n\x08\x65nded_at\x18\x0b \x01(\x01\x12\x13\n\x0b\x63onfig_json\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x15\n\rattempt_count\x18\x0e \x01(\x05\x12\x14\n\x0cresume_count\x18\x0f \x01(\x05\x12\"\n\x1a\x63heckpoint_timesteps_count\x18\x10 \x01(\x03\x12\r\n\x05notes\x18\x11 \x03(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\x12 \x01(\x08\x12\x12\n\nrequest_id\x18\x13 \x01(\t\x12\x13\n\x0btraceparent\x18\x14 \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"O\n\x14StartTrainingRequest\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_json\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"K\n\x15StartTrainingResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\"\'\n\x15GetTrainingJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"L\n\x16GetTrainingJobResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\"@\n\x17ListTrainingJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"h\n\x18ListTrainingJobsResponse\x12\x33\n\x04jobs\x18\x01 \x03(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x17WatchTrainingJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"N\n\x18WatchTrainingJobResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob\"*\n\x18\x43\x61ncelTrainingJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"O\n\x19\x43\x61ncelTrainingJobResponse\x12\x32\n\x03job\x18\x01 \x01(\x0b\x32%.tradewind.api.trainer.v1.TrainingJob*\x80\x02\n\x10TrainingJobState\x12\"\n\x1eTRAINING_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_JOB_STATE_QUEUED\x10\x01\x12\x1e\n\x1aTRAINING_JOB_STATE_RUNNING\x10\x02\x12 \n\x1cTRAINING_JOB_STATE_SUCCEEDED\x10\x03\x12\x1d\n\x19TRAINING_JOB_STATE_FAILED\x10\x04\x12 \n\x1cTRAINING_JOB_STATE_CANCELLED\x10\x05\x12&\n\"TRAINING_JOB_STATE_STOPPED_BY_RISK\x10\x06\x32\xed\x04\n\x0eTrainerService\x12p\n\rStartTraining\x12..tradewind.api.trainer.v1.StartTrainingRequest\x1a/.tradewind.api.trainer.v1.StartTrainingResponse\x12s\n\x0eGetTrainingJob\x12/.tradewind.api.trainer.v1.GetTrainingJobRequest\x1a\x30.tradewind.api.trainer.v1.GetTrainingJobResponse\x12y\n\x10ListTrainingJobs\x12\x31.tradewind.api.trainer.v1.ListTrainingJobsRequest\x1a\x32.tradewind.api.trainer.v1.ListTrainingJobsResponse\x12{\n\x10WatchTrainingJob\x12\x31.tradewind.api.trainer.v1.WatchTrainingJobRequest\x1a\x32.tradewind.api.trainer.v1.WatchTrainingJobResponse0\x01\x12|\n\x11\x43\x61ncelTrainingJob\x12\x32.tradewind.api.trainer.v1.CancelTrainingJobRequest\x1a\x33.tradewind.api.trainer.v1.CancelTrainingJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,34 +33,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRAININGJOB_METRICSENTRY']._loaded_options = None
   _globals['_TRAININGJOB_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_TRAININGJOBSTATE']._serialized_start=1447
-  _globals['_TRAININGJOBSTATE']._serialized_end=1703
+  _globals['_TRAININGJOBSTATE']._serialized_start=1514
+  _globals['_TRAININGJOBSTATE']._serialized_end=1770
   _globals['_TRAININGPROGRESS']._serialized_start=69
   _globals['_TRAININGPROGRESS']._serialized_end=208
   _globals['_TRAININGJOB']._serialized_start=211
-  _globals['_TRAININGJOB']._serialized_end=747
-  _globals['_TRAININGJOB_METRICSENTRY']._serialized_start=701
-  _globals['_TRAININGJOB_METRICSENTRY']._serialized_end=747
-  _globals['_STARTTRAININGREQUEST']._serialized_start=749
-  _globals['_STARTTRAININGREQUEST']._serialized_end=828
-  _globals['_STARTTRAININGRESPONSE']._serialized_start=830
-  _globals['_STARTTRAININGRESPONSE']._serialized_end=905
-  _globals['_GETTRAININGJOBREQUEST']._serialized_start=907
-  _globals['_GETTRAININGJOBREQUEST']._serialized_end=946
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=948
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=1024
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=1026
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=1090
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=1092
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=1196
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=1198
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=1239
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=1241
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=1319
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=1321
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=1363
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=1365
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=1444
-  _globals['_TRAINERSERVICE']._serialized_start=1706
-  _globals['_TRAINERSERVICE']._serialized_end=2327
+  _globals['_TRAININGJOB']._serialized_end=814
+  _globals['_TRAININGJOB_METRICSENTRY']._serialized_start=768
+  _globals['_TRAININGJOB_METRICSENTRY']._serialized_end=814
+  _globals['_STARTTRAININGREQUEST']._serialized_start=816
+  _globals['_STARTTRAININGREQUEST']._serialized_end=895
+  _globals['_STARTTRAININGRESPONSE']._serialized_start=897
+  _globals['_STARTTRAININGRESPONSE']._serialized_end=972
+  _globals['_GETTRAININGJOBREQUEST']._serialized_start=974
+  _globals['_GETTRAININGJOBREQUEST']._serialized_end=1013
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=1015
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=1091
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=1093
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=1157
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=1159
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=1263
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=1265
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=1306
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=1308
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=1386
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=1388
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=1430
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=1432
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=1511
+  _globals['_TRAINERSERVICE']._serialized_start=1773
+  _globals['_TRAINERSERVICE']._serialized_end=2394
 # @@protoc_insertion_point(module_scope)

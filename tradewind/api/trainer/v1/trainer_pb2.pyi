@@ -119,6 +119,9 @@ class TrainingJob(_message.Message):
     RESUME_COUNT_FIELD_NUMBER: _builtins.int
     CHECKPOINT_TIMESTEPS_COUNT_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     policy: _builtins.str
     state: Global___TrainingJobState.ValueType
@@ -141,6 +144,12 @@ class TrainingJob(_message.Message):
     """How often it was started again after an interruption."""
     checkpoint_timesteps_count: _builtins.int
     """Environment steps at its latest checkpoint; 0 before there is one."""
+    cancel_requested: _builtins.bool
+    """Somebody asked to cancel it."""
+    request_id: _builtins.str
+    """Of the request that started it; empty when it had none."""
+    traceparent: _builtins.str
+    """The span of that request, as W3C Trace Context writes it; empty for none."""
     @_builtins.property
     def progress(self) -> Global___TrainingProgress: ...
     @_builtins.property
@@ -171,10 +180,13 @@ class TrainingJob(_message.Message):
         resume_count: _builtins.int = ...,
         checkpoint_timesteps_count: _builtins.int = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        cancel_requested: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "bundle_sha256", b"bundle_sha256", "bundle_version", b"bundle_version", "checkpoint_timesteps_count", b"checkpoint_timesteps_count", "config_json", b"config_json", "created_at", b"created_at", "device", b"device", "ended_at", b"ended_at", "error", b"error", "job_id", b"job_id", "metrics", b"metrics", "notes", b"notes", "policy", b"policy", "progress", b"progress", "resume_count", b"resume_count", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "bundle_sha256", b"bundle_sha256", "bundle_version", b"bundle_version", "cancel_requested", b"cancel_requested", "checkpoint_timesteps_count", b"checkpoint_timesteps_count", "config_json", b"config_json", "created_at", b"created_at", "device", b"device", "ended_at", b"ended_at", "error", b"error", "job_id", b"job_id", "metrics", b"metrics", "notes", b"notes", "policy", b"policy", "progress", b"progress", "request_id", b"request_id", "resume_count", b"resume_count", "started_at", b"started_at", "state", b"state", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Tradewind's own algorithms: one file each, found by being here."""

@@ -1,0 +1,1 @@
+"""Tradewind's own features extractors: one file each, found by being here."""

@@ -1,0 +1,1 @@
+"""Rewards that a configuration may name beside those of the compiled step: one file each."""
