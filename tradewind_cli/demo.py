@@ -23,6 +23,7 @@ from tradewind.market import load_sample, split_bars
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, TrainerClient
 from tradewind.settings import parse_settings, read_yaml
+from tradewind.shipped import shipped_or_own
 from tradewind.urls import sqlite_url
 from tradewind_cli.output import print_fields, print_table, progress_console
 from tradewind_cli.progress import WorkBar, follow_job
@@ -65,7 +66,7 @@ def demo(
 ) -> None:
     """Trains a policy, serves it, trades the held-out bars with it, and proves what was decided.
 
-    From the root of a checkout: it reads config/ and starts all three services on free ports.
+    Everything runs on free ports of this machine, and ends with the command.
     """
     values, _ = read_yaml(training)
     folder = new_folder(output)
@@ -159,7 +160,7 @@ class _Demo:
             },
             "inference_service": store,
             "risk_service": {
-                "policy": str(_RISK_POLICY),
+                "policy": str(shipped_or_own(_RISK_POLICY)),
                 "database": sqlite_url(folder / "audit.sqlite"),
             },
         }
