@@ -41,7 +41,11 @@ class ServiceAddresses(Settings):
     """Where the services listen: `HOST:PORT`, `unix:PATH`, or several with commas between."""
 
     inference: str = "127.0.0.1:50052"
+    """The inference service."""
+
     risk: str = "127.0.0.1:50053"
+    """The risk service."""
+
     tls: ClientTls | None = None
     """Certificates for both; without, they are called in plain text."""
 
@@ -68,7 +72,12 @@ class AllocationSettings(Settings):
     """Several are traded from one account by a policy that was trained on them, in its order."""
 
     policy: str = Field(min_length=1)
+    """Name of the policy that trades them, as the inference service has it."""
+
     cash: float = Field(default=20_000.0, gt=0.0)
+    """Cash that they begin with, in the account's currency; all of the account's cash is the sum
+    over its allocations."""
+
     market: str | None = Field(default=None, min_length=1)
     """Its market, where it is another than that of the account."""
 
@@ -192,6 +201,9 @@ class OrchestratorSettings(Settings):
     """Its name at the risk service and in its order ids."""
 
     bar_seconds: float = Field(default=1800.0, gt=0.0)
+    """Length of a bar in seconds; a policy that was trained on bars of another length is
+    refused."""
+
     market: str = Field(default="auto", min_length=1)
     """When what is traded is traded: a name such as always-open, fx-week or XNYS, or auto, which
     takes it from the policy, or else recognises it from the bars."""
@@ -200,7 +212,11 @@ class OrchestratorSettings(Settings):
     """The journal, the paper broker's books and, by default, the decision log."""
 
     services: ServiceAddresses = ServiceAddresses()
+    """Where the services are, and how they are called."""
+
     allocations: tuple[AllocationSettings, ...] = Field(min_length=1)
+    """What is traded, by which policies, with how much cash."""
+
     features: tuple[str, ...] = ()
     """Feature groups beside Tradewind's own that a policy may need: `package.module:Attribute`, or
     the name under which an installed package announces one. A bundle that needs another is
@@ -219,7 +235,11 @@ class OrchestratorSettings(Settings):
     """How what a policy wants becomes orders."""
 
     safety: SafetySettings = SafetySettings()
+    """What is done when a tick cannot be decided as it should."""
+
     log: DecisionLogSettings = DecisionLogSettings()
+    """Where decisions are recorded."""
+
     logging: LogSettings = LogSettings()
     """What is written to standard error."""
 

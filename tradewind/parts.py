@@ -36,16 +36,14 @@ class Part(Settings):
 
 
 class VersionedPart(Part):
-    """A part that a bundle records.
-
-    Attributes:
-        name: What it is called in a bundle: small letters, digits and underscores.
-        version: Of what it calculates, from 1; raised when the same settings and inputs give other
-            numbers.
-    """
+    """A part that a bundle records."""
 
     name: ClassVar[str]
+    """What it is called in a bundle: small letters, digits and underscores."""
+
     version: ClassVar[int]
+    """Of what it calculates, from 1; raised when the same settings and inputs give other
+    numbers."""
 
     @property
     def identity(self) -> str:

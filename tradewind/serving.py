@@ -166,23 +166,25 @@ class LatencyReport:
 
 
 class VariantBounds(Settings):
-    """When a challenger is taken out; what is not set is not judged.
-
-    Attributes:
-        window_calls: Calls that model compute and errors are judged over, in each process.
-        percentile: Of model compute; 99 lets 1 % of the calls exceed model_compute_us.
-        model_compute_us: Most microseconds of that percentile.
-        error_share: Most calls that may fail, as a share; bad input is no failure.
-        max_drawdown: Largest fraction lost from a running peak, by the decision log.
-        expected_shortfall_95: Largest mean loss per bar of the worst 5 % of the bars, by the log.
-    """
+    """When a challenger is taken out; what is not set is not judged."""
 
     window_calls: int = Field(default=1_000, ge=1, le=100_000_000)
+    """Calls that model compute and errors are judged over, in each process."""
+
     percentile: float = Field(default=99.0, gt=0.0, lt=100.0)
+    """Of model compute; 99 lets 1 % of the calls exceed model_compute_us."""
+
     model_compute_us: float | None = Field(default=None, gt=0.0)
+    """Most microseconds of that percentile."""
+
     error_share: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Most calls that may fail, as a share; bad input is no failure."""
+
     max_drawdown: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Largest fraction lost from a running peak, by the decision log."""
+
     expected_shortfall_95: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Largest mean loss per bar of the worst 5 % of the bars, by the log."""
 
 
 class VariantState(StrEnum):

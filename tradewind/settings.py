@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tradewind.bounded_yaml import compose_bounded
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.files import read_file
+from tradewind.shipped import shipped_or_own
 
 __all__ = [
     "ALTERNATIVE",
@@ -263,7 +264,7 @@ def _look_up(reference: re.Match[str]) -> str:
 
 def _read(path: Path | str, error: type[SettingsError]) -> bytes:
     try:
-        return read_file(path)
+        return read_file(shipped_or_own(path))
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror}") from None
 

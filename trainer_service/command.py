@@ -1,7 +1,7 @@
 """Command line of the trainer service: `python -m trainer_service --config config/trainer.yaml`."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -119,12 +119,13 @@ def _serve(settings: TrainerServiceSettings) -> None:
         server.wait_for_signal()
 
 
-def main() -> int:
-    """Runs the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit code."""
     return run_service(
         "trainer_service",
         "Trains policies on market data and publishes them as bundles.",
         TrainerServiceSettings,
         _serve,
         _FLAGS,
+        arguments,
     )

@@ -67,43 +67,39 @@ TargetText = Annotated[str, AfterValidator(_check_target)]
 
 
 class ShadowSettings(Settings):
-    """One that computes an answer to every call, which is recorded and never given.
-
-    Attributes:
-        name: What answers, records and metrics call it.
-        target: A version, a label, or `POLICY/` and one of these for another policy's.
-    """
+    """One that computes an answer to every call, which is recorded and never given."""
 
     name: Name
+    """What answers, records and metrics call it."""
+
     target: TargetText
+    """A version, a label, or `POLICY/` and one of these for another policy's."""
 
 
 class VariantSettings(ShadowSettings):
-    """One of those that share the calls.
-
-    Attributes:
-        weight: Its share of the calls; those of a policy add up to 1, or to 100.
-        bounds: When it is taken out; not for the champion.
-    """
+    """One of those that share the calls."""
 
     weight: float = Field(ge=0.0, le=100.0)
+    """Its share of the calls; those of a policy add up to 1, or to 100."""
+
     bounds: VariantBounds | None = None
+    """When it is taken out; not for the champion."""
 
 
 class PolicyRoutingSettings(Settings):
-    """How the calls of one policy are shared.
-
-    Attributes:
-        champion: The variant that answers in place of one that cannot; by default the first.
-        salt: Another one assigns the routing keys anew; by default the policy's name.
-        variants: Those that share the calls.
-        shadows: Those that only watch.
-    """
+    """How the calls of one policy are shared."""
 
     champion: str = ""
+    """The variant that answers in place of one that cannot; by default the first."""
+
     salt: str = Field(default="", max_length=256)
+    """Another one assigns the routing keys anew; by default the policy's name."""
+
     variants: tuple[VariantSettings, ...] = Field(min_length=1, max_length=16)
+    """Those that share the calls."""
+
     shadows: tuple[ShadowSettings, ...] = Field(default=(), max_length=8)
+    """Those that only watch."""
 
     @property
     def champion_name(self) -> str:
@@ -137,13 +133,10 @@ class PolicyRoutingSettings(Settings):
 
 
 class RoutingSettings(Settings):
-    """The whole file.
-
-    Attributes:
-        policies: By policy; one that is not named is not routed.
-    """
+    """The whole file."""
 
     policies: dict[Name, PolicyRoutingSettings] = Field(default_factory=dict)
+    """By policy; one that is not named is not routed."""
 
     def targets(self) -> Iterator[tuple[Location, Target]]:
         """Where each target stands in the file, and what it names."""

@@ -32,17 +32,29 @@ class Reinstatement(Settings):
     """A rollback that a person ended: who, why, and when in seconds since the epoch."""
 
     rollback: Rollback
+    """What was ended."""
+
     name: str
+    """Who ended it."""
+
     reason: str
+    """Why."""
+
     reinstated_at: float
+    """Seconds since the epoch."""
 
 
 class RollbackState(Settings):
     """What is taken out now, and the latest that no longer is, oldest first."""
 
     format_version: Literal[1] = 1
+    """Version of the file's format."""
+
     rollbacks: tuple[Rollback, ...] = ()
+    """What is taken out."""
+
     reinstatements: tuple[Reinstatement, ...] = ()
+    """What was taken out and no longer is."""
 
     def find(self, policy: str, variant: str) -> Rollback | None:
         """The rollback of a variant; None when it is not taken out."""

@@ -52,12 +52,10 @@ class FeatureGroup(VersionedPart):
     A subclass declares `name` and `version`, its options as fields, and what stands below. Its
     numbers become part of the market's part of an observation, clipped like all others; in training
     and in production they are what `row` gives.
-
-    Attributes:
-        budget_us: Microseconds that one bar may take; a slower group is refused at the start.
     """
 
     budget_us: ClassVar[float] = 1_000.0
+    """Microseconds that one bar may take; a slower group is refused at the start."""
 
     @property
     @abstractmethod

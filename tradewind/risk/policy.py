@@ -20,6 +20,7 @@ from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
 from tradewind.risk.settings import CalculatorsSettings
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
+from tradewind.shipped import shipped_or_own
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy", "end_violations"]
 
@@ -43,6 +44,7 @@ class LimitSettings(Settings):
 
     limit: float = Field(gt=0)
     """Utilisation is metric / limit: 1 at the limit."""
+
     weight: float = Field(default=1.0, ge=0)
     """Weight of this utilisation in the penalty; 0 keeps it out of the reward."""
 
@@ -51,12 +53,17 @@ class RiskPolicy(Settings):
     """What is calculated, how, and within which limits; immutable, identified by its digest."""
 
     calculators: CalculatorsSettings = CalculatorsSettings()
+    """What is calculated, and how."""
+
     limits: Mapping[str, LimitSettings] = Field(default_factory=dict)
     """By metric: what risk_score and penalty are relative to."""
+
     pre_trade: PreTradeLimits = PreTradeLimits()
     """Limits on an intended order and on the account after it."""
+
     rules: tuple[RuleSettings, ...] = ()
     """What Evaluate demands, and when."""
+
     monitor_only: bool = Field(default=False, exclude=True)
     """Says that the policy has no rules on purpose: what it limits is measured, nothing enforced.
     A file without rules is refused otherwise. No part of the digest: it calculates nothing."""
@@ -105,7 +112,7 @@ class RiskPolicy(Settings):
                 is refused; each with its line.
         """
         try:
-            text = read_file(path)
+            text = read_file(shipped_or_own(path))
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
         return cls.from_text(text, str(path))

@@ -11,17 +11,16 @@ __all__ = ["RunRecord"]
 
 
 class RunRecord(Settings):
-    """Names one run; kept beside the checkpoints of its training.
-
-    Attributes:
-        name: Name of the run: the TensorBoard folder, and part of the MLflow run's name.
-        run_ids: What trackers call it, by the key that each is set under.
-        mlflow_run_id: The same of MLflow, in records of releases that knew no other.
-    """
+    """Names one run; kept beside the checkpoints of its training."""
 
     name: str
+    """Name of the run: the TensorBoard folder, and part of the MLflow run's name."""
+
     run_ids: dict[str, str] = Field(default_factory=dict)
+    """What trackers call it, by the key that each is set under."""
+
     mlflow_run_id: str | None = None
+    """The same of MLflow, in records of releases that knew no other."""
 
     @property
     def ids(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from orchestrator.settings import OrchestratorSettings
 from tradewind.bundle import Bundle, BundleDraft, BundleStore, FeatureRecord, TrainingRecord
 from tradewind.market import FeatureSpec, TradingTerms
 from tradewind.policy import SealedNetwork
+from tradewind.risk import RiskOverlay
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import RiskClient
@@ -33,6 +34,7 @@ SPEC = FeatureSpec(
 )
 TERMS = TradingTerms(initial_cash=20_000.0, allow_short=True, position_fraction=0.5)
 SYMBOLS = ("BTC", "ETH", "LTC")
+NO_OVERLAY = "limits: {}\n...\n"
 RISK_POLICY: dict[str, Any] = {
     "limits": {"max_drawdown": {"limit": 0.9}},
     "pre_trade": {"order_notional": 1e9},
@@ -94,6 +96,17 @@ class Desk:
                 assert time.monotonic() < deadline, "the risk policy was not taken over"
                 time.sleep(0.02)
 
+    def put_on(self, overlay: str) -> str:
+        """Changes the risk service's overlay and waits until it is on; gives its digest."""
+        (self.folder / "overlay.yaml").write_text(overlay)
+        digest = RiskOverlay.from_text(overlay.encode(), "overlay").digest()
+        with RiskClient(self.risk.address) as client:
+            deadline = time.monotonic() + 60.0
+            while client.get_policy().overlay_digest != digest:
+                assert time.monotonic() < deadline, "the overlay was not put on"
+                time.sleep(0.02)
+        return digest
+
     def config(self, **overrides: Any) -> Path:
         """The same settings as a file."""
         path = self.folder / "orchestrator.yaml"
@@ -144,8 +157,9 @@ def open_desk(folder: Path, released_draft: Callable[..., BundleDraft]) -> Itera
 
 def _changeable(folder: Path) -> Path:
     """Settings of a risk service whose policy tests tighten and loosen as they like."""
+    (folder / "overlay.yaml").write_text(NO_OVERLAY)
     path = folder / "risk_service.yaml"
-    path.write_text("policy_may_loosen: true\n")
+    path.write_text(f"policy_may_loosen: true\noverlay: {folder / 'overlay.yaml'}\n")
     return path
 
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.runner import build_agent
 from orchestrator.brokers import Order, OrderState, PaperBroker
 from orchestrator.decision_log import DecisionLog
 from orchestrator.feeds import FeedBar, FeedFault
-from orchestrator.runner import build_agent
-from tests.integration.orchestrator.conftest import RISK_POLICY, TERMS, Desk
+from tests.integration.orchestrator.conftest import NO_OVERLAY, RISK_POLICY, TERMS, Desk
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc.clients import AsyncInferenceClient
 
@@ -21,7 +21,14 @@ Bars = AsyncIterable[FeedBar | FeedFault]
 
 TIGHT = {**RISK_POLICY, "pre_trade": {"order_notional": 1.0}}
 STEP = 30
-TIGHTENED, LOOSENED, SAME_CONTRACT, OTHER_CONTRACT, END = range(STEP, 6 * STEP, STEP)
+OVERLAY = f"""\
+base: {RiskPolicy.parse(RISK_POLICY).digest()}
+pre_trade: {{order_notional: 1.0}}
+...
+"""
+TIGHTENED, LOOSENED, OVERLAID, LIFTED, SAME_CONTRACT, OTHER_CONTRACT, END = range(
+    STEP, 8 * STEP, STEP
+)
 
 
 class Changing:
@@ -49,6 +56,9 @@ def changes_of(desk: Desk, versions: list[str]) -> dict[int, Change]:
         desk.risk_policy.write_text(yaml.safe_dump(policy, explicit_end=True))
         await asyncio.to_thread(desk.wait_for_risk_policy, policy)
 
+    async def overlay(text: str) -> None:
+        await asyncio.to_thread(desk.put_on, text)
+
     async def publish(**changes: Any) -> None:
         versions.append(await asyncio.to_thread(lambda: desk.publish(**changes)))
         async with AsyncInferenceClient(desk.inference.address) as client, asyncio.timeout(60.0):
@@ -59,6 +69,8 @@ def changes_of(desk: Desk, versions: list[str]) -> dict[int, Change]:
     return {
         TIGHTENED: lambda: risk_policy(TIGHT),
         LOOSENED: lambda: risk_policy(RISK_POLICY),
+        OVERLAID: lambda: overlay(OVERLAY),
+        LIFTED: lambda: overlay(NO_OVERLAY),
         SAME_CONTRACT: publish,
         OTHER_CONTRACT: lambda: publish(terms=other),
     }
@@ -116,14 +128,24 @@ def test_run_with_changes_compares_each_before_it_trades_on_it_and_never_on_anot
     # Under the tighter risk policy nothing passes, under the old one again all.
     assert sent & {*range(TIGHTENED)}
     assert not sent & {*range(TIGHTENED, LOOSENED + 1)}
-    limited = [tick["sequence"] for tick in ticks if "PRE_TRADE_LIMIT" in tick["reasons"]]
-    assert limited
-    assert {*limited} <= {*range(TIGHTENED + 1, LOOSENED)}
+    limited = {tick["sequence"] for tick in ticks if "PRE_TRADE_LIMIT" in tick["reasons"]}
+    assert limited & {*range(TIGHTENED + 1, LOOSENED)}
+    assert limited <= {*range(TIGHTENED + 1, LOOSENED), *range(OVERLAID, LIFTED)}
     tight = RiskPolicy.parse(TIGHT).digest()
     under = [
         tick["sequence"] for tick in ticks if (tick["risk"] or {}).get("policy_digest") == tight
     ]
     assert under == [*range(TIGHTENED, LOOSENED)]
+
+    # An overlay that is put on or lifted holds no tick: its limits count from the first on.
+    overlays = {tick["sequence"] for tick in ticks if (tick["risk"] or {}).get("overlay_digest")}
+    assert overlays == {*range(OVERLAID, LIFTED)}
+    assert limited & overlays
+    assert not sent & overlays
+    assert sent & {*range(LOOSENED, OVERLAID)}
+    assert sent & {*range(LIFTED, SAME_CONTRACT)}
+    held = {tick["sequence"] for tick in ticks if tick["outcome"] == "HELD"}
+    assert not held & {OVERLAID, LIFTED}
 
     # The version of the same contract is traded on, the one of another never.
     assert sent & {*range(SAME_CONTRACT + 1, OTHER_CONTRACT)}

@@ -25,23 +25,24 @@ CertificateName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class IdentitySettings(Settings):
-    """One caller.
-
-    Attributes:
-        certificates: Names that its client certificate may bear: a subject alternative name, or
-            the common name of a certificate that has none.
-        tokens: Digests of its bearer tokens, `sha256:…`; two while one replaces the other.
-        subjects: Who the server's token verifier says that its tokens are of.
-        roles: What it may do.
-        resumes_as: The role in which it resumes halted accounts, one of the risk service's
-            `resume_roles`; goes with the role `resume`.
-    """
+    """One caller."""
 
     certificates: tuple[CertificateName, ...] = ()
+    """Names that its client certificate may bear: a subject alternative name, or the common name of
+    a certificate that has none."""
+
     tokens: tuple[Digest, ...] = ()
+    """Digests of its bearer tokens, `sha256:…`; two while one replaces the other."""
+
     subjects: tuple[Subject, ...] = ()
+    """Who the server's token verifier says that its tokens are of."""
+
     roles: frozenset[Role] = Field(min_length=1)
+    """What it may do."""
+
     resumes_as: str = Field(default="", max_length=64)
+    """The role in which it resumes halted accounts, one of the risk service's `resume_roles`; goes
+    with the role `resume`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -55,13 +56,10 @@ class IdentitySettings(Settings):
 
 
 class AccessSettings(Settings):
-    """The access policy as its file has it.
-
-    Attributes:
-        identities: Every caller, by the name under which decisions record it.
-    """
+    """The access policy as its file has it."""
 
     identities: dict[Name, IdentitySettings] = Field(min_length=1)
+    """Every caller, by the name under which decisions record it."""
 
     @model_validator(mode="after")
     def _refuse_proofs_of_two(self) -> Self:
