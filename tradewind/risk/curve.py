@@ -8,6 +8,7 @@ from tradewind.risk.agent import RiskAgentV2
 from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.policy import RiskPolicy
+from tradewind.risk.settings import CalculatorsSettings
 
 __all__ = ["CurveSummary", "summarize_curve"]
 
@@ -85,4 +86,4 @@ def _spanning(policy: RiskPolicy, return_count: int) -> RiskPolicy:
         if changes["enabled"] and "returns" in calculator.windows(settings):
             changes["window_bars"] = window
         changed[calculator.name] = settings.model_copy(update=changes)
-    return RiskPolicy(calculators=policy.calculators.model_copy(update=changed))
+    return RiskPolicy(calculators=CalculatorsSettings.model_validate(changed))

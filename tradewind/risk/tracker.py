@@ -24,16 +24,9 @@ from tradewind.risk.report import RiskReport
 __all__ = ["RiskTracker"]
 
 
-_NAMED: Final = (
-    "positions",
-    "order_books",
-    "feed_timestamps",
-    "average_daily_volumes",
-    "options",
-)
 _STATED: Final = tuple(name for name in SCALARS if name != "now")
-_named_of, _stated_of = attrgetter(*_NAMED), attrgetter(*_STATED)
-_NONE_STATED: Final = (None,) * len(_STATED)
+_stated_of = attrgetter(*_STATED)
+_NOTHING_STATED: Final = (None,) * len(_STATED)
 
 
 class RiskTracker:
@@ -139,7 +132,15 @@ class RiskTracker:
 
 
 def _changes_holdings(new: RiskInputs) -> bool:
-    return any(_named_of(new)) or _stated_of(new) != _NONE_STATED
+    # One by one: every update asks.
+    return bool(
+        new.positions
+        or new.order_books
+        or new.feed_timestamps
+        or new.options
+        or new.average_daily_volumes
+        or _stated_of(new) != _NOTHING_STATED
+    )
 
 
 def _merge(old: RiskInputs, new: RiskInputs) -> RiskInputs:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import count
 from numbers import Real
-from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from tradewind.risk.reasons import FIELD_SPAN, POSITIONS, REPEATED, describe_vio
 
 __all__ = ["check_symbols", "has", "names_of", "pack_snapshot", "set_shock_rows"]
 
-_scalars_of = attrgetter(*SCALARS)
+assert SCALARS == ("start_of_day_value", "capital_base", "now", "periods_per_year"), "pack them"
 
 # The scalars, each with a number before it that says whether it was given; then what there is of
 # everything else.
@@ -88,10 +87,22 @@ def pack_snapshot(inputs: RiskInputs, shock_rows: Mapping[str, float]) -> FloatA
     """
     positions, options = inputs.positions, inputs.options
     feeds, books = inputs.feed_timestamps, inputs.order_books
-    packed: list[Any] = []
-    for scalar in _scalars_of(inputs):
-        packed += (0.0, 0.0) if scalar is None else (1.0, scalar)
-    packed += (len(positions), len(options), len(feeds), len(books))
+    start, capital, now = inputs.start_of_day_value, inputs.capital_base, inputs.now
+    periods = inputs.periods_per_year
+    packed: list[Any] = [  # one by one: every calculation comes through here
+        0.0 if start is None else 1.0,
+        0.0 if start is None else start,
+        0.0 if capital is None else 1.0,
+        0.0 if capital is None else capital,
+        0.0 if now is None else 1.0,
+        0.0 if now is None else now,
+        0.0 if periods is None else 1.0,
+        0.0 if periods is None else periods,
+        len(positions),
+        len(options),
+        len(feeds),
+        len(books),
+    ]
     if positions:
         volumes = inputs.average_daily_volumes
         book_numbers = dict(zip(books, count(0.0)))

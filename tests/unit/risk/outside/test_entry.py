@@ -22,6 +22,7 @@ from tradewind.risk import (
     RiskPolicy,
     loosens,
 )
+from tradewind.risk.curve import summarize_curve
 from tradewind.risk.outside import trial
 
 SOURCE = """
@@ -298,6 +299,37 @@ def test_policy_read_back_from_its_canonical_form_is_described_without_its_code(
     again = RiskPolicy.from_text(text.encode(), "policy")
     assert again.calculators.outside["worst"].loaded is not None
     assert again.digest() == policy.digest()
+
+
+def test_digest_with_a_calculator_from_outside_follows_its_version_and_settings_alone(
+    module: Callable[..., str],
+) -> None:
+    name = module()
+    use = f"{name}:WORST"
+    policies = {
+        key: RiskPolicy.parse({"calculators": {"worst": {"use": use, **entry}}}, imports=True)
+        for key, entry in {
+            "plain": {},
+            "default": {"settings": {"window_bars": 30}, "budget_us": 9e9, "version": 3},
+            "set": {"settings": {"window_bars": 31}},
+        }.items()
+    }
+    assert policies["plain"].parts == {f"{use}@3": {}}
+    assert policies["plain"].versions["worst"] == 3
+    assert policies["plain"].digest() == policies["default"].digest() != RiskPolicy().digest()
+    assert policies["set"].parts == {f"{use}@3": {"window_bars": 31}}
+    off = {"calculators": {"worst": {"use": use, "enabled": False}}}
+    assert RiskPolicy.parse(off).digest() == RiskPolicy().digest()
+    newer = json.loads(policies["plain"].canonical_json())
+    newer["calculators"]["worst"]["version"] = 4
+    assert RiskPolicy.parse(newer).digest() != policies["plain"].digest()
+
+
+def test_curve_under_a_policy_with_a_calculator_from_outside_needs_none_of_it() -> None:
+    described = {"use": "somewhere:WORST", "version": 3, "metrics": {"worst_return": "1"}}
+    policy = RiskPolicy.parse({"calculators": {"worst": described}})
+    values, times = np.linspace(100.0, 90.0, 30), 60.0 * np.arange(30)
+    assert summarize_curve(values, times, policy) == summarize_curve(values, times)
 
 
 @pytest.mark.parametrize(
