@@ -91,6 +91,8 @@ def test_torch_with_the_library_lives_in_policy_only() -> None:
             {"torch", "numba"},
         ),
         ("import tradewind.risk", {"grpc", "torch", "pandas", "pyarrow"}),
+        # Each job has a process of its own, which the service's database is nothing to.
+        ("import trainer_service.jobs.worker", {"sqlalchemy", "alembic", "grpc", OFF}),
         ("import trainer_service.command", {"torch", "stable_baselines3", "mlflow", OFF}),
         (
             "import risk_service.command, tradewind.rpc.clients",
