@@ -18,7 +18,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	touch $@
 
 demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to end
-	$(BIN)/python -m orchestrator.demo
+	$(BIN)/tradewind demo
 
 # Installs PostgreSQL and Chromium where it can; elsewhere the tests that need them are skipped, and
 # say so. Files are run in the order of tests/conftest.py, by hundreds of processes that find their

@@ -1,5 +1,7 @@
 """Command line of the inference service: `python -m inference_service --config FILE`."""
 
+from collections.abc import Sequence
+
 from inference_service.loading.process import LoaderProcess
 from inference_service.settings import InferenceSettings
 from inference_service.workers.supervisor import supervise
@@ -24,12 +26,13 @@ def _serve(settings: InferenceSettings) -> None:
         serve(settings, loader)
 
 
-def main() -> int:
-    """Runs the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit code."""
     return run_service(
         "inference_service",
         "Actions of trained policies over gRPC, each verified before it serves.",
         InferenceSettings,
         _serve,
         _FLAGS,
+        arguments,
     )

@@ -1,7 +1,7 @@
 """What is served now: an immutable snapshot, replaced as a whole by one assignment."""
 
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -14,9 +14,10 @@ from tradewind.errors import (
     UnavailableError,
     VersionNotFoundError,
 )
-from tradewind.policy import BundlePolicy, LatencyHistogram
+from tradewind.policy import BundlePolicy, LatencyHistogram, LatencySnapshot
+from tradewind.serving import LatencyReport, PolicyVersion, QuarantinedVersion
 
-__all__ = ["LoadedVersion", "QuarantinedVersion", "Registry", "Snapshot"]
+__all__ = ["LoadedVersion", "Registry", "Snapshot"]
 
 
 class LoadedVersion:
@@ -59,31 +60,53 @@ class LoadedVersion:
         self.batch_observations = 0
         self._counting = threading.Lock()
 
+    def describe(self, labels: Sequence[str]) -> PolicyVersion:
+        """What the service says of it; `labels` are those that it bears."""
+        metadata = self.policy.metadata
+        return PolicyVersion(
+            policy=self.name,
+            version=self.version,
+            bundle_sha256=self.sha256,
+            algorithm=metadata.algo,
+            observation_space=metadata.obs_space,
+            action_space=metadata.action_space,
+            labels=tuple(labels),
+            runtime=self.policy.runtime,
+            runtime_reason=self.policy.runtime_reason,
+            risk_policy_digest=metadata.risk.policy_digest if metadata.risk else "",
+            feature_spec_digest=metadata.features.digest if metadata.features else "",
+            loaded_at=self.loaded_at,
+        )
+
+    def latency_report(self) -> LatencyReport:
+        """Model compute so far, single and in batches; percentiles of no call are NaN."""
+        batch = self._report(self.batch_latencies.snapshot())
+        return self._report(self.latencies.snapshot(), batch)
+
+    def _report(
+        self, latencies: LatencySnapshot, batch: LatencyReport | None = None
+    ) -> LatencyReport:
+        return LatencyReport(
+            policy=self.name,
+            version=self.version,
+            call_count=latencies.count,
+            mean_us=latencies.mean_ns / 1e3,
+            p50_us=latencies.percentile_ns(50.0) / 1e3,
+            p90_us=latencies.percentile_ns(90.0) / 1e3,
+            p99_us=latencies.percentile_ns(99.0) / 1e3,
+            p999_us=latencies.percentile_ns(99.9) / 1e3,
+            p9999_us=latencies.percentile_ns(99.99) / 1e3,
+            max_us=latencies.max_ns / 1e3,
+            slo_violation_count=latencies.over_slo_count,
+            slo_us=latencies.slo_ns / 1e3,
+            batch=batch,
+        )
+
     def count_batch(self, model_compute_ns: int, observations: int) -> None:
         """Counts a batch that was answered."""
         self.batch_latencies.record(model_compute_ns)
         with self._counting:
             self.batch_observations += observations
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedVersion:
-    """A version that was refused.
-
-    Attributes:
-        name: Name of the policy.
-        reason: The cause, for programs.
-        detail: The cause, for people.
-        quarantined_at: Seconds since the epoch.
-        fingerprint: State of its files; only another state is worth another try.
-    """
-
-    name: str
-    version: str
-    reason: str
-    detail: str
-    quarantined_at: float
-    fingerprint: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +133,10 @@ class Snapshot:
         """Every loaded version."""
         for versions in self.loaded.values():
             yield from versions.values()
+
+    def describe(self, version: LoadedVersion) -> PolicyVersion:
+        """What the service says of a loaded version."""
+        return version.describe(self.labels_of(version))
 
     def labels_of(self, version: LoadedVersion) -> list[str]:
         """Every label of a loaded version; SERVED_LABEL when it is served."""
@@ -236,7 +263,7 @@ class Registry:
 
     def quarantine(self, refused: QuarantinedVersion) -> None:
         """Remembers why a version does not serve; what serves stays as it is."""
-        entry = {(refused.name, refused.version): refused}
+        entry = {(refused.policy, refused.version): refused}
         self.snapshot = replace(self.snapshot, quarantined={**self.snapshot.quarantined, **entry})
 
     def release(self, policy: str, version: str) -> None:

@@ -25,7 +25,6 @@ from inference_service.routing import (
     RoutingTelemetry,
     ShadowRunner,
 )
-from inference_service.routing.rollbacks import Rollback
 from inference_service.servicer import InferenceServicer
 from inference_service.settings import InferenceSettings
 from inference_service.telemetry import Telemetry
@@ -38,6 +37,7 @@ from tradewind.bundle import BundleStore
 from tradewind.process.scheduling import core_awake, pin_to_core
 from tradewind.rpc import RpcServer
 from tradewind.rpc.server.start_notice import waiting_told
+from tradewind.serving import Rollback
 
 __all__ = ["POLICY_HEALTH_PREFIX", "serve", "worker_server"]
 

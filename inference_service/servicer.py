@@ -6,23 +6,22 @@ from typing import Final
 import grpc
 
 from inference_service.calls import BATCH, SINGLE
-from inference_service.convert import (
-    latency_report,
-    policy_version_message,
-    quarantined_message,
-)
 from inference_service.prediction import Predictor
 from inference_service.registry import Registry
 from inference_service.routing import RoutingFollower, ShadowRunner
-from inference_service.routing.convert import (
-    rollback_message,
-    routing_message,
-    shadow_answer_message,
-)
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.rpc.access import Identity, proven_name
+from tradewind.rpc.codecs.inference import (
+    LATENCY_REPORT,
+    POLICY_DESCRIPTION,
+    ROLLBACK,
+    SHADOW_ANSWER,
+    write_listing,
+    write_routing,
+)
 from tradewind.rpc.field_paths import renamed
+from tradewind.serving import PolicyDescription, PolicyListing
 
 __all__ = ["InferenceServicer"]
 
@@ -88,28 +87,23 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.GetPolicyResponse:
         """One loaded version and its metadata.json."""
         version = self._predictor.describe(request.policy, request.version, request.label)
-        return inference_pb2.GetPolicyResponse(
-            policy_version=policy_version_message(
-                version, self._registry.snapshot.labels_of(version)
-            ),
-            metadata_json=version.policy.metadata_json.decode(),
+        described = self._registry.snapshot.describe(version)
+        answer: inference_pb2.GetPolicyResponse = POLICY_DESCRIPTION.write(
+            PolicyDescription(described, version.policy.metadata_json.decode())
         )
+        return answer
 
     def ListPolicies(
         self, _request: inference_pb2.ListPoliciesRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.ListPoliciesResponse:
         """Every loaded and every refused version."""
         snapshot = self._registry.snapshot
-        return inference_pb2.ListPoliciesResponse(
-            policy_versions=[
-                policy_version_message(version, snapshot.labels_of(version))
-                for version in snapshot.versions()
-            ],
-            quarantined_versions=[
-                quarantined_message(version) for version in snapshot.quarantined.values()
-            ],
-            routing=routing_message(self._routing.view),
+        listing = PolicyListing(
+            tuple(map(snapshot.describe, snapshot.versions())),
+            tuple(snapshot.quarantined.values()),
+            self._routing.view.routing(),
         )
+        return write_listing(listing)
 
     def GetLatencyReport(
         self, request: inference_pb2.GetLatencyReportRequest, _context: grpc.ServicerContext
@@ -122,15 +116,15 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         else:
             versions = list(self._registry.snapshot.versions())
         return inference_pb2.GetLatencyReportResponse(
-            reports=[latency_report(version) for version in versions]
+            reports=[LATENCY_REPORT.write(version.latency_report()) for version in versions]
         )
 
     def GetRouting(
         self, request: inference_pb2.GetRoutingRequest, _context: grpc.ServicerContext
     ) -> inference_pb2.GetRoutingResponse:
         """Every variant, or those of one policy, and what was rolled back."""
-        routing = routing_message(self._routing.view, request.policy)
-        return inference_pb2.GetRoutingResponse(routing=routing)
+        routing = self._routing.view.routing(request.policy)
+        return inference_pb2.GetRoutingResponse(routing=write_routing(routing))
 
     def RollBackVariant(
         self, request: inference_pb2.RollBackVariantRequest, context: grpc.ServicerContext
@@ -142,7 +136,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         rollback = self._routing.roll_back(
             request.policy, request.variant, name=name, reason=request.reason
         )
-        return inference_pb2.RollBackVariantResponse(rollback=rollback_message(rollback))
+        return inference_pb2.RollBackVariantResponse(rollback=ROLLBACK.write(rollback))
 
     def ReinstateVariant(
         self, request: inference_pb2.ReinstateVariantRequest, context: grpc.ServicerContext
@@ -152,7 +146,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         rollback = self._routing.reinstate(
             request.policy, request.variant, name=name, reason=request.reason
         )
-        return inference_pb2.ReinstateVariantResponse(rollback=rollback_message(rollback))
+        return inference_pb2.ReinstateVariantResponse(rollback=ROLLBACK.write(rollback))
 
     def ListShadowAnswers(
         self, request: inference_pb2.ListShadowAnswersRequest, _context: grpc.ServicerContext
@@ -168,5 +162,5 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             limit=min(request.limit or _DEFAULT_LIMIT, _MAX_LIMIT),
         )
         return inference_pb2.ListShadowAnswersResponse(
-            shadow_answers=map(shadow_answer_message, answers)
+            shadow_answers=map(SHADOW_ANSWER.write, answers)
         )

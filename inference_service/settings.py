@@ -24,18 +24,17 @@ __all__ = ["InferenceSettings", "PolicySettings"]
 
 
 class PolicySettings(Settings):
-    """What an operator can set about one policy.
-
-    Attributes:
-        versions: `latest`: the latest good versions stay loaded, kept_versions of them; `all`:
-            every good one does.
-        kept_versions: Wins over that of all policies.
-        labels: Version by label, such as `champion`; wins over the store's labels.
-    """
+    """What an operator can set about one policy."""
 
     versions: Literal["latest", "all"] = "latest"
+    """`latest`: the latest good versions stay loaded, kept_versions of them; `all`: every good one
+    does."""
+
     kept_versions: int | None = Field(default=None, ge=1, le=64)
+    """Wins over that of all policies."""
+
     labels: dict[str, str] = Field(default_factory=dict)
+    """Version by label, such as `champion`; wins over the store's labels."""
 
     @field_validator("labels")
     @classmethod
@@ -47,68 +46,84 @@ class PolicySettings(Settings):
 
 
 class InferenceSettings(ServiceSettings):
-    """Settings of the inference service.
-
-    Attributes:
-        server: The gRPC server; with several workers, the threads and calls are those of each.
-        max_streams: PredictStreams open at once in a worker; one more is refused. Each holds one of
-            the server's threads, so there must be more of these; by default as server.limits says.
-        workers: Processes that share the port, each with everything in it. A unix: address then
-            needs `{worker}` in its path, which stands for 0, 1, ….
-        pin_cpus: Keeps each worker on a core of its own.
-        keep_awake: Keeps the cores of pinned workers from falling asleep between calls: each is
-            fully used from then on. For cores that nothing else needs.
-        store: The bundle store; it may appear, vanish and come back while the service runs.
-        poll_s: Seconds between two looks at the store.
-        pinned: Version to serve by policy; a policy that is not named serves its latest good one.
-            Of a pinned policy no other version stays loaded but those that bear a label.
-        kept_versions: Latest good versions of a policy that stay loaded, the served one included;
-            the others answer calls that ask for them.
-        policies: More about single policies, by name.
-        max_loaded_mb: Most memory of all loaded networks and their golden answers together. Room is
-            made by letting go of versions that are neither served, labelled nor routed, the oldest
-            first.
-        routing: The routing file, polled like the store; by default routing.yaml in the store,
-            where it may be absent. One that is named here has to be there.
-        routing_state: Folder with what was rolled back, shared by all workers and replicas, and the
-            routing file that was accepted last; by default `.routing` beside the routing file.
-        shadow_queue: Calls that may wait for the answers of shadows, in each worker; more are
-            dropped and counted.
-        shadow_answers: Answers of each shadow that each worker keeps, the latest.
-        trusted_keys: Files with the Ed25519 public keys whose signatures are believed. With any, a
-            bundle with another signature is refused.
-        require_signature: Whether a bundle without a signature is refused, too. Left out, it is
-            with trusted keys; without any, a server that other machines reach does not start, as
-            whoever can write the store would choose what it serves. `false` says that this is so.
-        slo_us: Objective of one model compute, in microseconds.
-        limits: Largest files accepted in a bundle.
-        loader: What loading one bundle may take.
-        executor: What executing a network that only TorchScript can execute may take.
-    """
+    """Settings of the inference service."""
 
     server: ServerSettings = ServerSettings(
         listen="127.0.0.1:50052", metrics_listen="127.0.0.1:9102"
     )
+    """The gRPC server; with several workers, the threads and calls are those of each."""
+
     max_streams: int | None = Field(default=None, ge=1)
+    """PredictStreams open at once in a worker; one more is refused. Each holds one of the server's
+    threads, so there must be more of these; by default as server.limits says."""
+
     workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the port, each with everything in it. A unix: address then needs
+    `{worker}` in its path, which stands for 0, 1, …."""
+
     pin_cpus: bool = False
+    """Keeps each worker on a core of its own."""
+
     keep_awake: bool = False
+    """Keeps the cores of pinned workers from falling asleep between calls: each is fully used from
+    then on. For cores that nothing else needs."""
+
     store: Path = Path("bundles")
+    """The bundle store; it may appear, vanish and come back while the service runs."""
+
     poll_s: float = Field(default=0.25, gt=0.0, le=60.0)
+    """Seconds between two looks at the store."""
+
     pinned: dict[str, str] = Field(default_factory=dict)
+    """Version to serve by policy; a policy that is not named serves its latest good one. Of a
+    pinned policy no other version stays loaded but those that bear a label."""
+
     kept_versions: int = Field(default=2, ge=1, le=64)
+    """Latest good versions of a policy that stay loaded, the served one included; the others answer
+    calls that ask for them."""
+
     policies: dict[str, PolicySettings] = Field(default_factory=dict)
+    """More about single policies, by name."""
+
     max_loaded_mb: float = Field(default=1024.0, gt=0.0)
+    """Most memory of all loaded networks and their golden answers together. Room is made by letting
+    go of versions that are neither served, labelled nor routed, the oldest first."""
+
     routing: Path | None = None
+    """The routing file, polled like the store; by default routing.yaml in the store, where it may
+    be absent. One that is named here has to be there."""
+
     routing_state: Path | None = None
+    """Folder with what was rolled back, shared by all workers and replicas, and the routing file
+    that was accepted last; by default `.routing` beside the routing file."""
+
     shadow_queue: int = Field(default=256, ge=1, le=4096)
+    """Calls that may wait for the answers of shadows, in each worker; more are dropped and
+    counted."""
+
     shadow_answers: int = Field(default=1_000, ge=1, le=100_000)
+    """Answers of each shadow that each worker keeps, the latest."""
+
     trusted_keys: tuple[Path, ...] = ()
+    """Files with the Ed25519 public keys whose signatures are believed. With any, a bundle with
+    another signature is refused."""
+
     require_signature: bool | None = None
+    """Whether a bundle without a signature is refused, too. Left out, it is with trusted keys;
+    without any, a server that other machines reach does not start, as whoever can write the store
+    would choose what it serves. `false` says that this is so."""
+
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
+    """Objective of one model compute, in microseconds."""
+
     limits: BundleLimits = BundleLimits()
+    """Largest files accepted in a bundle."""
+
     loader: LoaderSettings = LoaderSettings()
+    """What loading one bundle may take."""
+
     executor: ExecutorSettings = ExecutorSettings()
+    """What executing a network that only TorchScript can execute may take."""
 
     @property
     def stream_count(self) -> int:

@@ -1,14 +1,11 @@
 """Command line of the orchestrator: `python -m orchestrator --config config/orchestrator.yaml`."""
 
-import argparse
 import asyncio
 import contextlib
-import logging
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.agents.halts import holdings_text
@@ -17,57 +14,47 @@ from orchestrator.alarm import Alarm
 from orchestrator.live.process import WatchProcess
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
-from tradewind import __version__
 from tradewind.alerts import alerts_of
-from tradewind.errors import TradewindError
 from tradewind.logs import set_up_logging
+from tradewind.process.command import Flag, process_flags, run_program
 from tradewind.process.heap import settle_heap
-from tradewind.settings import load_settings
 from tradewind.tracing import tracing
-
-_logger = logging.getLogger("orchestrator")
 
 __all__ = ["main"]
 
-_FLAGS = {
-    "--account": ("account", "the account's name"),
-    "--folder": ("folder", "where journal and books lie"),
-    "--log": ("log.folder", "where decisions are logged"),
-    "--log-format": ("logging.format", "how to log to standard error: json or text"),
-    "--log-level": ("logging.level", "what to log: DEBUG, INFO, WARNING or ERROR"),
-    "--trace-to": ("tracing.endpoint", "http://HOST:PORT of a collector of traces (OTLP)"),
-    "--live": ("live.listen", "HOST:PORT of the live view"),
-    "--metrics-listen": ("metrics_listen", "HOST:PORT of the metrics, with or without a live view"),
-    "--inference": ("services.inference", "address of the inference service"),
-    "--risk": ("services.risk", "address of the risk service"),
-}
+_FLAGS = (
+    Flag("--account", "account", "the account's name", "NAME"),
+    Flag("--folder", "folder", "where journal and books lie", "DIR"),
+    Flag("--log", "log.folder", "where decisions are logged", "DIR"),
+    *process_flags(),
+    Flag("--live", "live.listen", "where to serve the live view", "HOST:PORT"),
+    Flag(
+        "--metrics-listen",
+        "metrics_listen",
+        "where to serve Prometheus, with or without a live view",
+        "HOST:PORT",
+    ),
+    Flag("--inference", "services.inference", "the inference service", "HOST:PORT|unix:PATH"),
+    Flag("--risk", "services.risk", "the risk service", "HOST:PORT|unix:PATH"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trades until the feed ends or a signal comes.
+    """Trades until the feed ends or a signal comes; gives the exit code."""
+    return run_program(
+        "orchestrator",
+        "Trades an account until its feed ends or a signal comes.",
+        OrchestratorSettings,
+        _run,
+        _FLAGS,
+        arguments,
+        needs_file=True,
+    )
 
-    Returns:
-        0 when it ended in order, 2 when the settings are refused, 1 for any other error.
-    """
-    parser = argparse.ArgumentParser(prog="python -m orchestrator", description=main.__doc__)
-    parser.add_argument("--version", action="version", version=f"tradewind {__version__}")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
-    for name, (key, text) in _FLAGS.items():
-        parser.add_argument(name, dest=key, help=text)
-    options = vars(parser.parse_args(arguments))
-    overrides = {key: options[key] for key, _ in _FLAGS.values() if options[key] is not None}
-    try:
-        settings = load_settings(options["config"], OrchestratorSettings, overrides)
-    except TradewindError as problem:
-        sys.stderr.write(f"orchestrator: {problem}\n")
-        return 2
+
+def _run(settings: OrchestratorSettings) -> None:
     set_up_logging(settings.logging, "orchestrator", account=settings.account)
-    try:
-        asyncio.run(_trade(settings))
-    except TradewindError as problem:
-        _logger.critical("orchestrator: %s", problem)
-        return 1
-    return 0
+    asyncio.run(_trade(settings))
 
 
 async def _trade(settings: OrchestratorSettings) -> None:

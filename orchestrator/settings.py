@@ -19,7 +19,7 @@ from tradewind.alerts.settings import AlertSettings
 from tradewind.logs import LogSettings
 from tradewind.part_options import PartSettings
 from tradewind.rpc.tls import ClientTls
-from tradewind.settings import Settings
+from tradewind.settings import ALTERNATIVE, Settings
 from tradewind.tracing import TracingSettings
 
 __all__ = [
@@ -41,7 +41,11 @@ class ServiceAddresses(Settings):
     """Where the services listen: `HOST:PORT`, `unix:PATH`, or several with commas between."""
 
     inference: str = "127.0.0.1:50052"
+    """The inference service."""
+
     risk: str = "127.0.0.1:50053"
+    """The risk service."""
+
     tls: ClientTls | None = None
     """Certificates for both; without, they are called in plain text."""
 
@@ -68,7 +72,12 @@ class AllocationSettings(Settings):
     """Several are traded from one account by a policy that was trained on them, in its order."""
 
     policy: str = Field(min_length=1)
+    """Name of the policy that trades them, as the inference service has it."""
+
     cash: float = Field(default=20_000.0, gt=0.0)
+    """Cash that they begin with, in the account's currency; all of the account's cash is the sum
+    over its allocations."""
+
     market: str | None = Field(default=None, min_length=1)
     """Its market, where it is another than that of the account."""
 
@@ -97,23 +106,24 @@ class OwnBrokerSettings(PartSettings):
 
 def _kind_of_feed(values: Any) -> str:
     kind = values.get("kind") if isinstance(values, dict) else getattr(values, "kind", None)
-    return kind if kind in ("sample", "files", "websocket") else "own"
+    return f"{ALTERNATIVE}{kind if kind in ('sample', 'files', 'websocket') else 'own'}"
 
 
 def _kind_of_broker(values: Any) -> str:
     is_paper = isinstance(values, dict) and values.get("kind", "paper") == "paper"
-    return "paper" if is_paper or isinstance(values, PaperBrokerSettings) else "own"
+    is_paper = is_paper or isinstance(values, PaperBrokerSettings)
+    return f"{ALTERNATIVE}{'paper' if is_paper else 'own'}"
 
 
 FeedSettings = Annotated[
-    Annotated[SampleFeedSettings, Tag("sample")]
-    | Annotated[FileFeedSettings, Tag("files")]
-    | Annotated[WebSocketFeedSettings, Tag("websocket")]
-    | Annotated[OwnFeedSettings, Tag("own")],
+    Annotated[SampleFeedSettings, Tag("\0sample")]
+    | Annotated[FileFeedSettings, Tag("\0files")]
+    | Annotated[WebSocketFeedSettings, Tag("\0websocket")]
+    | Annotated[OwnFeedSettings, Tag("\0own")],
     Discriminator(_kind_of_feed),
 ]
 BrokerSettings = Annotated[
-    Annotated[PaperBrokerSettings, Tag("paper")] | Annotated[OwnBrokerSettings, Tag("own")],
+    Annotated[PaperBrokerSettings, Tag("\0paper")] | Annotated[OwnBrokerSettings, Tag("\0own")],
     Discriminator(_kind_of_broker),
 ]
 
@@ -191,6 +201,9 @@ class OrchestratorSettings(Settings):
     """Its name at the risk service and in its order ids."""
 
     bar_seconds: float = Field(default=1800.0, gt=0.0)
+    """Length of a bar in seconds; a policy that was trained on bars of another length is
+    refused."""
+
     market: str = Field(default="auto", min_length=1)
     """When what is traded is traded: a name such as always-open, fx-week or XNYS, or auto, which
     takes it from the policy, or else recognises it from the bars."""
@@ -199,7 +212,11 @@ class OrchestratorSettings(Settings):
     """The journal, the paper broker's books and, by default, the decision log."""
 
     services: ServiceAddresses = ServiceAddresses()
+    """Where the services are, and how they are called."""
+
     allocations: tuple[AllocationSettings, ...] = Field(min_length=1)
+    """What is traded, by which policies, with how much cash."""
+
     features: tuple[str, ...] = ()
     """Feature groups beside Tradewind's own that a policy may need: `package.module:Attribute`, or
     the name under which an installed package announces one. A bundle that needs another is
@@ -218,7 +235,11 @@ class OrchestratorSettings(Settings):
     """How what a policy wants becomes orders."""
 
     safety: SafetySettings = SafetySettings()
+    """What is done when a tick cannot be decided as it should."""
+
     log: DecisionLogSettings = DecisionLogSettings()
+    """Where decisions are recorded."""
+
     logging: LogSettings = LogSettings()
     """What is written to standard error."""
 

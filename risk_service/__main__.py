@@ -2,18 +2,7 @@
 
 import sys
 
-from tradewind.extras import naming_extras
-
-__all__ = ["main"]
-
-
-def main() -> int:
-    """Runs the command line; gives the exit code."""
-    with naming_extras("risk_service"):
-        from risk_service.command import main as run
-
-        return run()
-
+from tradewind.extras import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("risk_service"))

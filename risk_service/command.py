@@ -1,7 +1,7 @@
 """Command line of the risk service: `python -m risk_service --config config/risk.yaml`."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -109,12 +109,13 @@ def _serve(settings: RiskServiceSettings) -> None:
         server.wait_for_signal()
 
 
-def main() -> int:
-    """Runs the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit code."""
     return run_service(
         "risk_service",
         "Risk metrics, rules, durable halts and their audit over gRPC.",
         RiskServiceSettings,
         _serve,
         _FLAGS,
+        arguments,
     )

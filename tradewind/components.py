@@ -123,10 +123,11 @@ class Door(Generic[Part]):
                 f"only where the operator's settings list it ({guests[1]})",
             )
         if not places and not _PATH.fullmatch(wanted):
+            known = ", ".join(self.names()) or "none"
             raise self._refused(
                 at,
-                f"there is no {self.kind} {wanted!r}; there are {', '.join(self.names())}, and "
-                f"`package.module:Attribute` names one of your own",
+                f"there is no {self.kind} {wanted!r}; there are {known}, "
+                "and `package.module:Attribute` names one of your own",
             )
         return self._imported(places[0] if places else wanted, at)
 
@@ -165,9 +166,10 @@ class Door(Generic[Part]):
                 at, f"{module} cannot be imported: {type(no).__name__}: {no}"
             ) from no
         for name in attributes.split("."):
-            if not hasattr(found, name):
-                raise self._refused(at, f"{module} has no {attributes}")
-            found = getattr(found, name)
+            try:
+                found = getattr(found, name)
+            except Exception as no:  # a module may have a __getattr__ of its own
+                raise self._refused(at, f"{module} has no {attributes}") from no
         if not self.expected.accepts(found):
             kind = "the class" if isinstance(found, type) else type(found).__name__
             raise self._refused(at, f"{path} is {kind} {getattr(found, '__qualname__', found)!r}")

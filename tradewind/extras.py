@@ -2,10 +2,11 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Final
 
-__all__ = ["missing_extra", "naming_extras"]
+__all__ = ["missing_extra", "naming_extras", "run_command"]
 
 # What stands in for a whole package: whoever starts or imports it wants all that it needs.
 _EXTRAS: Final = {
@@ -56,3 +57,19 @@ def naming_extras(program: str) -> Iterator[None]:
             raise
         sys.stderr.write(f"{program}: {line}\n")
         raise SystemExit(2) from None
+
+
+def run_command(package: str, arguments: Sequence[str] | None = None, program: str = "") -> int:
+    """Runs `main` of a package's command.py, or says which extra that wants.
+
+    Args:
+        package: The package.
+        arguments: The command line; that of the process by default.
+        program: What it calls itself; by default as its package.
+
+    Returns:
+        The exit code.
+    """
+    with naming_extras(program or package):
+        code: int = import_module(f"{package}.command").main(arguments)
+        return code

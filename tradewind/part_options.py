@@ -13,7 +13,7 @@ from tradewind.components import Door
 from tradewind.errors import ComponentError
 from tradewind.settings import Settings
 
-__all__ = ["NOT_LOOKED_UP", "PartSettings", "open_part", "told"]
+__all__ = ["NOT_LOOKED_UP", "PartSettings", "open_part", "raised_in", "told"]
 
 NOT_LOOKED_UP: Final = {"tradewind.part_options": "not looked up"}
 """Context of a validation that takes names as they are: of settings that were checked before."""
@@ -78,9 +78,13 @@ def options_of(part: Any) -> type[BaseModel]:
 
 def told(problem: BaseException) -> str:
     """What someone's own code raised, and in which line of which file."""
+    return f"{raised_in(problem)}: {problem}" if str(problem) else raised_in(problem)
+
+
+def raised_in(problem: BaseException) -> str:
+    """As `told`, without the text, which may hold what nobody must read."""
     at = problem.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    said = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
     place = "" if at is None else f" ({Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno})"
-    return said + place
+    return type(problem).__name__ + place

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -14,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tradewind.bounded_yaml import compose_bounded
 from tradewind.errors import FieldViolation, SettingsError
 from tradewind.files import read_file
+from tradewind.shipped import shipped_or_own
 
 __all__ = [
+    "ALTERNATIVE",
     "Location",
     "Settings",
     "ends_with_its_end",
@@ -34,6 +35,10 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
+
+ALTERNATIVE: Final = "\0"
+"""What a `pydantic.Tag` of a union begins with, so that no error names it as if it were a key:
+no text of YAML has that character."""
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 Location = tuple[int | str, ...]
@@ -131,7 +136,7 @@ def parse_settings(
     except ValidationError as problem:
         violations = []
         for item in problem.errors(include_url=False, include_context=False):
-            at = _as_written(item["loc"], merged)
+            at = tuple(part for part in item["loc"] if not str(part).startswith(ALTERNATIVE))
             said = _message({**item, "loc": at}, secrets)
             violations.append(FieldViolation(_field_name(at), _describe(at, said, lines)))
         raise error(f"{source} is refused", violations) from None
@@ -186,20 +191,6 @@ def ends_with_its_end(text: bytes) -> bool:
         elif isinstance(event, yaml.DocumentEndEvent):
             end = event
     return end is not None and (bool(end.explicit) or (root is not None and bool(root.flow_style)))
-
-
-def _as_written(location: Location, values: Any) -> Location:
-    """A place without what pydantic puts in: the name of the alternative that it has chosen."""
-    at: list[int | str] = []
-    for part, after in pairwise(location):
-        if isinstance(values, Mapping) and part not in values and isinstance(after, str):
-            continue
-        at.append(part)
-        try:
-            values = values[part]
-        except (LookupError, TypeError):  # another part was put in before it was looked at
-            values = None
-    return (*at, *location[-1:])
 
 
 def _message(item: Any, secrets: Mapping[Location, str]) -> str:
@@ -269,7 +260,7 @@ def _look_up(reference: re.Match[str]) -> str:
 
 def _read(path: Path | str, error: type[SettingsError]) -> bytes:
     try:
-        return read_file(path)
+        return read_file(shipped_or_own(path))
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror}") from None
 

@@ -3,17 +3,14 @@
 import sys
 from collections.abc import Sequence
 
-from tradewind.extras import naming_extras
+from tradewind.extras import run_command
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit code."""
-    with naming_extras("tradewind"):
-        from tradewind_cli.command import main as run
-
-        return run(arguments)
+    return run_command("tradewind_cli", arguments, program="tradewind")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 import typer
 
 from tradewind.errors import TradewindError
-from tradewind_cli import bundle, data, jobs, risk, routing
+from tradewind_cli import bundle, data, jobs, risk, routing, serve
 from tradewind_cli.compare import compare
 from tradewind_cli.connection import connection_options
+from tradewind_cli.demo import demo
+from tradewind_cli.doctor import doctor
 from tradewind_cli.evaluate import evaluate, walk_forward
+from tradewind_cli.init import init
 from tradewind_cli.output import exit_code_of, print_error
 from tradewind_cli.replay import replay
 from tradewind_cli.schema import schema
-from tradewind_cli.serve import serve
 from tradewind_cli.slo import slo
 from tradewind_cli.tearsheet import tearsheet
 from tradewind_cli.token import token
@@ -31,6 +33,8 @@ app = typer.Typer(
     Exit codes: 0 done, 1 failed or missed, 2 refused, 3 not found, 4 unavailable, 5 denied.""",
 )
 app.callback()(connection_options)
+app.command()(init)
+app.command()(doctor)
 app.command()(train)
 app.command()(evaluate)
 app.command()(walk_forward)
@@ -43,12 +47,11 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(routing.app, name="routing")
 app.add_typer(risk.app, name="risk")
-app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(serve)
+app.add_typer(serve.app, name="serve")
 app.command()(slo)
 app.command()(schema)
 app.command()(token)
+app.command()(demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from tradewind_cli.output import (
 if TYPE_CHECKING:
     from orchestrator.analysis.decision_replay import Counterfactual, Difference, Verification
 
-__all__ = ["parse_time", "replay"]
+__all__ = ["parse_time", "replay", "verdict"]
 
 _ACTIONS = ("SELL", "HOLD", "BUY")
 
@@ -82,6 +82,15 @@ def replay(
     print_json(_document(proved)) if as_json else _print(proved)
     if not proved.equal:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def verdict(found: "Verification") -> str:
+    """What a proof comes to, in a line."""
+    compared = sum(column.compared for column in found.columns)
+    if found.equal:
+        return f"EQUAL: {compared:,} values, to the last bit where the column says no other"
+    different = sum(column.different for column in found.columns)
+    return f"DIFFERENT: {different:,} of {compared:,} values"
 
 
 def parse_time(option: str, text: str) -> int:
@@ -194,13 +203,7 @@ def _print(found: "Verification") -> None:
                 if column.first is not None
             ),
         )
-    notes = {"not checked": "; ".join(found.not_checked)}
-    compared = sum(column.compared for column in found.columns)
-    different = sum(column.different for column in found.columns)
-    verdict = f"EQUAL: {compared:,} values, to the last bit where the column says no other"
-    if not found.equal:
-        verdict = f"DIFFERENT: {different:,} of {compared:,} values"
-    print_fields({**notes, "verdict": verdict})
+    print_fields({"not checked": "; ".join(found.not_checked), "verdict": verdict(found)})
 
 
 def _other_document(found: "Counterfactual") -> dict[str, object]:

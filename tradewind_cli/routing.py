@@ -53,7 +53,9 @@ def show(
     with inference_client(context, address) as client:
         routing = client.get_routing(policy)
     if as_json:
-        print_json(dataclasses.asdict(routing))
+        from pydantic_core import to_jsonable_python
+
+        print_json(to_jsonable_python(routing))
     else:
         _print_routing(routing)
     if routing.refusal or routing.state_problem:

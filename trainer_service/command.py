@@ -1,7 +1,7 @@
 """Command line of the trainer service: `python -m trainer_service --config config/trainer.yaml`."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -64,6 +64,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
                 grace_s=settings.grace_s,
                 max_attempts=settings.max_attempts,
                 tracing=settings.server.tracing,
+                components=settings.components,
             ),
             queued_jobs=settings.limits.queued_jobs,
             on_start=telemetry.observe_start,
@@ -79,6 +80,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
             limits=settings.limits,
             devices=frozenset(device for slot in slots for device in slot.takes),
             slots=len(slots),
+            components=settings.components,
         )
         servicer = TrainerServicer(store, queue, rules, server.traceparent)
         server.add_service(
@@ -117,12 +119,13 @@ def _serve(settings: TrainerServiceSettings) -> None:
         server.wait_for_signal()
 
 
-def main() -> int:
-    """Runs the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; gives the exit code."""
     return run_service(
         "trainer_service",
         "Trains policies on market data and publishes them as bundles.",
         TrainerServiceSettings,
         _serve,
         _FLAGS,
+        arguments,
     )

@@ -1,16 +1,72 @@
-"""For the tests of whoever writes a reward."""
+"""For the tests of whoever writes an algorithm or a reward."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tradewind.bundle import BundleStore
 from tradewind.errors import ComponentError, FieldViolation
 from tradewind.market import BarSeries, load_sample
 from tradewind.parts import check_version
+from tradewind.policy import TorchScriptPolicy
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv, VectorizedTradingEnv
 from trainer_service.environment.reward import REWARDS, Reward
+from trainer_service.progress import ProgressReporter
+from trainer_service.training.agent import create_trainer_agent
+from trainer_service.training.draft import make_draft
+from trainer_service.training.workspace import Workspace
 
-__all__ = ["check_reward"]
+__all__ = ["check_algorithm", "check_reward"]
 
 _COPIES, _STEPS = 5, 300
+
+
+def check_algorithm(
+    algorithm: str,
+    algo_params: Mapping[str, Any],
+    *,
+    config: EnvironmentConfig | None = None,
+    timesteps: int = 400,
+) -> TorchScriptPolicy:
+    """Trains an algorithm for a moment, and checks that its bundle acts as its model does.
+
+    Args:
+        algorithm: Its name, or `package.module:Attribute`.
+        algo_params: Its parameters, with which it learns within so few steps.
+        config: How the environment trades; discrete actions by default.
+        timesteps: How long it learns.
+
+    Returns:
+        The policy of the bundle, as it is served.
+
+    Raises:
+        SettingsError: The algorithm or a parameter is refused.
+        TrainingError: It cannot be built, or does not learn.
+        ExportError: Its exported policy acts differently from its model.
+    """
+    config = config or EnvironmentConfig(episode_bars=100)
+    env = IntradayTradingEnv(load_sample("BTC").slice(0, 1_500), config)
+    with tempfile.TemporaryDirectory() as folder:
+        rules = Path(folder, "risk.yaml")
+        rules.write_text("{monitor_only: true}")
+        agent = create_trainer_agent(
+            {
+                "algorithm": algorithm,
+                "algo_params": dict(algo_params),
+                "training_params": {"total_timesteps": timesteps, "normalize_observations": True},
+                "risk_config": {"policy_yaml": rules},
+                "evaluation": {"resamples": 100, "report": False},
+            }
+        )
+        reporter = ProgressReporter(lambda _: None, timesteps)
+        trained = agent.fit(env, reporter)
+        # It compares the exported policy with the model on every held-out observation.
+        workspace = Workspace.prepare(env, agent.config)
+        draft = make_draft(trained, workspace, agent.config, reporter)
+        return TorchScriptPolicy.load_bundle(BundleStore(Path(folder, "store")).publish(draft).path)
 
 
 def check_reward(reward: Reward, bars: BarSeries | None = None) -> None:

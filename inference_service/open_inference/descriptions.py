@@ -82,7 +82,7 @@ def repository_index(snapshot: Snapshot, *, ready_only: bool) -> messages.Reposi
     if not ready_only:
         for refused in snapshot.quarantined.values():
             index.models.add(
-                name=refused.name,
+                name=refused.policy,
                 version=refused.version,
                 state="UNAVAILABLE",
                 reason=f"{refused.reason}: {refused.detail}",

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from inference_service.routing.file import BoundSettings
 from inference_service.routing.routes import Counts
+from tradewind.serving import VariantBounds
 
 __all__ = ["Breach", "Window", "limit_ns"]
 
@@ -19,7 +19,7 @@ class Breach:
     reason: str
 
 
-def limit_ns(bounds: BoundSettings | None) -> float:
+def limit_ns(bounds: VariantBounds | None) -> float:
     """Model compute that counts as too long."""
     if bounds is None or bounds.model_compute_us is None:
         return _NEVER_NS
@@ -40,7 +40,7 @@ class Window:
     def __init__(self, start: Counts) -> None:
         self._start = start
 
-    def judge(self, now: Counts, bounds: BoundSettings) -> Breach | None:
+    def judge(self, now: Counts, bounds: VariantBounds) -> Breach | None:
         """The bound that is broken; None when there is none. Begins a new window after a whole one.
 
         Args:

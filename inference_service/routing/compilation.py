@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from types import MappingProxyType
 
 from inference_service.registry import LoadedVersion, Snapshot
 from inference_service.routing.file import (
-    BoundSettings,
     PolicyRoutingSettings,
     RoutingSettings,
     ShadowSettings,
@@ -17,21 +15,12 @@ from inference_service.routing.rollbacks import RollbackState
 from inference_service.routing.routes import Route, Shadow, Tally, Variant
 from inference_service.routing.weights import WeightedChoice
 from tradewind.bundle import SERVED_LABEL
+from tradewind.serving import RoutingVariant, VariantBounds, VariantState
 
-__all__ = ["FindTally", "VariantState", "VariantStatus", "compile_routing", "missing_champions"]
+__all__ = ["FindTally", "VariantStatus", "compile_routing", "missing_champions"]
 
-FindTally = Callable[[str, str, LoadedVersion | None, BoundSettings | None], Tally]
+FindTally = Callable[[str, str, LoadedVersion | None, VariantBounds | None], Tally]
 """Gives what counts for a policy's variant: policy, name, version, bounds."""
-
-
-class VariantState(StrEnum):
-    """Whether a variant gives answers; the names are those of the contract."""
-
-    ACTIVE = "ACTIVE"
-    NOT_LOADED = "NOT_LOADED"
-    QUARANTINED = "QUARANTINED"
-    OTHER_CONTRACT = "OTHER_CONTRACT"
-    ROLLED_BACK = "ROLLED_BACK"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +47,7 @@ class VariantStatus:
     state: VariantState
     detail: str
     version: LoadedVersion | None
-    bounds: BoundSettings | None
+    bounds: VariantBounds | None
     tally: Tally
 
     @property
@@ -70,6 +59,31 @@ class VariantStatus:
     def active_version(self) -> LoadedVersion | None:
         """The version, if it gives answers."""
         return self.version if self.state is VariantState.ACTIVE else None
+
+    def describe(self, reinstated_at: float) -> RoutingVariant:
+        """What the service says of it.
+
+        Args:
+            reinstated_at: When it was last reinstated, in seconds since the epoch.
+        """
+        counts, version = self.tally.counts(), self.version
+        return RoutingVariant(
+            policy=self.policy,
+            name=self.name,
+            target=self.settings.target,
+            target_policy=version.name if version is not None else "",
+            version=version.version if version is not None else "",
+            champion=self.is_champion,
+            shadow=self.is_shadow,
+            weight=self.weight,
+            share=self.share,
+            state=self.state,
+            detail=self.detail,
+            bounds=self.bounds,
+            answer_count=counts.answered,
+            failure_count=counts.failed,
+            reinstated_at=reinstated_at,
+        )
 
 
 def compile_routing(
@@ -165,7 +179,7 @@ class _Policy:
         self,
         settings: ShadowSettings,
         weight: float,
-        bounds: BoundSettings | None,
+        bounds: VariantBounds | None,
         *,
         is_shadow: bool = False,
     ) -> VariantStatus:

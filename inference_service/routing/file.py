@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field, model_validator
 from tradewind.bundle import SERVED_LABEL, BundleVersion, check_policy_name
 from tradewind.bundle.names import POLICY_NAME_PATTERN, check_label
 from tradewind.errors import FieldViolation, InvalidInputError, SettingsError
+from tradewind.serving import VariantBounds
 from tradewind.settings import Location, Settings, parse_settings, parse_yaml
 
 __all__ = [
     "MAX_ROUTING_BYTES",
-    "BoundSettings",
     "PolicyRoutingSettings",
     "RoutingFile",
     "RoutingSettings",
@@ -66,64 +66,40 @@ Name = Annotated[str, Field(pattern=POLICY_NAME_PATTERN)]
 TargetText = Annotated[str, AfterValidator(_check_target)]
 
 
-class BoundSettings(Settings):
-    """When a challenger is taken out; what is not set is not judged.
-
-    Attributes:
-        window_calls: Calls that model compute and errors are judged over, in each process.
-        percentile: Of model compute; 99 lets 1 % of the calls exceed model_compute_us.
-        model_compute_us: Most microseconds of that percentile.
-        error_share: Most calls that may fail, as a share; bad input is no failure.
-        max_drawdown: Largest fraction lost from a running peak, by the decision log.
-        expected_shortfall_95: Largest mean loss per bar of the worst 5 % of the bars, by the log.
-    """
-
-    window_calls: int = Field(default=1_000, ge=1, le=100_000_000)
-    percentile: float = Field(default=99.0, gt=0.0, lt=100.0)
-    model_compute_us: float | None = Field(default=None, gt=0.0)
-    error_share: float | None = Field(default=None, ge=0.0, lt=1.0)
-    max_drawdown: float | None = Field(default=None, gt=0.0, lt=1.0)
-    expected_shortfall_95: float | None = Field(default=None, gt=0.0, lt=1.0)
-
-
 class ShadowSettings(Settings):
-    """One that computes an answer to every call, which is recorded and never given.
-
-    Attributes:
-        name: What answers, records and metrics call it.
-        target: A version, a label, or `POLICY/` and one of these for another policy's.
-    """
+    """One that computes an answer to every call, which is recorded and never given."""
 
     name: Name
+    """What answers, records and metrics call it."""
+
     target: TargetText
+    """A version, a label, or `POLICY/` and one of these for another policy's."""
 
 
 class VariantSettings(ShadowSettings):
-    """One of those that share the calls.
-
-    Attributes:
-        weight: Its share of the calls; those of a policy add up to 1, or to 100.
-        bounds: When it is taken out; not for the champion.
-    """
+    """One of those that share the calls."""
 
     weight: float = Field(ge=0.0, le=100.0)
-    bounds: BoundSettings | None = None
+    """Its share of the calls; those of a policy add up to 1, or to 100."""
+
+    bounds: VariantBounds | None = None
+    """When it is taken out; not for the champion."""
 
 
 class PolicyRoutingSettings(Settings):
-    """How the calls of one policy are shared.
-
-    Attributes:
-        champion: The variant that answers in place of one that cannot; by default the first.
-        salt: Another one assigns the routing keys anew; by default the policy's name.
-        variants: Those that share the calls.
-        shadows: Those that only watch.
-    """
+    """How the calls of one policy are shared."""
 
     champion: str = ""
+    """The variant that answers in place of one that cannot; by default the first."""
+
     salt: str = Field(default="", max_length=256)
+    """Another one assigns the routing keys anew; by default the policy's name."""
+
     variants: tuple[VariantSettings, ...] = Field(min_length=1, max_length=16)
+    """Those that share the calls."""
+
     shadows: tuple[ShadowSettings, ...] = Field(default=(), max_length=8)
+    """Those that only watch."""
 
     @property
     def champion_name(self) -> str:
@@ -157,13 +133,10 @@ class PolicyRoutingSettings(Settings):
 
 
 class RoutingSettings(Settings):
-    """The whole file.
-
-    Attributes:
-        policies: By policy; one that is not named is not routed.
-    """
+    """The whole file."""
 
     policies: dict[Name, PolicyRoutingSettings] = Field(default_factory=dict)
+    """By policy; one that is not named is not routed."""
 
     def targets(self) -> Iterator[tuple[Location, Target]]:
         """Where each target stands in the file, and what it names."""

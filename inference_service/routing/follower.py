@@ -10,13 +10,12 @@ from typing import Final
 from inference_service.registry import LoadedVersion, Registry, Snapshot
 from inference_service.routing.bounds import Window, limit_ns
 from inference_service.routing.compilation import (
-    VariantState,
     VariantStatus,
     compile_routing,
     missing_champions,
 )
-from inference_service.routing.file import BoundSettings, RoutingFile, RoutingSettings
-from inference_service.routing.rollbacks import Rollback, RollbackState, RollbackStore
+from inference_service.routing.file import RoutingFile, RoutingSettings
+from inference_service.routing.rollbacks import RollbackState, RollbackStore
 from inference_service.routing.routes import Counts, Router, RoutingTable, Tally
 from inference_service.routing.source import RoutingSource
 from tradewind.errors import (
@@ -26,6 +25,7 @@ from tradewind.errors import (
     NotFoundError,
     StorageError,
 )
+from tradewind.serving import Rollback, Routing, VariantBounds, VariantState
 
 __all__ = ["RoutingFollower", "RoutingView"]
 
@@ -55,6 +55,21 @@ class RoutingView:
     refusal: str
     refusal_count: int
     state_problem: str
+
+    def routing(self, policy: str = "") -> Routing:
+        """What the service says of the whole routing, or of what it has of one policy."""
+        state = self.state if self.state is not None else RollbackState()
+        return Routing(
+            variants=tuple(
+                status.describe(state.reinstated_at(status.policy, status.name))
+                for status in self.statuses
+                if policy in ("", status.policy)
+            ),
+            rollbacks=tuple(one for one in state.rollbacks if policy in ("", one.policy)),
+            file_sha256=self.sha256,
+            refusal=self.refusal,
+            state_problem=self.state_problem,
+        )
 
 
 class RoutingFollower:
@@ -270,7 +285,7 @@ class RoutingFollower:
         self._waiting = waiting
 
     def _tally(
-        self, policy: str, name: str, version: LoadedVersion | None, bounds: BoundSettings | None
+        self, policy: str, name: str, version: LoadedVersion | None, bounds: VariantBounds | None
     ) -> Tally:
         """What counts for a variant, as long as it stands for the same version and limit."""
         limit = limit_ns(bounds)

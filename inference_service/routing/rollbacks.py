@@ -14,9 +14,10 @@ from inference_service.routing.file import MAX_ROUTING_BYTES
 from tradewind.errors import NotFoundError, StorageError
 from tradewind.files import read_file
 from tradewind.process.durable import replace_file
+from tradewind.serving import Rollback
 from tradewind.settings import Settings
 
-__all__ = ["Reinstatement", "Rollback", "RollbackState", "RollbackStore"]
+__all__ = ["Reinstatement", "RollbackState", "RollbackStore"]
 
 _FILE: Final = "rollbacks.json"
 _LOCK: Final = "rollbacks.lock"
@@ -27,39 +28,33 @@ _LOCK_PAUSE_S: Final = 0.01
 _KEPT_REINSTATEMENTS: Final = 1_000
 
 
-class Rollback(Settings):
-    """A variant that was taken out.
-
-    Attributes:
-        cause: MODEL_COMPUTE, ERROR_SHARE or REQUESTED.
-        reason: The same for people, with the figures.
-        name: Who took it out; `inference_service` when the service did.
-        rolled_back_at: Seconds since the epoch.
-    """
-
-    policy: str
-    variant: str
-    cause: str
-    reason: str
-    name: str
-    rolled_back_at: float
-
-
 class Reinstatement(Settings):
     """A rollback that a person ended: who, why, and when in seconds since the epoch."""
 
     rollback: Rollback
+    """What was ended."""
+
     name: str
+    """Who ended it."""
+
     reason: str
+    """Why."""
+
     reinstated_at: float
+    """Seconds since the epoch."""
 
 
 class RollbackState(Settings):
     """What is taken out now, and the latest that no longer is, oldest first."""
 
     format_version: Literal[1] = 1
+    """Version of the file's format."""
+
     rollbacks: tuple[Rollback, ...] = ()
+    """What is taken out."""
+
     reinstatements: tuple[Reinstatement, ...] = ()
+    """What was taken out and no longer is."""
 
     def find(self, policy: str, variant: str) -> Rollback | None:
         """The rollback of a variant; None when it is not taken out."""

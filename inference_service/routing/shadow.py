@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_service.routing.routes import Shadow, Variant
-from tradewind.policy.shadow_answer import ShadowAnswer
+from tradewind.serving import ShadowAnswer
 
 __all__ = ["ShadowCall", "ShadowRunner"]
 

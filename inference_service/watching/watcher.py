@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from inference_service.loading.background import StillLoadingError
-from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry, Snapshot
+from inference_service.registry import LoadedVersion, Registry, Snapshot
 from inference_service.telemetry import Telemetry
 from inference_service.watching.fingerprint import Fingerprint, fingerprint_of
 from inference_service.watching.memory import MemoryBound
@@ -24,6 +24,7 @@ from tradewind.errors import (
     UnavailableError,
     VersionNotFoundError,
 )
+from tradewind.serving import QuarantinedVersion
 
 __all__ = ["StoreWatcher"]
 
@@ -81,7 +82,9 @@ class StoreWatcher:
         self._passed_over: dict[str, str] = {}
         self._troubles = Troubles(telemetry)
         self._sizes: dict[tuple[str, str], int] = {}
-        self._kept_at_refusal: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
+        # What files a refused version had, of which only others are worth another try, and what
+        # was kept in memory then.
+        self._refused_as: dict[tuple[str, str], tuple[Fingerprint, frozenset[tuple[str, str]]]] = {}
         self._begun: dict[tuple[str, str], Fingerprint] = {}
 
     def follow(self, poll_s: float, stopping: threading.Event) -> None:
@@ -185,7 +188,7 @@ class StoreWatcher:
         for name, version in list(self._registry.snapshot.quarantined):
             if name == policy and version not in published:
                 self._registry.release(name, version)
-                self._kept_at_refusal.pop((name, version), None)
+                del self._refused_as[name, version]
         for name, version in list(self._begun):
             if name == policy and version not in published:
                 del self._begun[name, version]
@@ -357,10 +360,9 @@ class StoreWatcher:
     def _refuse(
         self, policy: str, version: str, reason: str, detail: str, fingerprint: Fingerprint
     ) -> None:
-        self._registry.quarantine(
-            QuarantinedVersion(policy, version, reason, detail, time.time(), fingerprint)
-        )
-        self._kept_at_refusal[policy, version] = self._kept()
+        refused = QuarantinedVersion(policy, version, reason, detail, time.time())
+        self._registry.quarantine(refused)
+        self._refused_as[policy, version] = fingerprint, self._kept()
         self._telemetry.quarantined(policy, reason)
         _LOG.error("quarantined %s/%s (%s): %s", policy, version, reason, detail)
 
@@ -374,13 +376,12 @@ class StoreWatcher:
         quarantined = self._registry.snapshot.quarantined.get((policy, version))
         if quarantined is None:
             return False
-        if quarantined.reason == BundleFault.MEMORY_LIMIT and (
-            self._kept_at_refusal.get((policy, version)) != self._kept()
-        ):
+        refused_as, kept = self._refused_as[policy, version]
+        if quarantined.reason == BundleFault.MEMORY_LIMIT and kept != self._kept():
             return False
         if fingerprint is None:
             fingerprint = fingerprint_of(self._store.path(policy, version))
-        return quarantined.fingerprint == fingerprint
+        return refused_as == fingerprint
 
     def _kept(self) -> frozenset[tuple[str, str]]:
         """What no other version can take the memory of."""

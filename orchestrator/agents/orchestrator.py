@@ -15,6 +15,7 @@ from orchestrator.agents.decision import Decision
 from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.halts import HaltWatch
+from orchestrator.agents.held_up import watched_loop
 from orchestrator.agents.market_choice import choose_markets
 from orchestrator.agents.order_desk import OrderDesk
 from orchestrator.agents.pending import withheld_orders
@@ -120,6 +121,7 @@ class OrchestratorAgent:
         """
         try:
             async with AsyncExitStack() as stack:
+                await stack.enter_async_context(watched_loop())
                 await self._start(stack)
                 stack.push_async_callback(self._note_open_orders)
                 self._halts.trade()

@@ -29,7 +29,7 @@ class BrokerTerms(Settings):
     fee_per_unit: float = Field(default=0.0, ge=0.0)
     """For each unit of the asset, in the currency of its price."""
 
-    fee_minimum: float = Field(default=0.0, ge=0.0)
+    fee_minimum: float | None = Field(default=None, gt=0.0)
     """Least fee of an order that is filled."""
 
     fee_rounding: float = Field(default=0.0, ge=0.0)
@@ -53,7 +53,8 @@ class BrokerTerms(Settings):
         """
         if self.fee is None:
             return None
-        return max(notional * self.fee + quantity * self.fee_per_unit, self.fee_minimum)
+        fees = notional * self.fee + quantity * self.fee_per_unit
+        return fees if self.fee_minimum is None else max(fees, self.fee_minimum)
 
 
 def read_terms(facts: Mapping[str, Any]) -> BrokerTerms | None:

@@ -7,15 +7,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.agents.contract import read_contract
-from orchestrator.ledger import Ledger
-from orchestrator.replay import replay
+from orchestrator.agents.contract import TradingContract, read_contract
 from tests.load.questions import AccountQuestion, Questions
-from tradewind.market import Account, Bar, Bars, FeaturePipeline, FeatureSpec, TradingTerms
+from tradewind.market import Bars
 from tradewind.policy import BundlePolicy, TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskInputs, RiskPolicy
 from tradewind.risk.pretrade import PRE_TRADE_METRICS
 from tradewind.risk.rules import LATCHING_ACTIONS, Readings, RuleEngine, WindowState
+from trainer_service import EnvironmentConfig, IntradayTradingEnv
 
 __all__ = ["find_answers"]
 
@@ -49,15 +48,13 @@ def find_answers(
     """
     policy = TorchScriptPolicy.load_bundle(bundle)
     contract = read_contract(policy.metadata_json.decode())
-    trader = _Trader(policy, contract.features, contract.terms)
-    lookback = contract.features.lookback
-    for stretch in _stretches(bars, lookback):
-        trader.start_over()
-        replay(stretch, contract.terms, trader, warm_up_bars=lookback)
+    trades = _Trades()
+    for stretch in _stretches(bars, contract.features.lookback):
+        trades.trade(policy, contract, stretch)
     judge = _Judge(RiskPolicy.from_yaml(risk_policy))
     accounts = [
         judged
-        for inputs in _spread(trader.inputs, 4 * _ACCOUNTS)
+        for inputs in _spread(trades.inputs, 4 * _ACCOUNTS)
         if (judged := judge.judge(inputs))
     ]
     metadata = policy.metadata
@@ -65,8 +62,8 @@ def find_answers(
         policy=metadata.name,
         version=metadata.version,
         bundle_sha256=metadata.sha256,
-        observations=np.array(_spread(trader.observations, _OBSERVATIONS), dtype=np.float32),
-        actions=np.array(_spread(trader.actions, _OBSERVATIONS), dtype=np.int64),
+        observations=np.array(_spread(trades.observations, _OBSERVATIONS), dtype=np.float32),
+        actions=np.array(_spread(trades.actions, _OBSERVATIONS), dtype=np.int64),
         accounts=tuple(_spread(accounts, _ACCOUNTS)),
         halted_account=halted_account,
         risk_policy_digest=judge.digest,
@@ -74,35 +71,29 @@ def find_answers(
     )
 
 
-class _Trader:
-    """Trades by a policy in this process, and remembers what it saw, did and was worth."""
+class _Trades:
+    """What a policy saw and did, and what its account was worth."""
 
-    def __init__(self, policy: BundlePolicy, features: FeatureSpec, terms: TradingTerms) -> None:
-        self._policy = policy
-        self._features = features
-        self._terms = terms
-        self._pipeline = FeaturePipeline(features)
+    def __init__(self) -> None:
         self.observations: list[NDArray[np.float32]] = []
         self.actions: list[int] = []
         self.inputs: list[RiskInputs] = []
 
-    def start_over(self) -> None:
-        """Other bars follow, which do not go on from the last one."""
-        self._pipeline = FeaturePipeline(self._features)
-
-    def update(self, bar: Bar) -> None:
-        """Takes in the next closed bar."""
-        self._pipeline.update(bar)
-
-    def decide(self, account: Account, ledger: Ledger) -> float | None:
-        """The position that the policy wants."""
-        observation = np.array(self._pipeline.observation(account.position), dtype=np.float32)
-        action, _ = self._policy.predict(observation)
-        assert isinstance(action, int), "the load asks for discrete actions"
-        self.observations.append(observation)
-        self.actions.append(action)
-        self.inputs.append(ledger.risk_inputs(account))
-        return self._terms.target(action)
+    def trade(self, policy: BundlePolicy, contract: TradingContract, bars: Bars) -> None:
+        """Trades bars from a new account."""
+        config = EnvironmentConfig(
+            **dict(contract.terms), episode_bars=None, random_start=False, min_equity_fraction=0.0
+        )
+        env = IntradayTradingEnv(bars, config, contract.features)
+        observation, _ = env.reset()
+        ended = False
+        while not ended:
+            action, _ = policy.predict(observation)
+            assert isinstance(action, int), "the load asks for discrete actions"
+            self.observations.append(observation.copy())
+            self.actions.append(action)
+            self.inputs.append(env.risk_inputs())
+            observation, _, _, ended, _ = env.step(np.int64(action))
 
 
 class _Judge:

@@ -42,115 +42,123 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FeatureRecord(Settings):
-    """How the observation is built: the feature pipeline's specification and its digest.
-
-    Attributes:
-        spec: The specification.
-        digest: Its SHA-256.
-        parts: What that is taken over (`tradewind.identity`), with the version of each formula;
-            None in bundles of release 0.1, whose formulas all have version 1.
-        symbols: Several symbols that one observation is of, in order; none for one of any name.
-        market: Name of the market whose bars it was trained on (`tradewind.market.market_named`);
-            None in bundles of releases that did not record it.
-    """
+    """How the observation is built: the feature pipeline's specification and its digest."""
 
     spec: dict[str, JsonValue]
+    """The specification."""
+
     digest: Sha256
+    """Its SHA-256."""
+
     parts: RecordedParts | None = None
+    """What that is taken over (`tradewind.identity`), with the version of each formula; None in
+    bundles of release 0.1, whose formulas all have version 1."""
+
     symbols: tuple[str, ...] = ()
+    """Several symbols that one observation is of, in order; none for one of any name."""
+
     market: str | None = Field(default=None, min_length=1, max_length=128)
+    """Name of the market whose bars it was trained on (`tradewind.market.market_named`); None in
+    bundles of releases that did not record it."""
 
 
 class RiskRecord(Settings):
-    """The risk policy that shaped the reward.
-
-    Attributes:
-        policy_digest: Its digest.
-        parts: What that is taken over; None in bundles of release 0.1.
-        versions: Version of each calculator that was on; empty in bundles of release 0.1.
-        limits: Its limits, by metric.
-        penalty_weight: Subtracted from each reward: this times the penalty.
-        early_stop_threshold: Mean risk score above which training ends; None for never.
-    """
+    """The risk policy that shaped the reward."""
 
     policy_digest: Sha256
+    """Its digest."""
+
     parts: RecordedParts | None = None
+    """What that is taken over; None in bundles of release 0.1."""
+
     versions: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Version of each calculator that was on; empty in bundles of release 0.1."""
+
     limits: dict[str, float]
+    """Its limits, by metric."""
+
     penalty_weight: NonNegativeFloat
+    """Subtracted from each reward: this times the penalty."""
+
     early_stop_threshold: float | None = None
+    """Mean risk score above which training ends; None for never."""
 
 
 class TermsRecord(Settings):
-    """The identity of the trading terms, which the environment in the configuration spells out.
-
-    Attributes:
-        digest: Their digest.
-        parts: What that is taken over.
-    """
+    """The identity of the trading terms, which the environment in the configuration spells out."""
 
     digest: Sha256
+    """Their digest."""
+
     parts: RecordedParts
+    """What that is taken over."""
 
 
 class TrainingRecord(Settings):
-    """Where the network comes from.
-
-    Attributes:
-        timesteps: Environment steps in all.
-        seed: Seed of the training, None when it was not fixed.
-        data_digest: SHA-256 of the bars, None when the environment is not made of bars.
-        libraries: Version of each library that took part.
-        git_revision: Commit of the training code, with "+dirty" when files of it were changed;
-            None when it did not run from a checkout.
-        device: What the network learnt on, such as "cpu" or "cuda", whatever the configuration
-            asked for; None in bundles of releases that did not record it.
-        parent_version: The version the training went on from.
-        config: The configuration as given.
-        request_id: The request that started the training; None when none is known.
-    """
+    """Where the network comes from."""
 
     timesteps: NonNegativeInt
+    """Environment steps in all."""
+
     seed: int | None = None
+    """Seed of the training, None when it was not fixed."""
+
     data_digest: Sha256 | None = None
+    """SHA-256 of the bars, None when the environment is not made of bars."""
+
     libraries: dict[str, str] = Field(default_factory=dict)
+    """Version of each library that took part."""
+
     git_revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40,64}(\+dirty)?$")
+    """Commit of the training code, with "+dirty" when files of it were changed; None when it did
+    not run from a checkout."""
+
     device: str | None = Field(default=None, pattern=r"^[a-z]+(:[0-9]+)?$")
+    """What the network learnt on, such as "cpu" or "cuda", whatever the configuration asked for;
+    None in bundles of releases that did not record it."""
+
     parent_version: str | None = Field(default=None, pattern=VERSION_PATTERN)
+    """The version the training went on from."""
+
     config: dict[str, JsonValue] = Field(default_factory=dict)
+    """The configuration as given."""
+
     request_id: str | None = Field(default=None, min_length=1, max_length=128)
+    """The request that started the training; None when none is known."""
 
 
 class SloRecord(Settings):
-    """Latency of one model compute as measured at export, in microseconds.
-
-    Attributes:
-        where: Machine and library versions of the measurement.
-        trials: Calls measured.
-    """
+    """Latency of one model compute as measured at export, in microseconds."""
 
     where: str
+    """Machine and library versions of the measurement."""
+
     p50_us: NonNegativeFloat
+    """Median."""
+
     p99_us: NonNegativeFloat
+    """99th percentile."""
+
     p999_us: NonNegativeFloat
+    """99.9th percentile."""
+
     trials: PositiveInt
+    """Calls measured."""
 
 
 class Distribution(Settings):
-    """What the network's `distribution(obs[N, *shape])` gives, always float32.
-
-    Attributes:
-        kind: `q_values` and `categorical_logits`: [N, n]. `diag_gaussian` and
-            `squashed_gaussian`: [N, 2, A], mean and log of the standard deviation before
-            clipping or tanh, A the number of elements of one action. `deterministic`: [N, A],
-            the action itself, so that stochastic use gives the deterministic action.
-        exploration_rate: Probability of a uniformly random action; for `q_values` alone.
-    """
+    """What the network's `distribution(obs[N, *shape])` gives, always float32."""
 
     kind: Literal[
         "q_values", "categorical_logits", "diag_gaussian", "squashed_gaussian", "deterministic"
     ]
+    """`q_values` and `categorical_logits`: [N, n]. `diag_gaussian` and `squashed_gaussian`: [N, 2,
+    A], mean and log of the standard deviation before clipping or tanh, A the number of elements of
+    one action. `deterministic`: [N, A], the action itself, so that stochastic use gives the
+    deterministic action."""
+
     exploration_rate: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Probability of a uniformly random action; for `q_values` alone."""
 
     @property
     def discrete(self) -> bool:
@@ -165,43 +173,55 @@ class Distribution(Settings):
 
 
 class BundleMetadata(Settings):
-    """The contents of metadata.json.
-
-    Attributes:
-        format_version: Version of this format.
-        name: Name of the policy.
-        version: CalVer day and serial.
-        created_at: Time of publishing.
-        algo: Training library and algorithm, such as "SB3-DQN".
-        obs_space: One observation.
-        action_space: One action.
-        distribution: What stochastic actions are sampled from.
-        sha256: SHA-256 of policy.pt.
-        files: SHA-256 of every file but metadata.json and its signature.
-        features: None when the environment builds its observations without our features.
-        risk: None when the policy was trained without risk.
-        terms: None when the environment has no terms of ours, and in bundles of release 0.1.
-        training: Where the network comes from.
-        evaluation: Figures on held-out bars, such as return and risk.
-        slo: Latency measured at export.
-    """
+    """The contents of metadata.json."""
 
     format_version: Literal[1] = POLICY_BUNDLE_VERSION
+    """Version of this format."""
+
     name: str = Field(pattern=POLICY_NAME_PATTERN)
+    """Name of the policy."""
+
     version: str = Field(pattern=VERSION_PATTERN)
+    """CalVer day and serial."""
+
     created_at: AwareDatetime
+    """Time of publishing."""
+
     algo: str = Field(min_length=1, max_length=64)
+    """Training library and algorithm, such as "SB3-DQN"."""
+
     obs_space: BoxSpace
+    """One observation."""
+
     action_space: ActionSpace
+    """One action."""
+
     distribution: Distribution
+    """What stochastic actions are sampled from."""
+
     sha256: Sha256
+    """SHA-256 of policy.pt."""
+
     files: dict[str, Sha256]
+    """SHA-256 of every file but metadata.json and its signature."""
+
     features: FeatureRecord | None
+    """None when the environment builds its observations without our features."""
+
     risk: RiskRecord | None
+    """None when the policy was trained without risk."""
+
     terms: TermsRecord | None = None
+    """None when the environment has no terms of ours, and in bundles of release 0.1."""
+
     training: TrainingRecord
+    """Where the network comes from."""
+
     evaluation: dict[str, float]
+    """Figures on held-out bars, such as return and risk."""
+
     slo: SloRecord
+    """Latency measured at export."""
 
     def distribution_shape(self, count: int) -> tuple[int, ...]:
         """Shape of `distribution(obs)` for `count` observations."""

@@ -29,17 +29,16 @@ _MIB = 1024 * 1024
 
 
 class BundleLimits(Settings):
-    """Largest files that are read; a larger one is refused before its contents are looked at.
-
-    Attributes:
-        metadata_bytes: metadata.json.
-        file_bytes: Every other file.
-        file_count: Files in one bundle.
-    """
+    """Largest files that are read; a larger one is refused before its contents are looked at."""
 
     metadata_bytes: int = Field(default=_MIB, ge=1)
+    """`metadata.json`."""
+
     file_bytes: int = Field(default=256 * _MIB, ge=1)
+    """Every other file."""
+
     file_count: int = Field(default=64, ge=3)
+    """Files in one bundle."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,22 +21,23 @@ Bounds = float | None | tuple[float | None, ...]
 
 
 class BoxSpace(Settings):
-    """Box of float32 numbers.
-
-    Attributes:
-        kind: Always "box".
-        shape: Shape of one observation or action.
-        low: Lower bound of every element, or one per element in row-major order; null where
-            there is none, because JSON knows no infinity.
-        high: Upper bound, likewise.
-        dtype: Always "float32".
-    """
+    """Box of float32 numbers."""
 
     kind: Literal["box"] = "box"
+    """Always "box"."""
+
     shape: tuple[PositiveInt, ...] = Field(min_length=1, max_length=8)
+    """Shape of one observation or action."""
+
     low: Bounds = None
+    """Lower bound of every element, or one per element in row-major order; null where there is
+    none, because JSON knows no infinity."""
+
     high: Bounds = None
+    """Upper bound, likewise."""
+
     dtype: Literal["float32"] = "float32"
+    """Always "float32"."""
 
     @classmethod
     def from_bounds(cls, shape: Sequence[int], low: ArrayLike, high: ArrayLike) -> Self:
@@ -93,7 +94,10 @@ class DiscreteSpace(Settings):
     """Integers from 0 to n − 1."""
 
     kind: Literal["discrete"] = "discrete"
+    """What tells it from a box."""
+
     n: int = Field(ge=1, le=MAX_SPACE_SIZE)
+    """How many actions there are."""
 
 
 ActionSpace = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]

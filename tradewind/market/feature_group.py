@@ -49,15 +49,13 @@ class BarWindow(NamedTuple):
 class FeatureGroup(VersionedPart):
     """Features that are a function of the last `lookback` bars and nothing else.
 
-    A subclass declares `name` and `version`, its settings as fields, and what stands below. Its
+    A subclass declares `name` and `version`, its options as fields, and what stands below. Its
     numbers become part of the market's part of an observation, clipped like all others; in training
     and in production they are what `row` gives.
-
-    Attributes:
-        budget_us: Microseconds that one bar may take; a slower group is refused at the start.
     """
 
     budget_us: ClassVar[float] = 1_000.0
+    """Microseconds that one bar may take; a slower group is refused at the start."""
 
     @property
     @abstractmethod
@@ -67,7 +65,7 @@ class FeatureGroup(VersionedPart):
     @property
     @abstractmethod
     def component_names(self) -> tuple[str, ...]:
-        """A name for every number of a row, in order; with its settings, so that they differ."""
+        """A name for every number of a row, in order; with its options, so that they differ."""
 
     @abstractmethod
     def row(self, window: BarWindow) -> ArrayLike:
@@ -125,7 +123,7 @@ def recorded_groups(
     """Makes the groups that a bundle or a log names; it imports nothing.
 
     Args:
-        recorded: Of each group `name`, `version` and `settings`.
+        recorded: Of each group `name`, `version` and `options`.
         known: What may be made here.
         at: Where they stand, for an error.
 
@@ -137,8 +135,8 @@ def recorded_groups(
     made = []
     for place, values in enumerate(recorded):
         here = f"{at}[{place}]"
-        if not isinstance(values, Mapping) or set(values) != {"name", "version", "settings"}:
-            raise _refused(here, "must have name, version and settings, and nothing else")
+        if not isinstance(values, Mapping) or set(values) != {"name", "version", "options"}:
+            raise _refused(here, "must have name, version and options, and nothing else")
         name, version = values["name"], values["version"]
         found = known.get(name) if isinstance(name, str) else None
         if found is None or type(version) is not int or found.version != version:
@@ -151,7 +149,7 @@ def recorded_groups(
                 "that has it, and name it under `features` of the settings, as "
                 "`features: [package.module:Attribute]`; a bundle alone never has code imported",
             )
-        made.append(make_part(FEATURES.kind, found, values["settings"], f"{here}.settings"))
+        made.append(make_part(FEATURES.kind, found, values["options"], f"{here}.options"))
     return tuple(made)
 
 

@@ -16,6 +16,7 @@ from tradewind.market.feature_group import (
     recorded_groups,
 )
 from tradewind.market.feature_kernels import MarketParameters
+from tradewind.part_options import told
 from tradewind.parts import Named
 from tradewind.settings import Settings, parse_settings
 
@@ -113,7 +114,7 @@ class FeatureSpec(Settings):
 
     groups: tuple[Annotated[FeatureGroup, Named(FeatureGroup)], ...] = ()
     """More features of the bars, by `tradewind.market.FeatureGroup`: they stand after those above
-    and before the position. A bundle has each as its name, version and settings."""
+    and before the position. A bundle has each as its name, version and options."""
 
     holding_cap_bars: int = Field(default=96, ge=1)
     """Holding time is bars held as a fraction of these, at most 1."""
@@ -265,4 +266,4 @@ def _declared(group: FeatureGroup) -> tuple[object, object]:
     try:
         return group.lookback, group.component_names
     except Exception as problem:
-        raise ValueError(f"{group.identity} raised {type(problem).__name__}: {problem}") from None
+        raise ValueError(f"{group.identity} raised {told(problem)}") from None

@@ -12,6 +12,7 @@ from tradewind.errors import ComponentError, FieldViolation, ObservationError
 from tradewind.market.bars import Bars, FloatArray, format_time
 from tradewind.market.feature_group import BarWindow, FeatureGroup
 from tradewind.market.feature_kernels import ObservationArray
+from tradewind.part_options import told
 
 __all__ = ["GroupRunner", "check_groups", "trial_window"]
 
@@ -213,7 +214,7 @@ def _called(
         raise
     except Exception as problem:  # it is someone's own code
         raise ValueError(
-            f"{group.identity} raised {type(problem).__name__}: {problem}, with bars up to that of "
+            f"{group.identity} raised {told(problem)}, with bars up to that of "
             f"{format_time(bars.timestamps_ns[-1])}"
         ) from problem
 

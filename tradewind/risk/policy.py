@@ -36,6 +36,7 @@ from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
+from tradewind.shipped import shipped_or_own
 
 __all__ = ["CalculatorsSettings", "LimitSettings", "RiskPolicy", "end_violations"]
 
@@ -58,21 +59,52 @@ class CalculatorsSettings(Settings):
     """Settings of every calculator; one that is left out is enabled with its defaults."""
 
     drawdown: DrawdownSettings = DrawdownSettings()
+    """Losses from the running peak."""
+
     drawdown_velocity: DrawdownVelocitySettings = DrawdownVelocitySettings()
+    """How fast the drawdown grows."""
+
     ulcer_index: UlcerIndexSettings = UlcerIndexSettings()
+    """Depth and length of the drawdowns in one number."""
+
     volatility: VolatilitySettings = VolatilitySettings()
+    """Annualised standard deviations of the returns."""
+
     var: VarSettings = VarSettings()
+    """Losses that returns exceed in 5 %, 1 % and 0.1 % of the bars."""
+
     expected_shortfall: ExpectedShortfallSettings = ExpectedShortfallSettings()
+    """Mean loss in the worst bars."""
+
     turnover: TurnoverSettings = TurnoverSettings()
+    """What was traded in an hour and a day, over capital."""
+
     concentration: ConcentrationSettings = ConcentrationSettings()
+    """How much of the account is in few positions."""
+
     leverage: LeverageSettings = LeverageSettings()
+    """Positions over capital, gross and net."""
+
     kyle_lambda: KyleLambdaSettings = KyleLambdaSettings()
+    """What order flow does to the price."""
+
     depth_shock: DepthShockSettings = DepthShockSettings()
+    """What it costs to liquidate through the order book."""
+
     adv_participation: AdvParticipationSettings = AdvParticipationSettings()
+    """Positions over the average volume of a day."""
+
     feed_staleness: FeedStalenessSettings = FeedStalenessSettings()
+    """Age of the oldest feed."""
+
     latency_drift: LatencyDriftSettings = LatencyDriftSettings()
+    """How much slower orders have become."""
+
     stress: StressSettings = StressSettings()
+    """Loss of the positions under shocks."""
+
     greeks: GreeksSettings = GreeksSettings()
+    """Sensitivities of option positions."""
 
     def metrics(self) -> tuple[str, ...]:
         """Metrics of the enabled calculators, in the order of the reports."""
@@ -94,6 +126,7 @@ class LimitSettings(Settings):
 
     limit: float = Field(gt=0)
     """Utilisation is metric / limit: 1 at the limit."""
+
     weight: float = Field(default=1.0, ge=0)
     """Weight of this utilisation in the penalty; 0 keeps it out of the reward."""
 
@@ -102,12 +135,17 @@ class RiskPolicy(Settings):
     """What is calculated, how, and within which limits; immutable, identified by its digest."""
 
     calculators: CalculatorsSettings = CalculatorsSettings()
+    """What is calculated, and how."""
+
     limits: Mapping[str, LimitSettings] = Field(default_factory=dict)
     """By metric: what risk_score and penalty are relative to."""
+
     pre_trade: PreTradeLimits = PreTradeLimits()
     """Limits on an intended order and on the account after it."""
+
     rules: tuple[RuleSettings, ...] = ()
     """What Evaluate demands, and when."""
+
     monitor_only: bool = Field(default=False, exclude=True)
     """Says that the policy has no rules on purpose: what it limits is measured, nothing enforced.
     A file without rules is refused otherwise. No part of the digest: it calculates nothing."""
@@ -153,7 +191,7 @@ class RiskPolicy(Settings):
                 is refused; each with its line.
         """
         try:
-            text = read_file(path)
+            text = read_file(shipped_or_own(path))
         except OSError as problem:
             raise RiskPolicyError(f"cannot read {path}: {problem.strerror}") from None
         return cls.from_text(text, str(path))

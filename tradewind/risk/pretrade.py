@@ -47,23 +47,23 @@ PRE_TRADE_METRICS = POSITION_METRICS | {ORDER_NOTIONAL, BOOK_IMPACT}
 
 
 class PreTradeLimits(Settings):
-    """The `pre_trade` section of the risk policy YAML; an absent limit is not checked.
-
-    Attributes:
-        order_notional: Largest order, in account currency.
-        position_notional: Largest position in one symbol after the order, in account currency.
-        gross_leverage: Largest sum of absolute notionals over capital_base after the order.
-        adv_participation: Largest position in the symbol after the order, as a fraction of its
-            average daily volume.
-        book_impact: Largest difference between the order's average price through the book and
-            the mid, as a fraction of the mid.
-    """
+    """The `pre_trade` section of the risk policy YAML; an absent limit is not checked."""
 
     order_notional: float | None = Field(default=None, gt=0.0)
+    """Largest order, in account currency."""
+
     position_notional: float | None = Field(default=None, gt=0.0)
+    """Largest position in one symbol after the order, in account currency."""
+
     gross_leverage: float | None = Field(default=None, gt=0.0)
+    """Largest sum of absolute notionals over capital_base after the order."""
+
     adv_participation: float | None = Field(default=None, gt=0.0)
+    """Largest position in the symbol after the order, as a fraction of its average daily volume."""
+
     book_impact: float | None = Field(default=None, gt=0.0)
+    """Largest difference between the order's average price through the book and the mid, as a
+    fraction of the mid."""
 
     def by_metric(self) -> dict[str, float]:
         """The limits that are set, by the name rules use."""

@@ -4,8 +4,9 @@ The codec of the risk service and the clients are imported by their own names: t
 compiled risk kernels along, which the inference service does without.
 """
 
+from tradewind.process.command import Flag
 from tradewind.rpc.process import ServiceProcess
-from tradewind.rpc.server.command import Flag, run_service
+from tradewind.rpc.server.command import run_service
 from tradewind.rpc.server.server import RpcServer, ServerSettings, ServiceSettings
 from tradewind.rpc.status import error_from_rpc, status_from_error
 

@@ -1,5 +1,6 @@
 """A service as a child process of a demo, a benchmark or a test."""
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -19,6 +20,8 @@ _READY = re.compile(r" ready on (?P<addresses>\S+?(?:, \S+?)*)(?:, metrics on (?
 class ServiceProcess:
     """Starts `python -m <module>`, waits for its ready line, and stops it with SIGTERM.
 
+    Nothing of it is left when waiting or stopping is interrupted.
+
     Args:
         module: Package of the service.
         arguments: Its command line.
@@ -26,6 +29,7 @@ class ServiceProcess:
         environment: Its environment; that of this process by default.
         launcher: Command that ends by executing the one it is given, such as `ip netns exec NAME`.
         timeout_s: How long the ready line may take.
+        wait: Whether to wait for it; without, `wait_ready` does.
 
     Attributes:
         address: Where it serves gRPC, as the ready line said; the first of several.
@@ -46,7 +50,9 @@ class ServiceProcess:
         environment: Mapping[str, str] | None = None,
         launcher: Sequence[str] = (),
         timeout_s: float = 120.0,
+        wait: bool = True,
     ) -> None:
+        self._module = module
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as errors:
@@ -63,10 +69,23 @@ class ServiceProcess:
         self._heard = threading.Event()
         self._reader = threading.Thread(target=self._read, name=f"{module}-output", daemon=True)
         self._reader.start()
-        if not self._heard.wait(timeout_s) or not self.address:
-            self.popen.kill()
-            self.stop()
-            raise UnavailableError(f"{module} did not become ready:\n{self.log_tail()}")
+        if wait:
+            self.wait_ready(timeout_s)
+
+    def wait_ready(self, timeout_s: float = 120.0) -> None:
+        """Waits for the ready line.
+
+        Raises:
+            UnavailableError: It ended, or said nothing in time; the message has the end of its log.
+        """
+        try:
+            if self._heard.wait(timeout_s) and self.address:
+                return
+        except BaseException:
+            self._kill()
+            raise
+        self._kill()
+        raise UnavailableError(f"{self._module} did not become ready:\n{self.log_tail()}")
 
     def stop(self, timeout_s: float = 30.0) -> int:
         """Asks the process to drain, kills it when it does not end in time.
@@ -76,13 +95,10 @@ class ServiceProcess:
         """
         self.popen.terminate()
         try:
-            code = self.popen.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            code = self.popen.wait()
-        self._reader.join()
-        assert self.popen.stdout is not None
-        self.popen.stdout.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(timeout_s)
+        finally:
+            code = self._kill()
         return code
 
     def log_tail(self, lines: int = 20) -> str:
@@ -99,6 +115,14 @@ class ServiceProcess:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _kill(self) -> int:
+        self.popen.kill()
+        code = self.popen.wait()
+        self._reader.join()
+        assert self.popen.stdout is not None
+        self.popen.stdout.close()
+        return code
 
     def _read(self) -> None:
         # Reads to the end, so that the process never blocks on a full pipe.

@@ -19,32 +19,30 @@ _Stamp = tuple[FileStamp | None, ...]
 
 
 class ServerTls(Settings):
-    """What a server proves itself by, and whom it believes; PEM files.
-
-    Attributes:
-        certificate: The server's certificate, and those between it and a root.
-        key: Its private key; refused when others than its owner and its group may read it.
-        client_ca: Roots that clients' certificates must come from; a client without one is then
-            refused. Without it, any client may connect.
-    """
+    """What a server proves itself by, and whom it believes; PEM files."""
 
     certificate: Path
+    """The server's certificate, and those between it and a root."""
+
     key: Path
+    """Its private key; refused when others than its owner and its group may read it."""
+
     client_ca: Path | None = None
+    """Roots that clients' certificates must come from; a client without one is then refused.
+    Without it, any client may connect."""
 
 
 class ClientTls(Settings):
-    """Whom a client believes, and what it proves itself by; PEM files.
-
-    Attributes:
-        ca: Roots that the server's certificate must come from; those of the system without.
-        certificate: The client's certificate, for servers that want one.
-        key: Its private key.
-    """
+    """Whom a client believes, and what it proves itself by; PEM files."""
 
     ca: Path | None = None
+    """Roots that the server's certificate must come from; those of the system without."""
+
     certificate: Path | None = None
+    """The client's certificate, for servers that want one."""
+
     key: Path | None = None
+    """Its private key."""
 
 
 def client_credentials(tls: ClientTls) -> grpc.ChannelCredentials:

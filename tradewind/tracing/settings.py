@@ -18,18 +18,18 @@ class TracingSettings(Settings):
 
     What else OpenTelemetry lets an operator set, such as headers with a token and the size of its
     queue, comes from the environment: `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_MAX_QUEUE_SIZE`, ….
-
-    Attributes:
-        endpoint: The collector, `http://HOST:PORT` in plain text or `https://HOST:PORT`.
-        ca: File with the certificates that the collector's is checked against; by default those
-            that gRPC knows. Needs https.
-        sampled_fraction: Share of the traces that begin here and are kept. A call that belongs to a
-            trace already is kept when its caller's span is.
     """
 
     endpoint: str = Field(default="http://127.0.0.1:4317", pattern=r"^https?://[^/]+:\d+$")
+    """The collector, `http://HOST:PORT` in plain text or `https://HOST:PORT`."""
+
     ca: Path | None = None
+    """File with the certificates that the collector's is checked against; by default those that
+    gRPC knows. Needs https."""
+
     sampled_fraction: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Share of the traces that begin here and are kept. A call that belongs to a trace already is
+    kept when its caller's span is."""
 
     @model_validator(mode="after")
     def _check_ca(self) -> Self:

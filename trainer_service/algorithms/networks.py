@@ -19,6 +19,7 @@ __all__ = [
     "QuantileNetworkSettings",
 ]
 
+NamedExtractor = Annotated[Extractor, Named(Extractor, EXTRACTORS, inline=True)]
 QuantileCount = Annotated[int, Field(ge=1, le=1_000)]
 TailShare = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -27,14 +28,20 @@ class ActorCriticLayers(Settings):
     """Hidden layers of the actor (pi) and of the critic (vf)."""
 
     pi: Layers
+    """Units of each hidden layer of the actor."""
+
     vf: Layers
+    """Units of each hidden layer of the critic."""
 
 
 class ActorQCriticLayers(Settings):
     """Hidden layers of the actor (pi) and of each critic (qf)."""
 
     pi: Layers
+    """Units of each hidden layer of the actor."""
+
     qf: Layers
+    """Units of each hidden layer of each critic."""
 
 
 def _kind_of_layers(value: Any) -> str:
@@ -42,23 +49,24 @@ def _kind_of_layers(value: Any) -> str:
 
 
 class NetworkSettings(Settings):
-    """policy_kwargs that every algorithm takes.
-
-    Attributes:
-        net_arch: Units of each hidden layer.
-        activation_fn: Activation after each hidden layer.
-        features_extractor: What stands before the hidden layers; by default nothing does.
-        features_extractor_class: A class of the user's own instead; in Python alone. It must be
-            one that TorchScript can express.
-        features_extractor_kwargs: Its arguments.
-    """
+    """policy_kwargs that every algorithm takes."""
 
     # Hidden layers as a list or by network: a family narrows it.
     net_arch: Any = (64, 64)
+    """Units of each hidden layer."""
+
     activation_fn: Activation = "relu"
-    features_extractor: Annotated[Extractor, Named(Extractor, EXTRACTORS, key="name")] | None = None
+    """Activation after each hidden layer."""
+
+    features_extractor: NamedExtractor | None = None
+    """What stands before the hidden layers; by default nothing does."""
+
     features_extractor_class: type[BaseFeaturesExtractor] | None = None
+    """A class of the user's own instead; in Python alone. It must be one that TorchScript can
+    express."""
+
     features_extractor_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Its arguments."""
 
     def policy_kwargs(self) -> dict[str, Any]:
         """As Stable-Baselines3 takes it."""
@@ -89,20 +97,19 @@ class QNetworkSettings(NetworkSettings):
     """policy_kwargs of DQN."""
 
     net_arch: Layers = (64, 64)
+    """Units of each hidden layer."""
 
 
 class QuantileNetworkSettings(QNetworkSettings):
-    """policy_kwargs of QR-DQN.
-
-    Attributes:
-        n_quantiles: Quantiles of the return of each action. The loss compares each with each, so
-            its work grows with their square.
-        cvar_alpha: Share of them, the lowest, whose mean an action is judged by: its CVaR. With 1
-            it is the mean of all.
-    """
+    """policy_kwargs of QR-DQN."""
 
     n_quantiles: QuantileCount = 200
+    """Quantiles of the return of each action. The loss compares each with each, so its work grows
+    with their square."""
+
     cvar_alpha: TailShare = 1.0
+    """Share of them, the lowest, whose mean an action is judged by: its CVaR. With 1 it is the mean
+    of all."""
 
     @model_validator(mode="after")
     def _check_tail(self) -> Self:
@@ -111,53 +118,52 @@ class QuantileNetworkSettings(QNetworkSettings):
 
 
 class ActorCriticSettings(NetworkSettings):
-    """policy_kwargs of PPO, A2C and TRPO.
-
-    Attributes:
-        net_arch: Units of each hidden layer, of both networks or of each by name.
-        log_std_init: Initial log standard deviation of continuous actions.
-        ortho_init: Orthogonal initial weights.
-        share_features_extractor: One extractor for both networks.
-    """
+    """policy_kwargs of PPO, A2C and TRPO."""
 
     net_arch: Annotated[
         Annotated[Layers, Tag("layers")] | Annotated[ActorCriticLayers, Tag("by_network")],
         Discriminator(_kind_of_layers),
     ] = (64, 64)
+    """Units of each hidden layer, of both networks or of each by name."""
+
     activation_fn: Activation = "tanh"
+    """What stands between the layers."""
+
     log_std_init: float = 0.0
+    """Initial log standard deviation of continuous actions."""
+
     ortho_init: bool = True
+    """Orthogonal initial weights."""
+
     share_features_extractor: bool = True
+    """One extractor for both networks."""
 
 
 class ActorQCriticSettings(NetworkSettings):
-    """policy_kwargs of SAC and TD3.
-
-    Attributes:
-        net_arch: Units of each hidden layer, of all networks or of actor and critics by name.
-        n_critics: Critics, of which the lowest estimate counts.
-        share_features_extractor: One extractor for actor and critics.
-    """
+    """policy_kwargs of SAC and TD3."""
 
     net_arch: Annotated[
         Annotated[Layers, Tag("layers")] | Annotated[ActorQCriticLayers, Tag("by_network")],
         Discriminator(_kind_of_layers),
     ] = (64, 64)
+    """Units of each hidden layer, of all networks or of actor and critics by name."""
+
     n_critics: int = Field(default=2, ge=1, le=100)
+    """Critics, of which the lowest estimate counts."""
+
     share_features_extractor: bool = False
+    """One extractor for actor and critics."""
 
 
 class ActorQuantileCriticSettings(ActorQCriticSettings):
-    """policy_kwargs of TQC.
-
-    Attributes:
-        n_quantiles: Quantiles that each critic estimates.
-        cvar_alpha: Share of all critics' quantiles, the lowest, whose mean the actor climbs: the
-            CVaR of its return. With 1 it is the mean of all.
-    """
+    """policy_kwargs of TQC."""
 
     n_quantiles: QuantileCount = 25
+    """Quantiles that each critic estimates."""
+
     cvar_alpha: TailShare = 1.0
+    """Share of all critics' quantiles, the lowest, whose mean the actor climbs: the CVaR of its
+    return. With 1 it is the mean of all."""
 
     @model_validator(mode="after")
     def _check_tail(self) -> Self:

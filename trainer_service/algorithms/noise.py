@@ -15,15 +15,13 @@ __all__ = ["ActionNoise", "NormalNoise", "OrnsteinUhlenbeckNoise"]
 
 
 class NormalNoise(Settings):
-    """Independent Gaussian noise at every step.
-
-    Attributes:
-        kind: Always "normal".
-        sigma: Standard deviation, as a fraction of half the width of the action space.
-    """
+    """Independent Gaussian noise at every step."""
 
     kind: Literal["normal"] = "normal"
+    """Always "normal"."""
+
     sigma: PositiveFloat = 0.1
+    """Standard deviation, as a fraction of half the width of the action space."""
 
     def make(self, action_size: int) -> NoiseProcess:
         """The process, for actions of so many numbers."""
@@ -31,20 +29,20 @@ class NormalNoise(Settings):
 
 
 class OrnsteinUhlenbeckNoise(Settings):
-    """Gaussian noise that reverts to 0: a position drifts instead of trading at every bar.
-
-    Attributes:
-        kind: Always "ornstein_uhlenbeck".
-        sigma: Volatility, as a fraction of half the width of the action space; in the long run the
-            standard deviation is sigma / √(2 theta).
-        theta: Speed of the reversion.
-        dt: Time between two steps.
-    """
+    """Gaussian noise that reverts to 0: a position drifts instead of trading at every bar."""
 
     kind: Literal["ornstein_uhlenbeck"] = "ornstein_uhlenbeck"
+    """Always "ornstein_uhlenbeck"."""
+
     sigma: PositiveFloat = 0.1
+    """Volatility, as a fraction of half the width of the action space; in the long run the standard
+    deviation is sigma / √(2 theta)."""
+
     theta: PositiveFloat = 0.15
+    """Speed of the reversion."""
+
     dt: PositiveFloat = 0.01
+    """Time between two steps."""
 
     def make(self, action_size: int) -> NoiseProcess:
         """The process, for actions of so many numbers."""

@@ -13,18 +13,17 @@ __all__ = ["CheckpointSettings", "Checkpointing"]
 
 
 class CheckpointSettings(Settings):
-    """Where and how often a training is saved.
-
-    Attributes:
-        folder: Folder of the checkpoints.
-        interval_s: Seconds between two checkpoints; longer where writing one takes so long that
-            it would cost more than 5 % of the time. None leaves it to the timesteps.
-        interval_timesteps: Environment steps between two checkpoints; None leaves it to the time.
-    """
+    """Where and how often a training is saved."""
 
     folder: Path = Path("runs/checkpoints")
+    """Folder of the checkpoints."""
+
     interval_s: PositiveFloat | None = 60.0
+    """Seconds between two checkpoints; longer where writing one takes so long that it would cost
+    more than 5 % of the time. None leaves it to the timesteps."""
+
     interval_timesteps: PositiveInt | None = None
+    """Environment steps between two checkpoints; None leaves it to the time."""
 
     @model_validator(mode="after")
     def _check_interval(self) -> Self:

@@ -53,11 +53,11 @@ class EnvironmentConfig(TradingTerms):
 
 
 class EnvironmentSettings(EnvironmentConfig):
-    """EnvironmentConfig as a configuration says it: a reward by its name, with its settings."""
+    """EnvironmentConfig as a configuration says it: a reward by its name, with its options."""
 
     reward: Annotated[AnyReward, Named(Reward, REWARDS, plain=_COMPILED)] = "log_return"
-    """log_return or simple_return, changes of equity over the bar; or `{kind: NAME, ...}`, a reward
-    of one's own with its settings."""
+    """log_return or simple_return, changes of equity over the bar; or a reward of one's own,
+    `{kind: NAME, options: {...}}`."""
 
     def made(self) -> EnvironmentConfig:
         """The same, which a bundle records: the reward by name and version."""

@@ -11,6 +11,7 @@ from tradewind.components import Door, a_class, classes_in
 from tradewind.errors import ComponentError, FieldViolation, TrainingError
 from tradewind.market.accounting import EQUITY, LAST_TRADE_NOTIONAL, MARK_PRICE, QUANTITY
 from tradewind.market.bars import FloatArray
+from tradewind.part_options import told
 from tradewind.parts import VersionedPart
 
 __all__ = ["REWARDS", "Reward", "RewardHistory", "RewardWindow", "check_reward_function"]
@@ -46,7 +47,7 @@ class RewardWindow(NamedTuple):
 class Reward(VersionedPart):
     """A reward that is a function of the last `lookback` steps of an account and nothing else.
 
-    A subclass declares `name` and `version`, its settings as fields, and what stands below.
+    A subclass declares `name` and `version`, its options as fields, and what stands below.
     """
 
     @property
@@ -225,4 +226,4 @@ def _asked(reward: Reward, window: RewardWindow, scale: float) -> FloatArray:
 
 
 def _said(reward: Reward, problem: Exception) -> str:
-    return f"{reward.identity} raised {type(problem).__name__}: {problem}"
+    return f"{reward.identity} raised {told(problem)}"

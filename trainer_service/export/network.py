@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tradewind.bundle import Distribution
 from tradewind.errors import ExportError, TradewindError
+from tradewind.part_options import told
 from trainer_service.export.modules import ObservationNormalizer
 
 __all__ = ["Exporter", "build_network", "flat_sequence"]
@@ -60,8 +61,7 @@ def build_network(exporter: Exporter, model: BaseAlgorithm) -> tuple[nn.Module, 
     except (TradewindError, MemoryError):
         raise
     except Exception as problem:  # it may be someone's own code
-        said = f"{type(problem).__name__}: {problem}"
-        raise ExportError(f"export() of {exporter.name} raised {said}") from problem
+        raise ExportError(f"export() of {exporter.name} raised {told(problem)}") from problem
     if not isinstance(network, nn.Module) or not isinstance(distribution, Distribution):
         raise ExportError(
             f"export() of {exporter.name} must give a torch.nn.Module and a "

@@ -21,6 +21,7 @@ from torch.jit import ScriptModule
 
 from tradewind.bundle import Distribution
 from tradewind.errors import BundleRuntimeError, ExportError
+from tradewind.part_options import told
 from tradewind.policy import TorchScriptNetwork
 from trainer_service.export.network import Exporter, build_network
 
@@ -137,7 +138,7 @@ def verify_policy(
     except Exception as problem:  # another shape, or what someone's own code raises
         raise ExportError(
             f"the exported policy cannot be compared with the {exporter.name} model: "
-            f"{type(problem).__name__}: {problem}"
+            f"{told(problem)}"
         ) from problem
 
 

@@ -41,19 +41,22 @@ _LEASE_LOST = "the trainer service could not renew its lease on the job"
 
 
 class RunnerSettings(Settings):
-    """How jobs are run.
-
-    Attributes:
-        checkpoints: Where trainings are saved, a folder for each job, and how often.
-        grace_s: Seconds that a job gets to end after SIGTERM, before SIGKILL.
-        max_attempts: Starts without a new checkpoint after which a job has failed.
-        tracing: Where spans go; None for no spans.
-    """
+    """How jobs are run."""
 
     checkpoints: CheckpointSettings
+    """Where trainings are saved, a folder for each job, and how often."""
+
     grace_s: float
+    """Seconds that a job gets to end after SIGTERM, before SIGKILL."""
+
     max_attempts: int
+    """Starts without a new checkpoint after which a job has failed."""
+
     tracing: TracingSettings | None = None
+    """Where spans go; None for no spans."""
+
+    components: tuple[str, ...] = ()
+    """Code of one's own that a job may have imported."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ class JobRunner:
             request_id=job.request_id,
             traceparent=job.traceparent,
             tracing=self._settings.tracing,
+            components=self._settings.components,
         )
         _LOG.info("job %s: attempt %d on %s", job.job_id, job.attempts, self._slot.name)
         run = JobRun(JobProcess(job.job_id, order, self._settings.grace_s, self._slot.environment))

@@ -18,15 +18,13 @@ _GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
 
 
 class DeviceSlots(Settings):
-    """Jobs that run at once on each kind of device; each is a process of its own.
-
-    Attributes:
-        cpu: Jobs that learn on the processor.
-        cuda: Jobs that learn on GPUs, spread over those there are; without a GPU there are none.
-    """
+    """Jobs that run at once on each kind of device; each is a process of its own."""
 
     cpu: int = Field(default=1, ge=0, le=64)
+    """Jobs that learn on the processor."""
+
     cuda: int = Field(default=1, ge=0, le=64)
+    """Jobs that learn on GPUs, spread over those there are; without a GPU there are none."""
 
     @model_validator(mode="after")
     def _check_some(self) -> "DeviceSlots":

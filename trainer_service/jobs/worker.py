@@ -11,6 +11,7 @@ import time
 from types import FrameType
 from typing import BinaryIO, NoReturn
 
+from tradewind.components import closed_doors
 from tradewind.errors import StoppedByRiskError, TradewindError
 from tradewind.jobs import TrainingPhase, TrainingProgress
 from tradewind.logs import LogSettings, log_context, set_up_logging
@@ -78,6 +79,8 @@ def main() -> int:
         about,
         os.fdopen(events_fd, "wb") as file,
         tracing(order.tracing, "trainer_service") as tracer,
+        # The configuration comes from the job store, where others may write.
+        closed_doors(order.components, "allow_components of the trainer service"),
     ):
         return _train(order, _Events(file), tracer)
 

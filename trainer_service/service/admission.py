@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tradewind.components import closed_doors
 from tradewind.errors import FieldViolation, InvalidInputError
 from trainer_service.tracking import TrackingConfig
 from trainer_service.training.resources import JobLimits, JobResources, share_of_memory_mb
@@ -32,6 +33,7 @@ class AdmissionRules:
         limits: The most that a job may ask for, and what it gets when it asks for nothing.
         devices: What a job may ask to learn on.
         slots: How many jobs run at once.
+        components: Code of one's own that a job may have imported.
     """
 
     store: Path
@@ -43,6 +45,7 @@ class AdmissionRules:
     limits: JobLimits
     devices: frozenset[str]
     slots: int = 1
+    components: tuple[str, ...] = ()
 
 
 def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
@@ -75,13 +78,14 @@ def admit(policy: str, config_json: str, rules: AdmissionRules) -> "JobConfig":
     risk = values.setdefault("risk_config", {})
     if isinstance(risk, dict):
         risk.setdefault("policy_yaml", str(rules.risk_policy))
-    config = parse_training_config(
-        values,
-        JobConfig,
-        folder=rules.files,
-        own=frozenset({rules.risk_policy}),
-        quote_files=False,
-    )
+    with closed_doors(rules.components, "allow_components of the trainer service"):
+        config = parse_training_config(
+            values,
+            JobConfig,
+            folder=rules.files,
+            own=frozenset({rules.risk_policy}),
+            quote_files=False,
+        )
     resources = _resources(config, rules)
     violations = [
         *_excesses(config, rules.limits),

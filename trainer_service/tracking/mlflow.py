@@ -21,6 +21,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH
 
 from tradewind.bundle import PublishedBundle
 from tradewind.errors import TrainingError
+from trainer_service.tracking.tracker import Outcome, Tracker
 
 __all__ = ["MlflowTracker"]
 
@@ -34,7 +35,7 @@ _PARAMETERS_PER_CALL: Final = 100  # a limit of MLflow
 _PATIENCE_S: Final = {"FINISHED": 60.0, "FAILED": 10.0, "KILLED": 2.0}
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """One run in an MLflow experiment.
 
     Everything is sent by a thread of its own, so that a slow server never slows the training. The
@@ -54,6 +55,8 @@ class MlflowTracker:
     Raises:
         TrainingError: Nothing answers under the URI, or MLflow refuses it.
     """
+
+    run_id: str
 
     def __init__(
         self,
@@ -149,7 +152,7 @@ class MlflowTracker:
         files = partial(self._client.log_artifacts, self.run_id, str(bundle.path), "bundle")
         self._queue.put(files)
 
-    def close(self, outcome: str) -> None:
+    def close(self, outcome: Outcome) -> None:
         """Ends the run, once everything is sent or patience has run out."""
         self._queue.put(partial(self._client.set_terminated, self.run_id, outcome))
         self._queue.put(None)

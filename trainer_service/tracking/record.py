@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tradewind.errors import StorageError
 from tradewind.settings import Settings
@@ -11,15 +11,22 @@ __all__ = ["RunRecord"]
 
 
 class RunRecord(Settings):
-    """Names one run; kept beside the checkpoints of its training.
-
-    Attributes:
-        name: Name of the run: the TensorBoard folder, and part of the MLflow run's name.
-        mlflow_run_id: None without MLflow.
-    """
+    """Names one run; kept beside the checkpoints of its training."""
 
     name: str
+    """Name of the run: the TensorBoard folder, and part of the MLflow run's name."""
+
+    run_ids: dict[str, str] = Field(default_factory=dict)
+    """What trackers call it, by the key that each is set under."""
+
     mlflow_run_id: str | None = None
+    """The same of MLflow, in records of releases that knew no other."""
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What trackers call the run, whichever release wrote the record."""
+        older = {} if self.mlflow_run_id is None else {"mlflow": self.mlflow_run_id}
+        return older | self.run_ids
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord | None":

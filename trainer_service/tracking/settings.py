@@ -1,12 +1,51 @@
 """Settings of tracking."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
+from tradewind.parts import Named
 from tradewind.settings import Settings
+from trainer_service.tracking.tracker import TRACKERS, TrackedRun, Tracker, TrackerSettings
 
-__all__ = ["TrackingConfig"]
+__all__ = ["MlflowSettings", "TensorBoardSettings", "TrackingConfig"]
+
+
+class TensorBoardSettings(TrackerSettings):
+    """TensorBoard event files."""
+
+    folder: Path
+    """Each training writes to <policy>/<time> below it."""
+
+    def open(self, run: TrackedRun) -> Tracker:
+        """Makes the folder."""
+        from trainer_service.tracking.tensorboard import TensorBoardTracker  # needs torch
+
+        folder = self.folder / run.policy / run.name
+        return TensorBoardTracker(folder, run.parameters, resumed=run.resumed)
+
+
+class MlflowSettings(TrackerSettings):
+    """An MLflow tracking server or database."""
+
+    uri: str = Field(min_length=1)
+    """Such as http://127.0.0.1:5000 or sqlite:///mlflow.db."""
+
+    experiment: str = Field(default="tradewind", min_length=1)
+    """Made when there is none of that name."""
+
+    def open(self, run: TrackedRun) -> Tracker:
+        """Connects."""
+        # MLflow would report its use to its makers, beginning with its import.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # It takes seconds, for those alone who use it.
+        from trainer_service.tracking.mlflow import MlflowTracker
+
+        name = f"{run.policy}_{run.name}"
+        return MlflowTracker(self.uri, self.experiment, name, run.parameters, run.run_id)
 
 
 class TrackingConfig(Settings):
@@ -22,3 +61,15 @@ class TrackingConfig(Settings):
 
     experiment: str = Field(default="tradewind", min_length=1)
     """MLflow experiment; made when there is none of that name."""
+
+    trackers: tuple[Annotated[TrackerSettings, Named(TrackerSettings, TRACKERS)], ...] = ()
+    """More of them, each `{kind: NAME, options: {...}}`: of one's own, or one of these."""
+
+    def all(self) -> Iterator[tuple[str, TrackerSettings]]:
+        """Every tracker, with the key that it is set under."""
+        if self.tensorboard is not None:
+            yield "tensorboard", TensorBoardSettings(folder=self.tensorboard)
+        if self.mlflow_uri is not None:
+            yield "mlflow", MlflowSettings(uri=self.mlflow_uri, experiment=self.experiment)
+        for place, tracker in enumerate(self.trackers):
+            yield f"trackers[{place}]", tracker

@@ -10,11 +10,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tradewind.bundle import PublishedBundle
 from tradewind.errors import StorageError
+from trainer_service.tracking.tracker import Outcome, Tracker
 
 __all__ = ["TensorBoardTracker"]
 
 
-class TensorBoardTracker:
+class TensorBoardTracker(Tracker):
     """Writes the event files of one run.
 
     Args:
@@ -57,6 +58,6 @@ class TensorBoardTracker:
         self.log_metrics(figures, bundle.metadata.training.timesteps)
         self._writer.add_text("bundle", f"{bundle.metadata.name} {bundle.metadata.version}")
 
-    def close(self, _outcome: str) -> None:
+    def close(self, outcome: Outcome) -> None:  # noqa: ARG002
         """Closes the files."""
         self._writer.close()

@@ -1,43 +1,30 @@
-"""What every tracker takes, and how those of a training are opened and closed."""
+"""How the trackers of a training are opened, told and closed."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from stable_baselines3.common.logger import KVWriter
 
 from tradewind.bundle import PublishedBundle
+from tradewind.errors import ComponentError, FieldViolation
 from trainer_service.callbacks import finite_numbers
 from trainer_service.tracking.record import RunRecord
 from trainer_service.tracking.settings import TrackingConfig
-from trainer_service.tracking.tensorboard import TensorBoardTracker
+from trainer_service.tracking.tracker import (
+    TRACKERS,
+    Outcome,
+    TrackedRun,
+    Tracker,
+    TrackerSettings,
+)
 
-__all__ = ["Outcome", "Tracker", "Trackers", "open_trackers"]
+__all__ = ["Trackers", "open_trackers"]
 
 _LOG = logging.getLogger(__name__)
-
-Outcome = Literal["FINISHED", "FAILED", "KILLED"]
-"""How a training ended, in MLflow's words."""
-
-
-class Tracker(Protocol):
-    """One place where a training can be followed."""
-
-    def rewind(self, step: int) -> None:
-        """Forgets what came after a step, if it can: the training goes on from there."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Takes figures by name at a number of timesteps."""
-
-    def log_bundle(self, bundle: PublishedBundle) -> None:
-        """Takes the published bundle with its held-out figures."""
-
-    def close(self, outcome: Outcome) -> None:
-        """Ends the run."""
 
 
 class Trackers(KVWriter):
@@ -120,34 +107,24 @@ def open_trackers(
     Raises:
         StorageError: The folder of the event files, or the record, cannot be written.
         TrainingError: MLflow cannot be used under its URI.
+        ComponentError: A tracker of one's own cannot be opened.
     """
     earlier = None if record is None else RunRecord.read(record)
     name = f"{datetime.now(UTC):%Y-%m-%d_%H-%M-%S.%f}" if earlier is None else earlier.name
+    begun = {} if earlier is None else earlier.ids
     trackers: list[Tracker] = []
+    ids: dict[str, str] = {}
     run = Trackers(trackers, resumed=earlier is not None)
     outcome: Outcome = "KILLED"
     try:
-        mlflow_run_id = None
-        if config.tensorboard is not None:
-            folder = Path(config.tensorboard, policy, name)
-            trackers.append(TensorBoardTracker(folder, parameters, resumed=earlier is not None))
-        if config.mlflow_uri is not None:
-            # MLflow would report its use to its makers, beginning with its import.
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            # It takes seconds, for those alone who use it.
-            from trainer_service.tracking.mlflow import MlflowTracker
-
-            mlflow = MlflowTracker(
-                config.mlflow_uri,
-                config.experiment,
-                f"{policy}_{name}",
-                parameters,
-                None if earlier is None else earlier.mlflow_run_id,
-            )
-            trackers.append(mlflow)
-            mlflow_run_id = mlflow.run_id
+        for key, settings in config.all():
+            about = TrackedRun(policy, name, parameters, earlier is not None, begun.get(key))
+            tracker = _opened(f"tracking.{key}", settings, about)
+            trackers.append(tracker)
+            if tracker.run_id is not None:
+                ids[key] = str(tracker.run_id)
         if record is not None and trackers:
-            RunRecord(name=name, mlflow_run_id=mlflow_run_id).write(record)
+            RunRecord(name=name, run_ids=ids).write(record)
         yield run
         outcome = "FINISHED"
     except Exception:
@@ -155,3 +132,11 @@ def open_trackers(
         raise
     finally:
         run.end(outcome)
+
+
+def _opened(at: str, settings: TrackerSettings, run: TrackedRun) -> Tracker:
+    tracker: object = TRACKERS.make(settings.open, at, run)
+    if isinstance(tracker, Tracker):
+        return tracker
+    said = f"open() of {settings.kind} gave {tracker!r:.100}, no {Tracker.__module__}.Tracker"
+    raise ComponentError("tracker is refused", [FieldViolation(at, said)])

@@ -21,6 +21,7 @@ from trainer_service.environment.config import UNFED_METRICS, EnvironmentSetting
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.redaction import redact_settings
 from trainer_service.tracking import TrackingConfig
+from trainer_service.training.data_source import DATA_SOURCES, DataSource
 from trainer_service.training.resources import JobResources
 
 __all__ = [
@@ -161,7 +162,7 @@ class TrainingConfig(Settings):
 
 
 class DataConfig(Settings):
-    """The bars of a job: an embedded sample or a file, of one symbol or of several."""
+    """The bars of a job: an embedded sample, a file or a source, of one symbol or of several."""
 
     symbol: str | None = None
     """An embedded sample; or, beside `path`, what the file's bars are of."""
@@ -180,8 +181,16 @@ class DataConfig(Settings):
     """The market the files' bars are of: always-open, fx-week, a code such as XNYS, or a weekly
     pattern; by default it is recognised from the bars."""
 
+    source: Annotated[DataSource, Named(DataSource, DATA_SOURCES)] | None = None
+    """`{kind: NAME, options: {...}}`, a source of one's own; all else here is left out."""
+
     @model_validator(mode="after")
     def _check_source(self) -> Self:
+        if self.source is not None:
+            others = [name for name in type(self).model_fields if name != "source"]
+            if given := [name for name in others if getattr(self, name)]:
+                raise ValueError(f"source takes the place of {', '.join(given)}")
+            return self
         if self.symbols or self.paths:
             return self._check_symbols()
         if self.path is None and self.symbol not in SAMPLE_SYMBOLS:
@@ -209,10 +218,10 @@ class DataConfig(Settings):
 
 
 class FeatureSettings(FeatureSpec):
-    """FeatureSpec as a configuration says it: groups by their names, with their settings."""
+    """FeatureSpec as a configuration says it: groups by their names, with their options."""
 
     groups: tuple[Annotated[FeatureGroup, Named(FeatureGroup, FEATURES)], ...] = ()
-    """More features of the bars, each `{kind: NAME, ...}` with its settings, of Tradewind or of
+    """More features of the bars, each `{kind: NAME, options: {...}}`, of Tradewind or of
     one's own: they stand after those above and before the position."""
 
     def made(self) -> FeatureSpec:

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
 from tradewind.errors import ConflictError, NotFoundError, StorageError
 from tradewind.market import FeatureSpec
+from tradewind.shipped import shipped_or_own
 from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.progress import ProgressListener, ProgressReporter
@@ -178,7 +179,7 @@ def _write(
     try:
         model.save(temporary / _MODEL)
         (temporary / _STATE).write_bytes(cloudpickle.dumps(state))
-        shutil.copyfile(config.risk_config.policy_yaml, temporary / _RISK)
+        shutil.copyfile(shipped_or_own(config.risk_config.policy_yaml), temporary / _RISK)
         (temporary / _ABOUT).write_text(json.dumps(about, indent=1))
         temporary.rename(folder)
     except BaseException:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
-from tradewind.errors import TrainingError
+from tradewind.errors import ComponentError, FieldViolation, TrainingError
 from tradewind.market import BarPanel, Bars, BarSeries, load_bars, load_sample, split_bars
+from tradewind.part_options import told
 from tradewind.risk import ProductionRiskAdvisor, RiskPolicy
 from tradewind.risk.periods import check_periods, window_doubts
 from trainer_service.environment import (
@@ -32,6 +33,7 @@ from trainer_service.environment.custom import (
 )
 from trainer_service.redaction import redact_bars
 from trainer_service.training.config import DataConfig, JobConfig, TrainingConfig
+from trainer_service.training.data_source import DataSource
 
 __all__ = [
     "Env",
@@ -178,10 +180,13 @@ def make_environment(config: JobConfig, *, quote_files: bool = True) -> Intraday
 
     Raises:
         MarketDataError: The bars cannot be read, are too few, or have none in common.
+        ComponentError: A source of one's own fails.
     """
     data = config.data
     bars: BarSeries
-    if data.paths:
+    if data.source is not None:
+        bars = _from_source(data.source, quote=quote_files)
+    elif data.paths:
         bars = BarPanel.align(
             [_load(data.paths[name], name, data, quote=quote_files) for name in data.symbols]
         )
@@ -205,6 +210,27 @@ def _load(path: Path, symbol: str | None, data: DataConfig, *, quote: bool) -> B
         if quote:
             raise
         raise redact_bars(problem, path) from None
+
+
+def _from_source(source: DataSource, *, quote: bool) -> BarSeries:
+    problem: Exception | None = None
+    said = f"load() of {source.kind} "
+    try:
+        bars: object = source.load()
+    except MemoryError:
+        raise
+    except Exception as raised:  # it is someone's own code, and may know a password
+        problem = raised
+        _logger.warning("data.source: %s", raised, exc_info=True)
+        kind = f"{type(raised).__name__}; the log of the service has the details"
+        said += f"raised {told(raised) if quote else kind}"
+    else:
+        if isinstance(bars, Bars | BarPanel):
+            return bars
+        said += f"gave {type(bars).__name__}, no tradewind.market.Bars or BarPanel"
+    raise ComponentError(
+        "data source is refused", [FieldViolation("data.source", said)]
+    ) from problem
 
 
 class _FiniteRewards(gymnasium.Wrapper[Any, Any, Any, Any]):

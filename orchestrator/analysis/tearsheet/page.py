@@ -31,7 +31,7 @@ from tradewind.reporting.page import day, render_page
 from tradewind.reporting.style import Chart
 from tradewind.risk import FloatArray
 
-__all__ = ["render_tearsheet"]
+__all__ = ["latency_rows", "render_sheet", "render_tearsheet"]
 
 _PERCENTILES: Final = (50.0, 99.0, 99.9)
 _MISSING: Final = "–"
@@ -48,7 +48,11 @@ def render_tearsheet(log: DecisionLog) -> bytes:
         InvalidInputError: The log has fewer than two ticks.
         RiskInputError: The account lost everything: there is no curve.
     """
-    sheet = read_sheet(log)
+    return render_sheet(read_sheet(log))
+
+
+def render_sheet(sheet: Sheet) -> bytes:
+    """Renders the tearsheet of a log that was read; see `render_tearsheet`."""
     budget_us = 1e3 * sheet.facts["safety"]["budget_ms"]
     charts: dict[str, Chart] = {
         "equity": equity_chart(sheet),
@@ -77,7 +81,7 @@ def render_tearsheet(log: DecisionLog) -> bytes:
         has_reasons=bool(sheet.reasons),
         demands=_shares(sheet.demands),
         bar_faults=_shares(sheet.bar_faults),
-        latency_rows=_latency_rows(sheet, budget_us),
+        latency_rows=latency_rows(sheet),
         variant_rows=_variant_rows(sheet),
         halts=[
             (_time(halt.first_s), _time(halt.last_s), count(halt.ticks), halt.cause)
@@ -143,8 +147,9 @@ def _cost_rows(sheet: Sheet) -> list[tuple[str, ...]]:
     return rows
 
 
-def _latency_rows(sheet: Sheet, budget_us: float) -> list[tuple[str, ...]]:
-    """What was timed, its percentiles, its objective, and the share beyond it."""
+def latency_rows(sheet: Sheet) -> list[tuple[str, ...]]:
+    """What was timed, how often, p50, p99, p99.9, longest, its objective, and what is beyond it."""
+    budget_us = 1e3 * sheet.facts["safety"]["budget_ms"]
     objectives = {
         "Model compute": ("SLO", float(MAX_PREDICTION_LATENCY_US)),
         "Bar to order": ("budget", budget_us),

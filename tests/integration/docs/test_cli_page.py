@@ -32,7 +32,7 @@ TINY = {
 SEARCH = {"search": {"algo_params.gamma": {"choices": [0.9, 0.99]}}, "objective": "return"}
 # A service of its own replaces the process; the log of an orchestrator that nobody ran; no routing
 # file; no halt; no file of bars. Other tests run them.
-ELSEWHERE = ("data", "serve", "compare", "replay", "tearsheet", "routing", "risk")
+ELSEWHERE = ("demo", "data", "serve", "compare", "replay", "tearsheet", "routing", "risk")
 
 
 @pytest.mark.slow

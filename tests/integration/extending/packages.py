@@ -46,16 +46,25 @@ def install(source: Path, folder: Path) -> Path:
     return installed
 
 
-def run_tests(tests: Path, installed: Path, folder: Path) -> str:
-    """Runs tests against an installed package in a process of their own; gives what they print.
+def run_tests(source: Path, installed: Path, folder: Path) -> str:
+    """Runs a package's tests against its installation in a process of their own.
+
+    Only the tests are there, `test_*.py` and `tests/`: what they import is what was installed.
+
+    Returns:
+        What they print.
 
     Raises:
-        AssertionError: One fails, warns, or there is none.
+        AssertionError: One fails or warns, or there is none.
     """
-    shutil.copytree(tests, folder / "tests", ignore=_MADE)
+    alone = folder / "alone"
+    alone.mkdir()
+    for path in (*source.glob("test_*.py"), *source.glob("tests/")):
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, alone / path.name)
     flags = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "--rootdir=."]
     flags += [part for warning in _WARNINGS for part in ("-W", warning)]
-    return _run([sys.executable, "-P", "-m", "pytest", *flags, "tests"], folder, installed)
+    return _run([sys.executable, "-P", "-m", "pytest", *flags], alone, installed)
 
 
 def _run(command: list[str], folder: Path, *paths: Path) -> str:

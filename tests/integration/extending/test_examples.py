@@ -17,21 +17,23 @@ build-backend = "setuptools.build_meta"
 name = "someones-part"
 version = "1.0"
 dependencies = [{dependencies}]
+
+[tool.setuptools]
+py-modules = ["someones_part"]
 """
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*/")))
 def test_example_as_a_package_beside_tradewind_passes_its_tests(name: str, tmp_path: Path) -> None:
     installed = install(EXAMPLES / name, tmp_path)
-    assert " passed" in run_tests(EXAMPLES / name / "tests", installed, tmp_path)
+    assert " passed" in run_tests(EXAMPLES / name, installed, tmp_path)
 
 
 def make_package(folder: Path, dependencies: str, test: str) -> Path:
-    (folder / "someones_part").mkdir(parents=True)
-    (folder / "someones_part" / "__init__.py").touch()
+    folder.mkdir()
+    (folder / "someones_part.py").touch()
     (folder / "pyproject.toml").write_text(PYPROJECT.format(dependencies=dependencies))
-    (folder / "tests").mkdir()
-    (folder / "tests" / "test_part.py").write_text(test)
+    (folder / "test_part.py").write_text(test)
     return folder
 
 
@@ -56,11 +58,11 @@ def test_where_it_is():
     assert not Path.cwd().is_relative_to(Path(tradewind.__file__).parents[1])
 """
     source = make_package(tmp_path / "part", "'tradewind'", test)
-    assert "1 passed" in run_tests(source / "tests", install(source, tmp_path), tmp_path)
+    assert "1 passed" in run_tests(source, install(source, tmp_path), tmp_path)
 
 
 def test_package_whose_test_fails_says_what_it_printed(tmp_path: Path) -> None:
     test = "import warnings\n\ndef test_it():\n    warnings.warn('it is old', stacklevel=1)\n"
     source = make_package(tmp_path / "part", "", test)
     with pytest.raises(AssertionError, match="UserWarning: it is old"):
-        run_tests(source / "tests", install(source, tmp_path), tmp_path)
+        run_tests(source, install(source, tmp_path), tmp_path)

@@ -1,127 +1,169 @@
-"""The whole way on a short training: three real services, real bars, real gRPC."""
+"""`tradewind demo` on a short training: three real services, real bars, the real orchestrator."""
 
-import contextlib
-import io
-import json
-from collections.abc import Iterator
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
-from rich.console import Console
 
-from orchestrator.demo import POLICY, DemoRun, Stack, main, run, start_services, train
-from orchestrator.served_policy import ServedPolicy
-from tradewind.errors import ConflictError, SettingsError, TrainingError
-from tradewind.jobs import JobState, TrainingJob
-from tradewind.rpc.clients import RiskClient, RiskPolicyStatus, TrainerClient
+from orchestrator.analysis.decision_replay import verify
+from orchestrator.decision_log import DecisionLog
+from tradewind.bundle import BundleMetadata, BundleStore, read_bundle
+from tradewind_cli.__main__ import main
+from tradewind_cli.demo import new_folder
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
-# A share of the bars that leaves about 700 for the replay.
+# A share of the bars that leaves about 700 to trade.
 HELD_OUT_FRACTION = 0.02
 
 
-def short_training() -> dict[str, Any]:
+def short_training(folder: Path, **risk: Any) -> Path:
     config = yaml.safe_load((ROOT / "config/training/ppo_btc.yaml").read_text())
     config["training_params"] |= {
         "total_timesteps": 2_048,
         "held_out_fraction": HELD_OUT_FRACTION,
     }
-    return dict(config)
+    config["risk_config"] |= risk
+    path = folder / "short.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A run of the demo, whose services still answer."""
+    """A demo that has ended."""
 
-    services: Stack
-    run: DemoRun
-    metadata: dict[str, Any]
     folder: Path
-    text: str
+    out: str
+    err: str
+    metadata: BundleMetadata
+    log: DecisionLog
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    folder = tmp_path_factory.mktemp("demo")
-    console = Console(file=io.StringIO(), width=120)
-    with contextlib.ExitStack() as stack:
-        services = start_services(console, folder, stack)
-        done = run(console, services, short_training(), folder)
-        path = folder / "bundles" / POLICY / done.version / "metadata.json"
-        assert isinstance(console.file, io.StringIO)
-        text = console.file.getvalue()
-        yield Shown(services, done, json.loads(path.read_text()), folder, text)
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """As in the log of a CI job: without a terminal, 60 columns wide."""
+    output = tmp_path_factory.mktemp("demo")
+    command = ["demo", "--training", str(short_training(output)), "--output", str(output / "runs")]
+    ended = subprocess.run(
+        [sys.executable, "-m", "tradewind_cli", *command],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "60"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (folder,) = (output / "runs").iterdir()
+    (bundle,) = (folder / "bundles" / "demo").iterdir()
+    metadata, log = read_bundle(bundle).metadata, DecisionLog(folder / "orchestrator" / "log")
+    return Shown(folder, ended.stdout, ended.stderr, metadata, log)
 
 
-def test_replay_over_grpc_repeats_the_held_out_evaluation_of_the_trainer(shown: Shown) -> None:
-    evaluation = shown.metadata["evaluation"]
-    policy = shown.run.replays["policy"]
-    assert policy.total_return == evaluation["return"]
-    assert policy.trade_count == evaluation["trades"]
-    assert shown.run.replays["buy and hold"].total_return == evaluation["buy_and_hold_return"]
-
-
-def test_replay_over_grpc_asks_both_services_on_every_bar(shown: Shown) -> None:
-    decisions = shown.run.served.decisions
-    assert len(decisions) == len(shown.run.replays["policy"].equity) - 1
-    digest = shown.metadata["risk"]["policy_digest"]
+def test_demo_trades_every_held_out_bar_by_the_policy_it_trained(shown: Shown) -> None:
+    ticks, decisions = shown.log.ticks.to_pylist(), shown.log.flat("decisions").to_pylist()
+    assert f"traded {len(ticks)} held-out bars" in shown.err
+    assert len(decisions) > 500
+    digest = shown.metadata.risk.policy_digest if shown.metadata.risk else ""
     for decision in decisions:
-        assert decision.prediction.version == shown.run.version
-        assert decision.prediction.bundle_sha256 == shown.metadata["sha256"]
-        assert decision.risk.policy_digest == digest
-        assert decision.risk.metric_values["max_drawdown"] >= 0.0
-    report = shown.services.inference.latency_reports(POLICY)[0]
-    assert report.call_count == len(decisions)
-    assert 0 < report.p50_us <= report.p99_us <= report.max_us
+        assert decision["bundle_sha256"] == shown.metadata.sha256
+        assert not decision["reason"]
+    asked = [tick["risk"] for tick in ticks if tick["outcome"] != "WARM_UP"]
+    assert {answer["policy_digest"] for answer in asked} == {digest}
 
 
-def test_served_policy_with_another_risk_policy_in_force_refuses(shown: Shown) -> None:
-    class OtherPolicy(RiskClient):
-        def get_policy(self, *, timeout_s: float | None = None) -> RiskPolicyStatus:
-            return RiskPolicyStatus("0" * 64, {}, (), (), "", "")
-
-    with OtherPolicy("127.0.0.1:1") as other:
-        with pytest.raises(ConflictError, match="was trained under risk policy"):
-            ServedPolicy.for_policy(shown.services.inference, other, POLICY)
-
-
-def test_run_prints_its_summary_and_draws_its_picture(shown: Shown) -> None:
-    for expected in ("model compute", "SLO of 100 µs at p99", "buy and hold", "picture"):
-        assert expected in shown.text
-    assert (shown.folder / "replay.png").read_bytes().startswith(b"\x89PNG")
+def test_demo_says_what_matters_and_where_everything_lies(shown: Shown) -> None:
+    for name in ("Model compute", "Evaluate call", "the account", "buy and hold", "random"):
+        assert re.search(rf"^{name} .*\d", shown.out, re.M), shown.out
+    hold = shown.metadata.evaluation["buy_and_hold_return"]
+    assert f"{hold:+.2%}" in shown.out
+    assert "EQUAL: " in shown.out
+    for path in re.findall(r"/\S+", shown.out):
+        assert Path(path).exists() or "*" in path, path
+    assert (shown.folder / "tearsheet.html").read_text().startswith("<!DOCTYPE html>")
+    assert re.search(r"live view +on http://127\.0\.0\.1:\d+/", shown.err)
+    for line in shown.err.splitlines():  # numbers are never cut off
+        assert "…" not in line
 
 
-def test_training_with_a_wrong_key_is_refused_by_name(shown: Shown) -> None:
-    config = short_training()
-    config["algo_params"]["learning_rat"] = 1e-3
-    with pytest.raises(SettingsError, match="learning_rat"):
-        train(Console(file=io.StringIO()), shown.services.trainer, config)
+def test_demo_leaves_a_log_that_a_replay_proves(shown: Shown) -> None:
+    assert verify(shown.log, BundleStore(shown.folder / "bundles")).equal
 
 
-def test_training_that_stays_too_risky_ends_without_a_bundle() -> None:
-    error = "the mean risk score stayed above 0.001"
-    job = TrainingJob("1", "demo", "{}", state=JobState.STOPPED_BY_RISK, error=error)
-
-    class TooRisky(TrainerClient):
-        def start_training(self, *_: Any, **__: Any) -> TrainingJob:
-            return job
-
-        def watch(self, *_: Any, **__: Any) -> Iterator[TrainingJob]:
-            yield job
-
-    with TooRisky("127.0.0.1:1") as trainer:
-        with pytest.raises(TrainingError, match="STOPPED_BY_RISK: the mean risk score"):
-            train(Console(file=io.StringIO()), trainer, short_training())
-
-
-def test_main_with_a_missing_configuration_says_so_before_it_starts_anything(
+def test_demo_of_a_training_that_fails_says_why_and_stops_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--training", str(tmp_path / "none.yaml"), "--output", str(tmp_path)]) == 1
-    assert "cannot read" in capsys.readouterr().out
-    assert list(tmp_path.iterdir()) == []
+    training = short_training(tmp_path, early_stop_threshold=0.001, early_stop_patience=1)
+    assert main(["demo", "--training", str(training), "--output", str(tmp_path / "runs")]) == 1
+    said = capsys.readouterr().err
+    assert "the training ended as FAILED: for 8 steps in a row limits could not be" in said
+    assert f"logs: {tmp_path / 'runs'}" in said
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_demo_with_a_busy_port_for_its_live_view_ends_before_it_trains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = ("127.0.0.1:9", "127.0.0.1:9", "127.0.0.1:9")  # which are not asked anything yet
+    monkeypatch.setattr("tradewind_cli.demo._Demo._start_services", lambda _: services)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        live = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["demo", "--output", str(tmp_path), "--live", live]) == 2
+    assert f"cannot serve the live view on {live}" in capsys.readouterr().err
+    assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--training", "{tmp}/none.yaml"], 2, "cannot read"),
+        (["--live", "0.0.0.0:0"], 2, "is reached from other machines"),
+        (["--output", "{tmp}/file/runs"], 1, "cannot write"),
+    ],
+)
+def test_demo_that_cannot_be_shown_says_so_before_it_starts_anything(
+    arguments: list[str], code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    given = [argument.format(tmp=tmp_path) for argument in arguments]
+    assert main(["demo", "--output", str(tmp_path / "runs"), *given]) == code
+    assert says in capsys.readouterr().err
+    assert list((tmp_path / "runs").glob("*/logs")) == []
+
+
+def test_demo_with_a_signal_stops_all_that_it_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tradewind_cli", "demo", "--output", str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("preparing"):  # the job has a process of its own
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait() == 130
+    assert "interrupted, and all has stopped" in rest
+    assert [it for it in psutil.process_iter() if runs_in(process.pid, it)] == []
+
+
+def runs_in(session: int, process: psutil.Process) -> bool:
+    try:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
+
+
+def test_two_demos_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    folders = [new_folder(tmp_path) for _ in range(5)]
+    assert len(set(folders)) == len(folders) == len(list(tmp_path.iterdir()))

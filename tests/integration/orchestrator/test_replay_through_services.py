@@ -1,6 +1,7 @@
 """A replay of real bars through the real services, from the feed to the decision log."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,19 @@ from orchestrator.decision_log import DecisionLog
 from orchestrator.markets import Markets
 from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
-from tests.integration.orchestrator.conftest import RISK_POLICY, SYMBOLS, Desk, run_to
+from tests.integration.orchestrator.conftest import (
+    RISK_POLICY,
+    SPEC,
+    SYMBOLS,
+    TERMS,
+    Desk,
+    run_to,
+)
+from tests.integration.orchestrator.panels import FRICTIONLESS, bundle_of
 from tradewind.errors import ConflictError
+from tradewind.market import load_sample, split_bars
+from tradewind.market.saving import save_bars
+from trainer_service import EnvironmentConfig, IntradayTradingEnv
 
 
 def run(settings: OrchestratorSettings) -> OrchestratorAgent:
@@ -74,6 +86,46 @@ def test_replay_in_two_halves_gives_the_bits_of_one(shared_desk: Desk) -> None:
     for column in ("equity", "cash", "fees_paid"):
         assert np.array_equal(one.ticks[column].to_numpy(), two.ticks[column].to_numpy())
     assert one.flat("decisions")["action"].equals(two.flat("decisions")["action"])
+
+
+def test_replay_of_one_symbol_trades_as_in_training_to_the_last_bit(
+    shared_desk: Desk, tmp_path: Path
+) -> None:
+    held_out = split_bars(load_sample("BTC"), 0.01)[1]
+    # An order is sized at the close that it was decided on, in the environment at the open.
+    opens = np.concatenate([held_out.open[:1], held_out.close[:-1]])
+    high, low = np.maximum(held_out.high, opens), np.minimum(held_out.low, opens)
+    bars = dataclasses.replace(held_out, open=opens, high=high, low=low)
+    save_bars(bars, tmp_path / "BTC.parquet")
+    settings = shared_desk.account(
+        "alone",
+        allocations=[{"symbol": "BTC", "policy": "tiny-dqn", "cash": TERMS.initial_cash}],
+        feed={"kind": "files", "files": {"BTC": tmp_path / "BTC.parquet"}},
+        broker__market=FRICTIONLESS,
+    )
+    run(settings)
+    bundle = bundle_of(shared_desk, "tiny-dqn")
+    config = EnvironmentConfig(
+        **dict(bundle.contract.terms),
+        episode_bars=None,
+        random_start=False,
+        min_equity_fraction=0.0,
+    )
+    env = IntradayTradingEnv(bars, config, bundle.contract.features)
+    observation, info = env.reset()
+    ticks = DecisionLog(settings.log.folder).ticks.to_pylist()
+    decided = [tick for tick in ticks if tick["outcome"] == "DECIDED"]
+    for number, tick in enumerate(decided):
+        (decision,) = tick["decisions"]
+        assert decision["observation"] == observation.tobytes()
+        assert tick["equity"] == info["equity"]
+        assert decision["action"] == bundle.serving.act(observation[np.newaxis].copy())[0][0]
+        if number < len(decided) - 1:
+            observation, _, ended, _, info = env.step(decision["action"])
+            assert not ended
+    assert len(decided) == len(bars) - SPEC.lookback + 1
+    assert ticks[-1]["cash"] == env.account.cash
+    assert ticks[-1]["fees_paid"] == env.account.fees_paid > 0.0
 
 
 def test_run_with_a_policy_of_other_bars_is_refused(shared_desk: Desk) -> None:

@@ -1,16 +1,18 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
-from tradewind.bundle import BundleStore
+from inference_service.registry import LoadedVersion, Registry
+from tradewind.bundle import BundleStore, DiscreteSpace
 from tradewind.errors import (
     InvalidInputError,
     PolicyNotFoundError,
     UnavailableError,
     VersionNotFoundError,
 )
+from tradewind.serving import QuarantinedVersion
 
 Load = Callable[[Path], LoadedVersion]
 Publish = Callable[..., str]
@@ -113,7 +115,7 @@ def test_serve_never_changes_a_snapshot_already_taken(registry: Registry, serve:
 
 def test_quarantined_version_asked_for_by_name_says_why(registry: Registry, serve: Serve) -> None:
     served = serve()
-    registry.quarantine(QuarantinedVersion("tiny-dqn", "2030-01-01.1", "X_FAULT", "d", 1.0, ()))
+    registry.quarantine(QuarantinedVersion("tiny-dqn", "2030-01-01.1", "X_FAULT", "d", 1.0))
     with pytest.raises(VersionNotFoundError, match=r"is quarantined \(X_FAULT\)"):
         registry.resolve("tiny-dqn", "2030-01-01.1")
     assert registry.resolve("tiny-dqn", "") is served
@@ -124,8 +126,46 @@ def test_serving_or_releasing_a_version_ends_its_quarantine(
 ) -> None:
     version = publish()
     for number in (version, "2030-01-01.1"):
-        registry.quarantine(QuarantinedVersion("tiny-dqn", number, "X_FAULT", "d", 1.0, ()))
+        registry.quarantine(QuarantinedVersion("tiny-dqn", number, "X_FAULT", "d", 1.0))
     registry.serve(load(store.path("tiny-dqn", version)))
     assert list(registry.snapshot.quarantined) == [("tiny-dqn", "2030-01-01.1")]
     registry.release("tiny-dqn", "2030-01-01.1")
     assert not registry.snapshot.quarantined
+
+
+def test_description_of_a_version_tells_its_spaces_digests_and_labels(
+    registry: Registry, store: BundleStore, publish: Callable[..., str], load: Load
+) -> None:
+    discrete = load(store.path("tiny-dqn", publish("tiny-dqn")))
+    registry.serve(discrete)
+    registry.set_labels("tiny-dqn", {"champion": discrete.version})
+    described = registry.snapshot.describe(discrete)
+    assert described.observation_space == discrete.policy.metadata.obs_space
+    assert described.action_space == DiscreteSpace(n=3)
+    assert (described.risk_policy_digest, described.feature_spec_digest) == ("a" * 64, "f" * 64)
+    assert (described.labels, described.runtime) == (("served", "champion"), "compiled")
+    assert described.runtime_reason == ""
+
+    continuous = load(store.path("tiny-sac", publish("tiny-sac"))).describe(())
+    assert (continuous.labels, continuous.risk_policy_digest) == ((), "")
+
+
+def test_latency_report_counts_single_predictions_and_batches_apart(
+    store: BundleStore, publish: Callable[..., str], load: Load
+) -> None:
+    version = load(store.path("tiny-dqn", publish()))
+    empty = version.latency_report()
+    assert empty.call_count == 0
+    assert math.isnan(empty.mean_us)
+    assert math.isnan(empty.p9999_us)
+
+    version.count_batch(9_000, 64)
+    for latency_ns in (8_000, 9_000, 110_000):
+        version.latencies.record(latency_ns)
+    report = version.latency_report()
+    assert (report.policy, report.version, report.call_count) == ("tiny-dqn", version.version, 3)
+    assert 0 < report.p50_us <= report.p99_us <= report.p9999_us <= report.max_us == 110.0
+    assert (report.slo_us, report.slo_violation_count) == (100.0, 1)
+    assert report.batch is not None
+    assert (report.batch.policy, report.batch.call_count) == ("tiny-dqn", 1)
+    assert (report.batch.max_us, version.batch_observations) == (9.0, 64)

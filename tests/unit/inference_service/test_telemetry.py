@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from inference_service.registry import LoadedVersion, QuarantinedVersion, Registry
+from inference_service.registry import LoadedVersion, Registry
 from inference_service.telemetry import Telemetry
 from tradewind.bundle import BundleStore
 from tradewind.errors import ObservationError, PolicyNotFoundError
+from tradewind.serving import QuarantinedVersion
 
 PREFIX = "tradewind_inference_"
 
@@ -81,7 +82,7 @@ def test_loads_and_quarantines_are_counted(
 ) -> None:
     telemetry.loaded("tiny-dqn", 0.25)
     telemetry.quarantined("tiny-dqn", "DIGEST_MISMATCH")
-    registry.quarantine(QuarantinedVersion("tiny-dqn", "1", "DIGEST_MISMATCH", "", 0.0, ()))
+    registry.quarantine(QuarantinedVersion("tiny-dqn", "1", "DIGEST_MISMATCH", "", 0.0))
     by_policy = {"policy": "tiny-dqn"}
     by_reason = {**by_policy, "reason": "DIGEST_MISMATCH"}
     assert metrics.get_sample_value(PREFIX + "load_seconds_count", by_policy) == 1.0

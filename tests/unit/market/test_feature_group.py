@@ -110,8 +110,8 @@ def test_spec_with_groups_through_a_bundle_is_the_same_and_names_no_code() -> No
     spec = FeatureSpec(**SMALL, groups=(Gap(weight=2.0), RangeVolatility()))
     recorded = json.loads(json.dumps(spec.model_dump(mode="json")))
     assert recorded["groups"] == [
-        {"name": "gap", "version": 2, "settings": {"weight": 2.0}},
-        {"name": "range_volatility", "version": 1, "settings": {"window": 48, "scale": 100.0}},
+        {"name": "gap", "version": 2, "options": {"weight": 2.0}},
+        {"name": "range_volatility", "version": 1, "options": {"window": 48, "scale": 100.0}},
     ]
     rebuilt = FeatureSpec.read(recorded, known_groups([f"{__name__}:Gap"]))
     assert rebuilt == spec
@@ -124,22 +124,22 @@ def test_spec_with_groups_through_a_bundle_is_the_same_and_names_no_code() -> No
     ("groups", "said"),
     [
         (
-            [{"name": "gap", "version": 2, "settings": {}}],
+            [{"name": "gap", "version": 2, "options": {}}],
             r"gap@2; it is not known here: .*`features: \[package.module:Attribute\]`",
         ),
         (
-            [{"name": "range_volatility", "version": 7, "settings": {}}],
+            [{"name": "range_volatility", "version": 7, "options": {}}],
             "range_volatility@7; here it is range_volatility@1",
         ),
-        ([{"name": "range_volatility", "version": True, "settings": {}}], "range_volatility@True"),
-        ([{"name": "range_volatility", "version": 1, "settings": {"windw": 3}}], "windw"),
+        ([{"name": "range_volatility", "version": True, "options": {}}], "range_volatility@True"),
+        ([{"name": "range_volatility", "version": 1, "options": {"windw": 3}}], "windw"),
         (
             [{"kind": "antigravity:geohash"}],
-            "must have name, version and settings, and nothing else",
+            "must have name, version and options, and nothing else",
         ),
-        ([{"name": ["gap"], "version": 1, "settings": {}}], "it is not known here"),
-        ([{"name": "range_volatility", "version": 1, "settings": [1]}], "settings"),
-        (["antigravity:geohash"], "must have name, version and settings"),
+        ([{"name": ["gap"], "version": 1, "options": {}}], "it is not known here"),
+        ([{"name": "range_volatility", "version": 1, "options": [1]}], "options"),
+        (["antigravity:geohash"], "must have name, version and options"),
         ("antigravity:geohash", "must be a list of groups, not str"),
         ({"kind": "antigravity:geohash"}, "must be a list of groups, not dict"),
     ],
@@ -200,7 +200,10 @@ def fails_when_dear(row: Any, window: BarWindow) -> Any:
             "nan for gap_1 after the bar of 2023-11-.*: it must be finite",
         ),
         (broken(lambda row, _: [row[0], -np.inf]), "gave -inf for hour"),
-        (broken(lambda *_: 1 / 0), "raised ZeroDivisionError: division by zero, with bars up to"),
+        (
+            broken(lambda *_: 1 / 0),
+            "raised ZeroDivisionError: .*, with bars up to",
+        ),
         (broken(counts), "must be a function of its window alone"),
         (broken(fills), "assignment destination is read-only"),
         (broken(unlocks), "function of its window alone|writes to the bars"),

@@ -13,6 +13,7 @@ class CalculatorSettings(Settings):
     """Base of the settings of a calculator."""
 
     enabled: bool = True
+    """Whether it is calculated; its metrics are unknown to limits and rules when it is not."""
 
 
 def _no_windows(_: Any) -> Mapping[str, int]:

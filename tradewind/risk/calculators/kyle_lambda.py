@@ -37,6 +37,7 @@ class KyleLambdaSettings(CalculatorSettings):
 
     window_intervals: int = Field(default=256, ge=3, le=1_000_000)
     """Intervals looked back over."""
+
     min_intervals: int = Field(default=30, ge=3)
     """Fewer intervals than that give no regression."""
 

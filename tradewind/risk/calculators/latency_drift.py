@@ -37,6 +37,7 @@ class LatencyDriftSettings(CalculatorSettings):
 
     recent_orders: int = Field(default=1_000, ge=MIN_ORDERS, le=1_000_000)
     """The latest orders."""
+
     baseline_orders: int = Field(default=4_000, ge=MIN_ORDERS, le=1_000_000)
     """At most as many orders before them."""
 

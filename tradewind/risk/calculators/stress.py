@@ -62,8 +62,10 @@ class StressScenario(Settings):
 
     price_shocks: Mapping[str, Shock] = Field(default_factory=dict)
     """By symbol."""
+
     other_price_shock: Shock | None = None
     """For every symbol that is not named; when absent such a symbol makes it unavailable."""
+
     volatility_shock: float = Field(default=0.0, gt=-1)
     """For the implied volatility of every option."""
 

@@ -45,6 +45,7 @@ class VarSettings(CalculatorSettings):
 
     window_bars: int = Field(default=1_024, ge=20, le=1_000_000)
     """Returns looked back over; var_999 needs 1,000."""
+
     method: Literal["historical", "parametric", "cornish_fisher"] = "historical"
     """How the quantile is estimated."""
 

@@ -56,13 +56,17 @@ class VolatilitySettings(CalculatorSettings):
 
     window_bars: int = Field(default=256, ge=2, le=1_000_000)
     """Returns looked back over."""
+
     min_returns: int = Field(default=20, ge=2)
     """Fewer returns than that give no volatility."""
+
     periods_per_year: Literal["auto"] | Annotated[float, Field(gt=0)] = AUTO
     """Bars in a year: "auto" takes those of the bars and their market, which are in the inputs; a
     number states them, such as 17520 half hours of a market that never closes."""
+
     ewma_lambda: float = Field(default=0.94, gt=0, lt=1)
     """Decay of the exponential weights, per bar."""
+
     target_return: float = 0.0
     """Return per bar below which a bar counts into the downside deviation."""
 

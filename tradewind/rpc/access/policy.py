@@ -20,49 +20,53 @@ _DIGEST_PREFIX: Final = "sha256:"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,62}$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Subject = Annotated[str, Field(min_length=1, max_length=256)]
 CertificateName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class IdentitySettings(Settings):
-    """One caller.
-
-    Attributes:
-        certificates: Names that its client certificate may bear: a subject alternative name, or
-            the common name of a certificate that has none.
-        tokens: Digests of its bearer tokens, `sha256:…`; two while one replaces the other.
-        roles: What it may do.
-        resumes_as: The role in which it resumes halted accounts, one of the risk service's
-            `resume_roles`; goes with the role `resume`.
-    """
+    """One caller."""
 
     certificates: tuple[CertificateName, ...] = ()
+    """Names that its client certificate may bear: a subject alternative name, or the common name of
+    a certificate that has none."""
+
     tokens: tuple[Digest, ...] = ()
+    """Digests of its bearer tokens, `sha256:…`; two while one replaces the other."""
+
+    subjects: tuple[Subject, ...] = ()
+    """Who the server's token verifier says that its tokens are of."""
+
     roles: frozenset[Role] = Field(min_length=1)
+    """What it may do."""
+
     resumes_as: str = Field(default="", max_length=64)
+    """The role in which it resumes halted accounts, one of the risk service's `resume_roles`; goes
+    with the role `resume`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.certificates and not self.tokens:
-            raise ValueError("certificates or tokens: one of them has to prove the identity")
+        if not (self.certificates or self.tokens or self.subjects):
+            raise ValueError(
+                "certificates, tokens or subjects: one of them has to prove the identity"
+            )
         if (Role.RESUME in self.roles) != bool(self.resumes_as.strip()):
             raise ValueError("resumes_as goes with the role resume: give both or neither")
         return self
 
 
 class AccessSettings(Settings):
-    """The access policy as its file has it.
-
-    Attributes:
-        identities: Every caller, by the name under which decisions record it.
-    """
+    """The access policy as its file has it."""
 
     identities: dict[Name, IdentitySettings] = Field(min_length=1)
+    """Every caller, by the name under which decisions record it."""
 
     @model_validator(mode="after")
     def _refuse_proofs_of_two(self) -> Self:
         owners: dict[str, str] = {}
         for name, identity in self.identities.items():
-            for proof in (*identity.certificates, *identity.tokens):
+            subjects = (f"the subject {subject}" for subject in identity.subjects)
+            for proof in (*identity.certificates, *identity.tokens, *subjects):
                 if owners.setdefault(proof, name) != name:
                     raise ValueError(f"{proof} stands for both {owners[proof]} and {name}")
         return self
@@ -105,12 +109,15 @@ class AccessPolicy:
     def __init__(self, settings: AccessSettings) -> None:
         self._by_certificate: dict[bytes, Identity] = {}
         self._by_digest: list[tuple[bytes, Identity]] = []
+        self._by_subject: dict[str, Identity] = {}
         # Tokens that were accepted; others never get in, so it is no larger than the policy.
         self._accepted: dict[str, Identity] = {}
         for name, each in settings.identities.items():
             identity = Identity(name, each.roles, each.resumes_as)
             for certificate in each.certificates:
                 self._by_certificate[certificate.encode()] = identity
+            for subject in each.subjects:
+                self._by_subject[subject] = identity
             for digest in each.tokens:
                 self._by_digest.append(
                     (bytes.fromhex(digest.removeprefix(_DIGEST_PREFIX)), identity)
@@ -147,6 +154,17 @@ class AccessPolicy:
         if known is None:
             raise UnauthenticatedError("the bearer token is not known")
         self._accepted[token] = known
+        return known
+
+    def of_subject(self, subject: str) -> Identity:
+        """Who a token verifier means.
+
+        Raises:
+            UnauthenticatedError: Nobody that is here.
+        """
+        known = self._by_subject.get(subject)
+        if known is None:
+            raise UnauthenticatedError("the bearer token is of nobody that may call")
         return known
 
     def of_certificate(self, names: Sequence[bytes]) -> Identity:

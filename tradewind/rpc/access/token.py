@@ -14,7 +14,7 @@ __all__ = ["bearer_metadata", "check_token", "make_token", "read_token", "token_
 
 _TOKEN_BYTES: Final = 32
 # RFC 6750's alphabet. What is shorter than 128 random bits could be guessed from its digest.
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{22,1024}=*")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{22,8192}=*")
 
 
 def make_token(path: Path) -> str:
@@ -60,7 +60,7 @@ def check_token(token: str, named: str = "token") -> str:
         SettingsError: It cannot; the message does not show it.
     """
     if _TOKEN.fullmatch(token) is None:
-        allowed = "22 to 1024 of the characters A-Z a-z 0-9 . _ ~ + / -"
+        allowed = "22 to 8192 of the characters A-Z a-z 0-9 . _ ~ + / -"
         raise SettingsError(f"the {named} is refused", [FieldViolation("token", allowed)])
     return token
 

@@ -4,20 +4,12 @@ Each call is described once, in `inference_calls`, `risk_calls` and `trainer_cal
 and what its answer says. `client`, `aio` and `streams` make these calls, blocking and on asyncio.
 """
 
+from tradewind.jobs import JobState, TrainingJob
 from tradewind.rpc.clients.inference import (
     AsyncInferenceClient,
     AsyncPredictStream,
     InferenceClient,
     PredictStream,
-)
-from tradewind.rpc.clients.inference_results import (
-    BatchPrediction,
-    LatencyReport,
-    PolicyDescription,
-    PolicyListing,
-    PolicyVersion,
-    Prediction,
-    QuarantinedVersion,
 )
 from tradewind.rpc.clients.risk import (
     AsyncCalculateStream,
@@ -26,14 +18,21 @@ from tradewind.rpc.clients.risk import (
     RiskClient,
 )
 from tradewind.rpc.clients.risk_results import DecisionRecord, Evaluation, RiskPolicyStatus
-from tradewind.rpc.clients.routing_results import (
+from tradewind.rpc.clients.trainer import AsyncTrainerClient, TrainerClient
+from tradewind.serving import (
+    BatchPrediction,
+    LatencyReport,
+    PolicyDescription,
+    PolicyListing,
+    PolicyVersion,
+    Prediction,
+    QuarantinedVersion,
     Rollback,
     Routing,
     RoutingVariant,
     ShadowAnswer,
     VariantBounds,
 )
-from tradewind.rpc.clients.trainer import AsyncTrainerClient, TrainerClient
 
 __all__ = [
     "AsyncCalculateStream",
@@ -46,6 +45,7 @@ __all__ = [
     "DecisionRecord",
     "Evaluation",
     "InferenceClient",
+    "JobState",
     "LatencyReport",
     "PolicyDescription",
     "PolicyListing",
@@ -60,5 +60,6 @@ __all__ = [
     "RoutingVariant",
     "ShadowAnswer",
     "TrainerClient",
+    "TrainingJob",
     "VariantBounds",
 ]

@@ -6,25 +6,25 @@ from numpy.typing import ArrayLike, NDArray
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.errors import FieldViolation, ObservationError
 from tradewind.rpc.clients.call import Call, Exchange, Service
-from tradewind.rpc.clients.inference_results import (
+from tradewind.rpc.codecs.inference import (
+    LATENCY_REPORT,
+    POLICY_DESCRIPTION,
+    ROLLBACK,
+    SHADOW_ANSWER,
+    read_batch_prediction,
+    read_listing,
+    read_prediction,
+    read_routing,
+)
+from tradewind.serving import (
     BatchPrediction,
     LatencyReport,
     PolicyDescription,
     PolicyListing,
     Prediction,
-    read_batch_prediction,
-    read_description,
-    read_latency_reports,
-    read_listing,
-    read_prediction,
-)
-from tradewind.rpc.clients.routing_results import (
     Rollback,
     Routing,
     ShadowAnswer,
-    read_rollback,
-    read_routing,
-    read_shadow_answers,
 )
 
 __all__ = [
@@ -169,7 +169,7 @@ def get_policy(
         NotFoundError: Unknown policy or version.
     """
     request = inference_pb2.GetPolicyRequest(policy=policy, version=version, label=label)
-    return Call("GetPolicy", request, read_description, timeout_s)
+    return Call("GetPolicy", request, POLICY_DESCRIPTION.read, timeout_s)
 
 
 def latency_reports(
@@ -181,7 +181,12 @@ def latency_reports(
         NotFoundError: Unknown policy or version.
     """
     request = inference_pb2.GetLatencyReportRequest(policy=policy, version=version)
-    return Call("GetLatencyReport", request, read_latency_reports, timeout_s)
+    return Call(
+        "GetLatencyReport",
+        request,
+        lambda answer: tuple(map(LATENCY_REPORT.read, answer.reports)),
+        timeout_s,
+    )
 
 
 def get_routing(policy: str = "", *, timeout_s: float | None = None) -> Call[Routing]:
@@ -206,7 +211,7 @@ def roll_back_variant(
         policy=policy, variant=variant, name=name, reason=reason
     )
     return Call(
-        "RollBackVariant", request, lambda answer: read_rollback(answer.rollback), timeout_s
+        "RollBackVariant", request, lambda answer: ROLLBACK.read(answer.rollback), timeout_s
     )
 
 
@@ -222,7 +227,7 @@ def reinstate_variant(
         policy=policy, variant=variant, name=name, reason=reason
     )
     return Call(
-        "ReinstateVariant", request, lambda answer: read_rollback(answer.rollback), timeout_s
+        "ReinstateVariant", request, lambda answer: ROLLBACK.read(answer.rollback), timeout_s
     )
 
 
@@ -246,7 +251,12 @@ def shadow_answers(
     request = inference_pb2.ListShadowAnswersRequest(
         policy=policy, shadow=shadow, differing_only=differing_only, limit=limit
     )
-    return Call("ListShadowAnswers", request, read_shadow_answers, timeout_s)
+    return Call(
+        "ListShadowAnswers",
+        request,
+        lambda answer: tuple(map(SHADOW_ANSWER.read, answer.shadow_answers)),
+        timeout_s,
+    )
 
 
 def _float32(values: ArrayLike, field: str) -> NDArray[np.float32]:

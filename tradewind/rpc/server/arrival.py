@@ -69,6 +69,7 @@ class Arrival:
         context: What its handler gets.
         since: When its headers came.
         policy: What the door remembers of who may call.
+        unverified: Its bearer token, while that has to be verified first; then None.
         holders: Who is counted for it; None until that is looked up.
         requests: Of a stream, its messages, once the first one is there.
     """
@@ -84,6 +85,7 @@ class Arrival:
         "policy",
         "requests",
         "since",
+        "unverified",
     )
 
     def __init__(
@@ -102,6 +104,7 @@ class Arrival:
         self.context: grpc.ServicerContext = _server._Context(event, state, None)
         self.since = time.monotonic()
         self.policy: Any = None
+        self.unverified: str | None = None
         self.holders: tuple[str, ...] | None = None
         self.requests: Requests | None = None
 

@@ -9,9 +9,10 @@ from typing import Final, NoReturn
 import grpc
 
 from tradewind.address import UNIX, host_and_port, is_loopback
-from tradewind.errors import UnauthenticatedError
+from tradewind.errors import TradewindError, UnauthenticatedError, UnavailableError
 from tradewind.rpc.access import PUBLIC_METHODS, AccessControl
 from tradewind.rpc.access.control import Authorise
+from tradewind.rpc.access.verifier import TokenNotCheckedError
 from tradewind.rpc.server.arrival import Arrival
 from tradewind.rpc.server.gate import Places
 from tradewind.rpc.server.limits import NetworkLimits
@@ -65,16 +66,48 @@ class MethodDoor:
         if self._always is not None:
             self._always()
         if self._authorise is not None:
-            arrival.policy = self._authorise(arrival.context)
+            try:
+                arrival.policy = self._authorise(arrival.context)
+            except TokenNotCheckedError as unknown:
+                arrival.unverified = unknown.token
 
     def enter(self, arrival: Arrival) -> Callable[..., object] | None:
         """Finds a place and a thread."""
         authorise, access = self._authorise, self._access
+        if arrival.unverified is not None:
+            if self._places is not None:
+                self._places.take(arrival, self._holders)
+            return lambda *answer: self._verify(arrival, *answer)
         if authorise is not None and access is not None and access.policy is not arrival.policy:
             arrival.policy = authorise(arrival.context)  # who may what has changed since
         if self._places is not None:
             self._places.take(arrival, self._holders)
         return self._submit
+
+    def _verify(self, arrival: Arrival, answer: Callable[..., object], *message: object) -> None:
+        """Has the token verified beside the thread that accepts calls, and the call go on then."""
+        authorise, submit = self._authorise, self._submit
+        assert self._access is not None
+        assert self._access.checks is not None
+        assert authorise is not None
+        assert submit is not None
+        assert arrival.unverified is not None
+
+        def go_on() -> None:
+            try:
+                arrival.policy = authorise(arrival.context)
+                submit(answer, *message)
+            except Exception as error:
+                self.leave(arrival)
+                if isinstance(error, RuntimeError):  # its threads have been told to end
+                    error = UnavailableError("the server is stopping", reason="STOPPING")
+                arrival.refuse(error)
+
+        try:
+            self._access.checks.check(arrival.unverified, go_on)
+        except TradewindError as error:
+            self.leave(arrival)
+            arrival.refuse(error)
 
     def leave(self, arrival: Arrival) -> None:
         """Gives the place to another."""
@@ -171,6 +204,6 @@ class Doors:
         if self._access is None or arrival.policy is None:
             return ()
         try:
-            return (self._access.identify(arrival.context).name,)
+            return (self._access.look_up(arrival.context).name,)
         except UnauthenticatedError:  # not known any more, while its call is still under way
             return ()

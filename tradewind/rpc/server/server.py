@@ -25,7 +25,7 @@ from tradewind.alerts.settings import AlertSettings
 from tradewind.errors import SettingsError
 from tradewind.logs import CallLogSettings
 from tradewind.process.heap import settle_heap
-from tradewind.rpc.access import AccessControl, Identity
+from tradewind.rpc.access import AccessControl, Identity, TokenVerifierSettings
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
 from tradewind.rpc.server.call_scope import CallScopes
 from tradewind.rpc.server.doors import Doors
@@ -61,45 +61,59 @@ _LAST_MESSAGES_S: Final = 2.0  # from the stop to the messages of calls that hav
 
 
 class ServerSettings(Settings):
-    """What every service lets its operator set about its server.
-
-    Attributes:
-        listen: `HOST:PORT` or `unix:PATH`, or a list of them; port 0 picks a free one.
-        metrics_listen: `HOST:PORT` of the Prometheus endpoint; empty for none.
-        threads: Threads that run handlers. An open stream holds one of them. Health and reflection
-            have others, and a call whose message has not come yet holds none.
-        compute_threads: Threads that run the calls which do nothing but compute.
-            Only one at a time runs Python: more of them answer no more, and take the turns of the
-            thread that accepts calls, so that these wait unseen instead of being refused. Only the
-            inference service has such calls: Predict, PredictBatch and ModelInfer.
-        max_concurrent_calls: Calls with one request and one answer under way, from when their
-            message has come; one more is refused with RESOURCE_EXHAUSTED.
-        max_message_bytes: Largest message taken or sent; a larger one is refused.
-        limits: How much of the server callers may hold.
-        drain_s: Seconds between NOT_SERVING and the refusal of new calls, for load balancers.
-        grace_s: Seconds that calls under way get to end before they are cancelled.
-        tls: Certificates; without, connections are in plain text. Unix sockets always are.
-        allow_plaintext: Lets other machines connect in plain text, as in a network of containers;
-            not together with access, since nobody could prove who they are.
-        logging: What is written to standard error.
-        access: The access policy, which says who may call what; without, everybody may.
-        tracing: Where spans of the calls go; without, there are none.
-    """
+    """What every service lets its operator set about its server."""
 
     listen: Listen
+    """`HOST:PORT` or `unix:PATH`, or a list of them; port 0 picks a free one."""
+
     metrics_listen: MetricsListen = ""
+    """`HOST:PORT` of the Prometheus endpoint; empty for none."""
+
     threads: int = Field(default=16, ge=1, le=1024)
+    """Threads that run handlers. An open stream holds one of them. Health and reflection have
+    others, and a call whose message has not come yet holds none."""
+
     compute_threads: int = Field(default=4, ge=1, le=64)
+    """Threads that run the calls which do nothing but compute. Only one at a time runs Python: more
+    of them answer no more, and take the turns of the thread that accepts calls, so that these wait
+    unseen instead of being refused. Only the inference service has such calls: Predict,
+    PredictBatch and ModelInfer."""
+
     max_concurrent_calls: int = Field(default=256, ge=1)
+    """Calls with one request and one answer under way, from when their message has come; one more
+    is refused with RESOURCE_EXHAUSTED."""
+
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    """Largest message taken or sent; a larger one is refused."""
+
     limits: NetworkLimits = NetworkLimits()
+    """How much of the server callers may hold."""
+
     drain_s: float = Field(default=0.2, ge=0.0)
+    """Seconds between NOT_SERVING and the refusal of new calls, for load balancers."""
+
     grace_s: float = Field(default=10.0, ge=0.0)
+    """Seconds that calls under way get to end before they are cancelled."""
+
     tls: ServerTls | None = None
+    """Certificates; without, connections are in plain text. Unix sockets always are."""
+
     allow_plaintext: bool = False
+    """Lets other machines connect in plain text, as in a network of containers; not together with
+    access, since nobody could prove who they are."""
+
     logging: CallLogSettings = CallLogSettings()
+    """What is written to standard error."""
+
     access: Path | None = None
+    """The access policy, which says who may call what; without, everybody may."""
+
+    token_verifier: TokenVerifierSettings | None = None
+    """A part of one's own that says whose a bearer token is where the access policy does not have
+    its digest; goes with access."""
+
     tracing: TracingSettings | None = None
+    """Where spans of the calls go; without, there are none."""
 
     @property
     def stream_count(self) -> int:
@@ -113,6 +127,12 @@ class ServerSettings(Settings):
                 f"limits.streams is {self.limits.streams}, which leaves no other call any of the "
                 f"{self.threads} threads"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_verifier(self) -> Self:
+        if self.token_verifier is not None and self.access is None:
+            raise ValueError("token_verifier goes with access, which says what an identity may do")
         return self
 
     @model_validator(mode="after")
@@ -131,15 +151,13 @@ class ServerSettings(Settings):
 
 
 class ServiceSettings(Settings):
-    """What the settings of every service have.
-
-    Attributes:
-        server: The gRPC server.
-        alerts: Whom to tell of what must not wait; nobody by default.
-    """
+    """What the settings of every service have."""
 
     server: ServerSettings
+    """The gRPC server."""
+
     alerts: AlertSettings | None = None
+    """Whom to tell of what must not wait; nobody by default."""
 
 
 class RpcServer:
@@ -180,7 +198,9 @@ class RpcServer:
         self._services = list(services)
         self._is_open = False
         self._signalled = threading.Event()
-        self._access = None if settings.access is None else AccessControl(settings.access, registry)
+        self._access = None
+        if settings.access is not None:
+            self._access = AccessControl(settings.access, registry, settings.token_verifier)
         self._tracer = open_tracer(settings.tracing, name)
         scopes = CallScopes(settings.logging, self._tracer)
         self._doors = Doors(

@@ -2,10 +2,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_service.routing.bounds import Window, limit_ns
-from inference_service.routing.file import BoundSettings
 from inference_service.routing.routes import Counts, Tally
+from tradewind.serving import VariantBounds
 
-BOUNDS = BoundSettings(window_calls=100, percentile=90.0, model_compute_us=50.0, error_share=0.05)
+BOUNDS = VariantBounds(window_calls=100, percentile=90.0, model_compute_us=50.0, error_share=0.05)
 
 
 def test_window_within_its_bounds_is_followed_by_a_new_one() -> None:
@@ -33,8 +33,8 @@ def test_window_with_too_many_errors_is_broken_before_it_is_whole() -> None:
 
 def test_bounds_that_are_not_set_are_not_judged() -> None:
     everything = Counts(answered=10_000, over_limit=10_000, failed=10_000)
-    assert Window(Counts()).judge(everything, BoundSettings(max_drawdown=0.1)) is None
-    assert limit_ns(BoundSettings()) == limit_ns(None) == float("inf")
+    assert Window(Counts()).judge(everything, VariantBounds(max_drawdown=0.1)) is None
+    assert limit_ns(VariantBounds()) == limit_ns(None) == float("inf")
 
 
 @given(st.lists(st.integers(1, 100_000), min_size=100, max_size=100))

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from inference_service.routing.rollbacks import Rollback, RollbackStore
+from inference_service.routing.rollbacks import RollbackStore
 from tradewind.errors import NotFoundError, StorageError
+from tradewind.serving import Rollback
 
 
 def rollback(variant: str, cause: str = "REQUESTED") -> Rollback:

@@ -105,7 +105,7 @@ def test_token_file_with_no_token_is_refused_without_showing_it(tmp_path: Path, 
     path = tmp_path / "token"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(SettingsError, match="22 to 1024") as refused:
+    with pytest.raises(SettingsError, match="22 to 8192") as refused:
         read_token(path)
     assert not text or text not in str(refused.value)
 

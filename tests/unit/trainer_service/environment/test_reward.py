@@ -240,7 +240,7 @@ def test_evaluation_asks_no_reward_of_ones_own(btc: Bars) -> None:
 
 
 def test_configuration_names_a_reward_and_a_bundle_records_its_version() -> None:
-    named = {"kind": f"{__name__}:Growth", "price": 0.25}
+    named = {"kind": f"{__name__}:Growth", "options": {"price": 0.25}}
     settings = parse_settings({"reward": named}, EnvironmentSettings)
     assert settings.reward == Growth(price=0.25)
     assert json.loads(settings.model_dump_json())["reward"] == named
@@ -248,7 +248,7 @@ def test_configuration_names_a_reward_and_a_bundle_records_its_version() -> None
     assert again == settings
     assert EnvironmentSettings.model_validate(settings.model_dump()) == settings
     recorded = json.loads(settings.made().model_dump_json())["reward"]
-    assert recorded == {"name": "growth", "version": 3, "settings": {"price": 0.25}}
+    assert recorded == {"name": "growth", "version": 3, "options": {"price": 0.25}}
     for value in (recorded, named, f"{__name__}:Growth", "other"):
         with pytest.raises(SettingsError, match="reward: .*must be log_return, simple_return, or"):
             parse_settings({"reward": value}, EnvironmentConfig)
@@ -260,9 +260,14 @@ def test_configuration_names_a_reward_and_a_bundle_records_its_version() -> None
     ("value", "said"),
     [
         ("sharpe", "there is no reward 'sharpe'"),
-        ({"kind": f"{__name__}:Growth", "prise": 1}, "growth: prise: Extra inputs"),
-        ({"kind": f"{__name__}:Growth", "price": -1}, "growth: price: .*greater than or equal"),
-        ({"price": 1}, r"must be a name, or \{kind: NAME, ...\} with its settings"),
+        ({"kind": f"{__name__}:Growth", "options": {"prise": 1}}, "growth: prise: Extra inputs"),
+        (
+            {"kind": f"{__name__}:Growth", "options": {"price": -1}},
+            "price: .*greater than",
+        ),
+        ({"price": 1}, r"must be a name, or \{kind: NAME, options: \{...\}\}"),
+        ({"kind": f"{__name__}:Growth", "price": 1}, "must be a name, or"),
+        ({"kind": f"{__name__}:Growth", "options": 1}, "growth: "),
         ({"kind": 3}, "must be a name"),
         ([1], "must be a name"),
         (f"{__name__}:SETTINGS", "is dict .*; expected: a subclass of .*Reward"),
