@@ -12,7 +12,6 @@ from risk_service.policy_source import LoadedPolicy
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, InvalidInputError, RiskInputError
 from tradewind.risk import RiskInputs
-from tradewind.risk.calculators import CALCULATORS
 from tradewind.risk.pretrade import IntendedOrder
 from tradewind.rpc.risk.decision_codec import (
     action_to_message,
@@ -133,20 +132,23 @@ def write_row(row: AuditRow) -> risk_pb2.Decision:
 def write_policy(loaded: LoadedPolicy, refusal: str) -> risk_pb2.GetRiskPolicyResponse:
     """The policy in force and its overlay, and why the files as they now stand are not."""
     policy, overlay = loaded.policy, loaded.enforced.overlay
+    calculators = list(policy.calculators.enabled())
     return risk_pb2.GetRiskPolicyResponse(
         policy_digest=loaded.digest,
         limits=loaded.enforced.tightened.rule_limits(),
-        calculators=[
-            calculator.name
-            for calculator in CALCULATORS
-            if policy.calculators.of(calculator.name).enabled
-        ],
+        calculators=[each.name for each in calculators],
         canonical_json=policy.canonical_json(),
         rules=loaded.rules.describe(),
         refusal=refusal,
         parts_json=json.dumps(policy.parts, sort_keys=True),
         overlay_digest=loaded.overlay_digest,
         overlay_json=overlay.model_dump_json(by_alias=True) if loaded.overlay_digest else "",
+        declared=[
+            risk_pb2.RiskCalculator(
+                name=each.name, version=each.version, use=each.use, metric_units=each.metrics
+            )
+            for each in calculators
+        ],
     )
 
 

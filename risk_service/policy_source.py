@@ -152,7 +152,7 @@ class PolicySource:
 
     def _say_what_is_loaded(self) -> None:
         loaded = self.current
-        self._telemetry.policy_loaded(loaded.digest, loaded.overlay_digest)
+        self._telemetry.policy_loaded(loaded.digest, loaded.agent.costs, loaded.overlay_digest)
         if loaded.overlay_digest:
             _LOG.warning(
                 "the overlay %s is on: %s",

@@ -3,15 +3,21 @@
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from risk_service.audit.decision import Decision
 from tradewind.risk.decision import DecisionKind
+from tradewind.risk.outside.running import CalculatorCost
 
 __all__ = ["Telemetry"]
 
@@ -82,11 +88,24 @@ class Telemetry(Collector):
         ).observe
         self._lock = threading.Lock()
         self._shown: OrderedDict[str, Decision] = OrderedDict()
+        self._costs: Callable[[], Mapping[str, CalculatorCost]] = dict
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         registry.register(self)
 
-    def policy_loaded(self, digest: str, overlay_digest: str = "") -> None:
-        """Shows the policy in force and its overlay, and no other."""
+    def policy_loaded(
+        self,
+        digest: str,
+        costs: Callable[[], Mapping[str, CalculatorCost]],
+        overlay_digest: str = "",
+    ) -> None:
+        """Shows the policy in force and its overlay, and no other.
+
+        Args:
+            digest: Of the policy.
+            costs: Gives what its calculators from outside have cost.
+            overlay_digest: Empty for none.
+        """
+        self._costs = costs
         self._policy.clear()
         self._policy.labels(digest).set(1)
         self._overlay.clear()
@@ -124,12 +143,14 @@ class Telemetry(Collector):
         self._halted.set_function(halted_count)
         self._failing.set_function(is_failing)
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[Metric]:
         """The families of `collect`, without samples."""
         yield _family()
+        yield from _cost_families({})
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """The risk metrics of each account, made when Prometheus asks and not at each call."""
+        yield from _cost_families(self._costs())
         family = _family()
         with self._lock:
             shown = list(self._shown.items())
@@ -139,6 +160,35 @@ class Telemetry(Collector):
             for metric in decision.unavailable:
                 family.add_metric((account, metric), math.nan)
         yield family
+
+
+def _cost_families(costs: Mapping[str, CalculatorCost]) -> Iterator[Metric]:
+    """What the calculators from outside have cost since their policy was loaded."""
+    label = ("calculator",)
+    calls = SummaryMetricFamily(
+        "tradewind_risk_calculator_seconds", "Calls of a calculator from outside", labels=label
+    )
+    measured = GaugeMetricFamily(
+        "tradewind_risk_calculator_measured_seconds",
+        "Time of a call of a calculator from outside, measured when its policy was loaded",
+        labels=label,
+    )
+    slow = CounterMetricFamily(
+        "tradewind_risk_calculator_slow_calls",
+        "Calls of a calculator from outside over its budget; ten in a row stop it",
+        labels=label,
+    )
+    failures = CounterMetricFamily(
+        "tradewind_risk_calculator_failures",
+        "Calls of a calculator from outside that gave no answer",
+        labels=label,
+    )
+    for name, cost in costs.items():
+        calls.add_metric((name,), cost.calls, cost.seconds)
+        measured.add_metric((name,), cost.measured_s)
+        slow.add_metric((name,), cost.slow)
+        failures.add_metric((name,), cost.failures)
+    return iter((calls, measured, slow, failures))
 
 
 def _family() -> GaugeMetricFamily:

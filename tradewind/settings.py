@@ -85,6 +85,7 @@ def settings_from_text(
     model: type[SettingsT],
     overrides: Mapping[str, Any] | None = None,
     error: type[SettingsError] = SettingsError,
+    context: Mapping[str, Any] | None = None,
 ) -> SettingsT:
     """As `load_settings`, of a text that was read already and is called `source` in an error."""
     values, lines = parse_yaml(text, source, error)
@@ -101,6 +102,7 @@ def settings_from_text(
         overrides=overrides,
         error=error,
         secrets=taken,
+        context=context,
     )
 
 
@@ -113,6 +115,7 @@ def parse_settings(
     overrides: Mapping[str, Any] | None = None,
     error: type[SettingsError] = SettingsError,
     secrets: Mapping[Location, str] = MappingProxyType({}),
+    context: Mapping[str, Any] | None = None,
 ) -> SettingsT:
     """Validates a mapping, with all of its violations in one exception.
 
@@ -124,6 +127,7 @@ def parse_settings(
         overrides: Dotted keys that win over `values`.
         error: The exception to raise.
         secrets: Texts that an error must not quote, by the key path they stand at.
+        context: What the model's validators may have to know.
 
     Raises:
         SettingsError: A key is unknown, missing, of the wrong type or out of range.
@@ -132,7 +136,7 @@ def parse_settings(
     for key, value in (overrides or {}).items():
         _put(merged, key.split("."), value)
     try:
-        return model.model_validate(merged)
+        return model.model_validate(merged, context=context)
     except ValidationError as problem:
         violations = []
         for item in problem.errors(include_url=False, include_context=False):

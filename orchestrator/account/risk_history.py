@@ -9,7 +9,6 @@ from orchestrator.markets import Markets
 from orchestrator.records import BarRecord, FillRecord, PositionRecord
 from tradewind.market.volume import average_daily_volume
 from tradewind.risk import FloatArray, Position, RiskInputs
-from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.policy import RiskPolicy
 
 __all__ = ["RiskHistory", "history_length"]
@@ -20,13 +19,8 @@ _SECONDS_PER_DAY = 86_400.0
 
 def history_length(policy: RiskPolicy) -> int:
     """Account values that the windows of a risk policy look back over."""
-    windows = [
-        length
-        for calculator in CALCULATORS
-        for series, length in calculator.windows(policy.calculators.of(calculator.name)).items()
-        if series not in ("price_changes", "order_flows", "order_latencies_us")
-    ]
-    return max(windows, default=1) + 1
+    windows = policy.calculators.windows()
+    return max(windows.get(series, 1) for series in ("timestamps", "drawdowns", "returns")) + 1
 
 
 class RiskHistory:

@@ -49,7 +49,7 @@ from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError
 from tradewind.logs import log_context
 from tradewind.market import known_groups
-from tradewind.risk.calculators.volatility import AUTO
+from tradewind.risk.calculators.volatility import AUTO, VOLATILITY
 from tradewind.risk.periods import check_periods, window_doubts
 from tradewind.tracing import Tracer, in_span
 
@@ -248,7 +248,7 @@ class OrchestratorAgent:
         interval_ns = self._settings.interval_ns
         if market is not None:
             check_periods(policy, market.periods_per_year(interval_ns), market.name)
-        elif policy.calculators.volatility.periods_per_year == AUTO:
+        elif policy.calculators.of(VOLATILITY).periods_per_year == AUTO:
             _logger.warning(
                 "the market is not known, so how many bars a year has is not either: volatility is "
                 "unavailable, and a rule on it takes its action; `market` in the settings says it"

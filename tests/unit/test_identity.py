@@ -16,6 +16,7 @@ from tradewind.market import FeaturePipeline, FeatureSpec, TradingTerms, load_sa
 from tradewind.market import features as features_module
 from tradewind.risk import RiskPolicy
 from tradewind.risk import policy as policy_module
+from tradewind.risk import settings as settings_module
 from tradewind.risk.calculators import CALCULATORS, CalculatorSettings
 from tradewind.settings import Settings
 from trainer_service.environment import EnvironmentConfig
@@ -111,7 +112,7 @@ class ExtraSettings(CalculatorSettings):
 
 
 EXTRA = replace(
-    CALCULATORS[0], name="extra", settings=ExtraSettings, metrics=lambda _: ("extra_metric",)
+    CALCULATORS[0], name="extra", settings=ExtraSettings, metrics=lambda _: {"extra_metric": ""}
 )
 
 
@@ -119,12 +120,14 @@ EXTRA = replace(
 def _one_more_calculator(monkeypatch: pytest.MonkeyPatch) -> None:
     """A later release: one calculator more, on by default."""
     of = policy_module.CalculatorsSettings.of
-    monkeypatch.setattr(policy_module, "CALCULATORS", (EXTRA, *CALCULATORS))
+    for module in (policy_module, settings_module):
+        monkeypatch.setattr(module, "CALCULATORS", (EXTRA, *CALCULATORS))
     monkeypatch.setattr(
         policy_module.CalculatorsSettings,
         "of",
-        lambda self, name: ExtraSettings() if name == "extra" else of(self, name),
+        lambda self, each: ExtraSettings() if each is EXTRA else of(self, each),
     )
+    monkeypatch.setattr(policy_module.CalculatorsSettings, "extra", ExtraSettings(), raising=False)
 
 
 @pytest.fixture

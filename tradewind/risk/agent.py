@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from tradewind.risk.batch import BatchBar, BatchRiskTracker
-from tradewind.risk.engine.arrays import CONTRADICTION, AccountArrays, calculate_arrays
+from tradewind.risk.engine.arrays import (
+    CONTRADICTION,
+    AccountArrays,
+    calculate_arrays,
+    series_of,
+)
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import Calculation, build_report, raise_contradiction
 from tradewind.risk.engine.snapshot import (
@@ -19,6 +24,8 @@ from tradewind.risk.engine.snapshot import (
 )
 from tradewind.risk.engine.state import NEEDS_WORKSPACE
 from tradewind.risk.inputs import FloatArray, RiskInputs
+from tradewind.risk.outside.inputs import Account
+from tradewind.risk.outside.running import CalculatorCost
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.reasons import Snapshot
 from tradewind.risk.report import RiskReport
@@ -58,6 +65,10 @@ class RiskAgentV2:
     def policy_digest(self) -> str:
         """Its digest."""
         return self._plan.digest
+
+    def costs(self) -> Mapping[str, CalculatorCost]:
+        """What each calculator from outside has cost, by name."""
+        return {} if self._plan.outside is None else dict(self._plan.outside.costs())
 
     def warm_up(self) -> None:
         """Loads every kernel, compiling those that are not in the cache."""
@@ -100,16 +111,16 @@ class RiskAgentV2:
         """
         if not isinstance(inputs, RiskInputs):
             inputs = RiskInputs.from_mapping(inputs)
-        result, remark_count = self._run(inputs)
-        return build_report(self._plan, result, remark_count, inputs)
+        result, remark_count, said = self._run(inputs)
+        return build_report(self._plan, result, remark_count, inputs, said)
 
     def calculate(self, inputs: RiskInputs | Mapping[str, Any]) -> Calculation:
         """Does what `calculate_only` does and leaves the words for later."""
         if not isinstance(inputs, RiskInputs):
             inputs = RiskInputs.from_mapping(inputs)
-        result, remark_count = self._run(inputs)
+        result, remark_count, said = self._run(inputs)
         return Calculation(
-            self._plan, result, remark_count, lambda: inputs, lambda: names_of(inputs)
+            self._plan, result, remark_count, lambda: inputs, lambda: names_of(inputs), said
         )
 
     def calculate_arrays(
@@ -128,28 +139,46 @@ class RiskAgentV2:
         header = arrays.snapshot[:HEADER_SIZE]
         plan = self._plan
         set_shock_rows(arrays.snapshot, names, plan.shock_rows)
-        result = plan.new_result()
-        remark_count = NEEDS_WORKSPACE
-        while remark_count == NEEDS_WORKSPACE:
-            room = plan.account, plan.workspace, result
-            remark_count = calculate_arrays(plan.config, plan.limits, plan.shocks, *arrays, *room)
-            if remark_count == NEEDS_WORKSPACE:
-                plan.grow_workspace()
+        named = (header[POSITION_COUNT:].tobytes(), *names)
+        result, remark_count, said = self._calculate(arrays, snapshot)
+        return Calculation(plan, result, remark_count, snapshot, lambda: named, said)
+
+    def _calculate(
+        self, arrays: AccountArrays, snapshot: Callable[[], Snapshot]
+    ) -> tuple[FloatArray, int, tuple[str, ...]]:
+        """As `_run`, with the calculators from outside."""
+        plan, result = self._plan, self._plan.new_result()
+        account, workspace = plan.account, plan.workspace
+        if plan.outside is not None:  # which have to find there what the kernel has left
+            account, workspace = np.empty_like(account), np.empty_like(workspace)
+        remark_count = calculate_arrays(
+            plan.config, plan.limits, plan.shocks, *arrays, account, workspace, result
+        )
+        if remark_count == NEEDS_WORKSPACE:
+            plan.grow_workspace()
+            return self._calculate(arrays, snapshot)
         if remark_count == CONTRADICTION:
             raise_contradiction(result)
-        named = (header[POSITION_COUNT:].tobytes(), *names)
-        return Calculation(plan, result, remark_count, snapshot, lambda: named)
+        if plan.outside is None:
+            return result, remark_count, ()
+        config = plan.config[0]
+        series = series_of(config, arrays, workspace)
+        told = Account(config, account[0], arrays.snapshot, series, snapshot)
+        return result, *plan.outside.run(told, result)
 
-    def _run(self, inputs: RiskInputs) -> tuple[FloatArray, int]:
-        """The result, and how many metrics are unavailable or have a note."""
+    def _run(self, inputs: RiskInputs) -> tuple[FloatArray, int, tuple[str, ...]]:
+        """The result, how many metrics are unavailable or have a note, and reasons in words."""
         plan = self._plan
+        packed = pack_snapshot(inputs, plan.shock_rows)
+        if plan.outside is not None:
+            return self._calculate(AccountArrays.of(packed, inputs), lambda: inputs)
         result = plan.new_result()
         # One by one: a tuple of them would take longer to build and to unpack than to pass.
         remark_count = calculate_arrays(
             plan.config,
             plan.limits,
             plan.shocks,
-            pack_snapshot(inputs, plan.shock_rows),
+            packed,
             inputs.portfolio_values,
             inputs.timestamps,
             inputs.returns,
@@ -167,4 +196,4 @@ class RiskAgentV2:
             return self._run(inputs)
         if remark_count == CONTRADICTION:
             raise_contradiction(result)
-        return result, remark_count
+        return result, remark_count, ()

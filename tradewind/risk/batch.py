@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import isnan
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -11,7 +13,7 @@ from tradewind.errors import ConflictError, FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.reporting import build_report, new_problem, raise_contradiction
-from tradewind.risk.engine.result import CODE
+from tradewind.risk.engine.result import CODE, VALUE
 from tradewind.risk.engine.snapshot import (
     BOOK,
     CAPITAL_BASE_AT,
@@ -28,10 +30,12 @@ from tradewind.risk.engine.snapshot import (
     POSITION_WIDTH,
     SHOCK_ROW,
 )
-from tradewind.risk.engine.stepping import begin_rows, update_rows
-from tradewind.risk.engine.storage import copy_storage, grow_trades, new_storage
+from tradewind.risk.engine.stepping import begin_rows, is_judged, update_rows
+from tradewind.risk.engine.storage import copy_storage, grow_trades, new_storage, stored_series
 from tradewind.risk.engine.tracking import NEEDS_ROOM
 from tradewind.risk.inputs import FloatArray, Position, RiskInputs
+from tradewind.risk.outside.inputs import Account
+from tradewind.risk.outside.running import OutsideRunner
 from tradewind.risk.report import RiskReport
 
 __all__ = ["BatchBar", "BatchRiskTracker", "StepRisk"]
@@ -141,6 +145,7 @@ class BatchRiskTracker:
         self._workspace = np.empty(plan.workspace_size)
         self._snapshots = _snapshots(plan, count, symbols, capital_base, periods_per_year)
         self._checked: BatchBar | None = None
+        self._said: list[tuple[str, ...]] = [()] * count
 
     @property
     def policy_digest(self) -> str:
@@ -201,12 +206,29 @@ class BatchRiskTracker:
                 self._storage = grow_trades(self._storage)
         if status == CONTRADICTION:
             raise_contradiction(self._problem)
+        if plan.outside is not None:
+            self._run_outside(plan.outside, bar, judged)
+            results = self._storage.results[:, VALUE]
+            values, scores = results[:, :metrics].copy(), results[:, metrics:].T.copy()
         return StepRisk(plan.metrics, values, scores[0], scores[1], judged)
+
+    def _run_outside(
+        self, outside: OutsideRunner, bar: BatchBar, judged: NDArray[np.bool_]
+    ) -> None:
+        """Completes the result of every account, one after the other."""
+        config, storage, symbols = self._config[0], self._storage, self._holding[0]
+        for row, packed in enumerate(self._snapshots):
+            result, holdings = storage.results[row], partial(_holdings_of, bar, row, symbols)
+            series = stored_series(config, storage, row)
+            told = Account(config, storage.accounts[row], packed, series, holdings)
+            _, self._said[row] = outside.run(told, result)
+            judged[row] = is_judged(self._plan.limits, result)
 
     def report(self, row: int) -> RiskReport:
         """The report of one account after the last update, with reasons in words."""
         result = self._storage.results[row]
-        return build_report(self._plan, result, int(result[CODE].any()), self._named)
+        remarks = int(result[CODE].any())
+        return build_report(self._plan, result, remarks, self._named, self._said[row])
 
     def get_state(self) -> dict[str, Any]:
         """All that is remembered, as copies: what `set_state` takes."""
@@ -232,6 +254,7 @@ class BatchRiskTracker:
                 f"not of {self._holding}"
             )
         self._storage = copy_storage(state, self._storage)
+        self._said = [()] * len(self._said)
 
     def _check(self, bar: BatchBar) -> None:
         # A kernel would read beyond an array that is too short. Whoever fills the same arrays at
@@ -243,6 +266,18 @@ class BatchRiskTracker:
                 violation = FieldViolation(name, f"must have shape {list(shape)}")
                 raise RiskInputError("risk inputs are refused", [violation])
         self._checked = bar
+
+
+def _holdings_of(bar: BatchBar, row: int, symbols: Sequence[str]) -> RiskInputs:
+    """What a bar says of one account that is not a series, as objects."""
+    now = float(bar.timestamps[row])
+    holdings = zip(symbols, bar.quantities[row].tolist(), bar.prices[row].tolist(), strict=True)
+    volumes = zip(symbols, bar.average_daily_volumes[row].tolist(), strict=True)
+    return RiskInputs(
+        positions=tuple(Position(*holding) for holding in holdings),
+        feed_timestamps=dict.fromkeys(symbols, now),
+        average_daily_volumes={name: volume for name, volume in volumes if not isnan(volume)},
+    )
 
 
 def _snapshots(

@@ -80,7 +80,7 @@ def _spanning(policy: RiskPolicy, return_count: int) -> RiskPolicy:
     window = max(return_count, _SMALLEST_WINDOW)
     changed = {}
     for calculator in CALCULATORS:
-        settings = policy.calculators.of(calculator.name)
+        settings = policy.calculators.of(calculator)
         changes: dict[str, bool | int] = {"enabled": calculator.name in _CALCULATORS}
         if changes["enabled"] and "returns" in calculator.windows(settings):
             changes["window_bars"] = window

@@ -1,9 +1,7 @@
 """What a new risk policy takes away from the rules of an old one that end trading."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from tradewind.risk.calculators.registry import CALCULATORS
-from tradewind.risk.engine.clock import CLOCKED
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.rules import (
     LATCHING_ACTIONS,
@@ -73,18 +71,12 @@ class _Rules:
         self.enforced = [rule for rule in rules if not rule.settings.shadow]
         self._calculators = policy.calculators
 
-    def settings_of(self, metric: str) -> dict[str, object]:
+    def settings_of(self, metric: str) -> Mapping[str, object]:
         """What a metric is calculated with, by the path of each setting."""
-        found: dict[str, object] = {}
-        for calculator in CALCULATORS:
-            settings = self._calculators.of(calculator.name)
-            if settings.enabled and metric in calculator.metrics(settings):
-                found = {f"{calculator.name}.{name}": value for name, value in settings}
-                other = CLOCKED.get(calculator.name)
-                if other is not None:
-                    skew = self._calculators.feed_staleness.max_clock_skew_ms
-                    found[f"{other}.max_clock_skew_ms"] = skew
-        return found
+        for each in self._calculators.enabled():
+            if metric in each.metrics:
+                return each.settings
+        return {}
 
 
 def _changes(rule: _Rule, before: _Rules, after: _Rules) -> Iterator[str]:

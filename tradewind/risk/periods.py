@@ -3,8 +3,9 @@
 from typing import Final
 
 from tradewind.errors import RiskPolicyError
+from tradewind.risk.calculators.drawdown_velocity import DRAWDOWN_VELOCITY
 from tradewind.risk.calculators.turnover import HORIZONS_S
-from tradewind.risk.calculators.volatility import AUTO, PERIODS_TOLERANCE
+from tradewind.risk.calculators.volatility import AUTO, PERIODS_TOLERANCE, VOLATILITY
 from tradewind.risk.policy import RiskPolicy
 
 __all__ = ["check_periods", "window_doubts"]
@@ -23,7 +24,7 @@ def check_periods(policy: RiskPolicy, periods_per_year: float, market: str) -> f
     Raises:
         RiskPolicyError: The policy states a number that differs by more than 5 %.
     """
-    settings = policy.calculators.volatility
+    settings = policy.calculators.of(VOLATILITY)
     stated = settings.periods_per_year
     if (
         settings.enabled
@@ -61,7 +62,7 @@ def window_doubts(policy: RiskPolicy, bar_seconds: float) -> tuple[str, ...]:
             f"daily_drawdown is 0 at every close: a day has no more than one bar of "
             f"{bar_seconds:g} s"
         )
-    window = policy.calculators.drawdown_velocity.window_bars
+    window = policy.calculators.of(DRAWDOWN_VELOCITY).window_bars
     velocities = watched & {"drawdown_velocity", "drawdown_acceleration"}
     if velocities and window * bar_seconds > _DAY_S:
         doubts.append(

@@ -11,30 +11,14 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from tradewind.errors import FieldViolation, RiskPolicyError
 from tradewind.files import read_file
 from tradewind.identity import Identity, Parts, part_key, stated
-from tradewind.risk.calculators.adv_participation import AdvParticipationSettings
-from tradewind.risk.calculators.base import CalculatorSettings
-from tradewind.risk.calculators.concentration import ConcentrationSettings
-from tradewind.risk.calculators.depth_shock import DepthShockSettings
-from tradewind.risk.calculators.drawdown import DrawdownSettings
-from tradewind.risk.calculators.drawdown_velocity import DrawdownVelocitySettings
-from tradewind.risk.calculators.expected_shortfall import ExpectedShortfallSettings
-from tradewind.risk.calculators.feed_staleness import FeedStalenessSettings
-from tradewind.risk.calculators.greeks import GreeksSettings
-from tradewind.risk.calculators.kyle_lambda import KyleLambdaSettings
-from tradewind.risk.calculators.latency_drift import LatencyDriftSettings
-from tradewind.risk.calculators.leverage import LeverageSettings
 from tradewind.risk.calculators.registry import CALCULATORS
-from tradewind.risk.calculators.stress import StressSettings
-from tradewind.risk.calculators.turnover import TurnoverSettings
-from tradewind.risk.calculators.ulcer_index import UlcerIndexSettings
-from tradewind.risk.calculators.var import VarSettings
-from tradewind.risk.calculators.volatility import VolatilitySettings
-from tradewind.risk.engine.clock import CLOCKED
 from tradewind.risk.former import former_digest, former_values
+from tradewind.risk.outside.entry import IMPORTS
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, PreTradeLimits
 from tradewind.risk.rules import Action, RuleSettings, check_rules
 from tradewind.risk.rules.conditions import Threshold, compile_condition
 from tradewind.risk.rules.implication import implies
+from tradewind.risk.settings import CalculatorsSettings
 from tradewind.settings import Settings, ends_with_its_end, parse_settings, settings_from_text
 from tradewind.shipped import shipped_or_own
 
@@ -53,72 +37,6 @@ _NO_RULES = (
     "none: such a policy enforces nothing. Give it rules, or say `monitor_only: true` if it is for "
     "metrics alone, as in training"
 )
-
-
-class CalculatorsSettings(Settings):
-    """Settings of every calculator; one that is left out is enabled with its defaults."""
-
-    drawdown: DrawdownSettings = DrawdownSettings()
-    """Losses from the running peak."""
-
-    drawdown_velocity: DrawdownVelocitySettings = DrawdownVelocitySettings()
-    """How fast the drawdown grows."""
-
-    ulcer_index: UlcerIndexSettings = UlcerIndexSettings()
-    """Depth and length of the drawdowns in one number."""
-
-    volatility: VolatilitySettings = VolatilitySettings()
-    """Annualised standard deviations of the returns."""
-
-    var: VarSettings = VarSettings()
-    """Losses that returns exceed in 5 %, 1 % and 0.1 % of the bars."""
-
-    expected_shortfall: ExpectedShortfallSettings = ExpectedShortfallSettings()
-    """Mean loss in the worst bars."""
-
-    turnover: TurnoverSettings = TurnoverSettings()
-    """What was traded in an hour and a day, over capital."""
-
-    concentration: ConcentrationSettings = ConcentrationSettings()
-    """How much of the account is in few positions."""
-
-    leverage: LeverageSettings = LeverageSettings()
-    """Positions over capital, gross and net."""
-
-    kyle_lambda: KyleLambdaSettings = KyleLambdaSettings()
-    """What order flow does to the price."""
-
-    depth_shock: DepthShockSettings = DepthShockSettings()
-    """What it costs to liquidate through the order book."""
-
-    adv_participation: AdvParticipationSettings = AdvParticipationSettings()
-    """Positions over the average volume of a day."""
-
-    feed_staleness: FeedStalenessSettings = FeedStalenessSettings()
-    """Age of the oldest feed."""
-
-    latency_drift: LatencyDriftSettings = LatencyDriftSettings()
-    """How much slower orders have become."""
-
-    stress: StressSettings = StressSettings()
-    """Loss of the positions under shocks."""
-
-    greeks: GreeksSettings = GreeksSettings()
-    """Sensitivities of option positions."""
-
-    def metrics(self) -> tuple[str, ...]:
-        """Metrics of the enabled calculators, in the order of the reports."""
-        return tuple(
-            metric
-            for calculator in CALCULATORS
-            if self.of(calculator.name).enabled
-            for metric in calculator.metrics(self.of(calculator.name))
-        )
-
-    def of(self, calculator: str) -> CalculatorSettings:
-        """Settings of the calculator of that name."""
-        settings: CalculatorSettings = getattr(self, calculator)
-        return settings
 
 
 class LimitSettings(Settings):
@@ -184,7 +102,10 @@ class RiskPolicy(Settings):
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "RiskPolicy":
-        """Reads a policy file.
+        """Reads a policy file, and imports the calculators from outside that it names.
+
+        What reads a file that a request or a store names does so behind
+        `tradewind.components.closed_doors`.
 
         Raises:
             RiskPolicyError: The file cannot be read, is not whole (see `from_text`), or a setting
@@ -212,7 +133,7 @@ class RiskPolicy(Settings):
             RiskPolicyError: The text is not YAML or not whole, or a setting is refused; each with
                 its line.
         """
-        policy = settings_from_text(text, source, cls, error=RiskPolicyError)
+        policy = settings_from_text(text, source, cls, error=RiskPolicyError, context=IMPORTS)
         violations = end_violations(text)
         if not policy.rules and not policy.monitor_only:
             violations.append(FieldViolation("rules", _NO_RULES))
@@ -221,13 +142,20 @@ class RiskPolicy(Settings):
         return policy
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> "RiskPolicy":
+    def parse(cls, values: Mapping[str, Any], *, imports: bool = False) -> "RiskPolicy":
         """Validates a policy that is already a mapping.
+
+        Args:
+            values: The policy, such as `canonical_json` wrote it.
+            imports: Whether the calculators from outside that it names are imported. Without, those
+                that `canonical_json` has described are kept, and their metrics are unavailable.
 
         Raises:
             RiskPolicyError: A setting is unknown, missing, of the wrong type or out of range.
         """
-        return parse_settings(values, cls, source="risk policy", error=RiskPolicyError)
+        context = IMPORTS if imports else None
+        source = "risk policy"
+        return parse_settings(values, cls, source=source, error=RiskPolicyError, context=context)
 
     def rule_limits(self) -> dict[str, float]:
         """Every limit that a rule may refer to, by metric."""
@@ -276,9 +204,11 @@ class RiskPolicy(Settings):
         parts: dict[str, Any] = {}
         deciding = self._deciding
         for calculator in CALCULATORS:
-            differing = stated(self.calculators.of(calculator.name))
+            differing = stated(self.calculators.of(calculator))
             if differing or calculator.name in deciding:
                 parts[part_key(calculator.name, calculator.version)] = differing
+        for entry in self.calculators.outside.values():
+            parts[part_key(entry.part, entry.version or 0)] = dict(entry.settings)
         sections = {
             part_key("limits", _LIMITS_VERSION): {
                 metric: stated(limit) for metric, limit in self.limits.items()
@@ -310,20 +240,20 @@ class RiskPolicy(Settings):
     @property
     def versions(self) -> dict[str, int]:
         """Version of each calculator that is on, whether it takes part or not."""
-        on = [each for each in CALCULATORS if self.calculators.of(each.name).enabled]
-        return {calculator.name: calculator.version for calculator in on}
+        return {each.name: each.version for each in self.calculators.enabled()}
 
     @property
     def _deciding(self) -> frozenset[str]:
         """Calculators that limits and rules refer to, and those that they depend on."""
         thresholds = (part.metric for rule in self.rules for part in rule.when.thresholds())
         metrics = {*self.limits, *thresholds}
-        found = {
-            calculator.name
+        found = [
+            calculator
             for calculator in CALCULATORS
-            if not metrics.isdisjoint(calculator.metrics(self.calculators.of(calculator.name)))
-        }
-        return frozenset(found | {CLOCKED[name] for name in found if name in CLOCKED})
+            if not metrics.isdisjoint(calculator.metrics(self.calculators.of(calculator)))
+        ]
+        read = {path.partition(".")[0] for calculator in found for path in calculator.reads}
+        return frozenset({calculator.name for calculator in found} | read)
 
 
 def end_violations(text: bytes) -> list[FieldViolation]:

@@ -62,6 +62,8 @@ SPACED_OTHERWISE: Final = 41
 AHEAD_OF_BARS: Final = 42
 AFTER_PAUSE: Final = 43
 NOT_SET: Final = 44
+SAID: Final = 45
+"""In the words of a calculator from outside, which stand beside the result; `at` says where."""
 
 # Fields.
 PORTFOLIO_VALUES: Final = 0

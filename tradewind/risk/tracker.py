@@ -15,9 +15,10 @@ from tradewind.risk.engine.reporting import (
 )
 from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols, names_of
 from tradewind.risk.engine.state import NEEDS_WORKSPACE
-from tradewind.risk.engine.storage import grow_trades, new_storage
+from tradewind.risk.engine.storage import grow_trades, new_storage, stored_series
 from tradewind.risk.engine.tracking import NEEDS_ROOM, update_row
 from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk.outside.inputs import Account
 from tradewind.risk.report import RiskReport
 
 __all__ = ["RiskTracker"]
@@ -72,19 +73,21 @@ class RiskTracker:
             RiskInputError: The increment contradicts itself or what came before; nothing of it
                 was taken.
         """
-        holdings, remark_count = self._take(increment)
-        return build_report(self._plan, self._storage.results[0], remark_count, holdings)
+        holdings, remark_count, said = self._take(increment)
+        return build_report(self._plan, self._storage.results[0], remark_count, holdings, said)
 
     def calculate(self, increment: RiskInputs | Mapping[str, Any]) -> Calculation:
         """Does what `update` does and leaves the words for later, before the next update."""
-        holdings, remark_count = self._take(increment)
+        holdings, remark_count, said = self._take(increment)
         result = self._storage.results[0]
         return Calculation(
-            self._plan, result, remark_count, lambda: holdings, lambda: names_of(holdings)
+            self._plan, result, remark_count, lambda: holdings, lambda: names_of(holdings), said
         )
 
-    def _take(self, increment: RiskInputs | Mapping[str, Any]) -> tuple[_Holdings, int]:
-        """The holdings after it, and how many metrics are unavailable or have a note."""
+    def _take(
+        self, increment: RiskInputs | Mapping[str, Any]
+    ) -> tuple[_Holdings, int, tuple[str, ...]]:
+        """The holdings after it, how many metrics have a remark, and reasons in words."""
         if not isinstance(increment, RiskInputs):
             increment = RiskInputs.from_mapping(increment)
         now = increment.now
@@ -102,7 +105,12 @@ class RiskTracker:
         if remark_count == CONTRADICTION:
             raise_contradiction(self._problem)
         self._holdings, self._packed = holdings, packed
-        return holdings, remark_count
+        if self._plan.outside is None:
+            return holdings, remark_count, ()
+        config, storage = self._plan.config[0], self._storage
+        series = stored_series(config, storage, 0)
+        told = Account(config, storage.accounts[0], packed, series, lambda: holdings)
+        return holdings, *self._plan.outside.run(told, storage.results[0])
 
     def _run(self, new: RiskInputs, packed: FloatArray, changes: bool) -> int:
         while True:

@@ -7,24 +7,32 @@ from pydantic import Field
 from tradewind.market import TradingTerms
 from tradewind.market.jumps import MAX_JUMP
 from tradewind.parts import Named
+from tradewind.risk import RiskPolicy
 from trainer_service.environment.reward import REWARDS, Reward
 
-__all__ = ["UNFED_METRICS", "EnvironmentConfig", "EnvironmentSettings"]
+__all__ = ["EnvironmentConfig", "EnvironmentSettings", "unfed_metrics"]
 
 _COMPILED: Final = ("log_return", "simple_return")
 AnyReward = Literal["log_return", "simple_return"] | Reward
 
-UNFED_METRICS: Final = {
-    "kyle_lambda": "order flows",
-    "kyle_lambda_r2": "order flows",
-    "depth_shock": "order books",
-    "latency_drift": "order latencies",
-    "net_delta": "option positions",
-    "net_gamma": "option positions",
-    "net_vega": "option positions",
-    "net_theta": "option positions",
+_UNFED: Final = {
+    "order_flows": "order flows",
+    "order_books": "order books",
+    "order_latencies_us": "order latencies",
+    "options": "option positions",
 }
-"""Metrics that no environment of bars can feed, and what they need."""
+"""Inputs that no environment of bars has."""
+
+
+def unfed_metrics(policy: RiskPolicy) -> dict[str, str]:
+    """Metrics of a risk policy that no environment of bars can feed, and what they need."""
+    return {
+        metric: _UNFED[needed]
+        for calculator in policy.calculators.enabled()
+        for needed in calculator.needs
+        if needed in _UNFED
+        for metric in calculator.metrics
+    }
 
 
 class EnvironmentConfig(TradingTerms):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tradewind.risk import RiskPolicy
+from tradewind.risk.calculators.volatility import VOLATILITY
 from tradewind.risk.curve import summarize_curve
 from tradewind.risk.periods import check_periods
 from trainer_service.evaluation.episode import Episode
@@ -55,7 +56,7 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
 def _risk_figures(episode: Episode, policy: RiskPolicy) -> dict[str, float]:
     periods = check_periods(policy, episode.periods_per_year, episode.market)
     curve = summarize_curve(episode.equity, episode.timestamps, policy, periods)
-    settings = policy.calculators.volatility
+    settings = policy.calculators.of(VOLATILITY)
     mean = float(np.mean(episode.returns))
     figures = {
         "sharpe": _ratio(mean * periods, curve.volatility),

@@ -17,7 +17,7 @@ from tradewind.risk import RiskPolicy
 from tradewind.settings import Settings, parse_settings
 from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks.multipliers import LagrangianConfig
-from trainer_service.environment.config import UNFED_METRICS, EnvironmentSettings
+from trainer_service.environment.config import EnvironmentSettings, unfed_metrics
 from trainer_service.evaluation import EvaluationConfig
 from trainer_service.redaction import redact_settings
 from trainer_service.tracking import TrackingConfig
@@ -268,19 +268,20 @@ class JobConfig(TrainingConfig):
         risk = self.risk_config
         if not risk.enabled:
             return
+        unfed = unfed_metrics(policy)
         for metric in policy.limits:
-            if metric in UNFED_METRICS:
+            if metric in unfed:
                 yield FieldViolation(
                     "risk_config.policy_yaml",
-                    f"{risk.policy_yaml} limits {metric}, which needs {UNFED_METRICS[metric]}: "
+                    f"{risk.policy_yaml} limits {metric}, which needs {unfed[metric]}: "
                     "no environment of bars has them",
                 )
         constraints = risk.lagrangian.constraints if risk.lagrangian is not None else {}
         for metric in constraints:
-            if metric in UNFED_METRICS:
+            if metric in unfed:
                 yield FieldViolation(
                     f"risk_config.lagrangian.constraints.{metric}",
-                    f"needs {UNFED_METRICS[metric]}: no environment of bars has them",
+                    f"needs {unfed[metric]}: no environment of bars has them",
                 )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from tradewind.identity import FORMER_VERSION, Parts, changed_formulas, versions_of
 from tradewind.market import FeatureSpec, TradingTerms
 from tradewind.risk import RiskPolicy
-from tradewind.risk.calculators import CALCULATORS
 
 __all__ = ["RiskFormulas", "other_feature_formulas", "other_trading_formulas"]
 
@@ -61,6 +60,12 @@ class RiskFormulas:
             if name in changed:
                 (formula,) = changed_formulas({name: then[name]}, here)
                 said.append(f"{', '.join(_metrics(policy, name))}: {formula}")
+        for metric, use in policy.calculators.not_here.items():
+            skipped.add(metric)
+            said.append(
+                f"{metric}: calculated by {use}, and no code is imported because a log names it; "
+                "give the file of the risk policy with --risk-policy"
+            )
         with_score = "limits" not in changed and skipped.isdisjoint(policy.limits)
         if not with_score:
             said.append("risk_score: it rests on what is calculated otherwise here")
@@ -75,6 +80,6 @@ def _risk_versions(facts: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _metrics(policy: RiskPolicy, calculator: str) -> Iterator[str]:
-    for each in CALCULATORS:
+    for each in policy.calculators.enabled():
         if each.name == calculator:
-            yield from each.metrics(policy.calculators.of(calculator))
+            yield from each.metrics

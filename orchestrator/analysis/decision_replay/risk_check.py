@@ -43,8 +43,10 @@ class RiskCheck:
         known: dict[str, tuple[RiskPolicy, Any]] = {}
         for policy in risk_policies:
             known |= dict.fromkeys(_digests(policy), (policy, log.facts))
+        given = {policy.digest(): policy for policy in risk_policies}
         for part in log.parts:
             policy = RiskPolicy.parse(json.loads(part.facts["risk_policy"]))
+            policy = given.get(policy.digest(), policy)  # which may have its calculators imported
             digests = (*_digests(policy), part.facts.get("risk_policy_digest", ""))
             known |= dict.fromkeys(digests, (policy, part.facts))
         self._agents = {

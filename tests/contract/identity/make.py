@@ -70,7 +70,7 @@ def calculators() -> dict[str, Any]:
             "defaults": defaults(calculator.settings()),
             "values": {
                 metric: report.metric_values.get(metric)
-                for metric in calculator.metrics(policy.calculators.of(calculator.name))
+                for metric in calculator.metrics(policy.calculators.of(calculator))
             },
         }
         for calculator in CALCULATORS

@@ -7,22 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.tiny import write_tiny_config
 from tradewind_cli.__main__ import main
-
-TINY = {
-    "algorithm": "PPO",
-    "algo_params": {"n_steps": 64, "batch_size": 64, "policy_kwargs": {"net_arch": [16]}},
-    "training_params": {
-        "total_timesteps": 128,
-        "n_envs": 2,
-        "seed": 3,
-        "held_out_fraction": 0.05,
-    },
-    "environment": {"episode_bars": 96},
-    "data": {"symbol": "BTC"},
-}
 
 
 @dataclass(frozen=True)
@@ -54,9 +41,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY))
-    return path
+    return write_tiny_config(tmp_path_factory.mktemp("config") / "tiny.yaml")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.tiny import save_short_bars
 from tradewind.bundle import read_bundle
 
 Run = Callable[..., Any]
@@ -99,7 +100,7 @@ def test_evaluate_with_the_bars_it_was_published_with_gives_the_same_figures(
 
 
 def test_evaluate_with_other_bars_gives_other_figures(run: Run, bundle: Path) -> None:
-    outcome = run("evaluate", bundle, "--symbol", "ETH", "--fraction", "0.1")
+    outcome = run("evaluate", bundle, "--symbol", "ETH", "--fraction", "0.05")
     assert outcome.code == 0
     assert "buy_and_hold" in outcome.out
     assert run("evaluate", bundle, "--fraction", "0").code == 2
@@ -110,7 +111,9 @@ def test_walk_forward_with_a_configuration_sums_up_its_folds_and_writes_a_page(
     run: Run, tiny_config: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "new" / "page.html"
-    outcome = run("walk-forward", tiny_config, "--folds", "2", "--json", "--report", page)
+    bars = save_short_bars(tmp_path / "bars.parquet")
+    command = ("walk-forward", tiny_config, "--set", f"data.path={bars}", "--folds", "2")
+    outcome = run(*command, "--json", "--report", page)
     assert outcome.code == 0
     assert outcome.document["report"] == str(page)
     assert "<h1>Walk-forward: PPO on BTC</h1>" in page.read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.tiny import save_short_bars, write_tiny_config
 from tradewind.bundle import read_bundle
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient
@@ -17,18 +18,6 @@ from tradewind_cli.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = re.findall(r"^    tradewind (.*)$", (ROOT / "docs" / "cli.md").read_text(), re.M)
-TINY = {
-    "algorithm": "PPO",
-    "algo_params": {"n_steps": 64, "batch_size": 64, "policy_kwargs": {"net_arch": [16]}},
-    "training_params": {
-        "total_timesteps": 128,
-        "n_envs": 2,
-        "seed": 3,
-        "held_out_fraction": 0.05,
-    },
-    "environment": {"episode_bars": 96},
-    "data": {"symbol": "BTC"},
-}
 SEARCH = {"search": {"algo_params.gamma": {"choices": [0.9, 0.99]}}, "objective": "return"}
 # A service of its own replaces the process; the log of an orchestrator that nobody ran; no routing
 # file; no halt; no file of bars. Other tests run them.
@@ -44,7 +33,8 @@ def test_cli_page_with_its_commands_in_order_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    write_tiny_config(tmp_path / "tiny.yaml")
+    short = f"--set data.path={save_short_bars(tmp_path / 'bars.parquet')}"
     (tmp_path / "search.yaml").write_text(yaml.safe_dump(SEARCH))
     trainer = start_service(
         *("trainer_service", "--store", str(tmp_path / "jobs")),
@@ -54,8 +44,9 @@ def test_cli_page_with_its_commands_in_order_runs(
     changes = {
         "config/training/ppo_btc.yaml": "tiny.yaml",
         "config/tuning/ppo.yaml": "search.yaml",
-        "--trials 20": "--trials 1",
-        "--folds 4": "--folds 2",
+        "--trials 20": f"--trials 1 {short}",
+        "--folds 4": f"--folds 2 {short}",
+        "--symbol ETH": "--symbol ETH --fraction 0.05",
         "runs/tune/best.yaml --": "runs/tune/best.yaml --set evaluation.report=false --",
     }
     ran = set()

@@ -16,7 +16,6 @@ from hypothesis.extra import numpy as hnp
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import RiskInputError
 from tradewind.risk import Position, RiskAgentV2, RiskInputs, RiskReport
-from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.rpc import error_from_rpc
 from tradewind.rpc.risk.risk_codec import risk_inputs_to_message, risk_report_from_message
 
@@ -62,9 +61,7 @@ def test_calculate_only_with_real_bars_gives_every_metric_the_same_bits(
         assert bits(over_rpc(default_service, inputs)) == bits(report)
         seen |= report.metric_values.keys()
     declared = {
-        metric
-        for calculator in CALCULATORS
-        for metric in calculator.metrics(local.policy.calculators.of(calculator.name))
+        metric for calculator in local.policy.calculators.enabled() for metric in calculator.metrics
     }
     assert seen == declared
 

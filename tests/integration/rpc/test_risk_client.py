@@ -45,6 +45,10 @@ def test_get_policy_gives_all_of_the_policy_in_force(client: Any, policy: RiskPo
     assert status.limits == policy.rule_limits()
     assert status.canonical_json == policy.canonical_json()
     assert "drawdown" in status.calculators
+    assert [each.name for each in status.declared] == list(status.calculators)
+    assert status.declared[0].version == 1
+    assert status.declared[0].use == ""
+    assert status.declared[0].metrics["max_drawdown"] == "fraction of the peak"
     assert status.rules[1] == "drawdown_halt: max_drawdown > 0.2"
     assert status.refusal == ""
 

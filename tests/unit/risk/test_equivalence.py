@@ -1,6 +1,7 @@
 """One answer: whole arrays, increments and batches give the same bits and the same words."""
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from tradewind.risk import (
     RiskReport,
     RiskTracker,
 )
+from tradewind.risk.outside.declaration import AccountView, NoSettings, PythonCalculator
 
 SERIES = {
     "portfolio_values",
@@ -43,10 +45,70 @@ LIMITS = {
 }
 
 
+def sides(book: OrderBook) -> tuple[Any, ...]:
+    return book.bid_prices, book.bid_sizes, book.ask_prices, book.ask_sizes
+
+
+def see(_: NoSettings, account: AccountView) -> dict[str, float | str]:
+    """A number that changes with any bit of what the account looks like."""
+    seen: list[Any] = []
+    for name, value in sorted(vars(account).items()):
+        if name == "order_books":
+            value = [(key, [side.tobytes() for side in sides(book)]) for key, book in value.items()]
+        elif isinstance(value, np.ndarray):
+            value = value.tobytes()
+        seen.append(list(value.items()) if isinstance(value, Mapping) else value)
+    number = float(zlib.crc32(repr(seen).encode()))
+    if number % 7 == 0:
+        return {"seen": number, "seen_again": f"{number} is a multiple of seven"}
+    return {"seen": number, "seen_again": number}
+
+
+SERIES_WINDOWS = {
+    "timestamps": 5,
+    "drawdowns": 13,
+    "returns": 41,
+    "price_changes": 3,
+    "order_flows": 12,
+    "order_latencies_us": 100,
+    "trades": 30_000,
+}
+OTHERS = (
+    *("start_of_day_value", "capital_base", "now", "periods_per_year", "positions", "options"),
+    *("order_books", "feed_timestamps", "average_daily_volumes"),
+)
+SEEN = PythonCalculator(
+    name="seen",
+    version=1,
+    settings=NoSettings,
+    metrics=lambda _: {"seen": "1", "seen_again": "1"},
+    windows=lambda _: SERIES_WINDOWS,
+    needs=lambda _: dict.fromkeys((*SERIES_WINDOWS, *OTHERS), 0),
+    calculate=see,
+)
+
+
+def needing(name: str) -> PythonCalculator[NoSettings]:
+    """One that needs a single input, and says why it is not there."""
+    return PythonCalculator(
+        name=f"needs_{name}",
+        version=1,
+        settings=NoSettings,
+        metrics=lambda _: {f"has_{name}": "1"},
+        windows=lambda _: {name: SERIES_WINDOWS[name]} if name in SERIES_WINDOWS else {},
+        needs=lambda _: {name: 2 if name in SERIES_WINDOWS else 1},
+        calculate=lambda *_: {f"has_{name}": 1.0},
+    )
+
+
 @pytest.fixture(scope="module", params=["historical", "parametric", "cornish_fisher"])
 def agent(request: pytest.FixtureRequest) -> RiskAgentV2:
-    """Windows so short that histories of a hundred bars leave them behind several times."""
-    calculators = {
+    """Windows so short that histories of a hundred bars leave them behind several times.
+
+    One of the three has calculators from outside, too.
+    """
+    limits: dict[str, dict[str, float]] = dict(LIMITS)
+    calculators: dict[str, dict[str, Any]] = {
         "drawdown_velocity": {"window_bars": 3},
         "ulcer_index": {"window_bars": 7},
         "volatility": {"window_bars": 11, "min_returns": 4},
@@ -55,7 +117,11 @@ def agent(request: pytest.FixtureRequest) -> RiskAgentV2:
         "kyle_lambda": {"window_intervals": 9, "min_intervals": 4},
         "latency_drift": {"recent_orders": 1_000, "baseline_orders": 1_000},
     }
-    return RiskAgentV2(RiskPolicy.parse({"calculators": calculators, "limits": LIMITS}))
+    if request.param == "parametric":
+        outside = [SEEN, *map(needing, (*SERIES_WINDOWS, *OTHERS))]
+        limits |= {"seen": {"limit": 1e9}, "seen_again": {"limit": 1e8, "weight": 2.0}}
+        calculators |= {each.name: {"use": each, "budget_us": 1e9} for each in outside}
+    return RiskAgentV2(RiskPolicy.parse({"calculators": calculators, "limits": limits}))
 
 
 def bits(report: RiskReport) -> dict[str, Any]:
@@ -144,7 +210,8 @@ def account_history(
             if new[name].size:
                 new[name][-1] = rng.choice([np.nan, np.inf, -1.0])
         if rng.random() < odd and size:
-            new["portfolio_values"][int(rng.integers(size))] *= rng.choice([0.0, -1e-3, -2.0])
+            with np.errstate(invalid="ignore"):  # it may be infinite already
+                new["portfolio_values"][int(rng.integers(size))] *= rng.choice([0.0, -1e-3, -2.0])
             value = 1e5
         if rng.random() < odd and trades:
             # Later trades may not be earlier.

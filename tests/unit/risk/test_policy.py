@@ -7,6 +7,7 @@ import pytest
 
 from tradewind.errors import RiskPolicyError
 from tradewind.risk import RiskPolicy
+from tradewind.risk.calculators import CALCULATORS
 
 DEFAULT_POLICY = Path("config/risk_limits.yaml")
 
@@ -20,7 +21,7 @@ def load(tmp_path: Path, text: str) -> RiskPolicy:
 def test_default_policy_enables_every_calculator_and_limits_known_metrics() -> None:
     policy = RiskPolicy.from_yaml(DEFAULT_POLICY)
     settings = policy.calculators
-    assert all(settings.of(name).enabled for name in type(settings).model_fields)
+    assert all(settings.of(calculator).enabled for calculator in CALCULATORS)
     assert set(policy.limits) <= set(settings.metrics())
     for metric in ("max_drawdown", "daily_drawdown", "expected_shortfall_95", "gross_leverage"):
         assert metric in policy.limits
@@ -72,7 +73,7 @@ def test_canonical_form_read_again_is_the_same_policy() -> None:
     ("text", "field", "message"),
     [
         ("calculators:\n  var: {windows: 9}", "calculators.var.windows", "not permitted (line 2)"),
-        ("calculators:\n  vra: {}", "calculators.vra", "not permitted (line 2)"),
+        ("calculators:\n  vra: {}", "calculators.vra", "says `use` (line 2)"),
         ("limit: {}", "limit", "not permitted (line 1)"),
         (
             "calculators:\n  var:\n    method: exact",

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Final
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.engine.snapshot import NO_VOLUME, QUANTITY, VOLUME
@@ -28,19 +28,13 @@ from tradewind.risk.reasons import (
 
 __all__ = ["ADV_PARTICIPATION", "AdvParticipationSettings"]
 
-METRICS: Final = ("adv_participation",)
+METRICS: Final = {
+    "adv_participation": "days of volume",
+}
 
 
 class AdvParticipationSettings(CalculatorSettings):
     """Participation has nothing to set."""
-
-
-ADV_PARTICIPATION: Final = Calculator(
-    name="adv_participation",
-    version=1,
-    settings=AdvParticipationSettings,
-    metrics=lambda _: METRICS,
-)
 
 
 @compiled
@@ -77,3 +71,15 @@ def calculate_adv_participation(config: Record, positions: FloatArray, out: Floa
         if quantity != 0.0:
             worst = max(worst, abs(quantity) / volume)
     put(out, first, worst)
+
+
+ADV_PARTICIPATION: Final = CompiledCalculator(
+    name="adv_participation",
+    version=1,
+    order=120,
+    settings=AdvParticipationSettings,
+    metrics=lambda _: METRICS,
+    kernel=calculate_adv_participation,
+    needs=("positions", "average_daily_volumes"),
+    after=("holdings",),
+)

@@ -10,26 +10,21 @@ sum over none. Source: O. Herfindahl (1950); A. Hirschman, Am. Economic Review 5
 from typing import Final
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_positions, notional_of, put
 from tradewind.risk.inputs import FloatArray
 
 __all__ = ["CONCENTRATION", "ConcentrationSettings"]
 
-METRICS: Final = ("max_position_weight", "herfindahl_index")
+METRICS: Final = {
+    "max_position_weight": "fraction",
+    "herfindahl_index": "fraction",
+}
 
 
 class ConcentrationSettings(CalculatorSettings):
     """Concentration has nothing to set."""
-
-
-CONCENTRATION: Final = Calculator(
-    name="concentration",
-    version=1,
-    settings=ConcentrationSettings,
-    metrics=lambda _: METRICS,
-)
 
 
 @compiled
@@ -51,3 +46,15 @@ def calculate_concentration(config: Record, positions: FloatArray, out: FloatArr
             squares += weight * weight
     put(out, first, heaviest)
     put(out, first + 1, squares)
+
+
+CONCENTRATION: Final = CompiledCalculator(
+    name="concentration",
+    version=1,
+    order=80,
+    settings=ConcentrationSettings,
+    metrics=lambda _: METRICS,
+    kernel=calculate_concentration,
+    needs=("positions",),
+    after=("holdings",),
+)

@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Final
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import put, refuse
 from tradewind.risk.engine.snapshot import BOOK, QUANTITY
@@ -39,19 +39,13 @@ from tradewind.risk.reasons import (
 
 __all__ = ["DEPTH_SHOCK", "DepthShockSettings"]
 
-METRICS: Final = ("depth_shock",)
+METRICS: Final = {
+    "depth_shock": "fraction of the mid",
+}
 
 
 class DepthShockSettings(CalculatorSettings):
     """Depth shock has nothing to set."""
-
-
-DEPTH_SHOCK: Final = Calculator(
-    name="depth_shock",
-    version=1,
-    settings=DepthShockSettings,
-    metrics=lambda _: METRICS,
-)
 
 
 @compiled
@@ -172,3 +166,15 @@ def calculate_depth_shock(
             return
         worst = max(worst, loss)
     put(out, first, worst)
+
+
+DEPTH_SHOCK: Final = CompiledCalculator(
+    name="depth_shock",
+    version=1,
+    order=110,
+    settings=DepthShockSettings,
+    metrics=lambda _: METRICS,
+    kernel=calculate_depth_shock,
+    needs=("positions", "order_books"),
+    after=("holdings",),
+)

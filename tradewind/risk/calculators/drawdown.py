@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Final
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_scalar, lacks_values, put, refuse
 from tradewind.risk.engine.snapshot import HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE_AT
@@ -29,25 +29,17 @@ from tradewind.risk.reasons import (
 
 __all__ = ["DRAWDOWN", "DrawdownSettings"]
 
-METRICS: Final = (
-    "current_drawdown",
-    "max_drawdown",
-    "drawdown_duration_bars",
-    "max_drawdown_duration_bars",
-    "daily_drawdown",
-)
+METRICS: Final = {
+    "current_drawdown": "fraction of the peak",
+    "max_drawdown": "fraction of the peak",
+    "drawdown_duration_bars": "bars",
+    "max_drawdown_duration_bars": "bars",
+    "daily_drawdown": "fraction of the start of the day",
+}
 
 
 class DrawdownSettings(CalculatorSettings):
     """Drawdown has nothing to set."""
-
-
-DRAWDOWN: Final = Calculator(
-    name="drawdown",
-    version=1,
-    settings=DrawdownSettings,
-    metrics=lambda _: METRICS,
-)
 
 
 @compiled
@@ -69,3 +61,15 @@ def calculate_drawdown(
     elif not lacks_scalar(header, out, first + 4, 1, HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE):
         loss = 1.0 - account.last_value / header[START_OF_DAY_VALUE_AT]
         put(out, first + 4, max(loss, 0.0))
+
+
+DRAWDOWN: Final = CompiledCalculator(
+    name="drawdown",
+    version=1,
+    order=10,
+    settings=DrawdownSettings,
+    metrics=lambda _: METRICS,
+    kernel=calculate_drawdown,
+    needs=("portfolio_values",),
+    after=("values", "holdings"),
+)

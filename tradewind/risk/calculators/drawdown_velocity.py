@@ -13,16 +13,18 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.clock import find_bar_clock_problem
-from tradewind.risk.engine.result import lacks_values, put, refuse
+from tradewind.risk.engine.result import lacks_timestamps, lacks_values, put, refuse
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import ABSENT, FIELD_SPAN, NOT_FINITE, TIMESTAMPS
 
 __all__ = ["DRAWDOWN_VELOCITY", "DrawdownVelocitySettings"]
 
-METRICS: Final = ("drawdown_velocity", "drawdown_acceleration")
+METRICS: Final = {
+    "drawdown_velocity": "fraction / min",
+    "drawdown_acceleration": "fraction / min²",
+}
 SECONDS_PER_MINUTE: Final = 60.0
 
 
@@ -36,26 +38,6 @@ class DrawdownVelocitySettings(CalculatorSettings):
 def _windows(settings: DrawdownVelocitySettings) -> dict[str, int]:
     bars = 2 * settings.window_bars + 1
     return {"drawdowns": bars, "timestamps": bars}
-
-
-DRAWDOWN_VELOCITY: Final = Calculator(
-    name="drawdown_velocity",
-    version=1,
-    settings=DrawdownVelocitySettings,
-    metrics=lambda _: METRICS,
-    windows=_windows,
-)
-
-
-@compiled
-def _lacks_timestamps(account: Record, out: FloatArray, metric: int, bars: int) -> bool:
-    if account.timestamp_count == 0:
-        refuse(out, metric, 1, ABSENT * FIELD_SPAN + TIMESTAMPS, -1, 0)
-    elif account.bad_timestamp >= account.timestamp_count - bars:
-        refuse(out, metric, 1, NOT_FINITE * FIELD_SPAN + TIMESTAMPS, account.bad_timestamp, 0)
-    else:
-        return False
-    return True
 
 
 @compiled
@@ -87,7 +69,7 @@ def calculate_drawdown_velocity(
         span = (order + 1) * bars + 1
         if lacks_values(account, out, first + order, 1, span):
             continue
-        if _lacks_timestamps(account, out, first + order, span):
+        if lacks_timestamps(account, out, first + order, 1, span):
             continue
         if code != 0:
             refuse(out, first + order, 1, code, at, 0)
@@ -102,3 +84,17 @@ def calculate_drawdown_velocity(
                 first + 1,
                 (velocity - _velocity(timestamps, drawdowns, -1 - bars, bars)) / minutes,
             )
+
+
+DRAWDOWN_VELOCITY: Final = CompiledCalculator(
+    name="drawdown_velocity",
+    version=1,
+    order=20,
+    settings=DrawdownVelocitySettings,
+    metrics=lambda _: METRICS,
+    windows=_windows,
+    kernel=calculate_drawdown_velocity,
+    needs=("portfolio_values", "timestamps"),
+    after=("time",),
+    reads=("feed_staleness.max_clock_skew_ms",),
+)

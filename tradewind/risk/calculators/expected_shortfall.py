@@ -16,7 +16,7 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.order_statistics import (
     CONFIDENCES,
     MIN_RETURNS,
@@ -29,7 +29,11 @@ from tradewind.risk.reasons import FIELD_SPAN, VAR_NOT_POSITIVE
 
 __all__ = ["EXPECTED_SHORTFALL", "ExpectedShortfallSettings"]
 
-METRICS: Final = ("expected_shortfall_95", "tail_ratio", "expected_shortfall_99")
+METRICS: Final = {
+    "expected_shortfall_95": "fraction / bar",
+    "tail_ratio": "ratio",
+    "expected_shortfall_99": "fraction / bar",
+}
 
 
 class ExpectedShortfallSettings(CalculatorSettings):
@@ -37,15 +41,6 @@ class ExpectedShortfallSettings(CalculatorSettings):
 
     window_bars: int = Field(default=1_024, ge=20, le=1_000_000)
     """Returns looked back over."""
-
-
-EXPECTED_SHORTFALL: Final = Calculator(
-    name="expected_shortfall",
-    version=1,
-    settings=ExpectedShortfallSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {"returns": settings.window_bars},
-)
 
 
 @compiled
@@ -86,3 +81,16 @@ def tail_mean(tail: FloatArray, count: int, confidence: float) -> float:
         total += tail[index]
     boundary: float = tail[whole]
     return (total + (weight - whole) * boundary) / weight
+
+
+EXPECTED_SHORTFALL: Final = CompiledCalculator(
+    name="expected_shortfall",
+    version=1,
+    order=60,
+    settings=ExpectedShortfallSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {"returns": settings.window_bars},
+    kernel=calculate_expected_shortfall,
+    needs=("returns",),
+    after=("returns",),
+)

@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.clock import MS_PER_SECOND
 from tradewind.risk.engine.result import put, refuse
@@ -30,7 +30,9 @@ from tradewind.risk.reasons import (
 
 __all__ = ["FEED_STALENESS", "FeedStalenessSettings"]
 
-METRICS: Final = ("max_feed_staleness_ms",)
+METRICS: Final = {
+    "max_feed_staleness_ms": "ms",
+}
 
 
 class FeedStalenessSettings(CalculatorSettings):
@@ -39,14 +41,6 @@ class FeedStalenessSettings(CalculatorSettings):
     max_clock_skew_ms: float = Field(default=1_000.0, ge=0)
     """How much later than now a time may be: that of a feed, a bar or a trade, and also while this
     calculator is disabled."""
-
-
-FEED_STALENESS: Final = Calculator(
-    name="feed_staleness",
-    version=1,
-    settings=FeedStalenessSettings,
-    metrics=lambda _: METRICS,
-)
 
 
 @compiled
@@ -76,3 +70,15 @@ def calculate_feed_staleness(
             return
         stalest = max(stalest, staleness)
     put(out, first, stalest)
+
+
+FEED_STALENESS: Final = CompiledCalculator(
+    name="feed_staleness",
+    version=1,
+    order=130,
+    settings=FeedStalenessSettings,
+    metrics=lambda _: METRICS,
+    kernel=calculate_feed_staleness,
+    needs=("feed_timestamps", "now"),
+    after=("time",),
+)

@@ -13,7 +13,7 @@ from math import isnan
 from typing import Final
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.black_scholes import greeks_of
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_options, put
@@ -33,19 +33,16 @@ from tradewind.risk.inputs import FloatArray
 
 __all__ = ["GREEKS", "GreeksSettings"]
 
-METRICS: Final = ("net_delta", "net_gamma", "net_vega", "net_theta")
+METRICS: Final = {
+    "net_delta": "underlying",
+    "net_gamma": "underlying / price",
+    "net_vega": "value / volatility",
+    "net_theta": "value / year",
+}
 
 
 class GreeksSettings(CalculatorSettings):
     """Greeks have nothing to set."""
-
-
-GREEKS: Final = Calculator(
-    name="greeks",
-    version=1,
-    settings=GreeksSettings,
-    metrics=lambda _: METRICS,
-)
 
 
 @compiled
@@ -83,3 +80,15 @@ def calculate_greeks(
             if size > most or isnan(size):
                 most = size
         put(out, first + greek, most)
+
+
+GREEKS: Final = CompiledCalculator(
+    name="greeks",
+    version=1,
+    order=160,
+    settings=GreeksSettings,
+    metrics=lambda _: METRICS,
+    kernel=calculate_greeks,
+    needs=("options",),
+    after=("holdings",),
+)

@@ -12,24 +12,19 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.sums import deviation_products, squared_deviations, total
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.result import put, refuse
+from tradewind.risk.engine.result import lacks_flows, put, refuse
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import (
-    ABSENT,
-    CONSTANT,
-    FIELD_SPAN,
-    NOT_FINITE,
-    ORDER_FLOWS,
-    PRICE_CHANGES,
-    TOO_FEW,
-)
+from tradewind.risk.reasons import CONSTANT, FIELD_SPAN, ORDER_FLOWS, PRICE_CHANGES
 
 __all__ = ["KYLE_LAMBDA", "KyleLambdaSettings"]
 
-METRICS: Final = ("kyle_lambda", "kyle_lambda_r2")
+METRICS: Final = {
+    "kyle_lambda": "price / flow",
+    "kyle_lambda_r2": "fraction",
+}
 
 
 class KyleLambdaSettings(CalculatorSettings):
@@ -40,35 +35,6 @@ class KyleLambdaSettings(CalculatorSettings):
 
     min_intervals: int = Field(default=30, ge=3)
     """Fewer intervals than that give no regression."""
-
-
-KYLE_LAMBDA: Final = Calculator(
-    name="kyle_lambda",
-    version=1,
-    settings=KyleLambdaSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {
-        "price_changes": settings.window_intervals,
-        "order_flows": settings.window_intervals,
-    },
-)
-
-
-@compiled
-def _lacks_flows(config: Record, account: Record, out: FloatArray, metric: int) -> bool:
-    start = max(account.flow_count - config.kyle_lambda_window_intervals, 0)
-    intervals = account.flow_count - start
-    needed = config.kyle_lambda_min_intervals
-    if intervals == 0:
-        refuse(out, metric, 2, ABSENT * FIELD_SPAN + PRICE_CHANGES, -1, 0)
-    elif intervals < needed:
-        refuse(out, metric, 2, TOO_FEW * FIELD_SPAN + PRICE_CHANGES, intervals, needed)
-    elif account.bad_flow >= start:
-        code = NOT_FINITE * FIELD_SPAN + account.bad_flow_field
-        refuse(out, metric, 2, code, account.bad_flow, 0)
-    else:
-        return False
-    return True
 
 
 @compiled
@@ -89,9 +55,10 @@ def calculate_kyle_lambda(
 ) -> None:
     """Writes the metrics of METRICS."""
     first = config.kyle_lambda
-    if _lacks_flows(config, account, out, first):
+    window = config.kyle_lambda_window_intervals
+    if lacks_flows(account, out, first, 2, config.kyle_lambda_min_intervals, window):
         return
-    count = min(config.kyle_lambda_window_intervals, order_flows.size)
+    count = min(window, order_flows.size)
     flows = order_flows[-count:]
     changes = price_changes[-count:]
     if _is_constant(flows):
@@ -107,3 +74,19 @@ def calculate_kyle_lambda(
         refuse(out, first + 1, 1, CONSTANT * FIELD_SPAN + PRICE_CHANGES, -1, 0)
     else:
         put(out, first + 1, min(products / flow_squares * (products / change_squares), 1.0))
+
+
+KYLE_LAMBDA: Final = CompiledCalculator(
+    name="kyle_lambda",
+    version=1,
+    order=100,
+    settings=KyleLambdaSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {
+        "price_changes": settings.window_intervals,
+        "order_flows": settings.window_intervals,
+    },
+    kernel=calculate_kyle_lambda,
+    needs=("price_changes", "order_flows"),
+    after=("flows",),
+)

@@ -12,22 +12,18 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.order_statistics import find_largest, tail_size, upper_quantile
 from tradewind.risk.engine.account import Record
-from tradewind.risk.engine.result import put, refuse
+from tradewind.risk.engine.result import lacks_latencies, put, refuse
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import (
-    ABSENT,
-    BASELINE_NOT_POSITIVE,
-    FIELD_SPAN,
-    ORDER_LATENCIES,
-    TOO_FEW,
-)
+from tradewind.risk.reasons import BASELINE_NOT_POSITIVE, FIELD_SPAN, ORDER_LATENCIES
 
 __all__ = ["LATENCY_DRIFT", "LatencyDriftSettings"]
 
-METRICS: Final = ("latency_drift",)
+METRICS: Final = {
+    "latency_drift": "fraction",
+}
 QUANTILE: Final = 0.999
 MIN_ORDERS: Final = 1_000
 
@@ -42,17 +38,6 @@ class LatencyDriftSettings(CalculatorSettings):
     """At most as many orders before them."""
 
 
-LATENCY_DRIFT: Final = Calculator(
-    name="latency_drift",
-    version=1,
-    settings=LatencyDriftSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {
-        "order_latencies_us": settings.recent_orders + settings.baseline_orders
-    },
-)
-
-
 @compiled
 def tail_latency(latencies: FloatArray, workspace: FloatArray) -> float:
     """Their 99.9 % quantile. Shape of the workspace [at least that of the latencies]."""
@@ -65,26 +50,35 @@ def tail_latency(latencies: FloatArray, workspace: FloatArray) -> float:
 def calculate_latency_drift(
     config: Record,
     account: Record,
-    latencies: FloatArray,
+    order_latencies_us: FloatArray,
     workspace: FloatArray,
     out: FloatArray,
 ) -> None:
     """Writes the metrics of METRICS."""
     first = config.latency_drift
     recent = config.latency_drift_recent_orders
-    orders = min(account.latency_count, recent + config.latency_drift_baseline_orders)
-    if orders == 0:
-        refuse(out, first, 1, ABSENT * FIELD_SPAN + ORDER_LATENCIES, -1, 0)
-    elif orders < recent + MIN_ORDERS:
-        needed = recent + MIN_ORDERS
-        refuse(out, first, 1, TOO_FEW * FIELD_SPAN + ORDER_LATENCIES, orders, needed)
-    elif account.bad_latency >= account.latency_count - orders:
-        code = account.bad_latency_kind * FIELD_SPAN + ORDER_LATENCIES
-        refuse(out, first, 1, code, account.bad_latency, 0)
+    window = recent + config.latency_drift_baseline_orders
+    if lacks_latencies(account, out, first, 1, recent + MIN_ORDERS, window):
+        return
+    orders = min(account.latency_count, window)
+    baseline = tail_latency(order_latencies_us[-orders:-recent], workspace)
+    if baseline > 0.0:
+        latest = tail_latency(order_latencies_us[-recent:], workspace)
+        put(out, first, latest / baseline - 1.0)
     else:
-        baseline = tail_latency(latencies[-orders:-recent], workspace)
-        if baseline > 0.0:
-            latest = tail_latency(latencies[-recent:], workspace)
-            put(out, first, latest / baseline - 1.0)
-        else:
-            refuse(out, first, 1, BASELINE_NOT_POSITIVE * FIELD_SPAN + ORDER_LATENCIES, -1, 0)
+        refuse(out, first, 1, BASELINE_NOT_POSITIVE * FIELD_SPAN + ORDER_LATENCIES, -1, 0)
+
+
+LATENCY_DRIFT: Final = CompiledCalculator(
+    name="latency_drift",
+    version=1,
+    order=140,
+    settings=LatencyDriftSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {
+        "order_latencies_us": settings.recent_orders + settings.baseline_orders
+    },
+    kernel=calculate_latency_drift,
+    needs=("order_latencies_us",),
+    after=("latencies",),
+)

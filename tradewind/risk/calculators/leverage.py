@@ -10,7 +10,7 @@ without netting or hedging arrangements.
 from typing import Final
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_capital, lacks_positions, notional_of, put
 from tradewind.risk.engine.snapshot import CAPITAL_BASE_AT
@@ -18,19 +18,14 @@ from tradewind.risk.inputs import FloatArray
 
 __all__ = ["LEVERAGE", "LeverageSettings"]
 
-METRICS: Final = ("gross_leverage", "net_leverage")
+METRICS: Final = {
+    "gross_leverage": "capital",
+    "net_leverage": "capital",
+}
 
 
 class LeverageSettings(CalculatorSettings):
     """Leverage has nothing to set."""
-
-
-LEVERAGE: Final = Calculator(
-    name="leverage",
-    version=1,
-    settings=LeverageSettings,
-    metrics=lambda _: METRICS,
-)
 
 
 @compiled
@@ -50,3 +45,15 @@ def calculate_leverage(
     capital = header[CAPITAL_BASE_AT]
     put(out, first, gross / capital)
     put(out, first + 1, abs(net) / capital)
+
+
+LEVERAGE: Final = CompiledCalculator(
+    name="leverage",
+    version=1,
+    order=90,
+    settings=LeverageSettings,
+    metrics=lambda _: METRICS,
+    kernel=calculate_leverage,
+    needs=("positions", "capital_base"),
+    after=("holdings",),
+)

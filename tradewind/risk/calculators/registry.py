@@ -1,42 +1,26 @@
-"""The list of all calculators."""
+"""The list of all calculators of Tradewind's own: what the modules beside this one declare."""
 
-from typing import Final
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Final
 
-from tradewind.risk.calculators.adv_participation import ADV_PARTICIPATION
-from tradewind.risk.calculators.concentration import CONCENTRATION
-from tradewind.risk.calculators.depth_shock import DEPTH_SHOCK
-from tradewind.risk.calculators.drawdown import DRAWDOWN
-from tradewind.risk.calculators.drawdown_velocity import DRAWDOWN_VELOCITY
-from tradewind.risk.calculators.expected_shortfall import EXPECTED_SHORTFALL
-from tradewind.risk.calculators.feed_staleness import FEED_STALENESS
-from tradewind.risk.calculators.greeks import GREEKS
-from tradewind.risk.calculators.kyle_lambda import KYLE_LAMBDA
-from tradewind.risk.calculators.latency_drift import LATENCY_DRIFT
-from tradewind.risk.calculators.leverage import LEVERAGE
-from tradewind.risk.calculators.stress import STRESS
-from tradewind.risk.calculators.turnover import TURNOVER
-from tradewind.risk.calculators.ulcer_index import ULCER_INDEX
-from tradewind.risk.calculators.var import VAR
-from tradewind.risk.calculators.volatility import VOLATILITY
+from tradewind.risk import calculators
+from tradewind.risk.calculators.base import CompiledCalculator
 
 __all__ = ["CALCULATORS"]
 
-CALCULATORS: Final = (
-    DRAWDOWN,
-    DRAWDOWN_VELOCITY,
-    ULCER_INDEX,
-    VOLATILITY,
-    VAR,
-    EXPECTED_SHORTFALL,
-    TURNOVER,
-    CONCENTRATION,
-    LEVERAGE,
-    KYLE_LAMBDA,
-    DEPTH_SHOCK,
-    ADV_PARTICIPATION,
-    FEED_STALENESS,
-    LATENCY_DRIFT,
-    STRESS,
-    GREEKS,
-)
+
+def _declared() -> Iterator[CompiledCalculator[Any]]:
+    for module in iter_modules(calculators.__path__, f"{calculators.__name__}."):
+        if module.name == __name__:
+            continue
+        for value in vars(import_module(module.name)).values():
+            if isinstance(value, CompiledCalculator):
+                yield value
+
+
+CALCULATORS: Final = tuple(sorted(_declared(), key=lambda calculator: calculator.order))
 """Every calculator, in the order in which their metrics are reported."""
+
+assert len({each.order for each in CALCULATORS}) == len(CALCULATORS), "two have one order"

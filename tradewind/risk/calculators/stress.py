@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field, StringConstraints
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.black_scholes import price_of
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import (
@@ -81,17 +81,6 @@ class StressSettings(CalculatorSettings):
         min_length=1,
     )
     """By name; each gives the metric stress_loss_<name>."""
-
-
-STRESS: Final = Calculator(
-    name="stress",
-    version=1,
-    settings=StressSettings,
-    metrics=lambda settings: (
-        "stress_loss",
-        *(f"stress_loss_{name}" for name in sorted(settings.scenarios)),
-    ),
-)
 
 
 def shock_table(settings: StressSettings) -> tuple[dict[str, float], FloatArray]:
@@ -224,3 +213,17 @@ def calculate_stress(
         worst = max(worst, loss)
     if missing < 0:
         put(out, first, worst)
+
+
+STRESS: Final = CompiledCalculator(
+    name="stress",
+    version=1,
+    order=150,
+    settings=StressSettings,
+    metrics=lambda settings: dict.fromkeys(
+        ("stress_loss", *(f"stress_loss_{name}" for name in sorted(settings.scenarios))), "capital"
+    ),
+    kernel=calculate_stress,
+    needs=("positions", "capital_base"),
+    after=("holdings",),
+)

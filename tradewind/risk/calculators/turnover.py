@@ -11,7 +11,7 @@ from math import isfinite, nan
 from typing import Final
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.clock import SPACINGS, find_trade_clock_problem, latest_time
 from tradewind.risk.engine.result import lacks_capital, put, refuse
@@ -27,7 +27,10 @@ from tradewind.risk.reasons import (
 
 __all__ = ["TURNOVER", "TurnoverSettings"]
 
-METRICS: Final = ("hourly_turnover", "daily_turnover")
+METRICS: Final = {
+    "hourly_turnover": "capital / h",
+    "daily_turnover": "capital / day",
+}
 HORIZONS_S: Final = (3_600.0, 86_400.0)
 LONGEST_HORIZON_S: Final = HORIZONS_S[-1]
 
@@ -36,23 +39,14 @@ class TurnoverSettings(CalculatorSettings):
     """Turnover has nothing to set."""
 
 
-TURNOVER: Final = Calculator(
-    name="turnover",
-    version=1,
-    settings=TurnoverSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda _: {"timestamps": SPACINGS + 1},
-)
-
-
 @compiled
 def calculate_turnover(
     config: Record,
     account: Record,
     header: FloatArray,
-    bar_timestamps: FloatArray,
     timestamps: FloatArray,
-    notionals: FloatArray,
+    trade_timestamps: FloatArray,
+    trade_notionals: FloatArray,
     out: FloatArray,
 ) -> None:
     """Writes the metrics of METRICS."""
@@ -62,15 +56,15 @@ def calculate_turnover(
         return
     if lacks_capital(header, out, first, 2):
         return
-    code, at = find_trade_clock_problem(config, account, header, bar_timestamps)
+    code, at = find_trade_clock_problem(config, account, header, timestamps)
     if code != 0:
         refuse(out, first, 2, code, at, 0)
         return
     end = latest_time(account, header)
     for index in range(2):
-        traded, bad = _traded_since(timestamps, notionals, end - HORIZONS_S[index])
+        traded, bad = _traded_since(trade_timestamps, trade_notionals, end - HORIZONS_S[index])
         if bad >= 0:
-            at = account.trade_count - timestamps.size + bad
+            at = account.trade_count - trade_timestamps.size + bad
             refuse(out, first + index, 1, NOT_FINITE * FIELD_SPAN + TRADE_NOTIONALS, at, 0)
         else:
             put(out, first + index, traded / header[CAPITAL_BASE_AT])
@@ -88,3 +82,17 @@ def _traded_since(timestamps: FloatArray, notionals: FloatArray, start: float) -
             return nan, trade
         total += abs(notionals[trade])
     return total, -1
+
+
+TURNOVER: Final = CompiledCalculator(
+    name="turnover",
+    version=1,
+    order=70,
+    settings=TurnoverSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda _: {"timestamps": SPACINGS + 1},
+    kernel=calculate_turnover,
+    needs=("trades", "capital_base"),
+    after=("time",),
+    reads=("feed_staleness.max_clock_skew_ms",),
+)

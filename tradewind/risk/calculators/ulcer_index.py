@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.sums import squared_deviations
 from tradewind.risk.engine.account import Record
 from tradewind.risk.engine.result import lacks_values, put
@@ -21,7 +21,9 @@ from tradewind.risk.inputs import FloatArray
 
 __all__ = ["ULCER_INDEX", "UlcerIndexSettings"]
 
-METRICS: Final = ("ulcer_index",)
+METRICS: Final = {
+    "ulcer_index": "fraction",
+}
 
 
 class UlcerIndexSettings(CalculatorSettings):
@@ -29,15 +31,6 @@ class UlcerIndexSettings(CalculatorSettings):
 
     window_bars: int = Field(default=256, ge=1, le=1_000_000)
     """Drawdowns looked back over."""
-
-
-ULCER_INDEX: Final = Calculator(
-    name="ulcer_index",
-    version=1,
-    settings=UlcerIndexSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {"drawdowns": settings.window_bars},
-)
 
 
 @compiled
@@ -50,3 +43,16 @@ def calculate_ulcer_index(
         return
     window = drawdowns[-min(config.ulcer_index_window_bars, drawdowns.size) :]
     put(out, first, sqrt(squared_deviations(window, 0.0) / window.size))
+
+
+ULCER_INDEX: Final = CompiledCalculator(
+    name="ulcer_index",
+    version=1,
+    order=30,
+    settings=UlcerIndexSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {"drawdowns": settings.window_bars},
+    kernel=calculate_ulcer_index,
+    needs=("portfolio_values",),
+    after=("values",),
+)

@@ -19,7 +19,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.order_statistics import (
     CONFIDENCES,
     MIN_RETURNS,
@@ -33,7 +33,11 @@ from tradewind.risk.reasons import OUTSIDE_CORNISH_FISHER_DOMAIN
 
 __all__ = ["VAR", "VarSettings"]
 
-METRICS: Final = ("var_95", "var_99", "var_999")
+METRICS: Final = {
+    "var_95": "fraction / bar",
+    "var_99": "fraction / bar",
+    "var_999": "fraction / bar",
+}
 METHODS: Final = ("historical", "parametric", "cornish_fisher")
 HISTORICAL: Final = METHODS.index("historical")
 CORNISH_FISHER: Final = METHODS.index("cornish_fisher")
@@ -48,15 +52,6 @@ class VarSettings(CalculatorSettings):
 
     method: Literal["historical", "parametric", "cornish_fisher"] = "historical"
     """How the quantile is estimated."""
-
-
-VAR: Final = Calculator(
-    name="var",
-    version=1,
-    settings=VarSettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {"returns": settings.window_bars},
-)
 
 
 @compiled
@@ -137,3 +132,16 @@ def expand_quantile(quantile: float, skewness: float, kurtosis: float) -> float:
         + quantile * (square - 3.0) * kurtosis / 24.0
         - quantile * (2.0 * square - 5.0) * skewness * skewness / 36.0
     )
+
+
+VAR: Final = CompiledCalculator(
+    name="var",
+    version=1,
+    order=50,
+    settings=VarSettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {"returns": settings.window_bars},
+    kernel=calculate_var,
+    needs=("returns",),
+    after=("returns",),
+)

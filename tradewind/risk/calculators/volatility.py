@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from tradewind.kernels.compiled import compiled
-from tradewind.risk.calculators.base import Calculator, CalculatorSettings
+from tradewind.risk.calculators.base import CalculatorSettings, CompiledCalculator
 from tradewind.risk.calculators.sums import (
     decayed_squares,
     squared_deviations,
@@ -38,7 +38,11 @@ from tradewind.risk.reasons import (
 
 __all__ = ["AUTO", "PERIODS_TOLERANCE", "VOLATILITY", "VolatilitySettings"]
 
-METRICS: Final = ("volatility", "ewma_volatility", "downside_deviation")
+METRICS: Final = {
+    "volatility": "fraction / √year",
+    "ewma_volatility": "fraction / √year",
+    "downside_deviation": "fraction / √year",
+}
 AUTO: Final = "auto"
 PERIODS_TOLERANCE: Final = 0.05
 """By how much two numbers of bars in a year may differ: years of 251 to 261 days are one."""
@@ -69,15 +73,6 @@ class VolatilitySettings(CalculatorSettings):
 
     target_return: float = 0.0
     """Return per bar below which a bar counts into the downside deviation."""
-
-
-VOLATILITY: Final = Calculator(
-    name="volatility",
-    version=1,
-    settings=VolatilitySettings,
-    metrics=lambda _: METRICS,
-    windows=lambda settings: {"returns": settings.window_bars, "timestamps": _SPACINGS + 1},
-)
 
 
 @compiled
@@ -121,7 +116,7 @@ def calculate_volatility(
     account: Record,
     header: FloatArray,
     timestamps: FloatArray,
-    series: FloatArray,
+    returns: FloatArray,
     out: FloatArray,
 ) -> None:
     """Writes the metrics of METRICS."""
@@ -132,7 +127,7 @@ def calculate_volatility(
     periods = _periods_per_year(config, header, timestamps, out)
     if isnan(periods):
         return
-    returns = series[-min(window, series.size) :]
+    returns = returns[-min(window, returns.size) :]
     count = returns.size
     scale = sqrt(periods)
     decay = config.volatility_ewma_lambda
@@ -144,3 +139,16 @@ def calculate_volatility(
     put(out, first, sqrt(variance) * scale)
     put(out, first + 1, sqrt(ewma_variance) * scale)
     put(out, first + 2, sqrt(downside) * scale)
+
+
+VOLATILITY: Final = CompiledCalculator(
+    name="volatility",
+    version=1,
+    order=40,
+    settings=VolatilitySettings,
+    metrics=lambda _: METRICS,
+    windows=lambda settings: {"returns": settings.window_bars, "timestamps": _SPACINGS + 1},
+    kernel=calculate_volatility,
+    needs=("returns",),
+    after=("returns", "periods"),
+)

@@ -1,7 +1,7 @@
 """From whole arrays to a result: the kernel under RiskAgentV2.calculate_only."""
 
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from tradewind.risk.engine.account import (
 from tradewind.risk.engine.kernel import calculate
 from tradewind.risk.engine.result import AT, CODE
 from tradewind.risk.engine.state import NEEDS_WORKSPACE, Series, Touched, open_state, workspace_of
-from tradewind.risk.inputs import FloatArray
+from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.reasons import FIELD_SPAN, TIMESTAMPS
 
 __all__ = ["CONTRADICTION", "NO_SERIES", "AccountArrays", "calculate_arrays"]
@@ -45,6 +45,11 @@ class AccountArrays(NamedTuple):
     order_latencies_us: FloatArray
     trade_timestamps: FloatArray
     trade_notionals: FloatArray
+
+    @classmethod
+    def of(cls, snapshot: FloatArray, inputs: RiskInputs) -> Self:
+        """Those of inputs whose snapshot has been packed."""
+        return cls(snapshot, *(getattr(inputs, name) for name in cls._fields[1:]))
 
     def series(self) -> dict[str, FloatArray]:
         """The series by name."""
@@ -122,6 +127,25 @@ def calculate_arrays(
     fold_series(account[0], series, returns)
     everything = Touched(True, True, True, True, True)
     return calculate(config[0], limits, state, everything, out)
+
+
+def series_of(
+    config: Record, arrays: AccountArrays, workspace: FloatArray
+) -> dict[str, FloatArray]:
+    """The series that `calculate_arrays` has looked at, with what it has derived.
+
+    Args:
+        config: Settings.
+        arrays: What it was given.
+        workspace: What it was given, with what it has left there.
+    """
+    values = arrays.portfolio_values.size
+    kept = min(values, int(config["drawdowns_window"]))
+    series = arrays.series() | {"drawdowns": workspace[:kept]}
+    if arrays.returns.size == 0:
+        derived = max(min(values - 1, int(config["returns_window"])), 0)
+        series["returns"] = workspace[kept : kept + derived]
+    return series
 
 
 @compiled

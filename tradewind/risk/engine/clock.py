@@ -35,7 +35,6 @@ from tradewind.risk.reasons import (
 )
 
 __all__ = [
-    "CLOCKED",
     "MS_PER_SECOND",
     "SPACINGS",
     "find_bar_clock_problem",
@@ -49,9 +48,6 @@ UNSET_BEFORE_S: Final = 1e8
 """In March 1973. What time it is in minutes since the epoch is less until the year 2160."""
 CENTURY_S: Final = 946_684_800.0
 """2000-01-01."""
-CLOCKED: Final = {"turnover": "feed_staleness", "drawdown_velocity": "feed_staleness"}
-"""Calculators whose metrics are unavailable, so that rules trigger, by the clock skew that another
-one is set to allow."""
 
 
 @compiled

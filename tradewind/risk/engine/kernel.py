@@ -1,39 +1,42 @@
-"""Every enabled calculator in one compiled call on one state."""
+"""Every enabled calculator in one compiled call on one state, written from their declarations."""
 
+import inspect
+from collections.abc import Callable, Iterator
 from math import inf, isnan, nan
+from typing import Any, Final
 
 from tradewind.kernels.compiled import compiled, inlined
-from tradewind.risk.calculators.adv_participation import calculate_adv_participation
-from tradewind.risk.calculators.concentration import calculate_concentration
-from tradewind.risk.calculators.depth_shock import calculate_depth_shock
-from tradewind.risk.calculators.drawdown import calculate_drawdown
-from tradewind.risk.calculators.drawdown_velocity import calculate_drawdown_velocity
-from tradewind.risk.calculators.expected_shortfall import calculate_expected_shortfall
-from tradewind.risk.calculators.feed_staleness import calculate_feed_staleness
-from tradewind.risk.calculators.greeks import calculate_greeks
-from tradewind.risk.calculators.kyle_lambda import calculate_kyle_lambda
-from tradewind.risk.calculators.latency_drift import calculate_latency_drift
-from tradewind.risk.calculators.leverage import calculate_leverage
+from tradewind.risk.calculators.base import CompiledCalculator
 from tradewind.risk.calculators.order_statistics import find_largest_losses
-from tradewind.risk.calculators.stress import calculate_stress
-from tradewind.risk.calculators.turnover import calculate_turnover
-from tradewind.risk.calculators.ulcer_index import calculate_ulcer_index
-from tradewind.risk.calculators.var import calculate_var
-from tradewind.risk.calculators.volatility import calculate_volatility
-from tradewind.risk.engine.account import Record
+from tradewind.risk.calculators.registry import CALCULATORS
 from tradewind.risk.engine.result import AT, CODE, OTHER, VALUE
-from tradewind.risk.engine.snapshot import HAS_PERIODS_PER_YEAR, PERIODS_PER_YEAR_AT
-from tradewind.risk.engine.state import State, Touched
+from tradewind.risk.engine.snapshot import HAS_PERIODS_PER_YEAR
+from tradewind.risk.engine.state import Series, State, Touched
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["calculate"]
+__all__ = ["arguments_of", "calculate", "score"]
 
+TAIL: Final = "tail"
+_GIVEN: Final = {
+    "config": "config",
+    **{name: f"state.{name}" for name in State._fields},
+    **{name: f"state.series.{name}" for name in Series._fields},
+    "account": "account",
+    TAIL: TAIL,
+    "out": "out",
+}
+"""What a kernel's arguments may be named, and what each is given."""
 
-@inlined
-def calculate(
-    config: Record, limits: FloatArray, state: State, touched: Touched, out: FloatArray
-) -> int:
-    """Runs the enabled calculators whose inputs were touched; the others' results still hold.
+_CHANGED: Final = {
+    **{name: f"touched.{name}" for name in Touched._fields},
+    "periods": "periods != account.periods_per_year",
+    "time": "True",
+}
+"""When each change of those that a calculator names has happened."""
+
+_HEAD: Final = '''
+def calculate(config, limits, state, touched, out):
+    """Runs the enabled calculators that something has changed for; other results still hold.
 
     Args:
         config: Settings (plan.CONFIG).
@@ -45,114 +48,44 @@ def calculate(
     Returns:
         How many metrics are unavailable or have a note.
     """
-    account = state.account[0]
-    header = state.header
-    series = state.series
-    if touched.values or touched.holdings:
-        _calculate_from_values(config, account, header, series.drawdowns, out)
-    if config.drawdown_velocity >= 0:
-        timestamps, drawdowns = series.timestamps, series.drawdowns
-        calculate_drawdown_velocity(config, account, header, timestamps, drawdowns, out)
-    periods = header[PERIODS_PER_YEAR_AT] if header[HAS_PERIODS_PER_YEAR] != 0.0 else -inf
-    if config.volatility >= 0 and (touched.returns or periods != account.periods_per_year):
-        calculate_volatility(config, account, header, series.timestamps, series.returns, out)
-        account.periods_per_year = periods
-    if touched.returns:
-        losses, workspace = series.sorted_losses, state.workspace
-        _calculate_from_returns(config, account, series.returns, losses, workspace, out)
-    if config.turnover >= 0:
-        bars, trades, notionals = series.timestamps, series.trade_timestamps, series.trade_notionals
-        calculate_turnover(config, account, header, bars, trades, notionals, out)
-    if config.kyle_lambda >= 0 and touched.flows:
-        calculate_kyle_lambda(config, account, series.price_changes, series.order_flows, out)
-    if config.latency_drift >= 0 and touched.latencies:
-        latencies = series.order_latencies_us
-        calculate_latency_drift(config, account, latencies, state.workspace, out)
-    if config.feed_staleness >= 0:
-        calculate_feed_staleness(config, header, state.feeds, out)
-    if touched.holdings:
-        _calculate_from_positions(config, header, state.positions, out)
-        if config.depth_shock >= 0:
-            calculate_depth_shock(config, state.positions, state.books, state.levels, out)
-        _calculate_from_options(
-            config,
-            header,
-            state.positions,
-            state.options,
-            state.shocks,
-            state.workspace,
-            out,
-        )
-    return _score(limits, out)
+    account, header, workspace = state.account[0], state.header, state.workspace
+    periods = header[HAS_PERIODS + 1] if header[HAS_PERIODS] != 0.0 else -inf
+    tail, tail_window = state.series.sorted_losses, config.losses_window
+    if tail.size == 0:
+        tail_window = 0
+'''
+_FOOT: Final = """
+    account.periods_per_year = periods
+    return score(limits, out)
+"""
+_FIND_TAIL: Final = """
+        if tail_window != config.{name}_window_bars:
+            tail_window = config.{name}_window_bars
+            tail = workspace[: find_largest_losses(state.series.returns, tail_window, workspace)]
+"""
+
+
+def arguments_of(calculator: CompiledCalculator[Any]) -> tuple[str, ...]:
+    """Names of the arguments of a calculator's kernel."""
+    return tuple(inspect.signature(calculator.kernel).parameters)
+
+
+def _source() -> Iterator[str]:
+    yield _HEAD
+    for calculator in CALCULATORS:
+        name, arguments = calculator.name, arguments_of(calculator)
+        changed = " or ".join(_CHANGED[change] for change in calculator.after)
+        yield f"    if config.{name} >= 0 and ({changed}):"
+        if TAIL in arguments:
+            yield _FIND_TAIL.format(name=name)
+        yield f"        calculate_{name}({', '.join(_GIVEN[argument] for argument in arguments)})"
+        if "workspace" in arguments and TAIL not in arguments:
+            yield "        tail_window = 0  # it may have been overwritten"
+    yield _FOOT
 
 
 @compiled
-def _calculate_from_values(
-    config: Record,
-    account: Record,
-    header: FloatArray,
-    drawdowns: FloatArray,
-    out: FloatArray,
-) -> None:
-    if config.drawdown >= 0:
-        calculate_drawdown(config, account, header, out)
-    if config.ulcer_index >= 0:
-        calculate_ulcer_index(config, account, drawdowns, out)
-
-
-@compiled
-def _calculate_from_returns(
-    config: Record,
-    account: Record,
-    returns: FloatArray,
-    sorted_losses: FloatArray,
-    workspace: FloatArray,
-    out: FloatArray,
-) -> None:
-    """Value at risk and expected shortfall share their tail when they share their window."""
-    window = config.losses_window
-    tail = sorted_losses
-    if sorted_losses.size == 0 and window > 0:
-        tail = workspace[: find_largest_losses(returns, window, workspace)]
-    if config.var >= 0:
-        calculate_var(config, account, returns, tail, out)
-    if config.expected_shortfall >= 0:
-        if config.expected_shortfall_window_bars != window:
-            window = config.expected_shortfall_window_bars
-            tail = workspace[: find_largest_losses(returns, window, workspace)]
-        calculate_expected_shortfall(config, account, tail, out)
-
-
-@compiled
-def _calculate_from_positions(
-    config: Record, header: FloatArray, positions: FloatArray, out: FloatArray
-) -> None:
-    if config.concentration >= 0:
-        calculate_concentration(config, positions, out)
-    if config.leverage >= 0:
-        calculate_leverage(config, header, positions, out)
-    if config.adv_participation >= 0:
-        calculate_adv_participation(config, positions, out)
-
-
-@compiled
-def _calculate_from_options(
-    config: Record,
-    header: FloatArray,
-    positions: FloatArray,
-    options: FloatArray,
-    shocks: FloatArray,
-    workspace: FloatArray,
-    out: FloatArray,
-) -> None:
-    if config.stress >= 0:
-        calculate_stress(config, header, positions, options, shocks, workspace, out)
-    if config.greeks >= 0:
-        calculate_greeks(config, options, workspace, out)
-
-
-@compiled
-def _score(limits: FloatArray, out: FloatArray) -> int:
+def score(limits: FloatArray, out: FloatArray) -> int:
     """Writes risk_score, penalty (NaN: unknown) and where the remarks are, and counts these."""
     metrics = limits.shape[1]
     remarks = 0
@@ -178,3 +111,23 @@ def _score(limits: FloatArray, out: FloatArray) -> int:
     out[VALUE, metrics] = largest if isnan(largest) else min(max(largest, 0.0), 1.0)
     out[VALUE, metrics + 1] = weighted / weights if weights > 0.0 else nan
     return remarks
+
+
+def _compile() -> Callable[..., int]:
+    """The function that `_source` is the text of; compiled into whatever kernel calls it.
+
+    It bears the name of this file, which decides where Numba looks for its cache.
+    """
+    names: dict[str, Any] = {
+        "HAS_PERIODS": HAS_PERIODS_PER_YEAR,
+        "find_largest_losses": find_largest_losses,
+        "inf": inf,
+        "score": score,
+        **{f"calculate_{calculator.name}": calculator.kernel for calculator in CALCULATORS},
+    }
+    exec(compile("\n".join(_source()), __file__, "exec"), names)  # noqa: S102  text of our own
+    calculate: Callable[..., int] = names["calculate"]
+    return inlined(calculate)
+
+
+calculate: Final = _compile()

@@ -1,32 +1,29 @@
 """A risk policy turned into the arrays its kernels read."""
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args, get_origin
 
 import numpy as np
 from pydantic.fields import FieldInfo
 
 from tradewind.risk.calculators.registry import CALCULATORS
-from tradewind.risk.calculators.stress import shock_table
+from tradewind.risk.calculators.stress import STRESS, shock_table
 from tradewind.risk.calculators.volatility import AUTO
 from tradewind.risk.engine.account import ACCOUNT
+from tradewind.risk.engine.clock import SPACINGS
+from tradewind.risk.engine.kernel import TAIL, arguments_of
 from tradewind.risk.engine.remarks import RemarkBook
 from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS, VALUE
 from tradewind.risk.engine.snapshot import pack_snapshot
+from tradewind.risk.engine.state import SERIES
 from tradewind.risk.inputs import FloatArray
+from tradewind.risk.outside.declaration import TRADES
+from tradewind.risk.outside.running import OutsideRunner
 from tradewind.risk.policy import RiskPolicy
 from tradewind.risk.reasons import FIELD_SPAN, NOT_CALCULATED, Snapshot
 
 __all__ = ["Plan"]
 
-SERIES: Final = (
-    "timestamps",
-    "drawdowns",
-    "returns",
-    "price_changes",
-    "order_flows",
-    "order_latencies_us",
-)
-"""Series with a bounded window, in the order of state.Series."""
 DISABLED: Final = -1
 ROOM_FOR_OPTIONS: Final = 256
 _KINDS: Final = {int: "i8", float: "f8"}
@@ -71,6 +68,7 @@ class Plan:
         workspace_size: Numbers of the workspace of kernels on an account with few options.
         workspace: Of kernels that hold the interpreter lock while they run.
         account: Likewise: the folds of whole arrays. Shape [1].
+        outside: Calls the calculators from outside; None without any.
     """
 
     def __init__(self, policy: RiskPolicy) -> None:
@@ -79,7 +77,7 @@ class Plan:
         self.metrics = policy.calculators.metrics()
         self.blank_metrics = dict.fromkeys(self.metrics, np.nan)
         self.config = _config(policy)
-        self.shock_rows, self.shocks = shock_table(policy.calculators.stress)
+        self.shock_rows, self.shocks = shock_table(policy.calculators.of(STRESS))
         self.limits = np.full((2, len(self.metrics)), np.nan)
         for column, metric in enumerate(self.metrics):
             if metric in policy.limits:
@@ -89,6 +87,10 @@ class Plan:
         self.workspace = np.empty(self.workspace_size)
         self.account: np.ndarray[Any, Any] = np.empty(1, dtype=ACCOUNT)
         self.remarks = RemarkBook(self.metrics, frozenset(policy.limits))
+        self.outside: OutsideRunner | None = None
+        if calculators := policy.calculators.outside:
+            count = sum(len(each.metrics) for each in calculators.values())
+            self.outside = OutsideRunner(calculators, len(self.metrics) - count, self.limits)
         self._new_result = np.zeros((RESULT_ROWS, len(self.metrics) + RESULT_EXTRA))
         self._new_result[VALUE] = np.nan
         self._new_result[CODE, : len(self.metrics)] = NOT_CALCULATED * FIELD_SPAN
@@ -122,7 +124,7 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
     config = np.zeros(1, dtype=CONFIG)
     column = 0
     for calculator in CALCULATORS:
-        settings = policy.calculators.of(calculator.name)
+        settings = policy.calculators.of(calculator)
         config[calculator.name] = column if settings.enabled else DISABLED
         # Those of a disabled calculator, too: others look at the clock skew.
         for name, info in calculator.settings.model_fields.items():
@@ -132,18 +134,25 @@ def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:
         if not settings.enabled:
             continue
         column += len(calculator.metrics(settings))
-        for series, bars in calculator.windows(settings).items():
-            window = config[f"{series}_window"]
-            window[0] = max(window[0], bars)
-    if config["expected_shortfall"] >= 0:
-        config["losses_window"] = config["expected_shortfall_window_bars"]
-    if config["var"] >= 0:
-        config["losses_window"] = config["var_window_bars"]
+        _widen(config, calculator.windows(settings))
+        if TAIL in arguments_of(calculator) and config["losses_window"] == 0:
+            config["losses_window"] = config[f"{calculator.name}_window_bars"]
+    for entry in policy.calculators.outside.values():
+        if entry.loaded is not None:
+            _widen(config, entry.windows)
     # Drawdowns and returns of whole arrays; then losses and their tail, or a tail of latencies.
     put_down = max(2 * config["returns_window"], config["order_latencies_us_window"])
     config["workspace_size"] = config["drawdowns_window"] + config["returns_window"] + put_down
     _lay_out(config)
     return config
+
+
+def _widen(config: np.ndarray[Any, Any], windows: Mapping[str, int]) -> None:
+    """Makes windows as long as another calculator needs them."""
+    for series, length in windows.items():
+        name, bars = ("timestamps", SPACINGS + 1) if series == TRADES else (series, length)
+        window = config[f"{name}_window"]
+        window[0] = max(window[0], bars)
 
 
 def _lay_out(config: np.ndarray[Any, Any]) -> None:

@@ -1,16 +1,25 @@
 """What a result says beside its numbers, in words."""
 
 from collections.abc import Collection, Hashable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from tradewind.risk.engine.result import CODE
 from tradewind.risk.engine.snapshot import names_of
 from tradewind.risk.inputs import FloatArray
-from tradewind.risk.reasons import NOTES, Snapshot, describe_reason, names_an_element
+from tradewind.risk.reasons import (
+    FIELD_SPAN,
+    NOTES,
+    SAID,
+    Snapshot,
+    describe_reason,
+    names_an_element,
+)
 
 __all__ = ["NO_REMARKS", "RemarkBook", "Remarks"]
 
 MOST_KEPT: Final = 256
+_NOT_KEPT: Final = "its calculator said why before this state was saved"
+_Codes: TypeAlias = bytes | tuple[bytes, tuple[str, ...]]
 
 
 class Remarks(NamedTuple):
@@ -38,28 +47,35 @@ class RemarkBook:
         self._metrics = metrics
         self._limited = limited
         self._kept: dict[Hashable, Remarks] = {}
-        self._named: set[bytes] = set()  # codes of results whose reasons call something by name
+        self._named: set[_Codes] = set()  # codes of results whose reasons call something by name
 
-    def describe(self, result: FloatArray, snapshot: Snapshot) -> Remarks:
+    def describe(
+        self, result: FloatArray, snapshot: Snapshot, said: tuple[str, ...] = ()
+    ) -> Remarks:
         """The remarks of a result.
 
         Args:
             result: A kernel's answer. Shape [4, metrics + 2].
             snapshot: The inputs, to name the symbols in reasons.
+            said: Reasons that calculators from outside gave.
         """
-        codes = result[CODE:].tobytes()
+        codes: _Codes = (result[CODE:].tobytes(), said) if said else result[CODE:].tobytes()
         key = (codes, names_of(snapshot)) if codes in self._named else codes
         remarks = self._kept.get(key)
-        return self._read(codes, result, snapshot) if remarks is None else remarks
+        return self._read(codes, result, snapshot, said) if remarks is None else remarks
 
-    def _read(self, codes: bytes, result: FloatArray, snapshot: Snapshot) -> Remarks:
+    def _read(
+        self, codes: _Codes, result: FloatArray, snapshot: Snapshot, said: tuple[str, ...]
+    ) -> Remarks:
         unavailable: dict[str, str] = {}
         notes: dict[str, str] = {}
         # The columns of the score and the penalty hold no codes.
         columns = zip(*result[CODE:, : len(self._metrics)].tolist(), strict=True)
         has_named = False
         for metric, (code, at, other) in zip(self._metrics, columns, strict=True):
-            if code > 0.0:
+            if code == SAID * FIELD_SPAN:
+                unavailable[metric] = said[int(at)] if said else _NOT_KEPT
+            elif code > 0.0:
                 unavailable[metric] = describe_reason(code, at, other, snapshot)
                 has_named = has_named or names_an_element(code, at)
             elif code < 0.0:

@@ -30,6 +30,7 @@ class Calculation(NamedTuple):
         remark_count: How many metrics are unavailable or have a note.
         snapshot: Gives the inputs, to name what reasons are about.
         names: Gives all that reasons may call by name.
+        said: Reasons that calculators from outside gave.
     """
 
     plan: Plan
@@ -37,23 +38,25 @@ class Calculation(NamedTuple):
     remark_count: int
     snapshot: Callable[[], Snapshot]
     names: Callable[[], Hashable]
+    said: tuple[str, ...] = ()
 
     def report(self) -> RiskReport:
         """The calculation in words."""
-        return build_report(self.plan, self.result, self.remark_count, self.snapshot())
+        return build_report(self.plan, self.result, self.remark_count, self.snapshot(), self.said)
 
     def values(self) -> list[float]:
         """Value of each metric, risk_score and penalty; NaN where there is none."""
         values: list[float] = self.result[VALUE].tolist()
         return values
 
-    def codes(self) -> bytes:
+    def codes(self) -> Hashable:
         """What is available and what is not, and why.
 
         Calculations of one plan with equal codes, and with equal names if `has_named`, differ in
         their values only.
         """
-        return self.result[CODE:].tobytes() if self.remark_count else b""
+        codes = self.result[CODE:].tobytes() if self.remark_count else b""
+        return (codes, self.said) if self.said else codes
 
     def has_named(self) -> bool:
         """Whether a reason calls an element of the inputs by name."""
@@ -65,7 +68,11 @@ class Calculation(NamedTuple):
 
 
 def build_report(
-    plan: Plan, result: FloatArray, remark_count: int, snapshot: Snapshot
+    plan: Plan,
+    result: FloatArray,
+    remark_count: int,
+    snapshot: Snapshot,
+    said: tuple[str, ...] = (),
 ) -> RiskReport:
     """Puts a result into words.
 
@@ -74,13 +81,14 @@ def build_report(
         result: The kernel's answer. Shape [4, metrics + 2].
         remark_count: How many metrics are unavailable or have a note.
         snapshot: The inputs, to name the symbols in reasons.
+        said: Reasons that calculators from outside gave.
     """
     values: list[float] = result[VALUE].tolist()
     mean = values.pop()
     score = values.pop()
     metric_values = plan.blank_metrics.copy()  # has the room already
     metric_values.update(zip(plan.metrics, values))  # noqa: B905  as many as each other
-    remarks = plan.remarks.describe(result, snapshot) if remark_count else NO_REMARKS
+    remarks = plan.remarks.describe(result, snapshot, said) if remark_count else NO_REMARKS
     for metric in remarks.unavailable:
         del metric_values[metric]
     return RiskReport(

@@ -25,21 +25,27 @@ from tradewind.risk.reasons import (
     NOT_POSITIVE,
     OPTION_QUANTITY,
     OPTIONS,
+    ORDER_LATENCIES,
     PORTFOLIO_VALUES,
     POSITION_PRICE,
     POSITION_QUANTITY,
     POSITIONS,
+    PRICE_CHANGES,
     RESULT_NOT_FINITE,
     RETURNS,
+    TIMESTAMPS,
     TOO_FEW,
 )
 
 __all__ = [
     "lacks_capital",
+    "lacks_flows",
+    "lacks_latencies",
     "lacks_options",
     "lacks_positions",
     "lacks_returns",
     "lacks_scalar",
+    "lacks_timestamps",
     "lacks_values",
     "notional_of",
     "put",
@@ -128,6 +134,56 @@ def _last_without_return(account: Record) -> int:
     if account.spent_value < account.value_count - 1:
         return int(account.spent_value)
     return int(account.spent_value_before)
+
+
+@compiled
+def lacks_timestamps(account: Record, out: FloatArray, metric: int, count: int, bars: int) -> bool:
+    """Whether the times of the latest bars are unusable; if so, answers why."""
+    if account.timestamp_count == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + TIMESTAMPS, -1, 0)
+    elif account.bad_timestamp >= account.timestamp_count - bars:
+        code = NOT_FINITE * FIELD_SPAN + TIMESTAMPS
+        refuse(out, metric, count, code, account.bad_timestamp, 0)
+    else:
+        return False
+    return True
+
+
+@compiled
+def lacks_flows(
+    account: Record, out: FloatArray, metric: int, count: int, needed: int, window: int
+) -> bool:
+    """Whether the trailing window of price changes and order flows is unusable; answers why."""
+    start = max(account.flow_count - window, 0)
+    intervals = account.flow_count - start
+    if intervals == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + PRICE_CHANGES, -1, 0)
+    elif intervals < needed:
+        refuse(out, metric, count, TOO_FEW * FIELD_SPAN + PRICE_CHANGES, intervals, needed)
+    elif account.bad_flow >= start:
+        code = NOT_FINITE * FIELD_SPAN + account.bad_flow_field
+        refuse(out, metric, count, code, account.bad_flow, 0)
+    else:
+        return False
+    return True
+
+
+@compiled
+def lacks_latencies(
+    account: Record, out: FloatArray, metric: int, count: int, needed: int, window: int
+) -> bool:
+    """Whether the trailing window of order latencies is unusable; if so, answers why."""
+    orders = min(account.latency_count, window)
+    if orders == 0:
+        refuse(out, metric, count, ABSENT * FIELD_SPAN + ORDER_LATENCIES, -1, 0)
+    elif orders < needed:
+        refuse(out, metric, count, TOO_FEW * FIELD_SPAN + ORDER_LATENCIES, orders, needed)
+    elif account.bad_latency >= account.latency_count - orders:
+        code = account.bad_latency_kind * FIELD_SPAN + ORDER_LATENCIES
+        refuse(out, metric, count, code, account.bad_latency, 0)
+    else:
+        return False
+    return True
 
 
 @compiled

@@ -16,7 +16,7 @@ from tradewind.risk.engine.snapshot import (
 )
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["NEEDS_WORKSPACE", "Series", "State", "Touched", "open_state", "workspace_of"]
+__all__ = ["NEEDS_WORKSPACE", "SERIES", "Series", "State", "Touched", "open_state", "workspace_of"]
 
 NEEDS_WORKSPACE: Final = -3
 """Nothing was changed: the workspace is too small for so many options."""
@@ -39,6 +39,10 @@ class Series(NamedTuple):
     trade_timestamps: FloatArray
     trade_notionals: FloatArray
     sorted_losses: FloatArray
+
+
+SERIES: Final = Series._fields[:6]
+"""Those with a bounded window."""
 
 
 class State(NamedTuple):

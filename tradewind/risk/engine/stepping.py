@@ -32,7 +32,7 @@ from tradewind.risk.engine.storage import (
 from tradewind.risk.engine.tracking import NEEDS_ROOM, calculate_row, find_new_time_violation
 from tradewind.risk.inputs import FloatArray
 
-__all__ = ["begin_rows", "update_rows"]
+__all__ = ["begin_rows", "is_judged", "update_rows"]
 
 
 @compiled
@@ -165,7 +165,7 @@ def update_rows(
             values_out[row, column] = results[row, VALUE, column]
         for column in range(2):
             scores_out[column, row] = results[row, VALUE, values_out.shape[1] + column]
-        judged_out[row] = _is_judged(limits, results[row])
+        judged_out[row] = is_judged(limits, results[row])
     return 0
 
 
@@ -212,7 +212,8 @@ def _append_bar(
 
 
 @compiled
-def _is_judged(limits: FloatArray, result: FloatArray) -> bool:
+def is_judged(limits: FloatArray, result: FloatArray) -> bool:
+    """Whether the score is known and every limit was checked."""
     metrics = limits.shape[1]
     for metric in range(metrics):
         if not isnan(limits[0, metric]) and result[CODE, metric] > 0.0:

@@ -29,8 +29,8 @@ from tradewind.risk.engine.account import (
     upgraded,
 )
 from tradewind.risk.engine.losses import keep_losses_sorted, kept_losses
-from tradewind.risk.engine.plan import SERIES, Plan
-from tradewind.risk.engine.state import Series
+from tradewind.risk.engine.plan import Plan
+from tradewind.risk.engine.state import SERIES, Series
 from tradewind.risk.inputs import FloatArray
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
 
 IntArray: TypeAlias = NDArray[np.int64]
 
-# Columns of `ends`: the series in the order of plan.SERIES, then the trades.
+# Columns of `ends`: the series in the order of state.SERIES, then the trades.
 TIMESTAMPS_END: Final = 0
 DRAWDOWNS_END: Final = 1
 RETURNS_END: Final = 2
@@ -340,6 +340,18 @@ def trailing_series(config: Record, storage: Storage, row: int) -> Series:
         storage.trade_notionals[row, :trades],
         storage.losses[row, : max(storage.accounts[row].sorted_losses, 0)],
     )
+
+
+def stored_series(config: Record, storage: Storage, row: int) -> dict[str, FloatArray]:
+    """The present windows of one account by name, as `trailing_series` has them."""
+    ends, windows = storage.ends[row].tolist(), storage.windows[row]
+    found = {}
+    for name, end in zip(SERIES, ends, strict=False):
+        offset, window = int(config[f"{name}_offset"]), int(config[f"{name}_window"])
+        found[name] = windows[offset + max(end - window, 0) : offset + end]
+    for name in ("trade_timestamps", "trade_notionals"):
+        found[name] = getattr(storage, name)[row, : ends[TRADES_END]]
+    return found
 
 
 @compiled

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tradewind.api.risk.v1 import risk_pb2
-from tradewind.risk import RiskReport
+from tradewind.risk import EnabledCalculator, RiskReport
 from tradewind.risk.decision import DecisionKind, Halt
 from tradewind.risk.pretrade import PreTradeCheck
 from tradewind.risk.rules import Action, Breach
@@ -119,6 +119,8 @@ class RiskPolicyStatus:
             release 0.1.
         overlay_digest: Digest of the overlay that is on; empty for none.
         overlay_json: The overlay (`RiskOverlay`); empty for none.
+        declared: What each enabled calculator declares, in the order of the reports; none from a
+            service of an older release.
     """
 
     policy_digest: str
@@ -130,6 +132,7 @@ class RiskPolicyStatus:
     parts_json: str = ""
     overlay_digest: str = ""
     overlay_json: str = ""
+    declared: tuple[EnabledCalculator, ...] = ()
 
 
 def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
@@ -193,4 +196,8 @@ def read_policy_status(answer: risk_pb2.GetRiskPolicyResponse) -> RiskPolicyStat
         parts_json=answer.parts_json,
         overlay_digest=answer.overlay_digest,
         overlay_json=answer.overlay_json,
+        declared=tuple(
+            EnabledCalculator(each.name, each.version, each.use, dict(each.metric_units))
+            for each in answer.declared
+        ),
     )

@@ -8,7 +8,7 @@ from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.market import Bars, series_of
 from tradewind.risk import Position, RiskAgentV2
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
-from trainer_service.environment.config import UNFED_METRICS
+from trainer_service.environment.config import unfed_metrics
 
 MakeEnv = Callable[..., IntradayTradingEnv]
 
@@ -144,5 +144,6 @@ def test_unfed_metrics_are_those_that_no_episode_makes_available(
     for _ in range(1_499):
         env.step(env.action_space.sample())
     env.step(ACTION_BUY)
-    report = RiskAgentV2.from_yaml(risk_policy).calculate_only(env.risk_inputs())
-    assert set(report.unavailable) == set(UNFED_METRICS)
+    agent = RiskAgentV2.from_yaml(risk_policy)
+    report = agent.calculate_only(env.risk_inputs())
+    assert set(report.unavailable) == set(unfed_metrics(agent.policy))

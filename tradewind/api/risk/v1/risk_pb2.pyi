@@ -937,6 +937,7 @@ class GetRiskPolicyResponse(_message.Message):
     PARTS_JSON_FIELD_NUMBER: _builtins.int
     OVERLAY_DIGEST_FIELD_NUMBER: _builtins.int
     OVERLAY_JSON_FIELD_NUMBER: _builtins.int
+    DECLARED_FIELD_NUMBER: _builtins.int
     policy_digest: _builtins.str
     canonical_json: _builtins.str
     """The policy with every default spelled out (JSON)."""
@@ -958,6 +959,10 @@ class GetRiskPolicyResponse(_message.Message):
     def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Name and condition of each rule, its limits resolved: "ruin: max_drawdown > 0.4"."""
 
+    @_builtins.property
+    def declared(self) -> _containers.RepeatedCompositeFieldContainer[Global___RiskCalculator]:
+        """What each of these calculators declares, in the order of the reports."""
+
     def __init__(
         self,
         *,
@@ -970,14 +975,70 @@ class GetRiskPolicyResponse(_message.Message):
         parts_json: _builtins.str = ...,
         overlay_digest: _builtins.str = ...,
         overlay_json: _builtins.str = ...,
+        declared: _abc.Iterable[Global___RiskCalculator] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "limits", b"limits", "overlay_digest", b"overlay_digest", "overlay_json", b"overlay_json", "parts_json", b"parts_json", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calculators", b"calculators", "canonical_json", b"canonical_json", "declared", b"declared", "limits", b"limits", "overlay_digest", b"overlay_digest", "overlay_json", b"overlay_json", "parts_json", b"parts_json", "policy_digest", b"policy_digest", "refusal", b"refusal", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRiskPolicyResponse: _TypeAlias = GetRiskPolicyResponse  # noqa: Y015
+
+@_typing.final
+class RiskCalculator(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetricUnitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    METRIC_UNITS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    version: _builtins.int
+    """Of its formula."""
+    use: _builtins.str
+    """Where it comes from: `package.module:Attribute`, or a name that an installed package gives;
+    empty for one of Tradewind's own.
+    """
+    @_builtins.property
+    def metric_units(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By metric."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        use: _builtins.str = ...,
+        metric_units: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metric_units", b"metric_units", "name", b"name", "use", b"use", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RiskCalculator: _TypeAlias = RiskCalculator  # noqa: Y015
 
 @_typing.final
 class ResumeRequest(_message.Message):
