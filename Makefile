@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types reference protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,9 +78,10 @@ SOAK_MINUTES ?= 30
 soak: $(READY)  ## Half an hour of load: memory, descriptors and latency have to stay flat
 	$(BIN)/python -m tests.faults.soak --minutes $(SOAK_MINUTES)
 
-lint: $(READY)  ## Checks style and formatting
+lint: $(READY)  ## Checks style and formatting, and that the settings reference is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/reference.py --check
 
 format: $(READY)  ## Formats the code
 	$(BIN)/ruff check --fix .
@@ -88,6 +89,9 @@ format: $(READY)  ## Formats the code
 
 types: $(READY)  ## Checks types, strictly
 	MYPYPATH=$$(printf '%s:' examples/extending/*/) $(BIN)/mypy tradewind trainer_service inference_service risk_service orchestrator tradewind_cli tools examples tests
+
+reference: $(READY)  ## Writes the page of all settings and their JSON Schemas
+	$(BIN)/python tools/reference.py
 
 protos: $(READY)  ## Regenerates the gRPC stubs
 	$(BIN)/python tools/protos.py generate

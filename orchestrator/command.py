@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.alarm import Alarm
 from orchestrator.agents.halts import holdings_text
+from orchestrator.agents.runner import build_agent
 from orchestrator.agents.services import resume_command
-from orchestrator.alarm import Alarm
 from orchestrator.live.process import WatchProcess
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tradewind.alerts import alerts_of
 from tradewind.logs import set_up_logging

@@ -143,6 +143,9 @@ class Page:
                 facts.append("required")
             yield f"- **`{name}`** ({'; '.join(facts)}): {setting.get('description', '')}"
         yield ""
+        for rule in schema.get("allOf", ()):
+            name = rule["if"]["properties"]["algorithm"]["const"]
+            self._class(rule["then"]["properties"]["algo_params"]["$ref"], f"algo_params, {name}")
         for class_name, path in self._found:
             found = self._schemas[self._file]["$defs"][class_name]
             yield f"### {self._headings[class_name]}\n\n{found['description']}\n"
@@ -155,7 +158,7 @@ class Page:
             kinds = [self._kind(option, path) for option in options]
             return " or ".join(dict.fromkeys(filter(None, kinds)))
         if "$ref" in setting:
-            return self._class(setting["$ref"].rpartition("/")[2], path)
+            return self._class(setting["$ref"], path)
         if "enum" in setting:
             return " or ".join(f"`{_as_yaml(value)}`" for value in setting["enum"])
         if "const" in setting:
@@ -163,6 +166,8 @@ class Page:
         match setting.get("type"):
             case "array":
                 return f"list of {self._kind(setting.get('items', {}), f'{path}[]')}"
+            case "object" if "properties" in setting:
+                return f"`{{{', '.join(setting['properties'])}}}`"
             case "object":
                 named = setting.get("patternProperties", {}).values()
                 of = next(iter(named), setting.get("additionalProperties"))
@@ -178,18 +183,18 @@ class Page:
                 return f"{kind}{_bounds(setting)}"
         return "anything"
 
-    def _class(self, class_name: str, path: str) -> str:
+    def _class(self, reference: str, path: str) -> str:
+        class_name = reference.rpartition("/")[2]
         schema = self._schemas[self._file]["$defs"][class_name]
         if class_name == "Reference":
             return ""
         if "properties" not in schema:
             return self._kind(schema, path)
         if class_name not in self._headings:
-            (*_, kind) = (
-                "",
-                *(each["const"] for each in schema["properties"].values() if "const" in each),
-            )
-            self._headings[class_name] = f"{self._file}: {path}" + (f", {kind}" if kind else "")
+            told = schema["properties"]
+            own = ", of your own" if {"kind", "options"} <= told.keys() else ""
+            kind = f", {told['kind']['const']}" if "const" in told.get("kind", {}) else own
+            self._headings[class_name] = f"{self._file}: {path}{kind}"
             self._found.append((class_name, path))
         heading = self._headings[class_name]
         return f"[{heading.partition(': ')[2]}](#{_anchor(heading)})"

@@ -67,10 +67,34 @@ def schema_of(name: str) -> dict[str, Any]:
     module, _, attribute = file.model.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
     made = model.model_json_schema(schema_generator=_Generator)
+    if name == "training":
+        _know_algorithms(made)
     if file.takes_references:
         _take_references(made)
         made["$defs"]["Reference"] = _REFERENCE
     return {"$schema": _Generator.schema_dialect, "title": file.title, **made}
+
+
+def _know_algorithms(made: dict[str, Any]) -> None:
+    """Says what parameters each of Tradewind's own algorithms takes."""
+    from trainer_service.algorithms import ALGORITHMS, find_algorithm
+    from trainer_service.algorithms.parameters import KnownParameters
+
+    told = _told_under_fields(KnownParameters)
+    made["allOf"] = []
+    for name in ALGORITHMS.own() if callable(ALGORITHMS.own) else ALGORITHMS.own:
+        parameters = find_algorithm(name).parameters.model_json_schema(schema_generator=_Generator)
+        parameters["description"] = f"Parameters of {name}."
+        for key, parameter in parameters["properties"].items():
+            parameter.setdefault("description", told.get(key, "What the network is made of."))
+        made["$defs"] |= {**parameters.pop("$defs"), f"{name}Parameters": parameters}
+        taken = {"$ref": f"#/$defs/{name}Parameters"}
+        made["allOf"].append(
+            {
+                "if": {"properties": {"algorithm": {"const": name}}, "required": ["algorithm"]},
+                "then": {"properties": {"algo_params": taken}},
+            }
+        )
 
 
 class _Generator(GenerateJsonSchema):

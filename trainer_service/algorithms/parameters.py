@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
 
+from tradewind.settings import Settings
 from trainer_service.algorithms.noise import ActionNoise
 
-__all__ = ["PARAMETER_TYPES", "REFUSED_PARAMETERS", "EntropyCoefficient"]
+__all__ = ["PARAMETER_TYPES", "REFUSED_PARAMETERS", "EntropyCoefficient", "KnownParameters"]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -60,51 +61,134 @@ EntropyCoefficient = Annotated[NonNegativeFloat | str, BeforeValidator(_check_en
 """Weight of the entropy; `auto` learns it, `auto_0.1` from that value on."""
 TargetEntropy = Annotated[float | str, BeforeValidator(_check_target_entropy)]
 """The entropy that a learnt coefficient aims at; `auto` is minus the size of an action."""
-PARAMETER_TYPES: Final[Mapping[str, Any]] = {
-    "policy": Literal["MlpPolicy"],
-    "learning_rate": PositiveFraction,
-    "gamma": Fraction,
-    "max_grad_norm": PositiveFloat,
-    "stats_window_size": PositiveInt,
-    "batch_size": PositiveInt,
-    "n_steps": PositiveInt,  # of a rollout; or, with replay, of the rewards before a value counts
+
+
+class KnownParameters(Settings):
+    """Constructor parameters that can be set; an algorithm takes those that its class has.
+
+    One whose parameter of a name is something else says so itself.
+    """
+
+    policy: Literal["MlpPolicy"]
+    """The kind of network; what it is made of stands in policy_kwargs."""
+
+    learning_rate: PositiveFraction
+    """Step size of the optimiser."""
+
+    gamma: Fraction
+    """What a reward is worth one step later; 1 discounts nothing."""
+
+    max_grad_norm: PositiveFloat
+    """Largest norm of a gradient; a larger one is scaled down to it."""
+
+    stats_window_size: PositiveInt
+    """Episodes that the mean return and length of the log are taken over."""
+
+    batch_size: PositiveInt
+    """Transitions in a gradient step."""
+
+    n_steps: PositiveInt
+    """Steps of a rollout in each environment; with replay, of the rewards before a value counts."""
+
     # Replay
-    "buffer_size": PositiveInt,
-    "learning_starts": Annotated[int, Field(ge=0)],
-    "tau": PositiveFraction,
-    "train_freq": TrainFrequency,
-    "gradient_steps": GradientSteps,
-    "target_update_interval": PositiveInt,
+    buffer_size: PositiveInt
+    """Transitions that the replay buffer keeps; no more than the run has."""
+
+    learning_starts: Annotated[int, Field(ge=0)]
+    """Steps with random actions before the first gradient step."""
+
+    tau: PositiveFraction
+    """Share of the network that its target takes over at an update; 1 copies it."""
+
+    train_freq: TrainFrequency
+    """Learn after so many steps, or after `[N, episode]`."""
+
+    gradient_steps: GradientSteps
+    """Gradient steps each time; -1 takes as many as there were steps."""
+
+    target_update_interval: PositiveInt
+    """Steps between two updates of the target network."""
+
     # Exploration
-    "exploration_fraction": PositiveFraction,
-    "exploration_initial_eps": Fraction,
-    "exploration_final_eps": Fraction,
-    "action_noise": ActionNoise | None,
-    "target_entropy": TargetEntropy,
-    "policy_delay": PositiveInt,
-    "target_policy_noise": NonNegativeFloat,
-    "target_noise_clip": NonNegativeFloat,
-    "top_quantiles_to_drop_per_net": Annotated[int, Field(ge=0)],
+    exploration_fraction: PositiveFraction
+    """Share of the training over which the random actions grow fewer."""
+
+    exploration_initial_eps: Fraction
+    """Share of random actions at the beginning."""
+
+    exploration_final_eps: Fraction
+    """Share of random actions from then on."""
+
+    action_noise: ActionNoise | None
+    """What is added to actions to explore; null for none."""
+
+    target_entropy: TargetEntropy
+    """The entropy that a learnt coefficient aims at; auto is minus the size of an action."""
+
+    policy_delay: PositiveInt
+    """Gradient steps of the critics to one of the actor."""
+
+    target_policy_noise: NonNegativeFloat
+    """Standard deviation of the noise on the target's actions."""
+
+    target_noise_clip: NonNegativeFloat
+    """Largest magnitude of that noise."""
+
+    top_quantiles_to_drop_per_net: Annotated[int, Field(ge=0)]
+    """Highest quantiles of each critic that targets leave out: against too high hopes."""
+
     # Rollouts
-    "n_epochs": PositiveInt,
-    "gae_lambda": Fraction,
-    "clip_range": PositiveFloat,
-    "clip_range_vf": PositiveFloat | None,
-    "normalize_advantage": bool,
-    "ent_coef": NonNegativeFloat,
-    "vf_coef": NonNegativeFloat,
-    "target_kl": PositiveFloat | None,
-    "rms_prop_eps": PositiveFloat,
-    "use_rms_prop": bool,
-    "cg_max_steps": PositiveInt,
-    "cg_damping": NonNegativeFloat,
-    "line_search_shrinking_factor": Annotated[float, Field(gt=0.0, lt=1.0)],
-    "line_search_max_iter": PositiveInt,
-    "n_critic_updates": PositiveInt,
-    "sub_sampling_factor": PositiveInt,
-}
-"""Type of each constructor parameter that can be set. An algorithm whose parameter of that name is
-something else says so itself."""
+    n_epochs: PositiveInt
+    """How often each rollout is learnt from."""
+
+    gae_lambda: Fraction
+    """Between the error of one step (0) and the whole return (1) in estimates of the advantage."""
+
+    clip_range: PositiveFloat
+    """How far an update may change the probability of an action, as a fraction."""
+
+    clip_range_vf: PositiveFloat | None
+    """The same for the values; null for no limit."""
+
+    normalize_advantage: bool
+    """Whether advantages are brought to mean 0 and deviation 1."""
+
+    ent_coef: NonNegativeFloat
+    """Weight of the entropy; with SAC and TQC also `auto`, which learns it, and `auto_0.1`, from
+    that value on."""
+
+    vf_coef: NonNegativeFloat
+    """Weight of the critic's error."""
+
+    target_kl: PositiveFloat | None
+    """Divergence from the policy before at which an update ends; null never ends it."""
+
+    rms_prop_eps: PositiveFloat
+    """Added to RMSProp's denominators, for stability."""
+
+    use_rms_prop: bool
+    """RMSProp in place of Adam."""
+
+    cg_max_steps: PositiveInt
+    """Most steps of the conjugate gradient."""
+
+    cg_damping: NonNegativeFloat
+    """Added to the diagonal of the Hessian, for stability."""
+
+    line_search_shrinking_factor: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """Each try of the line search is this much of the one before."""
+
+    line_search_max_iter: PositiveInt
+    """Most tries of the line search."""
+
+    n_critic_updates: PositiveInt
+    """Updates of the critic after one of the policy."""
+
+    sub_sampling_factor: PositiveInt
+    """One in so many transitions is used for the conjugate gradient."""
+
+
+PARAMETER_TYPES: Final[Mapping[str, Any]] = dict(KnownParameters.__annotations__)
 
 _OWNED: Final = "belongs to the trainer"
 _NOT_EXPORTABLE: Final = "makes a policy that no bundle can hold"

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.runner import build_agent
 from orchestrator.analysis.decision_replay.bundles import OpenBundle, open_bundle
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import Desk
 from tradewind.bundle import BundleDraft, read_bundle

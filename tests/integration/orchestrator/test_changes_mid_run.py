@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.runner import build_agent
 from orchestrator.brokers import Order, OrderState, PaperBroker
 from orchestrator.decision_log import DecisionLog
 from orchestrator.feeds import FeedBar, FeedFault
-from orchestrator.runner import build_agent
 from tests.integration.orchestrator.conftest import NO_OVERLAY, RISK_POLICY, TERMS, Desk
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc.clients import AsyncInferenceClient

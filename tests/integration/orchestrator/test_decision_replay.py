@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from orchestrator.agents.runner import build_agent
 from orchestrator.analysis.decision_replay import (
     ColumnFinding,
     Difference,
@@ -26,7 +27,6 @@ from orchestrator.analysis.decision_replay import (
 )
 from orchestrator.analysis.tearsheet.sheet import read_sheet
 from orchestrator.decision_log import TICK_SCHEMA, DecisionLog
-from orchestrator.runner import build_agent
 from tests.integration.orchestrator.conftest import RISK_POLICY, SPEC, TERMS, Desk, publisher
 from tests.integration.orchestrator.tilt import publish_tilt
 from tradewind.bundle import BundleDraft, BundleStore

@@ -19,6 +19,7 @@ from orchestrator.decision_log import DecisionLog
 from tradewind.bundle import BundleMetadata, BundleStore, read_bundle
 from tradewind_cli.__main__ import main
 from tradewind_cli.demo import new_folder
+from tradewind_cli.demonstration import Demonstration
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +116,7 @@ def test_demo_with_a_busy_port_for_its_live_view_ends_before_it_trains(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services = ("127.0.0.1:9", "127.0.0.1:9", "127.0.0.1:9")  # which are not asked anything yet
-    monkeypatch.setattr("tradewind_cli.demo._Demo._start_services", lambda _: services)
+    monkeypatch.setattr(Demonstration, "_start_services", lambda _: services)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         live = f"127.0.0.1:{taken.getsockname()[1]}"
         assert main(["demo", "--output", str(tmp_path), "--live", live]) == 2

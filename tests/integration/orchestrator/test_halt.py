@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.runner import build_agent
 from orchestrator.analysis.decision_replay import verify
 from orchestrator.brokers import Broker, Order, OrderState, OrderStatus
 from orchestrator.decision_log import DecisionLog
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import SPEC, SYMBOLS, TERMS, Desk, open_desk
 from tests.integration.orchestrator.test_kill import check_books

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.agents.runner import build_agent
 from orchestrator.analysis.decision_replay import open_bundle, replay_other, verify
 from orchestrator.decision_log import DecisionLog
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import Desk, run_to
 from tradewind.bundle import BundleStore

@@ -15,11 +15,11 @@ import yaml
 
 from orchestrator.account.portfolio import Allocation
 from orchestrator.agents.contract_guard import ContractGuard
+from orchestrator.agents.runner import build_agent
 from orchestrator.analysis.decision_replay import open_bundle, replay_other, verify
 from orchestrator.analysis.decision_replay.bundles import OpenBundle
 from orchestrator.decision_log import DecisionLog
 from orchestrator.live.state import LiveState
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import (
     RISK_POLICY,

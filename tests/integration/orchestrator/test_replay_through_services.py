@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pytest
 
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.runner import build_agent
 from orchestrator.brokers import Holdings
 from orchestrator.decision_log import DecisionLog
 from orchestrator.markets import Markets
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import (
     RISK_POLICY,

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from inference_service.routing.weights import WeightedChoice
+from orchestrator.agents.runner import build_agent
 from orchestrator.analysis.comparison import read_bounds
 from orchestrator.decision_log import DecisionLog
-from orchestrator.runner import build_agent
 from tests.integration.orchestrator.conftest import SYMBOLS, Desk
 from tradewind.rpc.clients import InferenceClient
 from tradewind_cli.__main__ import main

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from orchestrator.agents.runner import build_agent
 from orchestrator.analysis.decision_replay import replay_other, verify
 from orchestrator.analysis.tearsheet.sheet import read_sheet
 from orchestrator.decision_log import DecisionLog
-from orchestrator.runner import build_agent
 from tests.integration.orchestrator.conftest import (
     SPEC,
     TERMS,

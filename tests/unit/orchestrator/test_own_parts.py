@@ -10,10 +10,10 @@ import pytest
 
 import orchestrator
 from orchestrator.agents import OrchestratorAgent
+from orchestrator.agents.runner import build_agent
 from orchestrator.brokers import BROKERS, OrderSettings, PaperBroker, PaperBrokerSettings
 from orchestrator.feeds import FEEDS
 from orchestrator.live.wire import MessageReader, encode
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ComponentError, SettingsError
 from tradewind.settings import load_settings, settings_from_text

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from orchestrator.agents.runner import build_agent
 from orchestrator.records import Outcome, TickRecord
-from orchestrator.runner import build_agent
 from orchestrator.settings import OrchestratorSettings
 from tests.unit.market.session_bars import session_bars
 from tradewind.bundle import BoxSpace, BundleDraft, BundleMetadata, FeatureRecord, TrainingRecord

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.alarm import Alarm
+from orchestrator.agents.alarm import Alarm
 from orchestrator.events import EventBus
 from orchestrator.records import Outcome
 from tests.unit.orchestrator.conftest import MakeTick
