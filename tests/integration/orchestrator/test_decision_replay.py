@@ -303,7 +303,7 @@ def test_replay_of_other_formulas_says_so_and_compares_the_rest(
     assert {"risk.max_drawdown", "risk.risk_score", "cash", "decisions.observation"} <= names
     assert not {"risk.volatility", "risk.net_delta"} & names
 
-    terms = {name: {"trading@2": {}} for name in facts["trading_parts"]}
+    terms: Any = {name: {"trading@2": {}} for name in facts["trading_parts"]}
     found = verify(changed(folder, tmp_path / "three", trading_parts=terms), store)
     assert found.equal
     assert found.not_checked[0] == (
