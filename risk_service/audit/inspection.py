@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 500
 _CURE = (
     "`python -m risk_service.verify` names every fault. Nothing is decided on a trail that is "
     "broken, since a halt may be missing from it: restore the database from a backup (see "
-    "docs/risk-service.md, A broken trail)"
+    "docs/operations/risk-service.md, A broken trail)"
 )
 
 

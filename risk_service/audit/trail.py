@@ -189,5 +189,5 @@ class AuditTrail:
             f"journal and its anchor at decision {known.sequence}: decisions were added or "
             "removed from outside, by a service with another journal, or the journal was cut off. "
             f"Find out which; if the database is right, move the journal and {self._anchor_path} "
-            "away (see docs/risk-service.md, A broken trail)"
+            "away (see docs/operations/risk-service.md, A broken trail)"
         )
