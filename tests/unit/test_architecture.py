@@ -25,7 +25,7 @@ CIRCLES = {
 
 @dataclass(frozen=True)
 class Row:
-    """A package on docs/architecture.md: what it may import of ours, and what it never does."""
+    """A package on the page, what it may import of ours, and what it never imports."""
 
     package: str
     text: str
