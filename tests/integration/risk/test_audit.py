@@ -13,7 +13,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from risk_service.audit.chain import AuditRow, extend_chain
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.trail import AuditTrail
 from risk_service.verify import main as verify
 from tradewind.errors import StorageError
@@ -26,8 +26,8 @@ UNLOCK = {
 }
 
 
-def decision(number: int, account: str = "desk") -> Decision:
-    return Decision(
+def decision(number: int, account: str = "desk") -> JournaledDecision:
+    return JournaledDecision(
         decision_id=f"id-{number}",
         decided_at=float(number),
         account=account,
