@@ -64,7 +64,7 @@ class AuditTrail:
             undo.callback(database.close)
             with database.exclusive_connection() as connection:
                 with connection.begin():
-                    self._database_id = prepare_schema(connection)
+                    self._database_id = prepare_schema(database, connection)
                 database.settle()  # a journal that knows it must not outlive it
                 self._journal = Journal(journal, self._database_id)
                 undo.callback(self._journal.close)
