@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from orchestrator.feeds import BarFlag, BarGuard, BarGuardSettings, ReplayFeed, read_ticks
+from orchestrator.feeds import BarFlag, BarGuard, BarGuardSettings, HistoryFeed, read_ticks
 from tradewind.market import load_sample
 
 STEP = 1_800 * 10**9
@@ -17,7 +17,7 @@ def test_replay_at_any_speed_with_a_reader_that_lags_has_no_late_bar(speed: floa
 
     async def read() -> list[tuple[str, ...]]:
         guard = BarGuard(BarGuardSettings(max_lateness_s=0.001), ["BTC"], STEP)
-        feed = ReplayFeed([bars], speed=speed)
+        feed = HistoryFeed([bars], speed=speed)
         found = []
         async for tick in read_ticks(feed, guard, ["BTC"], interval_ns=STEP, wait_s=1.0):
             time.sleep(0.01)
@@ -35,7 +35,7 @@ def test_replay_with_a_speed_takes_the_time_of_its_market_divided_by_it() -> Non
 
     async def read() -> float:
         started = time.monotonic()
-        async for _ in ReplayFeed([bars], speed=360_000.0):
+        async for _ in HistoryFeed([bars], speed=360_000.0):
             pass
         return time.monotonic() - started
 

@@ -1,4 +1,4 @@
-"""Replays bars of files at any speed."""
+"""Past bars at any speed."""
 
 import asyncio
 import time
@@ -10,19 +10,19 @@ from orchestrator.feeds.feed import FeedBar, FeedFault
 from tradewind.errors import InvalidInputError, MarketDataError
 from tradewind.market import Bars
 
-__all__ = ["ReplayFeed"]
+__all__ = ["HistoryFeed"]
 
 
-class ReplayFeed:
+class HistoryFeed:
     """Bars of several symbols in the order of their closes.
 
     Its clock is that of the market: each bar arrives when it closes, at any speed. A machine that
-    is too slow for the speed replays more slowly; what it takes itself is part of no bar's way
+    is too slow for the speed is fed more slowly; what it takes itself is part of no bar's way
     here, and counts against the time in which a tick must be decided.
 
     Args:
         series: Bars of each symbol, all of one length; times need not be the same.
-        speed: Times real time: 1 replays an hour in an hour. None replays as fast as the bars are
+        speed: Times real time: 1 feeds an hour in an hour. None feeds as fast as the bars are
             taken.
         after_ns: Leaves out bars that close at this time or before.
 
@@ -36,9 +36,9 @@ class ReplayFeed:
     ) -> None:
         symbols = [bars.symbol for bars in series]
         if not series or len(set(symbols)) != len(symbols):
-            raise MarketDataError(f"a replay needs each symbol once, not {symbols}")
+            raise MarketDataError(f"past bars need each symbol once, not {symbols}")
         if len({bars.interval_ns for bars in series}) > 1:
-            raise MarketDataError("the bars of a replay must all be of one length")
+            raise MarketDataError("past bars must all be of one length")
         if speed is not None and not speed > 0.0:
             raise InvalidInputError(f"speed must be above 0: {speed}")
         self._series = tuple(series)
