@@ -16,7 +16,8 @@ __all__ = ["inputs_digest"]
 
 _NUMBER: Final = struct.Struct("<cd").pack
 _DOUBLE: Final = np.dtype("<f8")
-_NEWER: Final = frozenset({"periods_per_year"})
+_NAMES: Final = [field.name for field in fields(RiskInputs)]
+_NEWER: Final = tuple(_NAMES[_NAMES.index("options") + 1 :])
 """Fields of RiskInputs that came after the first digests were recorded."""
 _FIELDS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
     cls: attrgetter(*(field.name for field in fields(cls) if field.name not in _NEWER))
@@ -34,7 +35,12 @@ def inputs_digest(inputs: RiskInputs, order: IntendedOrder | None) -> str:
     behind the others, and only where it is given: digests that were recorded before it stay right.
     """
     parts: list[bytes] = []
-    newer = () if inputs.periods_per_year is None else (inputs.periods_per_year,)
+    newer: list[Any] = []
+    for name in _NEWER:
+        value = getattr(inputs, name)
+        if value is not None:
+            # The first of them stood alone there before another one came.
+            newer += (value,) if name == _NEWER[0] else (name, value)
     _add(parts, (inputs, *newer, order))
     return hashlib.sha256(b"".join(parts)).hexdigest()
 

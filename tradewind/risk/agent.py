@@ -27,7 +27,6 @@ from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.outside.inputs import Account
 from tradewind.risk.outside.running import CalculatorCost
 from tradewind.risk.policy import RiskPolicy
-from tradewind.risk.reasons import Snapshot
 from tradewind.risk.report import RiskReport
 from tradewind.risk.tracker import RiskTracker
 
@@ -124,7 +123,7 @@ class RiskAgentV2:
         )
 
     def calculate_arrays(
-        self, arrays: AccountArrays, names: Sequence[str], snapshot: Callable[[], Snapshot]
+        self, arrays: AccountArrays, names: Sequence[str], snapshot: Callable[[], RiskInputs]
     ) -> Calculation:
         """Does what `calculate` does, for a caller that has the engine's arrays already.
 
@@ -144,7 +143,7 @@ class RiskAgentV2:
         return Calculation(plan, result, remark_count, snapshot, lambda: named, said)
 
     def _calculate(
-        self, arrays: AccountArrays, snapshot: Callable[[], Snapshot]
+        self, arrays: AccountArrays, snapshot: Callable[[], RiskInputs]
     ) -> tuple[FloatArray, int, tuple[str, ...]]:
         """As `_run`, with the calculators from outside."""
         plan, result = self._plan, self._plan.new_result()

@@ -11,6 +11,7 @@ from tradewind.errors import FieldViolation, RiskInputError
 
 __all__ = [
     "END_OF_TIME_S",
+    "SCALARS",
     "FloatArray",
     "OptionPosition",
     "OrderBook",
@@ -202,6 +203,13 @@ class RiskInputs:
         if self.order_flows.size != self.price_changes.size:
             raise self._mismatch("order_flows", "price_changes")
 
+    @classmethod
+    def of_holdings(cls, holdings: Mapping[str, Any]) -> "RiskInputs":
+        """Inputs without series, of what other inputs had: nothing is looked at again."""
+        inputs: RiskInputs = object.__new__(cls)
+        vars(inputs).update(_NOTHING, **holdings)
+        return inputs
+
     def _mismatch(self, name: str, other: str) -> RiskInputError:
         given, expected = getattr(self, name).size, getattr(self, other).size
         return _refuse(name, f"{given} given for {expected} {other}")
@@ -234,6 +242,9 @@ class RiskInputs:
 
 _BOOK_SERIES = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
 _SERIES = tuple(item.name for item in fields(RiskInputs) if item.type is FloatArray)
+_NOTHING: Final = vars(RiskInputs())
+SCALARS: Final = tuple(item.name for item in fields(RiskInputs) if item.type == float | None)
+"""Fields that are a number or not given."""
 
 
 def _check_names(values: Mapping[str, Any], cls: type[Any], prefix: str) -> None:

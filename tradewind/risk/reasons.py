@@ -20,14 +20,13 @@ TOO_FEW and else the index of the offending element (−1: a scalar); `other` is
 TOO_FEW and else an index inside the element, such as a level of a book.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 
 from tradewind.errors import FieldViolation
-from tradewind.risk.inputs import OptionPosition, OrderBook, Position
+from tradewind.risk.inputs import SCALARS, RiskInputs
 
-__all__ = ["Snapshot", "describe_reason", "describe_violation", "names_an_element"]
+__all__ = ["describe_reason", "describe_violation", "field_of", "names_an_element"]
 
 FIELD_SPAN: Final = 100
 
@@ -109,7 +108,7 @@ NOTES: Final = {
 }
 
 # Where each field stands: the field of the message RiskInputs, and what it is inside an element.
-_PATHS: Final = (
+_OWN_PATHS: Final = (
     ("portfolio_values", ""),
     ("timestamps", ""),
     ("start_of_day_value", ""),
@@ -142,6 +141,8 @@ _PATHS: Final = (
     ("options", ".dividend_yield"),
     ("periods_per_year", ""),
 )
+# A scalar that came later has the next number, in the order of the class.
+_PATHS: Final = _OWN_PATHS + tuple((name, "") for name in SCALARS if (name, "") not in _OWN_PATHS)
 
 # The fields of the class RiskInputs that a contradiction can be about.
 _CONTRADICTED: Final = {
@@ -197,57 +198,22 @@ _TEMPLATES: Final = {
 }
 
 
-class Snapshot(Protocol):
-    """The part of RiskInputs that is not a series."""
-
-    @property
-    def start_of_day_value(self) -> float | None:
-        """Account value at the start of the trading day."""
-
-    @property
-    def capital_base(self) -> float | None:
-        """Capital that turnover and leverage are fractions of."""
-
-    @property
-    def now(self) -> float | None:
-        """The caller's clock."""
-
-    @property
-    def periods_per_year(self) -> float | None:
-        """Bars in a year."""
-
-    @property
-    def positions(self) -> tuple[Position, ...]:
-        """Present holdings."""
-
-    @property
-    def order_books(self) -> Mapping[str, OrderBook]:
-        """By symbol."""
-
-    @property
-    def feed_timestamps(self) -> Mapping[str, float]:
-        """By feed."""
-
-    @property
-    def average_daily_volumes(self) -> Mapping[str, float]:
-        """By symbol."""
-
-    @property
-    def options(self) -> tuple[OptionPosition, ...]:
-        """Present option holdings."""
+def field_of(name: str) -> int:
+    """The number of a field of RiskInputs that is no part of an element."""
+    return _PATHS.index((name, ""))
 
 
-def describe_reason(code: float, at: float, other: float, snapshot: Snapshot) -> str:
+def describe_reason(code: float, at: float, other: float, inputs: RiskInputs) -> str:
     """Puts why a metric is unavailable into words.
 
     Args:
         code: As in a result, as are at and other.
         at: See the module.
         other: See the module.
-        snapshot: The inputs, to name their symbols.
+        inputs: To name their symbols.
     """
     if names_an_element(code, at):
-        return _describe_element(int(code), int(at), int(other), snapshot)
+        return _describe_element(int(code), int(at), int(other), inputs)
     return _describe_series(code, at, other)
 
 
@@ -261,12 +227,12 @@ def names_an_element(code: float, at: float) -> bool:
     return at >= 0.0 and code % FIELD_SPAN >= POSITIONS
 
 
-def _describe_element(code: int, at: int, other: int, snapshot: Snapshot) -> str:
+def _describe_element(code: int, at: int, other: int, inputs: RiskInputs) -> str:
     kind, field = divmod(code, FIELD_SPAN)
     if kind in (MISSING_FOR_POSITION, TOO_THIN_FOR_POSITION):
-        position = f"positions[{at}] ({snapshot.positions[at].symbol})"
+        position = f"positions[{at}] ({inputs.positions[at].symbol})"
         return _TEMPLATES[kind].format(field=_PATHS[field][0], position=position)
-    return _TEMPLATES[kind].format(field=_element_path(field, at, other, snapshot))
+    return _TEMPLATES[kind].format(field=_element_path(field, at, other, inputs))
 
 
 def describe_violation(code: int, at: int) -> FieldViolation:
@@ -288,12 +254,12 @@ def _describe_series(code: float, at: float, other: float) -> str:
     return _TEMPLATES[kind].format(field=f"{name}[{int(at)}]{leaf}" if at >= 0.0 else name)
 
 
-def _element_path(field: int, at: int, other: int, snapshot: Snapshot) -> str:
+def _element_path(field: int, at: int, other: int, inputs: RiskInputs) -> str:
     name, leaf = _PATHS[field]
     if name == "average_daily_volumes":
-        return f"{name}[{snapshot.positions[at].symbol!r}]"
+        return f"{name}[{inputs.positions[at].symbol!r}]"
     if name == "feed_timestamps":
-        return f"{name}[{list(snapshot.feed_timestamps)[at]!r}]"
+        return f"{name}[{list(inputs.feed_timestamps)[at]!r}]"
     if name == "order_books":
-        return f"{name}[{list(snapshot.order_books)[at]!r}]{leaf.format(level=other)}"
+        return f"{name}[{list(inputs.order_books)[at]!r}]{leaf.format(level=other)}"
     return f"{name}[{at}]{leaf}"

@@ -1,8 +1,8 @@
 """RiskTracker: the metrics of an account that grows, from what is new about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from tradewind.errors import FieldViolation, RiskInputError
 from tradewind.risk.engine.arrays import CONTRADICTION
@@ -17,26 +17,23 @@ from tradewind.risk.engine.snapshot import HAS_NOW, NOW_AT, check_symbols, names
 from tradewind.risk.engine.state import NEEDS_WORKSPACE
 from tradewind.risk.engine.storage import grow_trades, new_storage, stored_series
 from tradewind.risk.engine.tracking import NEEDS_ROOM, update_row
-from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position, RiskInputs
+from tradewind.risk.inputs import SCALARS, FloatArray, RiskInputs
 from tradewind.risk.outside.inputs import Account
 from tradewind.risk.report import RiskReport
 
 __all__ = ["RiskTracker"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Holdings:
-    """What a tracker remembers of everything that is not a series."""
-
-    start_of_day_value: float | None = None
-    capital_base: float | None = None
-    now: None = None
-    positions: tuple[Position, ...] = ()
-    order_books: Mapping[str, OrderBook] = field(default_factory=dict)
-    feed_timestamps: Mapping[str, float] = field(default_factory=dict)
-    average_daily_volumes: Mapping[str, float] = field(default_factory=dict)
-    options: tuple[OptionPosition, ...] = ()
-    periods_per_year: float | None = None
+_NAMED: Final = (
+    "positions",
+    "order_books",
+    "feed_timestamps",
+    "average_daily_volumes",
+    "options",
+)
+_STATED: Final = tuple(name for name in SCALARS if name != "now")
+_named_of, _stated_of = attrgetter(*_NAMED), attrgetter(*_STATED)
+_NONE_STATED: Final = (None,) * len(_STATED)
 
 
 class RiskTracker:
@@ -59,7 +56,7 @@ class RiskTracker:
     def reset(self) -> None:
         """Forgets everything about the account."""
         self._storage = new_storage(self._plan, 1, self._plan.config)
-        self._holdings = _Holdings()
+        self._holdings = RiskInputs()
         self._packed = self._plan.pack(self._holdings)
 
     def update(self, increment: RiskInputs | Mapping[str, Any]) -> RiskReport:
@@ -86,7 +83,7 @@ class RiskTracker:
 
     def _take(
         self, increment: RiskInputs | Mapping[str, Any]
-    ) -> tuple[_Holdings, int, tuple[str, ...]]:
+    ) -> tuple[RiskInputs, int, tuple[str, ...]]:
         """The holdings after it, how many metrics have a remark, and reasons in words."""
         if not isinstance(increment, RiskInputs):
             increment = RiskInputs.from_mapping(increment)
@@ -142,31 +139,20 @@ class RiskTracker:
 
 
 def _changes_holdings(new: RiskInputs) -> bool:
-    return bool(
-        new.positions
-        or new.order_books
-        or new.feed_timestamps
-        or new.options
-        or new.average_daily_volumes
-        or new.capital_base is not None
-        or new.start_of_day_value is not None
-        or new.periods_per_year is not None
-    )
+    return any(_named_of(new)) or _stated_of(new) != _NONE_STATED
 
 
-def _merge(old: _Holdings, new: RiskInputs) -> _Holdings:
+def _merge(old: RiskInputs, new: RiskInputs) -> RiskInputs:
     check_symbols(new)
     positions = {position.symbol: position for position in old.positions}
     positions.update((position.symbol, position) for position in new.positions)
-    start, capital = new.start_of_day_value, new.capital_base
-    periods = new.periods_per_year
-    return _Holdings(
-        start_of_day_value=old.start_of_day_value if start is None else start,
-        capital_base=old.capital_base if capital is None else capital,
-        positions=tuple(positions.values()),
-        order_books={**old.order_books, **new.order_books},
-        feed_timestamps={**old.feed_timestamps, **new.feed_timestamps},
-        average_daily_volumes={**old.average_daily_volumes, **new.average_daily_volumes},
-        options=new.options or old.options,
-        periods_per_year=old.periods_per_year if periods is None else periods,
-    )
+    merged: dict[str, Any] = {
+        "positions": tuple(positions.values()),
+        "order_books": {**old.order_books, **new.order_books},
+        "feed_timestamps": {**old.feed_timestamps, **new.feed_timestamps},
+        "average_daily_volumes": {**old.average_daily_volumes, **new.average_daily_volumes},
+        "options": new.options or old.options,
+    }
+    for name, before, now in zip(_STATED, _stated_of(old), _stated_of(new), strict=True):
+        merged[name] = before if now is None else now
+    return RiskInputs.of_holdings(merged)

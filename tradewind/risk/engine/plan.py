@@ -16,11 +16,11 @@ from tradewind.risk.engine.remarks import RemarkBook
 from tradewind.risk.engine.result import CODE, RESULT_EXTRA, RESULT_ROWS, VALUE
 from tradewind.risk.engine.snapshot import pack_snapshot
 from tradewind.risk.engine.state import SERIES
-from tradewind.risk.inputs import FloatArray
+from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.outside.declaration import TRADES
 from tradewind.risk.outside.running import OutsideRunner
 from tradewind.risk.policy import RiskPolicy
-from tradewind.risk.reasons import FIELD_SPAN, NOT_CALCULATED, Snapshot
+from tradewind.risk.reasons import FIELD_SPAN, NOT_CALCULATED
 
 __all__ = ["Plan"]
 
@@ -111,13 +111,13 @@ class Plan:
         """Makes room for twice as much, after a kernel has answered NEEDS_WORKSPACE."""
         self.workspace = np.empty(2 * self.workspace.size)
 
-    def pack(self, snapshot: Snapshot) -> FloatArray:
+    def pack(self, inputs: RiskInputs) -> FloatArray:
         """Packs the part of the inputs that is not a series.
 
         Raises:
             RiskInputError: A symbol stands in two positions, or a number is none.
         """
-        return pack_snapshot(snapshot, self.shock_rows)
+        return pack_snapshot(inputs, self.shock_rows)
 
 
 def _config(policy: RiskPolicy) -> np.ndarray[Any, Any]:

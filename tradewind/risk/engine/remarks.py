@@ -5,12 +5,11 @@ from typing import Final, NamedTuple, TypeAlias
 
 from tradewind.risk.engine.result import CODE
 from tradewind.risk.engine.snapshot import names_of
-from tradewind.risk.inputs import FloatArray
+from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.reasons import (
     FIELD_SPAN,
     NOTES,
     SAID,
-    Snapshot,
     describe_reason,
     names_an_element,
 )
@@ -50,7 +49,7 @@ class RemarkBook:
         self._named: set[_Codes] = set()  # codes of results whose reasons call something by name
 
     def describe(
-        self, result: FloatArray, snapshot: Snapshot, said: tuple[str, ...] = ()
+        self, result: FloatArray, snapshot: RiskInputs, said: tuple[str, ...] = ()
     ) -> Remarks:
         """The remarks of a result.
 
@@ -65,7 +64,7 @@ class RemarkBook:
         return self._read(codes, result, snapshot, said) if remarks is None else remarks
 
     def _read(
-        self, codes: _Codes, result: FloatArray, snapshot: Snapshot, said: tuple[str, ...]
+        self, codes: _Codes, result: FloatArray, snapshot: RiskInputs, said: tuple[str, ...]
     ) -> Remarks:
         unavailable: dict[str, str] = {}
         notes: dict[str, str] = {}

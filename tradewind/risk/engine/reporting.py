@@ -10,9 +10,8 @@ from tradewind.errors import RiskInputError
 from tradewind.risk.engine.plan import Plan
 from tradewind.risk.engine.remarks import NO_REMARKS
 from tradewind.risk.engine.result import AT, CODE, RESULT_ROWS, VALUE
-from tradewind.risk.inputs import FloatArray
+from tradewind.risk.inputs import FloatArray, RiskInputs
 from tradewind.risk.reasons import (
-    Snapshot,
     describe_violation,
     names_an_element,
 )
@@ -36,7 +35,7 @@ class Calculation(NamedTuple):
     plan: Plan
     result: FloatArray
     remark_count: int
-    snapshot: Callable[[], Snapshot]
+    snapshot: Callable[[], RiskInputs]
     names: Callable[[], Hashable]
     said: tuple[str, ...] = ()
 
@@ -71,7 +70,7 @@ def build_report(
     plan: Plan,
     result: FloatArray,
     remark_count: int,
-    snapshot: Snapshot,
+    snapshot: RiskInputs,
     said: tuple[str, ...] = (),
 ) -> RiskReport:
     """Puts a result into words.

@@ -9,36 +9,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import count
 from numbers import Real
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
 
 from tradewind.errors import FieldViolation, RiskInputError
-from tradewind.risk.inputs import FloatArray, OptionPosition
-from tradewind.risk.reasons import (
-    FIELD_SPAN,
-    POSITIONS,
-    REPEATED,
-    Snapshot,
-    describe_violation,
-)
+from tradewind.risk.inputs import SCALARS, FloatArray, OptionPosition, RiskInputs
+from tradewind.risk.reasons import FIELD_SPAN, POSITIONS, REPEATED, describe_violation
 
-__all__ = ["check_symbols", "names_of", "pack_snapshot", "set_shock_rows"]
+__all__ = ["check_symbols", "has", "names_of", "pack_snapshot", "set_shock_rows"]
 
-# Scalars; a `HAS_` says whether the next one was given.
-HAS_START_OF_DAY_VALUE: Final = 0
-HAS_CAPITAL_BASE: Final = 2
-HAS_NOW: Final = 4
-NOW_AT: Final = 5
-CAPITAL_BASE_AT: Final = 3
-START_OF_DAY_VALUE_AT: Final = 1
-POSITION_COUNT: Final = 6
-OPTION_COUNT: Final = 7
-FEED_COUNT: Final = 8
-BOOK_COUNT: Final = 9
-HAS_PERIODS_PER_YEAR: Final = 10
-PERIODS_PER_YEAR_AT: Final = 11
-HEADER_SIZE: Final = 12
+_scalars_of = attrgetter(*SCALARS)
+
+# The scalars, each with a number before it that says whether it was given; then what there is of
+# everything else.
+
+
+def has(scalar: str) -> int:
+    """Where the header says whether a scalar was given; its value follows."""
+    return 2 * SCALARS.index(scalar)
+
+
+HAS_START_OF_DAY_VALUE: Final = has("start_of_day_value")
+HAS_CAPITAL_BASE: Final = has("capital_base")
+HAS_NOW: Final = has("now")
+HAS_PERIODS_PER_YEAR: Final = has("periods_per_year")
+START_OF_DAY_VALUE_AT: Final = HAS_START_OF_DAY_VALUE + 1
+CAPITAL_BASE_AT: Final = HAS_CAPITAL_BASE + 1
+NOW_AT: Final = HAS_NOW + 1
+PERIODS_PER_YEAR_AT: Final = HAS_PERIODS_PER_YEAR + 1
+POSITION_COUNT: Final = 2 * len(SCALARS)
+OPTION_COUNT: Final = POSITION_COUNT + 1
+FEED_COUNT: Final = POSITION_COUNT + 2
+BOOK_COUNT: Final = POSITION_COUNT + 3
+HEADER_SIZE: Final = POSITION_COUNT + 4
 
 # Rows of a position.
 QUANTITY: Final = 0
@@ -70,37 +75,25 @@ OTHER_SYMBOLS: Final = 1.0
 """Row of the shocks for a symbol that no scenario names."""
 
 
-def pack_snapshot(snapshot: Snapshot, shock_rows: Mapping[str, float]) -> FloatArray:
+def pack_snapshot(inputs: RiskInputs, shock_rows: Mapping[str, float]) -> FloatArray:
     """Packs everything that is not a series. Shape [size].
 
     Args:
-        snapshot: The inputs.
+        inputs: The inputs.
         shock_rows: Row of the shocks for each symbol that a scenario names, as floats: packing
             an integer takes five times as long.
 
     Raises:
         RiskInputError: A symbol stands in two positions, or a number is none.
     """
-    start, capital, now = snapshot.start_of_day_value, snapshot.capital_base, snapshot.now
-    periods = snapshot.periods_per_year
-    positions, options = snapshot.positions, snapshot.options
-    feeds, books = snapshot.feed_timestamps, snapshot.order_books
-    packed = [
-        0.0 if start is None else 1.0,
-        0.0 if start is None else start,
-        0.0 if capital is None else 1.0,
-        0.0 if capital is None else capital,
-        0.0 if now is None else 1.0,
-        0.0 if now is None else now,
-        len(positions),
-        len(options),
-        len(feeds),
-        len(books),
-        0.0 if periods is None else 1.0,
-        0.0 if periods is None else periods,
-    ]
+    positions, options = inputs.positions, inputs.options
+    feeds, books = inputs.feed_timestamps, inputs.order_books
+    packed: list[Any] = []
+    for scalar in _scalars_of(inputs):
+        packed += (0.0, 0.0) if scalar is None else (1.0, scalar)
+    packed += (len(positions), len(options), len(feeds), len(books))
     if positions:
-        volumes = snapshot.average_daily_volumes
+        volumes = inputs.average_daily_volumes
         book_numbers = dict(zip(books, count(0.0)))
         symbols = set()
         for position in positions:
@@ -114,7 +107,7 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: Mapping[str, float]) -> FloatA
                 book_numbers.get(symbol, NO_BOOK),
             )
         if len(symbols) < len(positions):
-            check_symbols(snapshot)
+            check_symbols(inputs)
     if options:
         _pack_options(packed, options, shock_rows)
     packed += feeds.values()
@@ -126,7 +119,7 @@ def pack_snapshot(snapshot: Snapshot, shock_rows: Mapping[str, float]) -> FloatA
     try:
         numbers = struct.pack(f"{len(packed)}d", *packed)
     except struct.error:
-        raise _not_a_number(snapshot) from None
+        raise _not_a_number(inputs) from None
     # A bytearray, because kernels are compiled for arrays that can be written.
     return np.frombuffer(bytearray().join([numbers, *levels]))
 
@@ -155,10 +148,10 @@ def _pack_options(
 def set_shock_rows(
     packed: FloatArray, names: Sequence[str], shock_rows: Mapping[str, float]
 ) -> None:
-    """Writes the rows of the shocks into a snapshot.
+    """Writes the rows of the shocks into a inputs.
 
     Args:
-        packed: A packed snapshot.
+        packed: A packed inputs.
         names: Symbols of its positions, then those of its options, then anything.
         shock_rows: Row of the shocks for each symbol that a scenario names.
     """
@@ -173,19 +166,19 @@ def set_shock_rows(
         at += OPTION_WIDTH
 
 
-def names_of(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
+def names_of(inputs: RiskInputs) -> tuple[tuple[str, ...], ...]:
     """Everything that a reason may call by name."""
-    symbols = tuple(position.symbol for position in snapshot.positions)
-    return symbols, tuple(snapshot.feed_timestamps), tuple(snapshot.order_books)
+    symbols = tuple(position.symbol for position in inputs.positions)
+    return symbols, tuple(inputs.feed_timestamps), tuple(inputs.order_books)
 
 
-def check_symbols(snapshot: Snapshot) -> None:
+def check_symbols(inputs: RiskInputs) -> None:
     """Refuses two positions in one symbol.
 
     Raises:
         RiskInputError: Names the second of them.
     """
-    positions = snapshot.positions
+    positions = inputs.positions
     if len({position.symbol for position in positions}) == len(positions):
         return
     symbols = [position.symbol for position in positions]
@@ -194,21 +187,19 @@ def check_symbols(snapshot: Snapshot) -> None:
     raise RiskInputError("risk inputs are refused", [violation])
 
 
-def _not_a_number(snapshot: Snapshot) -> RiskInputError:
+def _not_a_number(inputs: RiskInputs) -> RiskInputError:
     named: list[tuple[str, object]] = [
-        (name, getattr(snapshot, name))
-        for name in ("start_of_day_value", "capital_base", "now", "periods_per_year")
-        if getattr(snapshot, name) is not None
+        (name, getattr(inputs, name)) for name in SCALARS if getattr(inputs, name) is not None
     ]
     for name in ("positions", "options"):
         named += (
             (f"{name}[{index}].{field.name}", getattr(item, field.name))
-            for index, item in enumerate(getattr(snapshot, name))
+            for index, item in enumerate(getattr(inputs, name))
             for field in fields(item)
             if field.name not in ("symbol", "kind")
         )
     for name in ("feed_timestamps", "average_daily_volumes"):
-        named += ((f"{name}[{key!r}]", value) for key, value in getattr(snapshot, name).items())
+        named += ((f"{name}[{key!r}]", value) for key, value in getattr(inputs, name).items())
     violations = [
         FieldViolation(name, f"must be a number, not {value!r}")
         for name, value in named

@@ -27,35 +27,37 @@ from tradewind.risk.engine.result import (
 )
 from tradewind.risk.engine.snapshot import (
     FEED_COUNT,
-    HAS_CAPITAL_BASE,
     HAS_NOW,
-    HAS_PERIODS_PER_YEAR,
-    HAS_START_OF_DAY_VALUE,
     HEADER_SIZE,
     OPTION_COUNT,
     OPTION_WIDTH,
     POSITION_COUNT,
     POSITION_WIDTH,
+    has,
 )
-from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position
+from tradewind.risk.inputs import (
+    SCALARS,
+    FloatArray,
+    OptionPosition,
+    OrderBook,
+    Position,
+    RiskInputs,
+)
 from tradewind.risk.outside.declaration import TRADES, AccountView
 from tradewind.risk.outside.trial import Declared
 from tradewind.risk.reasons import (
     ABSENT,
     AVERAGE_DAILY_VOLUMES,
-    CAPITAL_BASE,
     FEED_TIMESTAMPS,
     FIELD_SPAN,
     NOT_FINITE,
     NOW,
     ORDER_BOOKS,
-    PERIODS_PER_YEAR,
-    START_OF_DAY_VALUE,
     TIMESTAMPS,
     TOO_FEW,
     TRADE_NOTIONALS,
     TRADE_TIMESTAMPS,
-    Snapshot,
+    field_of,
 )
 
 __all__ = ["Account", "lacks_needs", "view_of"]
@@ -77,7 +79,7 @@ class Account(NamedTuple):
     record: Record
     packed: FloatArray
     series: Mapping[str, FloatArray]
-    snapshot: Callable[[], Snapshot]
+    snapshot: Callable[[], RiskInputs]
 
 
 class _Asked(NamedTuple):
@@ -196,8 +198,8 @@ def _lacks_mapping(name: str, field: int) -> Callable[[_Asked], bool]:
     return lacks
 
 
-def _lacks_stated(has: int, field: int) -> Callable[[_Asked], bool]:
-    return lambda asked: lacks_scalar(asked.header, *asked.place, has, field)
+def _lacks_stated(at: int, field: int) -> Callable[[_Asked], bool]:
+    return lambda asked: lacks_scalar(asked.header, *asked.place, at, field)
 
 
 def _lacks_flows(asked: _Asked) -> bool:
@@ -216,9 +218,7 @@ _LACKS: Final[Mapping[str, Callable[[_Asked], bool]]] = {
         asked.account.record, *asked.place, asked.needed, asked.window
     ),
     TRADES: _lacks_trades,
-    "start_of_day_value": _lacks_stated(HAS_START_OF_DAY_VALUE, START_OF_DAY_VALUE),
-    "capital_base": _lacks_stated(HAS_CAPITAL_BASE, CAPITAL_BASE),
-    "periods_per_year": _lacks_stated(HAS_PERIODS_PER_YEAR, PERIODS_PER_YEAR),
+    **{name: _lacks_stated(has(name), field_of(name)) for name in SCALARS},
     "now": _lacks_now,
     "positions": _lacks_positions,
     "options": _lacks_options,
@@ -240,20 +240,12 @@ def view_of(account: Account, declared: Declared) -> AccountView:
         else:
             given[name] = _copy(account.series[name][-length:])
     for name in declared.needs:
-        if name in _SCALARS:
-            has = _SCALARS[name]
-            given[name] = float(account.packed[has + 1]) if account.packed[has] else None
+        if name in SCALARS:
+            at = has(name)
+            given[name] = float(account.packed[at + 1]) if account.packed[at] else None
         elif name not in given and name != TRADES:
             given[name] = _SEEN[name](getattr(account.snapshot(), name))
     return AccountView(given)
-
-
-_SCALARS: Final = {
-    "start_of_day_value": HAS_START_OF_DAY_VALUE,
-    "capital_base": HAS_CAPITAL_BASE,
-    "periods_per_year": HAS_PERIODS_PER_YEAR,
-    "now": HAS_NOW,
-}
 
 
 def _copy(series: FloatArray) -> FloatArray:

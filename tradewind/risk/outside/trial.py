@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from tradewind.process.stopwatch import stopwatch_ns
-from tradewind.risk.inputs import FloatArray, OptionPosition, OrderBook, Position
+from tradewind.risk.inputs import SCALARS, FloatArray, OptionPosition, OrderBook, Position
 from tradewind.risk.outside.declaration import TRADES, AccountView, PythonCalculator
 from tradewind.settings import Settings
 
@@ -32,11 +32,9 @@ _MOST: Final = {
     TRADES: 86_400,
 }
 """The longest window of each series."""
-_OTHERS: Final = frozenset(AccountView.__annotations__) - {
-    *_MOST,
-    "trade_timestamps",
-    "trade_notionals",
-}
+_OTHERS: Final = frozenset(
+    {*SCALARS, "positions", "options", "order_books", "feed_timestamps", "average_daily_volumes"}
+)
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LONGEST_TEXT: Final = 200
 _CALLS: Final = 9
@@ -225,6 +223,7 @@ def _made_up(declared: Declared) -> dict[str, Any]:
         array.flags.writeable = False
     symbols = ("S0", "S1")
     others = {
+        **dict.fromkeys(SCALARS, 1.0),
         "start_of_day_value": 1e5,
         "capital_base": 1e5,
         "now": now,

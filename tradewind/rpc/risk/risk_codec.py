@@ -17,6 +17,7 @@ from tradewind.risk import (
     RiskInputs,
     RiskReport,
 )
+from tradewind.risk.inputs import SCALARS
 from tradewind.rpc.risk.wire import FIXED64, LENGTH_DELIMITED, write_head
 
 __all__ = [
@@ -77,8 +78,7 @@ def risk_inputs_to_message(inputs: RiskInputs) -> risk_pb2.RiskInputs:
 def add_risk_inputs(message: risk_pb2.RiskInputs, inputs: RiskInputs) -> None:
     """Writes a snapshot into an empty field of a request, which would copy a message of it."""
     without_series = risk_pb2.RiskInputs(
-        start_of_day_value=inputs.start_of_day_value,
-        capital_base=inputs.capital_base,
+        **{name: getattr(inputs, name) for name in SCALARS},
         positions=[
             risk_pb2.Position(symbol=item.symbol, quantity=item.quantity, price=item.price)
             for item in inputs.positions
@@ -91,10 +91,8 @@ def add_risk_inputs(message: risk_pb2.RiskInputs, inputs: RiskInputs) -> None:
             for symbol, book in inputs.order_books.items()
         },
         feed_timestamps=inputs.feed_timestamps,
-        now=inputs.now,
         average_daily_volumes=inputs.average_daily_volumes,
         options=[_option_to_message(option) for option in inputs.options],
-        periods_per_year=inputs.periods_per_year,
     )
     message.MergeFrom(without_series)
     # A message takes an array number by number, each as an object, but bytes as they are.
@@ -233,18 +231,15 @@ def _option_from_message(index: int, message: risk_pb2.OptionPosition) -> Option
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "portfolio_values": _array,
     "timestamps": _array,
-    "start_of_day_value": float,
     "returns": _array,
-    "capital_base": float,
     "positions": _positions,
     "price_changes": _array,
     "order_flows": _array,
     "order_books": _books,
     "feed_timestamps": dict,
-    "now": float,
     "order_latencies_us": _array,
     "average_daily_volumes": dict,
     "options": _options,
-    "periods_per_year": float,
+    **dict.fromkeys(SCALARS, float),
 }
 """How a field of the message becomes the field of RiskInputs of the same name."""

@@ -14,17 +14,14 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tradewind.api.risk.v1 import risk_pb2
 from tradewind.kernels.compiled import compiled
-from tradewind.risk import FloatArray
+from tradewind.risk import FloatArray, inputs
 from tradewind.risk.engine.snapshot import (
     BOOK,
     BOOK_COUNT,
     BOOK_WIDTH,
     FEED_COUNT,
-    HAS_CAPITAL_BASE,
-    HAS_NOW,
-    HAS_PERIODS_PER_YEAR,
-    HAS_START_OF_DAY_VALUE,
     HEADER_SIZE,
     IS_CALL,
     NO_BOOK,
@@ -39,6 +36,7 @@ from tradewind.risk.engine.snapshot import (
     UNDERLYING,
     VOLUME,
     YEARS,
+    has,
 )
 from tradewind.rpc.risk.wire import (
     FIXED64,
@@ -69,11 +67,33 @@ LEVELS: Final = 12  # of all books
 SCALARS: Final = 13
 KINDS: Final = 14
 
-KIND_OF_FIELD: Final = (
-    UNUSUAL, 0, TIMESTAMPS, SCALARS, 2, TRADES, SCALARS, POSITIONS, PRICE_CHANGES, ORDER_FLOWS,
-    BOOKS, FEEDS, SCALARS, 5, VOLUMES, OPTIONS, SCALARS, *[UNUSUAL] * 15,
-)  # fmt: skip
+_KINDS: Final = {
+    "portfolio_values": 0,
+    "timestamps": TIMESTAMPS,
+    "returns": 2,
+    "price_changes": PRICE_CHANGES,
+    "order_flows": ORDER_FLOWS,
+    "order_latencies_us": 5,
+    "trades": TRADES,
+    "positions": POSITIONS,
+    "options": OPTIONS,
+    "feed_timestamps": FEEDS,
+    "order_books": BOOKS,
+    "average_daily_volumes": VOLUMES,
+    **dict.fromkeys(inputs.SCALARS, SCALARS),
+}
+_FIELDS: Final = [
+    risk_pb2.RiskInputs.DESCRIPTOR.fields_by_number.get(number) for number in range(32)
+]
+KIND_OF_FIELD: Final = tuple(
+    UNUSUAL if field is None else _KINDS.get(field.name, UNUSUAL) for field in _FIELDS
+)
 """By field number, up to the largest that `next_field` reads."""
+HAS_OF_FIELD: Final = tuple(
+    has(field.name) if field is not None and field.name in inputs.SCALARS else UNUSUAL
+    for field in _FIELDS
+)
+"""Where the header says whether the scalar of that number was given."""
 
 # A layout: where the field of the inputs begins and ends in the request, the count of each kind,
 # and where each name of positions, options, feeds, books and volumes begins and ends.
@@ -252,9 +272,9 @@ def _fill(
         if kind < TRADES:
             block_bytes[8 * to[kind] : 8 * to[kind] + at - begin] = data[begin:at]
         elif kind == SCALARS:
-            has = _has_of_field(tag >> 3)
-            block[has] = 1.0
-            copy_double(data, begin, block_bytes, 8 * (has + 1))
+            given = HAS_OF_FIELD[tag >> 3]
+            block[given] = 1.0
+            copy_double(data, begin, block_bytes, 8 * (given + 1))
         elif kind == TRADES:
             if read_record(data, begin, at, 1, 0, pair.view(np.uint8))[0] < 0:
                 return False
@@ -274,15 +294,6 @@ def _fill(
             named[kind] += 1
             to[kind] += _width(kind)
     return True
-
-
-@compiled
-def _has_of_field(field: int) -> int:
-    if field == 3:
-        return HAS_START_OF_DAY_VALUE
-    if field == 16:
-        return HAS_PERIODS_PER_YEAR
-    return HAS_CAPITAL_BASE if field == 6 else HAS_NOW
 
 
 @compiled

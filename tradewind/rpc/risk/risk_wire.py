@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -11,16 +11,14 @@ from tradewind.risk import FloatArray, OptionPosition, OrderBook, Position, Risk
 from tradewind.risk.engine.arrays import NO_SERIES, AccountArrays
 from tradewind.risk.engine.snapshot import (
     BOOK_WIDTH,
-    HAS_CAPITAL_BASE,
-    HAS_NOW,
-    HAS_PERIODS_PER_YEAR,
-    HAS_START_OF_DAY_VALUE,
     HEADER_SIZE,
     IS_CALL,
     OPTION_WIDTH,
     POSITION_WIDTH,
     VOLUME,
+    has,
 )
+from tradewind.risk.inputs import SCALARS
 from tradewind.rpc.risk.risk_codec import risk_inputs_from_message
 from tradewind.rpc.risk.risk_scan import (
     BOOKS,
@@ -96,15 +94,15 @@ class ScannedInputs:
         header = self._block[:HEADER_SIZE].tolist()
         rows = iter(self._block[HEADER_SIZE : self._levels_at].tolist())
 
+        given: dict[str, Any] = arrays.series() | {
+            name: _optional(header, has(name)) for name in SCALARS
+        }
+
         def row(width: int) -> list[float]:
             return [next(rows) for _ in range(width)]
 
         return RiskInputs(
-            **arrays.series(),
-            start_of_day_value=_optional(header, HAS_START_OF_DAY_VALUE),
-            capital_base=_optional(header, HAS_CAPITAL_BASE),
-            now=_optional(header, HAS_NOW),
-            periods_per_year=_optional(header, HAS_PERIODS_PER_YEAR),
+            **given,
             positions=tuple(Position(name, *row(POSITION_WIDTH)[:VOLUME]) for name in positions),
             options=tuple(_option(name, row(OPTION_WIDTH)) for name in options),
             feed_timestamps={name: next(rows) for name in feeds},
@@ -127,8 +125,8 @@ class ScannedInputs:
         return books
 
 
-def _optional(header: list[float], has: int) -> float | None:
-    return header[has + 1] if header[has] else None
+def _optional(header: list[float], at: int) -> float | None:
+    return header[at + 1] if header[at] else None
 
 
 def _option(symbol: str, row: list[float]) -> OptionPosition:
