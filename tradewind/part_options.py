@@ -54,7 +54,12 @@ class PartSettings(Settings):
     def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if info.context is not NOT_LOOKED_UP and "kind" in info.data:
             part = cls.door.find(info.data["kind"], "kind")
-            options_of(part).model_validate(options)  # what it refuses keeps its place
+            try:
+                options_of(part).model_validate(options)
+            except ValueError:  # what it refuses keeps its place
+                raise
+            except Exception as problem:  # it is someone's own code
+                raise ValueError(f"{part.__qualname__}.Options raised {told(problem)}") from problem
         return options
 
 

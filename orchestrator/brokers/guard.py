@@ -85,10 +85,21 @@ class BrokerGuard(Broker):
         await self._ask(self._broker.observe, bars)
 
     async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:
-        """Sends orders."""
+        """Sends orders.
+
+        Raises:
+            ConflictError: The broker has taken other ones.
+        """
         self._sent.add(orders)
-        states = await self._ask(self._broker.submit, orders)
-        return self._all(states, OrderState, "submit")
+        states = self._all(await self._ask(self._broker.submit, orders), OrderState, "submit")
+        if len(states) != len(orders):
+            raise UnavailableError(
+                f"the broker's submit gave {len(states)} of {len(orders)} orders"
+            )
+        for state, order in zip(states, orders, strict=True):
+            if state.order != order:
+                raise ConflictError(f"the broker took {state.order} for {order}")
+        return states
 
     async def cancel(self, client_order_id: str) -> OrderState:
         """Cancels what is not filled of an order, which the broker said that it knows."""
@@ -191,7 +202,7 @@ class BrokerGuard(Broker):
 def _terms_of(broker: Broker) -> BrokerTerms:
     try:
         said: object = broker.terms()
-        if isinstance(said, BrokerTerms):
+        if type(said) is BrokerTerms:  # what a subclass adds no replay could read
             return said
         problem = f"gave {said!r:.200}"
     except TradewindError:
