@@ -25,7 +25,7 @@ __all__ = ["PaperBroker"]
 class PaperBroker(Broker):
     """Trades orders against the bars it is shown.
 
-    Bars that were traded against before are passed over, so that a replay that starts again after
+    Bars that were traded against before are passed over, so that a feed that starts again after
     a crash finds the same fills.
 
     An order whose market is not known does not age while no bar comes at all: whether that was a

@@ -5,6 +5,7 @@ Each folder beside this file was made by `make.py` with the code of a release, a
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from orchestrator.brokers.books import Books
 from orchestrator.decision_log import DecisionLog
 from orchestrator.settings import OrchestratorSettings
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.trail import AuditTrail
 from risk_service.verify import find_faults
 from tradewind.bundle import BundleStore
@@ -166,7 +167,9 @@ def test_released_audit_trail_is_whole_and_its_halts_are_in_force(released: Path
     database = Database(f"sqlite:///{released}/audit.sqlite")
     trail = AuditTrail(database, released / "audit.sqlite.journal")
     halted = {name for name, standing in trail.restored.items() if standing.is_halted}
-    decisions = [Decision.from_json(row.payload) for row in trail.page("", None, 200)]
+    decisions = [JournaledDecision.from_json(row.payload) for row in trail.page("", None, 200)]
+    trail.wait(trail.submit(replace(decisions[0], decision_id="of this release")))  # it goes on
+    assert len(trail.page("", None, 200)) == len(decisions) + 1
     trail.close()
     assert halted == {"halted-still"}
     assert len(decisions) == 54 + 3

@@ -19,7 +19,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from tradewind.constants import ACTION_BUY, ACTION_HOLD
 from tradewind.errors import ConflictError, InvalidInputError, MarketDataError
 from tradewind.market import BarPanel, Bars, BarSeries, FeatureSpec, load_sample
-from tradewind.risk import RiskAgentV2, RiskInputs, RiskPolicy, StepRisk
+from tradewind.risk import (
+    NoSettings,
+    PythonCalculator,
+    RiskAgentV2,
+    RiskInputs,
+    RiskPolicy,
+    StepRisk,
+)
 from trainer_service.environment import (
     EnvironmentConfig,
     IntradayTradingEnv,
@@ -34,11 +41,28 @@ LIMITS = {
     "var_95": {"limit": 0.01},
     "daily_turnover": {"limit": 2.0},
     "daily_drawdown": {"limit": 0.02},
+    "churn": {"limit": 3.0},
 }
 CALCULATORS = {
     "ulcer_index": {"window_bars": 7},
     "volatility": {"window_bars": 11, "min_returns": 4},
     "var": {"window_bars": 37},
+    "churn": {
+        "use": PythonCalculator(
+            name="churn",
+            version=1,
+            settings=NoSettings,
+            metrics=lambda _: {"churn": "capital"},
+            windows=lambda _: {"returns": 9, "trades": 40_000},
+            needs=lambda _: {"trades": 0, "positions": 1, "capital_base": 1, "now": 1},
+            calculate=lambda _, account: {
+                "churn": float(np.abs(account.trade_notionals).sum() + account.returns.max())
+                / (account.capital_base or np.nan)
+                * len(account.positions)
+            },
+        ),
+        "budget_us": 1e9,
+    },
 }
 AGENT = RiskAgentV2(RiskPolicy.parse({"calculators": CALCULATORS, "limits": LIMITS}))
 
