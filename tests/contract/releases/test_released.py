@@ -26,7 +26,7 @@ from tradewind.bundle import BundleStore
 from tradewind.jobs import JobState
 from tradewind.market import FeatureSpec, load_bars
 from tradewind.policy import TorchScriptPolicy
-from tradewind.risk import RiskPolicy
+from tradewind.risk import RiskOverlay, RiskPolicy
 from tradewind.settings import load_settings, parse_settings
 from trainer_service.checkpoints import Checkpointing, CheckpointSettings
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
@@ -173,7 +173,11 @@ def test_released_audit_trail_is_whole_and_its_halts_are_in_force(released: Path
     trail.close()
     assert halted == {"halted-still"}
     assert len(decisions) == 54 + 3
-    assert {decision.overlay_digest for decision in decisions} == {""}
+    overlay_digest = about(released).get("overlay_digest", "")
+    assert {decision.overlay_digest for decision in decisions} == {overlay_digest}
+    if overlay_digest:
+        text = (released / "overlay.yaml").read_bytes()
+        assert RiskOverlay.from_text(text, "overlay.yaml").digest() == overlay_digest
     closed = Database(f"sqlite:///{released}/audit.sqlite")
     with closed.snapshot() as connection:
         assert list(find_faults(connection)) == []
