@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="A risk service: its policy, its halts, their end."
-)
+app = typer.Typer(no_args_is_help=True, help="A risk service: its policy, its halts, their end.")
 
 AddressOption = Annotated[
     str, typer.Option(envvar="TRADEWIND_RISK", help="The risk service.", metavar="HOST:PORT")

@@ -380,6 +380,7 @@ def test_version_of_a_panel_with_other_costs_or_symbols_is_not_traded_on(
     same, costs, symbols = asyncio.run(refusals())
     assert same == ""
     assert "has another contract than" in costs
+    assert "trading terms: trading." in costs
     assert "trained on LTC, ETH, BTC, in this order" in symbols
 
 
