@@ -1,5 +1,6 @@
 """What a store's tables are, and how a database comes to have them: Alembic, on one connection."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -64,6 +65,7 @@ def migrate(connection: sa.Connection, schema: SqlSchema) -> None:
     before = require_known(connection, schema)
     if before == schema.known()[-1]:
         return
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # of what it is made
     from alembic import command  # takes a while to import, and most starts have nothing to migrate
     from alembic.util import CommandError
 
