@@ -93,9 +93,8 @@ class SentOrders:
             return [Doubt("client_order_id", None, fill.client_order_id)]
         if sent.symbol != fill.symbol:
             return [Doubt("symbol", sent.symbol, fill.symbol)]
-        filled = sent.filled + fill.quantity
-        left = abs(sent.quantity) - abs(filled)
-        slack = _ROUNDING * abs(sent.quantity)
+        ordered, filled = abs(sent.quantity), sent.filled + fill.quantity
+        left, slack = ordered - abs(filled), _ROUNDING * ordered
         if fill.quantity * sent.quantity < 0.0 or left < -slack:
             return [Doubt("quantity", sent.quantity, filled)]
         doubts = self._off_terms(sent, fill)
