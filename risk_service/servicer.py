@@ -24,7 +24,7 @@ from tradewind.errors import (
 from tradewind.logs import current_request_id
 from tradewind.risk.engine.reporting import Calculation
 from tradewind.rpc.access import Identity
-from tradewind.rpc.field_paths import renamed, risk_field
+from tradewind.rpc.codecs.field_paths import renamed, risk_field
 from tradewind.rpc.risk.decision_codec import (
     DECISION,
     INTENDED_ORDER,

@@ -5,7 +5,7 @@ from google.protobuf.descriptor import Descriptor
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import FieldViolation, RiskInputError
-from tradewind.rpc.field_paths import renamed, risk_field
+from tradewind.rpc.codecs.field_paths import renamed, risk_field
 
 PATHS = {
     "trade_timestamps[0]": "inputs.trades[0].timestamp",
