@@ -26,7 +26,7 @@ def test_training_takes_the_reward_by_its_name_and_the_bundle_records_its_versio
     values = {
         "algorithm": "PPO",
         "algo_params": {"n_steps": 64, "batch_size": 32, "n_epochs": 2},
-        "training_params": {"total_timesteps": 256},
+        "training_params": {"total_timesteps": 256, "held_out_fraction": 0.01},
         "environment": {"reward": {"kind": "downside", "options": {"steps": 12}}},
         "risk_config": {"policy_yaml": str(rules)},
         "evaluation": {"resamples": 100, "report": False},
