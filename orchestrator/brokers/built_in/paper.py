@@ -40,6 +40,7 @@ class PaperBroker(Broker):
         StorageError: The books cannot be opened.
     """
 
+    name = "paper"
     Options = PaperBrokerSettings
 
     def __init__(self, mandate: Mandate, options: PaperBrokerSettings) -> None:
