@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types reference protos protos-check lock lock-check bench clean
+.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types reference docs protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ types: $(READY)  ## Checks types, strictly
 
 reference: $(READY)  ## Writes the page of all settings and their JSON Schemas
 	$(BIN)/python tools/reference.py
+
+docs: $(READY)  ## Builds the documentation's site in build/site, every link checked
+	$(BIN)/python tools/side_environments.py docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
 
 protos: $(READY)  ## Regenerates the gRPC stubs
 	$(BIN)/python tools/protos.py generate

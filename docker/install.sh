@@ -12,7 +12,7 @@ if ! pip install --no-cache-dir --no-compile --find-links /wheels \
   if [ -s "$constraints" ]; then
     echo "The image takes $(cat "$constraints"), a build for the CPU. Where pip does not find it, name an index that" >&2
     echo "has it (PIP_EXTRA_INDEX_URL=...) or wheels gathered by 'make wheels' (WHEELS=build/wheels); TORCH_BUILD=any" >&2
-    echo "takes whatever torch the index has. See docs/deployment.md, \"Where the wheels come from\"." >&2
+    echo "takes whatever torch the index has. See docs/operations/deployment.md, \"Where the wheels come from\"." >&2
   fi
   exit 1
 fi

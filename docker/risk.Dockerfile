@@ -1,4 +1,4 @@
-# The risk service. Index and wheels: see docs/deployment.md.
+# The risk service. Index and wheels: see docs/operations/deployment.md.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build

@@ -2,7 +2,7 @@
 
     python examples/print_traces.py --listen 127.0.0.1:4317
 
-Start services with `--trace-to http://127.0.0.1:4317`; see docs/observability.md.
+Start services with `--trace-to http://127.0.0.1:4317`; see docs/operations/observability.md.
 """
 
 import argparse

@@ -15,7 +15,7 @@ from inference_service.registry import LoadedVersion
 from tradewind.api.inference.v1 import inference_pb2
 from tradewind.bundle import BoxSpace
 from tradewind.errors import FieldViolation, InvalidInputError, ObservationError
-from tradewind.policy import Action, PredictionInfo
+from tradewind.policy import PolicyAction, PredictionInfo
 
 __all__ = ["BATCH", "SINGLE", "place_of"]
 
@@ -45,7 +45,7 @@ class _Codec:
         request: Request,
         version: LoadedVersion,
         variant: str,
-        actions: Action | NDArray[Any],
+        actions: PolicyAction | NDArray[Any],
         info: PredictionInfo,
     ) -> Any:
         """The answer."""

@@ -9,10 +9,10 @@ from tradewind.bundle import BundleMetadata
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.policy import (
-    Action,
     BundlePolicy,
     LatencyHistogram,
     LatencySnapshot,
+    PolicyAction,
     PredictionInfo,
     TorchScriptPolicy,
     use_one_torch_thread,
@@ -67,7 +67,7 @@ class ExecutionAgentStub:
 
     def predict(
         self, observation: ArrayLike, *, deterministic: bool = True, seed: int | None = None
-    ) -> tuple[Action, PredictionInfo]:
+    ) -> tuple[PolicyAction, PredictionInfo]:
         """The action for one observation; see RLPolicy."""
         return self._policy.predict(observation, deterministic=deterministic, seed=seed)
 

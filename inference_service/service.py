@@ -81,7 +81,7 @@ def worker_server(
     *,
     share_port: bool,
     listen_late: bool = False,
-    on_made: Callable[[RpcServer], None] | None = None,
+    on_made: Callable[[RpcServer], None] = lambda _: None,
 ) -> Iterator[RpcServer]:
     """Runs the service inside the block, which begins after the first look at the store.
 
@@ -104,8 +104,6 @@ def worker_server(
         _LOG.warning("bundles that nobody has signed are served: require_signature is false")
     metrics = CollectorRegistry()
     ProcessCollector(registry=metrics)
-    registry = Registry()
-    telemetry = Telemetry(registry, metrics)
     server = RpcServer(
         "inference_service",
         settings.server,
@@ -113,54 +111,85 @@ def worker_server(
         streams=settings.stream_count,
         share_port=share_port,
     )
-    if on_made is not None:
-        on_made(server)
-    store = BundleStore(settings.store)
-    router = Router(registry)
-    shadows = ShadowRunner(settings.shadow_queue, settings.shadow_answers)
-    closing = contextlib.ExitStack()
-    alerts = closing.enter_context(alerts_of(settings.alerts, "inference_service"))
-    routing = _routing(settings, store, registry, router, server, alerts)
-    RoutingTelemetry(routing, shadows, metrics)
-    predictor = Predictor(router, telemetry, shadows)
-    _add_services(
-        server,
-        InferenceServicer(registry, predictor, routing, shadows, server.caller_of),
-        OpenInferenceServicer(registry, predictor, server.is_serving),
-    )
-    stopping = threading.Event()
-    watcher, loads = _watcher(
-        settings, load_requests, stopping, store, registry, telemetry, routing
-    )
-    threads = [
-        _thread("store", watcher.follow, settings.poll_s, stopping),
-        _thread("routing", routing.follow, settings.poll_s, stopping),
-        _thread("shadows", shadows.follow, stopping),
-    ]
-    registry.set_starting(starting=True)
-    routing.scan()
-    try:
-        with contextlib.ExitStack() as listening:
-            if not listen_late:
-                listening.enter_context(server.running())
-            with waiting_told("inference_service", _FIRST_SCAN):
-                watcher.scan_served()
-                if router.table is not None:
-                    watcher.scan()  # what shares the calls is loaded before the server is ready
-                    routing.scan()
-            registry.set_starting(starting=False)
-            if listen_late:
-                listening.enter_context(server.running())
-            loads.patience_s = _PATIENCE_S
-            for thread in threads:
-                thread.start()
-            yield server
-    finally:
-        stopping.set()
-        for thread in threads:
+    on_made(server)
+    with contextlib.ExitStack() as stack:
+        alerts = stack.enter_context(alerts_of(settings.alerts, "inference_service"))
+        parts = _Parts(settings, server, metrics, load_requests, alerts)
+        stack.callback(parts.stop)
+        if not listen_late:
+            stack.enter_context(server.running())
+        parts.look_first()
+        if listen_late:
+            stack.enter_context(server.running())
+        parts.follow()
+        yield server
+
+
+class _Parts:
+    """What one serving process is made of, put together.
+
+    Args:
+        settings: What the operator set.
+        server: Answers the calls.
+        metrics: Where the metrics are registered.
+        load_requests: Where a LoaderProcess takes requests.
+        alerts: Told of rollbacks.
+    """
+
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        server: RpcServer,
+        metrics: CollectorRegistry,
+        load_requests: socket.socket,
+        alerts: Alerts | None,
+    ) -> None:
+        self._registry = registry = Registry()
+        registry.set_starting(starting=True)
+        telemetry = Telemetry(registry, metrics)
+        store = BundleStore(settings.store)
+        self._router = Router(registry)
+        shadows = ShadowRunner(settings.shadow_queue, settings.shadow_answers)
+        self._routing = _routing(settings, store, registry, self._router, server, alerts)
+        RoutingTelemetry(self._routing, shadows, metrics)
+        predictor = Predictor(self._router, telemetry, shadows)
+        _add_services(
+            server,
+            InferenceServicer(registry, predictor, self._routing, shadows, server.caller_of),
+            OpenInferenceServicer(registry, predictor, server.is_serving),
+        )
+        self._stopping = threading.Event()
+        self._watcher, self._loads = _watcher(
+            settings, load_requests, self._stopping, store, registry, telemetry, self._routing
+        )
+        self._threads = [
+            _thread("store", self._watcher.follow, settings.poll_s, self._stopping),
+            _thread("routing", self._routing.follow, settings.poll_s, self._stopping),
+            _thread("shadows", shadows.follow, self._stopping),
+        ]
+        self._routing.scan()
+
+    def look_first(self) -> None:
+        """Loads what is to serve."""
+        with waiting_told("inference_service", _FIRST_SCAN):
+            self._watcher.scan_served()
+            if self._router.table is not None:
+                self._watcher.scan()  # what shares the calls is loaded before the server is ready
+                self._routing.scan()
+        self._registry.set_starting(starting=False)
+
+    def follow(self) -> None:
+        """Begins to follow the store and the routing, and to answer for shadows."""
+        self._loads.patience_s = _PATIENCE_S
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends all that."""
+        self._stopping.set()
+        for thread in self._threads:
             if thread.is_alive():
                 thread.join(_STOP_S)
-        closing.close()
 
 
 def _thread(name: str, follow: Callable[..., None], *arguments: object) -> threading.Thread:

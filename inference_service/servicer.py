@@ -12,6 +12,7 @@ from inference_service.routing import RoutingFollower, ShadowRunner
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError
 from tradewind.rpc.access import Identity, proven_name
+from tradewind.rpc.codecs.field_paths import renamed
 from tradewind.rpc.codecs.inference import (
     LATENCY_REPORT,
     POLICY_DESCRIPTION,
@@ -20,7 +21,6 @@ from tradewind.rpc.codecs.inference import (
     write_listing,
     write_routing,
 )
-from tradewind.rpc.field_paths import renamed
 from tradewind.serving import PolicyDescription, PolicyListing
 
 __all__ = ["InferenceServicer"]

@@ -33,7 +33,7 @@ __all__ = [
     "ServiceAddresses",
 ]
 
-SafeAction = Literal["hold", "flatten"]
+SafeThing = Literal["hold", "flatten"]
 RoutingKey = Literal["account", "symbol", "policy"]
 
 
@@ -137,10 +137,10 @@ class SafetySettings(Settings):
     gather_ms: float = Field(default=500.0, gt=0.0)
     """How long the first bar of a tick waits for those of the other symbols."""
 
-    on_trouble: SafeAction = "hold"
+    on_trouble: SafeThing = "hold"
     """After a missed deadline, an unavailable service or an answer that cannot be verified."""
 
-    on_halt: SafeAction = "flatten"
+    on_halt: SafeThing = "flatten"
     """While the risk service says HALT: `flatten` closes every position, so that a halted account
     does not go on losing; `hold` keeps them. LIQUIDATE always flattens."""
 

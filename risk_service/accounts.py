@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from risk_service.audit.chain import Head
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.journal import Entry
 from risk_service.audit.trail import Standing
 from tradewind.errors import FieldViolation, InvalidInputError
@@ -71,7 +71,10 @@ class Accounts:
     """
 
     def __init__(
-        self, standings: Mapping[str, Standing], limit: int, read: Callable[[Head], Decision]
+        self,
+        standings: Mapping[str, Standing],
+        limit: int,
+        read: Callable[[Head], JournaledDecision],
     ) -> None:
         self._limit = limit
         self._read = read

@@ -1,7 +1,7 @@
 """Command line of the risk service: `python -m risk_service --config config/risk.yaml`."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -31,8 +31,14 @@ _FLAGS = (
 
 
 @contextlib.contextmanager
-def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
+def risk_server(
+    settings: RiskServiceSettings, on_made: Callable[[RpcServer], None] = lambda _: None
+) -> Iterator[RpcServer]:
     """Runs the service inside the block; calls are answered from its begin on.
+
+    Args:
+        settings: What the operator set.
+        on_made: Called with the server before it compiles and opens anything.
 
     Raises:
         SettingsError: An address cannot be listened on.
@@ -50,6 +56,7 @@ def risk_server(settings: RiskServiceSettings) -> Iterator[RpcServer]:
         services=(service,),
         streams=settings.max_streams,
     )
+    on_made(server)
     with contextlib.ExitStack() as stack:
         stack.enter_context(server.open())  # compiling the kernels may take minutes
         policies = PolicySource(
@@ -103,8 +110,8 @@ def _open_trail(settings: RiskServiceSettings) -> AuditTrail:
 def _serve(settings: RiskServiceSettings) -> None:
     if settings.pin_cpu:
         pin_to_core(0)
-    with risk_server(settings) as server:
-        server.stop_on_signals()
+    # At once: a container's first process would ignore a signal that comes while it starts.
+    with risk_server(settings, RpcServer.stop_on_signals) as server:
         server.announce_ready()
         server.wait_for_signal()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from risk_service.accounts import Account, Accounts
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.trail import AuditTrail
 from risk_service.digest import inputs_digest
 from risk_service.policy_source import LoadedPolicy, PolicySource
@@ -25,16 +25,16 @@ from tradewind.risk.pretrade import (
 )
 from tradewind.risk.rules import LATCHING_ACTIONS, Action, Readings, RuleOutcome
 
-__all__ = ["Evaluation", "Evaluator"]
+__all__ = ["Evaluated", "Evaluator"]
 
 _MAX_TEXT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluated:
     """A decision, the calculation it rests on, and how long that took."""
 
-    decision: Decision
+    decision: JournaledDecision
     calculation: Calculation
     compute_ns: int
 
@@ -75,7 +75,7 @@ class Evaluator:
         inputs: RiskInputs,
         order: IntendedOrder | None = None,
         request_id: str = "",
-    ) -> Evaluation:
+    ) -> Evaluated:
         """Decides what an account must do.
 
         Args:
@@ -119,9 +119,9 @@ class Evaluator:
         self._telemetry.decided(decision)
         if latched and decision.halt is not None and self._on_halt is not None:
             self._on_halt(decision.account, decision.halt)
-        return Evaluation(decision, calculation, compute_ns)
+        return Evaluated(decision, calculation, compute_ns)
 
-    def resume(self, account_name: str, name: str, role: str, reason: str) -> Decision:
+    def resume(self, account_name: str, name: str, role: str, reason: str) -> JournaledDecision:
         """Clears the halt of an account, and what its rules with a window remember.
 
         Args:
@@ -143,7 +143,7 @@ class Evaluator:
             if account.halt is None:
                 raise ConflictError(f"account {account_name} is not halted")
             loaded = self._policies.current
-            decision = Decision(
+            decision = JournaledDecision(
                 decision_id=_new_id(),
                 decided_at=time.time(),
                 account=account.name,
@@ -173,12 +173,12 @@ class Evaluator:
         *,
         request_id: str,
         digest: str,
-    ) -> Decision:
+    ) -> JournaledDecision:
         now = inputs.now if inputs.now is not None and math.isfinite(inputs.now) else None
         outcome = loaded.rules.evaluate(_readings(report, check), now, account.windows)
         decision_id, decided_at = _new_id(), time.time()
         halt = _latch(account.halt, outcome, decision_id, decided_at)
-        return Decision(
+        return JournaledDecision(
             decision_id=decision_id,
             decided_at=decided_at,
             account=account.name,

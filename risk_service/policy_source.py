@@ -1,5 +1,6 @@
 """The risk policy in force, replaced while the service runs when its file changes."""
 
+import json
 import logging
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from risk_service.telemetry import Telemetry
 from tradewind.errors import RiskPolicyError
 from tradewind.files import read_file
 from tradewind.risk import EnforcedPolicy, RiskAgentV2, RiskOverlay, RiskPolicy, loosens
+from tradewind.risk.decision import RiskPolicyStatus
 
 __all__ = ["LoadedPolicy", "PolicySource"]
 
@@ -89,6 +91,25 @@ class PolicySource:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="policy", daemon=True)
         self._thread.start()
+
+    @property
+    def status(self) -> RiskPolicyStatus:
+        """What the service says of the policy in force and its overlay."""
+        loaded = self.current
+        policy, overlay = loaded.policy, loaded.enforced.overlay
+        declared = tuple(policy.calculators.enabled())
+        return RiskPolicyStatus(
+            policy_digest=loaded.digest,
+            limits=loaded.enforced.tightened.rule_limits(),
+            calculators=tuple(each.name for each in declared),
+            rules=tuple(loaded.rules.describe()),
+            canonical_json=policy.canonical_json(),
+            refusal=self.refusal,
+            parts_json=json.dumps(policy.parts, sort_keys=True),
+            overlay_digest=loaded.overlay_digest,
+            overlay_json=overlay.model_dump_json(by_alias=True) if loaded.overlay_digest else "",
+            declared=declared,
+        )
 
     def close(self) -> None:
         """Stops polling."""

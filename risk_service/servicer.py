@@ -8,11 +8,12 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from risk_service import codec
 from risk_service.actor import resuming_actor
+from risk_service.audit.decision import record_of
 from risk_service.audit.trail import AuditTrail
 from risk_service.evaluation import Evaluator
 from risk_service.policy_source import PolicySource
+from risk_service.requests import read_inputs, read_page_token, write_page_token
 from risk_service.telemetry import Telemetry
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import (
@@ -23,8 +24,14 @@ from tradewind.errors import (
 from tradewind.logs import current_request_id
 from tradewind.risk.engine.reporting import Calculation
 from tradewind.rpc.access import Identity
-from tradewind.rpc.field_paths import renamed, risk_field
-from tradewind.rpc.risk.decision_codec import halt_to_message
+from tradewind.rpc.codecs.field_paths import renamed, risk_field
+from tradewind.rpc.risk.decision_codec import (
+    DECISION,
+    INTENDED_ORDER,
+    POLICY_STATUS,
+    write_evaluation,
+    write_halt,
+)
 from tradewind.rpc.risk.risk_answer import AnswerWriter
 from tradewind.rpc.risk.risk_wire import RiskRequest, request_decoder
 
@@ -32,6 +39,7 @@ __all__ = ["RiskServicer", "add_to_server"]
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 200
+_METRICS = risk_pb2.EvaluateResponse.METRICS_FIELD_NUMBER
 _RESULT = risk_pb2.CalculateStreamResponse.RESULT_FIELD_NUMBER
 
 
@@ -72,7 +80,7 @@ class RiskServicer:
         agent, scanned = self._policies.current.agent, request.scanned
         try:
             if scanned is None or scanned.longest > self._max_series_values:
-                inputs = codec.read_inputs(request, self._max_series_values)
+                inputs = read_inputs(request, self._max_series_values)
                 calculation, compute_ns = self._time(agent.calculate, inputs)
             else:
                 calculation, compute_ns = self._time(
@@ -95,7 +103,7 @@ class RiskServicer:
         calculate = self._policies.current.agent.tracker().calculate
         for request in request_iterator:
             try:
-                increment = codec.read_inputs(request, self._max_series_values)
+                increment = read_inputs(request, self._max_series_values)
                 calculation, compute_ns = self._time(calculate, increment)
             except RiskInputError as problem:
                 raise _in_request(problem, request) from None
@@ -112,19 +120,29 @@ class RiskServicer:
         try:
             evaluation = self._evaluator.evaluate(
                 message.account,
-                codec.read_inputs(request, self._max_series_values),
-                codec.read_order(message),
+                read_inputs(request, self._max_series_values),
+                INTENDED_ORDER.read(message.intended_order)
+                if message.HasField("intended_order")
+                else None,
                 message.request_id or current_request_id(),
             )
         except RiskInputError as problem:
             raise _in_request(problem, request) from None
-        return codec.write_evaluation(evaluation, self._answers)
+        decision = evaluation.decision
+        metrics = self._answers.write_nested(
+            evaluation.calculation,
+            compute_ns=evaluation.compute_ns,
+            request_id=decision.request_id,
+            field=_METRICS,
+        )
+        return write_evaluation(decision, metrics)
 
     def GetRiskPolicy(
         self, _request: risk_pb2.GetRiskPolicyRequest, _context: grpc.ServicerContext
     ) -> risk_pb2.GetRiskPolicyResponse:
         """The policy in force."""
-        return codec.write_policy(self._policies.current, self._policies.refusal)
+        answer: risk_pb2.GetRiskPolicyResponse = POLICY_STATUS.write(self._policies.status)
+        return answer
 
     def Resume(
         self, request: risk_pb2.ResumeRequest, context: grpc.ServicerContext
@@ -133,7 +151,7 @@ class RiskServicer:
         name, role = resuming_actor(self._caller_of(context), request.name, request.role)
         decision = self._evaluator.resume(request.account, name, role, request.reason)
         return risk_pb2.ResumeResponse(
-            halt=halt_to_message(decision.halt), decision_id=decision.decision_id
+            halt=write_halt(decision.halt), decision_id=decision.decision_id
         )
 
     def ListDecisions(
@@ -143,16 +161,14 @@ class RiskServicer:
         if request.page_size < 0:
             violation = FieldViolation("page_size", "must not be negative")
             raise InvalidInputError("the page is refused", [violation])
-        before = codec.read_page_token(request.page_token, request.account)
+        before = read_page_token(request.page_token, request.account)
         size = min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
         rows = self._trail.page(request.account, before, size)
         # Rows are numbered from 1 without a gap, so a page that reaches 1 is the last of any.
         more = bool(rows) and rows[-1].sequence > 1
         return risk_pb2.ListDecisionsResponse(
-            decisions=[codec.write_row(row) for row in rows],
-            next_page_token=codec.write_page_token(request.account, rows[-1].sequence)
-            if more
-            else "",
+            decisions=[DECISION.write(record_of(row)) for row in rows],
+            next_page_token=write_page_token(request.account, rows[-1].sequence) if more else "",
         )
 
     def _time(

@@ -21,8 +21,8 @@ class RiskServiceSettings(ServiceSettings):
     """The risk policy file; a changed file is taken over while the service runs."""
 
     overlay: Path | None = None
-    """File of limits that are stricter than the policy's (docs/risk-service.md), looked at and
-    taken over together with it; none by default. Once named it has to be there."""
+    """File of limits that are stricter than the policy's (docs/operations/risk-service.md), looked
+    at and taken over together with it; none by default. Once named it has to be there."""
 
     policy_poll_s: float = Field(default=1.0, gt=0.0)
     """Seconds between two looks at the files of policy and overlay."""

@@ -15,8 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from risk_service.audit.decision import Decision
-from tradewind.risk.decision import DecisionKind
+from tradewind.risk.decision import Decision, DecisionKind
 from tradewind.risk.outside.running import CalculatorCost
 
 __all__ = ["Telemetry"]

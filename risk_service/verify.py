@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             contextlib.closing(Database(options.database)) as database,
             database.snapshot() as connection,
         ):
+            database.require_known(connection)
             faults = list(find_faults(connection, options.anchor))
             head = read_head(connection)
     except TradewindError as problem:

@@ -17,7 +17,7 @@ TINY: Final[dict[str, Any]] = {
         "total_timesteps": 128,
         "n_envs": 2,
         "seed": 3,
-        "held_out_fraction": 0.05,
+        "held_out_fraction": 0.02,
     },
     "environment": {"episode_bars": 96},
     "data": {"symbol": "BTC"},

@@ -4,7 +4,7 @@
     python tools/wheels.py build/wheels --torch-build any
 
 torch as a build for the CPU, unless told otherwise: the plain one brings gigabytes of CUDA on
-x86-64. docs/deployment.md shows the use.
+x86-64. docs/operations/deployment.md shows the use.
 """
 
 import argparse

@@ -141,7 +141,7 @@ class Door(Generic[Part]):
             return factory(*args, **options)
         except TradewindError:
             raise
-        except Exception as no:  # it is someone's own code
+        except (Exception, SystemExit) as no:  # it is someone's own code
             name = getattr(factory, "__qualname__", repr(factory))
             raise self._refused(at, f"{name} raised {type(no).__name__}: {no}") from no
 

@@ -7,7 +7,7 @@ options; their class says with `Options` which these are.
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from tradewind.components import Door
 from tradewind.errors import ComponentError
@@ -19,8 +19,17 @@ NOT_LOOKED_UP: Final = {"tradewind.part_options": "not looked up"}
 """Context of a validation that takes names as they are: of settings that were checked before."""
 
 
+def _leave_to_others(schema: dict[str, Any], part: type[Any]) -> None:
+    """Has a JSON Schema leave the names of Tradewind's own parts to their own settings."""
+    own = part.door.own
+    if own and not callable(own):
+        schema["properties"]["kind"]["not"] = {"enum": sorted(own)}
+
+
 class PartSettings(Settings):
     """A part that comes in by a door; its class says with `Options` what it can be set to."""
+
+    model_config = ConfigDict(json_schema_extra=_leave_to_others)
 
     door: ClassVar[Door[type[Any]]]
 
@@ -45,7 +54,12 @@ class PartSettings(Settings):
     def _check_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if info.context is not NOT_LOOKED_UP and "kind" in info.data:
             part = cls.door.find(info.data["kind"], "kind")
-            options_of(part).model_validate(options)  # what it refuses keeps its place
+            try:
+                options_of(part).model_validate(options)
+            except ValueError:  # what it refuses keeps its place
+                raise
+            except Exception as problem:  # it is someone's own code
+                raise ValueError(f"{part.__qualname__}.Options raised {told(problem)}") from problem
         return options
 
 

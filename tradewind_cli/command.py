@@ -21,6 +21,7 @@ from tradewind_cli.tearsheet import tearsheet
 from tradewind_cli.token import token
 from tradewind_cli.train import train
 from tradewind_cli.tune import tune
+from tradewind_cli.up import up
 
 __all__ = ["app", "main"]
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.callback()(connection_options)
 app.command()(init)
 app.command()(doctor)
+app.command()(up)
 app.command()(train)
 app.command()(evaluate)
 app.command()(walk_forward)

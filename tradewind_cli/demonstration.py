@@ -22,7 +22,7 @@ from orchestrator.live.process import WatchProcess
 from orchestrator.settings import LiveSettings, OrchestratorSettings
 from tradewind.bundle import BundleStore, read_bundle
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
-from tradewind.errors import StorageError, TrainingError, UnavailableError
+from tradewind.errors import StorageError, TradewindError, TrainingError, UnavailableError
 from tradewind.jobs import JobState
 from tradewind.market import load_sample, split_bars
 from tradewind.rpc import ServiceProcess
@@ -75,6 +75,7 @@ class Demonstration:
         self._folder = folder
         self._runner = runner
         self._stack = stack
+        self._services: dict[str, ServiceProcess] = {}
 
     def run(self, training: dict[str, Any], live: str) -> None:
         """All of it.
@@ -83,6 +84,19 @@ class Demonstration:
             TradewindError: A step failed.
         """
         view = parse_settings({"listen": live}, LiveSettings, source="--live")
+        try:
+            self._show(training, view)
+        except TradewindError as problem:
+            for ended in self._ended():
+                problem.add_note(ended)
+            raise
+
+    def _ended(self) -> list[str]:
+        """Which of the services do not run any more."""
+        codes = {name: process.popen.poll() for name, process in self._services.items()}
+        return [f"{name} has ended with {code}" for name, code in codes.items() if code is not None]
+
+    def _show(self, training: dict[str, Any], view: LiveSettings) -> None:
         trainer, inference, risk = self._start_services()
         bus = EventBus()
         folder = self._folder / "orchestrator"
@@ -129,7 +143,7 @@ class Demonstration:
             },
         }
         free = {"server": {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0"}}
-        processes = {}
+        processes = self._services
         with WorkBar(self._console, "starting") as bar:
             for module, own in settings.items():
                 config = ["--config", str(self._write_settings(module, {**free, **own}))]
@@ -191,7 +205,7 @@ class Demonstration:
         """Trades the held-out bars on paper.
 
         Raises:
-            UnavailableError: No tick was decided.
+            UnavailableError: No tick was decided, or a service has ended meanwhile.
         """
         self._write_settings("orchestrator", settings.model_dump(mode="json"))
         bus.listen(self._say)
@@ -201,6 +215,8 @@ class Demonstration:
         with WorkBar(self._console, "trading", total) as bar:
             self._runner.run(_run_agent(build_agent(settings, bus), bar))
         seconds = time.monotonic() - started
+        if self._ended():
+            raise UnavailableError("a service has ended while the account traded")
         counters = bus.snapshot().counters
         self._say(
             f"traded {total:,} held-out bars in {seconds:.0f} s, {total / seconds:,.0f} a second: "

@@ -202,17 +202,23 @@ def _inference(settings: Any) -> Iterator[Finding]:
 
 
 def _risk(settings: Any) -> Iterator[Finding]:
-    from tradewind.risk import RiskPolicy
+    from tradewind.risk import EnforcedPolicy, RiskOverlay, RiskPolicy
 
+    where, overlay = settings.policy, RiskOverlay()
     try:  # as the service reads it: no other file stands in for one that is gone
         policy = RiskPolicy.from_text(read_file(settings.policy), str(settings.policy))
+        if settings.overlay is not None:
+            where = settings.overlay
+            overlay = RiskOverlay.from_text(read_file(where), str(where))
+        EnforcedPolicy(policy, overlay)
     except OSError as problem:
-        yield Finding(State.BAD, "risk: policy", f"{settings.policy}: {problem.strerror}")
+        yield Finding(State.BAD, "risk: policy", f"{where}: {problem.strerror}")
     except TradewindError as problem:
         yield Finding(State.BAD, "risk: policy", str(problem))
     else:
         rules = f"{settings.policy}: {len(policy.rules)} rules, digest {policy.digest()[:12]}"
-        yield Finding(State.GOOD, "risk: policy", rules)
+        on = f", overlay {overlay.digest()[:12]}" if overlay.digest() else ""
+        yield Finding(State.GOOD, "risk: policy", rules + on)
     yield from _database("risk", settings.database)
 
 

@@ -1,22 +1,30 @@
-"""`tradewind risk`: which accounts a risk service has halted and why, and the end of a halt."""
+"""`tradewind risk`: what a risk service enforces, whom it has halted and why, and the end of it."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tradewind.errors import NotFoundError
 from tradewind_cli.connection import risk_client
-from tradewind_cli.output import ExitCode, JsonOption, print_fields, print_json, print_table
+from tradewind_cli.output import (
+    ExitCode,
+    JsonOption,
+    print_answer,
+    print_fields,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from tradewind.rpc.clients import DecisionRecord
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Halts of a risk service: show, resume.")
+app = typer.Typer(no_args_is_help=True, help="A risk service: its policy, its halts, their end.")
 
 AddressOption = Annotated[
     str, typer.Option(envvar="TRADEWIND_RISK", help="The risk service.", metavar="HOST:PORT")
@@ -66,6 +74,37 @@ def resume(
         print_json({"account": account, "decision_id": decision_id})
     else:
         print_fields({"resumed": account, "decision": decision_id})
+
+
+@app.command()
+def policy(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="This policy file, no service.")
+    ] = None,
+    address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
+) -> None:
+    """Shows the risk policy in force, its digest and its overlay; or the digest of a file."""
+    if file is not None:
+        from tradewind.risk import RiskPolicy
+
+        found = RiskPolicy.from_yaml(file)
+        print_answer({"policy": str(file), "digest": found.digest()}, as_json=as_json)
+        return
+    with risk_client(context, address) as client:
+        status = client.get_policy()
+    answer = {
+        "digest": status.policy_digest,
+        "overlay": status.overlay_digest,
+        "refused": status.refusal,
+    }
+    if as_json:
+        print_json({**answer, "limits": dict(status.limits), "rules": list(status.rules)})
+    else:
+        limits = "; ".join(f"{metric} {limit:g}" for metric, limit in status.limits.items())
+        rules = "; ".join(status.rules)
+        print_fields({**answer, "limits": limits, "rules": rules})
 
 
 def _newest(decisions: "Iterator[DecisionRecord]") -> Iterator[dict[str, Any]]:

@@ -42,6 +42,9 @@ FILES: Final = {
     ),
     "orchestrator": SettingsFile("The orchestrator", "orchestrator.settings:OrchestratorSettings"),
     "risk-policy": SettingsFile("The risk policy", "tradewind.risk:RiskPolicy"),
+    "risk-overlay": SettingsFile(
+        "Limits stricter than the risk policy's", "tradewind.risk:RiskOverlay"
+    ),
     "access": SettingsFile("The access policy", "tradewind.rpc.access.policy:AccessSettings"),
     "routing": SettingsFile(
         "The routing file", "inference_service.routing.file:RoutingSettings", takes_references=False

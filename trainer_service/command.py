@@ -1,7 +1,7 @@
 """Command line of the trainer service: `python -m trainer_service --config config/trainer.yaml`."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -35,8 +35,14 @@ _FLAGS = (
 
 
 @contextlib.contextmanager
-def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
+def trainer_server(
+    settings: TrainerServiceSettings, on_made: Callable[[RpcServer], None] = lambda _: None
+) -> Iterator[RpcServer]:
     """Runs the service inside the block; leaving it interrupts the jobs that run.
+
+    Args:
+        settings: What the operator set.
+        on_made: Called with the server before it opens anything.
 
     Raises:
         SettingsError: The signing key cannot be read, an address cannot be listened on, the job
@@ -50,6 +56,7 @@ def trainer_server(settings: TrainerServiceSettings) -> Iterator[RpcServer]:
     slots = _plan_slots(settings)
     service = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"].full_name
     server = RpcServer("trainer_service", settings.server, registry, services=(service,))
+    on_made(server)
     with contextlib.ExitStack() as stack:
         stack.enter_context(server.open())
         store = JobStore(settings.jobs, lease_s=settings.lease_s)
@@ -113,8 +120,8 @@ def _plan_slots(settings: TrainerServiceSettings) -> tuple[Slot, ...]:
 
 
 def _serve(settings: TrainerServiceSettings) -> None:
-    with trainer_server(settings) as server:
-        server.stop_on_signals()
+    # At once: a container's first process would ignore a signal that comes while it starts.
+    with trainer_server(settings, RpcServer.stop_on_signals) as server:
         server.announce_ready()
         server.wait_for_signal()
 

@@ -34,7 +34,7 @@ class TradingContract:
         market: Name of the market whose bars it was trained on; None where the bundle has none.
         risk_parts: What the risk policy's digest is taken over; None where the bundle does not
             say, as those of release 0.1.
-        former: Whether its digests have the form of release 0.1.
+        former: Whether the digest of its features has the form of release 0.1.
         other_formulas: What it was trained with that is calculated otherwise here, in words; it
             must not be traded then.
     """
@@ -95,14 +95,10 @@ def read_contract(
     symbols = metadata.features.symbols
     if len(set(symbols)) != len(symbols):
         raise BundleFormatError(f"{name} names a symbol twice: {', '.join(symbols)}")
-    market = metadata.features.market
-    matches = {
-        "features than its specification's": features.identity.match(
-            metadata.features.digest, metadata.features.parts
-        ),
-        "trading terms than its configuration's": _match_terms(metadata, terms),
-    }
-    formulas = tuple(text for match in matches.values() for text in match.formulas)
+    record = metadata.features
+    of_features = features.identity.match(record.digest, record.parts)
+    of_terms = _match_terms(metadata, terms)
+    formulas = (*of_features.formulas, *of_terms.formulas)
     if formulas and not any_formulas:
         raise BundleFormatError(
             f"{name} was trained with other formulas than this release has: {'; '.join(formulas)}. "
@@ -113,11 +109,23 @@ def read_contract(
         symbols,
         terms,
         metadata.risk.policy_digest if metadata.risk else None,
-        market,
+        metadata.features.market,
         metadata.risk.parts if metadata.risk else None,
-        former=any(match.former for match in matches.values()),
+        former=of_features.former,
         other_formulas=formulas,
     )
+    _check_spaces(name, metadata, contract)
+    for what, match in (
+        ("features than its specification's", of_features),
+        ("trading terms than its configuration's", of_terms),
+    ):
+        if not (match.same or match.formulas):
+            raise BundleFormatError(f"{name} was trained on other {what}: {match.reason}")
+    return contract
+
+
+def _check_spaces(name: str, metadata: BundleMetadata, contract: TradingContract) -> None:
+    symbols, terms = contract.symbols, contract.terms
     if len(symbols) > 1 and terms.actions == "discrete":
         raise BundleFormatError(f"{name} trades {', '.join(symbols)} by discrete actions")
     if metadata.action_space != _action_space(contract):
@@ -125,12 +133,8 @@ def read_contract(
             f"{name} does not act as its trading terms say ({terms.actions} actions"
             + (f" in {', '.join(symbols)})" if symbols else ")")
         )
-    for what, match in matches.items():
-        if not match.same and not match.formulas:
-            raise BundleFormatError(f"{name} was trained on other {what}: {match.reason}")
     if metadata.obs_space.shape != (contract.observation_size,):
         raise BundleFormatError(f"{name} was trained on other features than its specification's")
-    return contract
 
 
 def _match_terms(metadata: BundleMetadata, terms: TradingTerms) -> Match:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -212,16 +212,11 @@ class ContractGuard:
         for symbols in self._traded[policy]:
             _check_symbols(f"{policy} {verified.version}", verified.contract, symbols)
         running = self._verified.get(policy)
-        if running is not None and (
-            running.contract.features != verified.contract.features
-            or running.contract.symbols != verified.contract.symbols
-            or running.contract.terms != verified.contract.terms
-            or running.action_space != verified.action_space
-            or _are_other_markets(running.contract.market, verified.contract.market)
-        ):
+        differences = [] if running is None else [*_differences(verified, running)]
+        if running is not None and differences:
             raise ConflictError(
                 f"{policy} {verified.version} has another contract than {running.version}, which "
-                "is being traded: features, symbols, trading terms, action space or market differ"
+                f"is being traded here: {'; '.join(differences)}"
             )
         if running is None:
             check_groups(verified.contract.features.groups)
@@ -310,8 +305,22 @@ def _verify(
     )
 
 
-def _are_other_markets(one: str | None, other: str | None) -> bool:
-    return one is not None and other is not None and one != other
+def _differences(there: VerifiedPolicy, here: VerifiedPolicy) -> Iterator[str]:
+    """What keeps a version from being traded in the place of another one."""
+    one, other = there.contract, here.contract
+    for mine, theirs in (
+        (other.features.identity, one.features.identity),
+        (other.terms.identity, one.terms.identity),
+    ):
+        if mine.digest != theirs.digest:
+            yield f"{mine.kind}: {mine.match(theirs.digest, theirs.parts).reason}"
+    for what, found, expected in (
+        ("symbols", one.symbols, other.symbols),
+        ("action space", there.action_space, here.action_space),
+        ("market", one.market or other.market, other.market or one.market),
+    ):
+        if found != expected:
+            yield f"{what}: {found} there and {expected} here"
 
 
 def _check_symbols(name: str, contract: TradingContract, symbols: tuple[str, ...]) -> None:

@@ -16,11 +16,11 @@ from tradewind.market import PositionState, TradingTerms
 from tradewind.risk import FloatArray
 from tradewind.rpc.clients import Evaluation
 
-__all__ = ["Decision", "policy_decision"]
+__all__ = ["TickDecision", "policy_decision"]
 
 
 @dataclass(slots=True)
-class Decision:
+class TickDecision:
     """What a tick came to.
 
     Attributes:

@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.account.portfolio import Portfolio
 from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents.contract_guard import ContractGuard
-from orchestrator.agents.decision import Decision, policy_decision
+from orchestrator.agents.decision import TickDecision, policy_decision
 from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand
 from orchestrator.agents.questions import (
     PolicyAnswer,
@@ -100,7 +100,7 @@ class ExecutionAgent:
         request_id: str,
         busy: frozenset[str],
         trouble: Reason | None = None,
-    ) -> Decision:
+    ) -> TickDecision:
         """Decides a tick whose bars were learned and whose fills were booked.
 
         Args:
@@ -109,7 +109,7 @@ class ExecutionAgent:
             busy: Symbols with an order that is not final.
             trouble: Why nothing that a policy wants may be traded.
         """
-        decision = Decision()
+        decision = TickDecision()
         if trouble is not None:
             decision.add(trouble)
         ready = self._ready_symbols(tick, busy, decision)
@@ -143,7 +143,7 @@ class ExecutionAgent:
         return decision
 
     def _ready_symbols(
-        self, tick: Tick, busy: frozenset[str], decision: Decision
+        self, tick: Tick, busy: frozenset[str], decision: TickDecision
     ) -> frozenset[str]:
         on_time: set[str] = set()
         late: set[str] = set()
@@ -238,7 +238,7 @@ class ExecutionAgent:
     def _late(self, tick: Tick) -> bool:
         return self._left_ns(tick) < 0
 
-    def _read_risk(self, reply: RiskReply | None, decision: Decision) -> None:
+    def _read_risk(self, reply: RiskReply | None, decision: TickDecision) -> None:
         if reply is None:
             return
         if reply.reason is not None:
@@ -265,7 +265,7 @@ class ExecutionAgent:
             )
 
     def _read_answer(
-        self, answer: PolicyAnswer, positions: Mapping[str, PositionState], decision: Decision
+        self, answer: PolicyAnswer, positions: Mapping[str, PositionState], decision: TickDecision
     ) -> list[Reason]:
         """Takes over what a policy wants; gives why any of it must not be traded on."""
         doubts: list[Reason] = []
@@ -289,7 +289,11 @@ class ExecutionAgent:
         return doubts
 
     def _conclude(
-        self, reply: RiskReply | None, inputs: RiskInputs | None, asked: bool, decision: Decision
+        self,
+        reply: RiskReply | None,
+        inputs: RiskInputs | None,
+        asked: bool,
+        decision: TickDecision,
     ) -> None:
         """Lets the intents stand, or does the safe thing instead."""
         if reply is None or inputs is None:
@@ -299,10 +303,10 @@ class ExecutionAgent:
             return
         policy_trouble = [item for item in decision.decisions if item.reason]
         action = Action.BLOCK if reply.evaluation is None else reply.evaluation.action
-        safe_actions = self._safe_actions(action, reply, decision)
-        if safe_actions:
-            safe_action = "flatten" if "flatten" in safe_actions else "hold"
-            self._do_safe_thing(safe_action, self._portfolio.symbols, decision)
+        safe_things = self._safe_things(action, reply, decision)
+        if safe_things:
+            safe_thing = "flatten" if "flatten" in safe_things else "hold"
+            self._do_safe_thing(safe_thing, self._portfolio.symbols, decision)
         else:
             self._enforce(action, reply, inputs, decision)
             if policy_trouble:
@@ -315,25 +319,27 @@ class ExecutionAgent:
             elif not asked:
                 decision.outcome = Outcome.HELD
 
-    def _safe_actions(self, action: Action, reply: RiskReply, decision: Decision) -> list[str]:
+    def _safe_things(self, action: Action, reply: RiskReply, decision: TickDecision) -> list[str]:
         """What trouble and the risk service each ask for in place of every order."""
         late = Reason.DEADLINE in decision.reasons
-        safe_actions: list[str] = []
+        safe_things: list[str] = []
         if late or reply.reason is not None or Reason.BROKER_TERMS in decision.reasons:
-            safe_actions.append(self._safety.on_trouble)
+            safe_things.append(self._safety.on_trouble)
         # What an answer lacks, or the policy it goes by, is no reason to stay in the market.
         if action >= Action.HALT and not late and reply.reason is not Reason.ANSWER_UNVERIFIED:
             decision.add(Reason(f"RISK_{action.name}"))
             on_halt = self._safety.on_halt
-            safe_actions.append("flatten" if action is Action.LIQUIDATE else on_halt)
+            safe_things.append("flatten" if action is Action.LIQUIDATE else on_halt)
             decision.withdrawn.update(self._portfolio.symbols)
-        return safe_actions
+        return safe_things
 
-    def _do_safe_thing(self, safe_action: str, symbols: Sequence[str], decision: Decision) -> None:
+    def _do_safe_thing(
+        self, safe_thing: str, symbols: Sequence[str], decision: TickDecision
+    ) -> None:
         """Holds, or closes the positions in some symbols."""
         decision.intents = []
         decision.outcome = Outcome.HELD
-        if safe_action == "flatten":
+        if safe_thing == "flatten":
             decision.withdrawn.update(symbols)
             for symbol in symbols:
                 account = self._portfolio.account(symbol)
@@ -344,7 +350,7 @@ class ExecutionAgent:
                     )
 
     def _enforce(
-        self, action: Action, reply: RiskReply, inputs: RiskInputs, decision: Decision
+        self, action: Action, reply: RiskReply, inputs: RiskInputs, decision: TickDecision
     ) -> None:
         held = {symbol: self._portfolio.quantity(symbol) for symbol in self._portfolio.symbols}
         intents, reason = apply_demand(

@@ -29,7 +29,7 @@ class Expectation:
     def after(self, tick: Tick) -> int:
         """When the one after a tick must: as long after it as the next bar closes after its own.
 
-        A replay's clock is behind by years, a feed that makes up for what was missed by less.
+        The clock of past bars is behind by years, a feed that makes up for what was missed by less.
         """
         now_ns = time.time_ns()
         next_ns = self._markets.due_ns(tick.close_ns - self._interval_ns)

@@ -11,7 +11,7 @@ from orchestrator.account.journal import Journal, JournalEntry
 from orchestrator.account.portfolio import Allocation, Portfolio
 from orchestrator.account.risk_history import RiskHistory, history_length
 from orchestrator.agents.contract_guard import ContractGuard
-from orchestrator.agents.decision import Decision
+from orchestrator.agents.decision import TickDecision
 from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.halts import HaltWatch
@@ -348,7 +348,7 @@ class OrchestratorAgent:
         tick: Tick,
         fills: tuple[FillRecord, ...],
         positions: tuple[PositionRecord, ...],
-        decision: Decision,
+        decision: TickDecision,
         orders: tuple[OrderRecord, ...],
     ) -> TickRecord:
         return TickRecord(
@@ -374,11 +374,11 @@ class OrchestratorAgent:
             timings=decision.timings,
         )
 
-    def _tell(self, record: TickRecord, decision: Decision) -> None:
+    def _tell(self, record: TickRecord, decision: TickDecision) -> None:
         self._halts.look(record, decision.evaluation)
         self.bus.publish(record)
 
-    async def _compare_again(self, decision: Decision) -> None:
+    async def _compare_again(self, decision: TickDecision) -> None:
         """Compares what changed since it was compared last; what is refused is not traded on."""
         try:
             if decision.risk_policy_changed:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
-from orchestrator.agents.decision import Decision
+from orchestrator.agents.decision import TickDecision
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.within import within
@@ -105,7 +105,7 @@ class OrderDesk:
         ]
 
     async def submit(
-        self, orders: Sequence[tuple[Order, str]], decision: Decision
+        self, orders: Sequence[tuple[Order, str]], decision: TickDecision
     ) -> tuple[OrderRecord, ...]:
         """Sends the orders of a tick; gives them, and what was refused, as the log has them."""
         refused = tuple(

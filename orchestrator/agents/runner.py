@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterable
 
+import numpy as np
+
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.brokers import BROKERS, Broker
 from orchestrator.events import EventBus
@@ -44,6 +46,7 @@ def build_agent(
         return broker
 
     def known_times() -> KnownTimes:
-        return feed.known_times(mandate())
+        said = feed.known_times(mandate())
+        return {symbol: np.unique(np.asarray(said[symbol], dtype=np.int64)) for symbol in said}
 
     return OrchestratorAgent(settings, open_feed, open_broker, bus, tracer, known_times)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from orchestrator.account.portfolio import CENT, Portfolio
-from orchestrator.agents.decision import Decision
+from orchestrator.agents.decision import TickDecision
 from orchestrator.agents.reasons import Reason
 from orchestrator.brokers import Broker, OrderState
 from orchestrator.records import OrderRecord
@@ -19,7 +19,7 @@ _logger = logging.getLogger(__name__)
 
 async def withdraw_orders(
     broker: Broker,
-    decision: Decision,
+    decision: TickDecision,
     portfolio: Portfolio,
     symbols: Iterable[str],
     timeout_s: float,
@@ -89,7 +89,7 @@ def _close_already(symbol: str, states: Iterable[OrderState], portfolio: Portfol
     return abs(account.quantity + left) * account.mark_price < CENT
 
 
-async def _close_what_is_left(broker: Broker, decision: Decision, portfolio: Portfolio) -> None:
+async def _close_what_is_left(broker: Broker, decision: TickDecision, portfolio: Portfolio) -> None:
     unbooked: dict[str, float] = {}
     for fill in await broker.fills(portfolio.last_fill_sequence):
         unbooked[fill.symbol] = unbooked.get(fill.symbol, 0.0) + fill.quantity

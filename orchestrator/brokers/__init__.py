@@ -1,6 +1,7 @@
 """Where orders go: what a broker is, a guard in front of it, and a broker on paper."""
 
 from orchestrator.brokers.broker import BROKERS, Broker
+from orchestrator.brokers.built_in.paper import PaperBroker
 from orchestrator.brokers.guard import BrokerGuard
 from orchestrator.brokers.market import PaperBrokerSettings, PaperMarketSettings
 from orchestrator.brokers.orders import (
@@ -11,7 +12,6 @@ from orchestrator.brokers.orders import (
     OrderStatus,
     TimeInForce,
 )
-from orchestrator.brokers.paper import PaperBroker
 from orchestrator.brokers.style import OrderSettings
 from orchestrator.brokers.terms import BrokerTerms, read_terms
 

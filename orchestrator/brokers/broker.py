@@ -9,7 +9,7 @@ from orchestrator.brokers.orders import Holdings, Order, OrderState
 from orchestrator.brokers.terms import BrokerTerms
 from orchestrator.mandate import Mandate
 from orchestrator.records import BarRecord, FillRecord
-from tradewind.components import Door, a_class
+from tradewind.components import Door, a_class, classes_in
 from tradewind.settings import Settings
 
 __all__ = ["BROKERS", "Broker"]
@@ -92,6 +92,6 @@ class Broker(ABC):
 BROKERS: Final[Door[type[Broker]]] = Door(
     "broker",
     a_class(Broker, "orchestrator.Broker"),  # type: ignore[type-abstract]  # subclasses are made
-    own={"paper": "orchestrator.brokers.paper:PaperBroker"},
+    own=lambda: classes_in("orchestrator.brokers.built_in", Broker),
     group="tradewind.brokers",
 )

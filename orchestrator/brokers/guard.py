@@ -27,6 +27,7 @@ __all__ = ["BrokerGuard"]
 _logger = logging.getLogger(__name__)
 
 _CLOSE_S: Final = 5.0
+_ROWS: Final = (list, tuple)  # looking for any sequence would cost each tick some twenty calls
 _Answer = TypeVar("_Answer")
 
 
@@ -85,10 +86,21 @@ class BrokerGuard(Broker):
         await self._ask(self._broker.observe, bars)
 
     async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:
-        """Sends orders."""
+        """Sends orders.
+
+        Raises:
+            ConflictError: The broker has taken other ones.
+        """
         self._sent.add(orders)
-        states = await self._ask(self._broker.submit, orders)
-        return self._all(states, OrderState, "submit")
+        states = self._all(await self._ask(self._broker.submit, orders), OrderState, "submit")
+        if len(states) != len(orders):
+            raise UnavailableError(
+                f"the broker's submit gave {len(states)} of {len(orders)} orders"
+            )
+        for state, order in zip(states, orders, strict=True):
+            if state.order != order:
+                raise ConflictError(f"the broker took {state.order} for {order}")
+        return states
 
     async def cancel(self, client_order_id: str) -> OrderState:
         """Cancels what is not filled of an order, which the broker said that it knows."""
@@ -179,19 +191,19 @@ class BrokerGuard(Broker):
             ) from problem
 
     def _all(self, found: Any, kind: type[_Answer], name: str) -> Sequence[_Answer]:
-        try:
-            if all(isinstance(item, kind) for item in found):
-                answers: Sequence[_Answer] = found
-                return answers
-        except TypeError:
-            pass
+        if isinstance(found, _ROWS):
+            for item in found:
+                if not isinstance(item, kind):
+                    break
+            else:
+                return found
         raise UnavailableError(f"the broker's {name} gave {found!r:.200}, not {kind.__name__}")
 
 
 def _terms_of(broker: Broker) -> BrokerTerms:
     try:
         said: object = broker.terms()
-        if isinstance(said, BrokerTerms):
+        if type(said) is BrokerTerms:  # what a subclass adds no replay could read
             return said
         problem = f"gave {said!r:.200}"
     except TradewindError:

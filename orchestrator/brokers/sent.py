@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 from orchestrator.brokers.terms import BrokerTerms
@@ -10,6 +11,7 @@ from orchestrator.records import FillRecord
 
 __all__ = ["Doubt", "SentOrders"]
 
+_MOST: Final = 100_000
 _ROUNDING: Final = 1e-9
 """Of sums, as a fraction of what is summed up."""
 
@@ -77,6 +79,9 @@ class SentOrders:
         for order in orders:
             sent = _Sent(order.symbol, order.quantity, order.limit_price)
             self._sent.setdefault(order.client_order_id, sent)
+        if len(self._sent) > _MOST:  # those that were never filled, from the oldest on
+            for name in list(islice(self._sent, _MOST // 2)):
+                del self._sent[name]
 
     def book(self, fill: FillRecord) -> list[Doubt]:
         """Takes in a fill; gives what about it cannot be, the first of which says most."""
@@ -88,9 +93,8 @@ class SentOrders:
             return [Doubt("client_order_id", None, fill.client_order_id)]
         if sent.symbol != fill.symbol:
             return [Doubt("symbol", sent.symbol, fill.symbol)]
-        filled = sent.filled + fill.quantity
-        left = abs(sent.quantity) - abs(filled)
-        slack = _ROUNDING * abs(sent.quantity)
+        ordered, filled = abs(sent.quantity), sent.filled + fill.quantity
+        left, slack = ordered - abs(filled), _ROUNDING * ordered
         if fill.quantity * sent.quantity < 0.0 or left < -slack:
             return [Doubt("quantity", sent.quantity, filled)]
         doubts = self._off_terms(sent, fill)

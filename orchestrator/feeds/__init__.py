@@ -3,8 +3,8 @@
 from orchestrator.feeds.checked import believed
 from orchestrator.feeds.feed import FEEDS, Feed, FeedBar, FeedFault, FormingBar, KnownTimes
 from orchestrator.feeds.guard import BarFault, BarFlag, BarGuard, BarGuardSettings
+from orchestrator.feeds.history import HistoryFeed
 from orchestrator.feeds.kinds import FileFeedSettings, SampleFeedSettings, WebSocketFeedSettings
-from orchestrator.feeds.replay import ReplayFeed
 from orchestrator.feeds.ticks import Tick, read_ticks
 from orchestrator.feeds.websocket import WebSocketFeed
 
@@ -19,8 +19,8 @@ __all__ = [
     "FeedFault",
     "FileFeedSettings",
     "FormingBar",
+    "HistoryFeed",
     "KnownTimes",
-    "ReplayFeed",
     "SampleFeedSettings",
     "Tick",
     "WebSocketFeed",

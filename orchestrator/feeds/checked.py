@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 from orchestrator.feeds.feed import FeedBar, FeedFault
-from orchestrator.feeds.replay import ReplayFeed
+from orchestrator.feeds.history import HistoryFeed
 from orchestrator.feeds.websocket import WebSocketFeed
 from tradewind.errors import ComponentError, FieldViolation, TradewindError, UnavailableError
 from tradewind.market import Bar
@@ -22,7 +22,7 @@ def believed(feed: AsyncIterable[FeedBar | FeedFault]) -> AsyncIterable[FeedBar 
     Raises:
         ComponentError: What was opened is no feed.
     """
-    if isinstance(feed, ReplayFeed | WebSocketFeed):
+    if isinstance(feed, HistoryFeed | WebSocketFeed):
         return feed
     if not hasattr(feed, "__aiter__"):
         if inspect.iscoroutine(feed):

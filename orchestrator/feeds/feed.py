@@ -27,7 +27,7 @@ class FeedBar:
         symbol: What is traded.
         bar: The bar.
         arrived_ns: The feed's clock when it arrived, nanoseconds since the epoch: the machine's
-            for a live feed, market time for a replay.
+            for a live feed, market time for past bars.
         says_closed: The sender said that it has closed. Else one that arrives before its close, as
             far as the clocks agree, may still be forming.
         interval_ns: Length of the bar, where the sender said it.

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from orchestrator.feeds.feed import Feed, FeedBar, FeedFault, KnownTimes
-from orchestrator.feeds.replay import ReplayFeed
+from orchestrator.feeds.history import HistoryFeed
 from orchestrator.feeds.websocket import WebSocketFeed
 from orchestrator.mandate import Mandate
 from tradewind.errors import MarketDataError
@@ -128,7 +128,7 @@ def _replay(
     series: list[Bars], speed: float | None, mandate: Mandate
 ) -> AsyncIterable[FeedBar | FeedFault]:
     _check_length(series, mandate)
-    return ReplayFeed(series, speed=speed, after_ns=mandate.after_ns)
+    return HistoryFeed(series, speed=speed, after_ns=mandate.after_ns)
 
 
 def _check_length(series: list[Bars], mandate: Mandate) -> None:

@@ -1,13 +1,17 @@
 """What the live view asks the risk service itself, beside the trading."""
 
-from typing import Final, Self
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Self
 
 from orchestrator.agents.services import open_risk
 from orchestrator.settings import ServiceAddresses
+from tradewind.risk import EnforcedPolicy, RiskOverlay, RiskPolicy
 from tradewind.risk.decision import Halt
+from tradewind.rpc.clients import RiskPolicyStatus
 from tradewind.tracing import Tracer
 
-__all__ = ["RiskDesk"]
+__all__ = ["RiskDesk", "limits_at_start"]
 
 _TIMEOUT_S: Final = 3.0
 
@@ -45,13 +49,13 @@ class RiskDesk:
             return decision.halt
         return None
 
-    async def risk_policy(self) -> str:
-        """The canonical form of the risk policy in force.
+    async def risk_policy(self) -> RiskPolicyStatus:
+        """The risk policy in force, and its overlay.
 
         Raises:
             TradewindError: The risk service cannot say.
         """
-        return (await self._risk.get_policy()).canonical_json
+        return await self._risk.get_policy()
 
     async def resume(self, name: str, role: str, reason: str) -> str:
         """Clears the halt; gives the id of that decision in the audit trail.
@@ -62,3 +66,11 @@ class RiskDesk:
             TradewindError: It is not known whether it was resumed.
         """
         return await self._risk.resume(self._account, name=name, role=role, reason=reason)
+
+
+def limits_at_start(facts: Mapping[str, Any]) -> tuple[Mapping[str, float], str, str]:
+    """The limits that the facts of a run name, with the digests of the policy and its overlay."""
+    policy = RiskPolicy.parse(json.loads(facts["risk_policy"]))
+    overlay = RiskOverlay.model_validate(facts["risk_overlay"] or {})
+    limits = EnforcedPolicy(policy, overlay).tightened.rule_limits()
+    return limits, facts["risk_policy_digest"], overlay.digest()

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from orchestrator.events import LIVE_STATES, EventBus
-from orchestrator.live.desk import RiskDesk
+from orchestrator.live.desk import RiskDesk, limits_at_start
 from orchestrator.live.state import LiveState, Mark
 from orchestrator.metrics import LiveCounts
 from tradewind.errors import TradewindError
@@ -235,8 +235,8 @@ class Hub:
         while True:
             await asyncio.sleep(self._interval_s)
             facts = self._bus.snapshot().facts
-            if not self._state.risk_policy_digest and "risk_policy" in facts:
-                self._state.set_risk_policy(str(facts["risk_policy"]))
+            if self._state.limits_of is None and "risk_policy" in facts:
+                self._state.set_limits(*limits_at_start(facts))
             cause_is_missing = self._is_halted() and self._halt is None and not self._halt_trouble
             if facts and (cause_is_missing or time.monotonic() - asked_at >= _ASK_AGAIN_S):
                 asked_at = time.monotonic()
@@ -246,8 +246,9 @@ class Hub:
         sequence = self._state.answered_sequence
         try:
             self._halt = await self._desk.halt()
-            if self._state.policy_digest_in_force not in ("", self._state.risk_policy_digest):
-                self._state.set_risk_policy(await self._desk.risk_policy())
+            if self._state.answered_under not in (None, self._state.limits_of):
+                found = await self._desk.risk_policy()
+                self._state.set_limits(found.limits, found.policy_digest, found.overlay_digest)
             self._halt_trouble = ""
             self._halt_sequence = sequence
         except TradewindError as problem:

@@ -1,6 +1,5 @@
 """What the page shows, kept up to date tick by tick in bounded memory."""
 
-import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from orchestrator.live.variants import VariantBook
 from orchestrator.records import RiskAnswer, TickRecord, Timings
 from orchestrator.settings import OrchestratorSettings
 from tradewind.constants import MAX_PREDICTION_LATENCY_US
-from tradewind.risk.policy import RiskPolicy
+from tradewind.risk.pretrade import PRE_TRADE_METRICS
 
 __all__ = ["LiveState", "Mark"]
 
@@ -53,7 +52,8 @@ class LiveState:
         tick_count: Ticks so far.
         decision_count: Answers of policies so far.
         answered_sequence: Number of the last tick that the risk service answered; -1 before one.
-        risk_policy_digest: Digest of the risk policy whose limits are shown; empty before one is.
+        limits_of: Digests of the risk policy and of the overlay whose limits are shown; None before
+            some are.
     """
 
     def __init__(self, settings: OrchestratorSettings, points: int = 1_000) -> None:
@@ -73,17 +73,18 @@ class LiveState:
         self._troubled: deque[TickRecord] = deque(maxlen=_KEPT_ROWS)
         self._risk: RiskAnswer | None = None
         self._limits: dict[str, float] = {}
-        self.risk_policy_digest = ""
+        self.limits_of: tuple[str, str] | None = None
         self.last: TickRecord | None = None
         self.tick_count = 0
         self.decision_count = 0
         self.answered_sequence = -1
 
-    def set_risk_policy(self, canonical_json: str) -> None:
-        """Takes over the limits of a risk policy."""
-        policy = RiskPolicy.parse(json.loads(canonical_json))
-        self._limits = {metric: item.limit for metric, item in policy.limits.items()}
-        self.risk_policy_digest = policy.digest()
+    def set_limits(self, limits: Mapping[str, float], digest: str, overlay_digest: str) -> None:
+        """Takes over the limits of a risk policy and of its overlay."""
+        self._limits = {
+            metric: limit for metric, limit in limits.items() if metric not in PRE_TRADE_METRICS
+        }
+        self.limits_of = digest, overlay_digest
 
     def take(self, tick: TickRecord) -> None:
         """Takes in the next tick."""
@@ -163,9 +164,10 @@ class LiveState:
         }
 
     @property
-    def policy_digest_in_force(self) -> str:
-        """Digest of the risk policy that the last answer was given under; empty before one."""
-        return "" if self._risk is None else self._risk.policy_digest
+    def answered_under(self) -> tuple[str, str] | None:
+        """Digests of the policy and the overlay of the last answer; None before one."""
+        risk = self._risk
+        return None if risk is None else (risk.policy_digest, risk.overlay_digest)
 
     @property
     def halted(self) -> bool:
@@ -215,6 +217,7 @@ class LiveState:
             "risk_score": risk.risk_score,
             "decision_id": risk.decision_id,
             "policy_digest": risk.policy_digest,
+            "overlay_digest": risk.overlay_digest,
             "drawdown": _metric("current_drawdown", risk, self._limits),
             "metrics": metrics,
         }

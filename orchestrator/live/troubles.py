@@ -48,6 +48,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     Reason.WITHDRAWN: "an open order was taken back: its position is closed instead",
     Reason.ORDER_REJECTED: "the broker rejected an order",
     Reason.BROKER_UNAVAILABLE: "the broker did not answer",
+    Reason.BROKER_TERMS: "the broker left the terms that it said at the start",
     Reason.RECONCILIATION: "the broker's books were not what was expected",
 }
 _ORDINARY: Final = frozenset({Reason.WARM_UP})

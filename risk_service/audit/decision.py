@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
+from risk_service.audit.chain import AuditRow
 from tradewind.errors import StorageError
-from tradewind.risk.decision import DecisionKind, Halt
+from tradewind.risk.decision import Decision, DecisionKind, DecisionRecord, Halt
 from tradewind.risk.pretrade import PreTradeCheck
 from tradewind.risk.rules import Action, Breach, Severity, WindowState
 
-__all__ = ["Copies", "Decision"]
+__all__ = ["Copies", "JournaledDecision", "record_of"]
 
 
 class Copies(NamedTuple):
@@ -52,50 +53,14 @@ class Copies(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What was decided, on what grounds, and the account's state after it.
+class JournaledDecision(Decision):
+    """A decision, and what is not told of it: the rest of the account's state after it.
 
     Attributes:
-        decision_id: Unique.
-        decided_at: The service's clock, seconds since the epoch.
-        account: The account.
-        kind: Evaluate or resume.
-        action: What the caller was told to do; ALLOW for a resume.
-        request_id: The caller's own name for the request.
-        now: The caller's clock; None when it was missing or not finite.
-        inputs_digest: Digest of the inputs and the intended order (see risk_service.digest).
-        policy_digest: Digest of the risk policy in force.
-        overlay_digest: Digest of the overlay that was on; empty for none.
-        metric_values: The metrics.
-        unavailable: Why the others have no value.
-        breaches: Every breach, shadow rules included.
-        pre_trade: The account after the intended order; None when there was none.
-        halt: The account's halt after this decision; None when it is not halted.
         windows: What the rules with a window remember after this decision.
-        actor_name: Who resumed.
-        actor_role: In which role.
-        reason: Why.
     """
 
-    decision_id: str
-    decided_at: float
-    account: str
-    kind: DecisionKind
-    action: Action
-    request_id: str = ""
-    now: float | None = None
-    inputs_digest: str = ""
-    policy_digest: str = ""
-    overlay_digest: str = ""
-    metric_values: Mapping[str, float] = field(default_factory=dict)
-    unavailable: Mapping[str, str] = field(default_factory=dict)
-    breaches: tuple[Breach, ...] = ()
-    pre_trade: PreTradeCheck | None = None
-    halt: Halt | None = None
     windows: Mapping[str, WindowState] = field(default_factory=dict)
-    actor_name: str = ""
-    actor_role: str = ""
-    reason: str = ""
 
     def copies(self) -> Copies:
         """What the database has of it beside its payload."""
@@ -129,7 +94,7 @@ class Decision:
         return _ENCODER.encode(values)
 
     @classmethod
-    def from_json(cls, text: str) -> "Decision":
+    def from_json(cls, text: str) -> "JournaledDecision":
         """Reads the canonical form.
 
         Raises:
@@ -159,25 +124,28 @@ class Decision:
 
 
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-_PLAIN_FIELDS = (
-    "decision_id",
-    "decided_at",
-    "account",
-    "kind",
-    "request_id",
-    "now",
-    "inputs_digest",
-    "policy_digest",
-    "overlay_digest",
-    "metric_values",
-    "unavailable",
-    "actor_name",
-    "actor_role",
-    "reason",
+_FIELDS: Final = tuple(each.name for each in fields(Decision))
+_PLAIN_FIELDS: Final = tuple(
+    name for name in _FIELDS if name not in ("action", "breaches", "pre_trade", "halt")
 )
 _LATER_FIELDS: Final = {"overlay_digest": ""}
 """What rows of earlier releases do not have, and what they mean by it."""
 _plain_values: Final = attrgetter(*_PLAIN_FIELDS)
+
+
+def record_of(row: AuditRow) -> DecisionRecord:
+    """The decision of a row, and its place in the trail.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    decision = JournaledDecision.from_json(row.payload)
+    return DecisionRecord(
+        **{name: getattr(decision, name) for name in _FIELDS},
+        sequence=row.sequence,
+        previous_hash=row.previous_hash,
+        row_hash=row.row_hash,
+    )
 
 
 def _write_slots(value: PreTradeCheck | Halt | WindowState) -> dict[str, Any]:

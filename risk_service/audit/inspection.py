@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from risk_service.audit.anchor import Anchor
 from risk_service.audit.chain import GENESIS, Head
-from risk_service.audit.decision import Copies, Decision
+from risk_service.audit.decision import Copies, JournaledDecision
 from risk_service.audit.rows import StoredRow, read_all, read_head
 from risk_service.audit.schema import DECISIONS
 from tradewind.errors import StorageError
@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 500
 _CURE = (
     "`python -m risk_service.verify` names every fault. Nothing is decided on a trail that is "
     "broken, since a halt may be missing from it: restore the database from a backup (see "
-    "docs/risk-service.md, A broken trail)"
+    "docs/operations/risk-service.md, A broken trail)"
 )
 
 
@@ -94,7 +94,7 @@ def check_trail(
     return places
 
 
-def read_places(connection: Connection, places: Mapping[str, Head]) -> Iterator[Decision]:
+def read_places(connection: Connection, places: Mapping[str, Head]) -> Iterator[JournaledDecision]:
     """The decisions that stand at the places.
 
     Raises:
@@ -112,7 +112,7 @@ def read_places(connection: Connection, places: Mapping[str, Head]) -> Iterator[
                 raise _broken(f"decision {sequence}, the last on account {name}, is missing")
             if row.row_hash != place.row_hash or next(_own_faults(row), None):
                 raise _broken(f"decision {sequence}, the last on account {name}, was changed")
-            yield Decision.from_json(row.payload)
+            yield JournaledDecision.from_json(row.payload)
 
 
 def _copies(row: StoredRow, previous: Head) -> Copies:

@@ -1,6 +1,5 @@
-"""The tables of the audit trail, and how a database gets them."""
+"""The tables of the audit trail, as the latest revision leaves them."""
 
-import secrets
 from typing import Final
 
 from sqlalchemy import (
@@ -14,22 +13,21 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    insert,
     select,
 )
 
-from risk_service.audit.chain import GENESIS
+from risk_service.audit.database import Database
 from tradewind.errors import StorageError
 
-__all__ = ["DECISIONS", "HEAD", "prepare_schema"]
+__all__ = ["DECISIONS", "HEAD", "METADATA", "prepare_schema"]
 
 SCHEMA_VERSION: Final = 1
-_METADATA = MetaData()
+METADATA = MetaData()
 
 # A payload holds all of a row; the other columns are copies of parts of it, to search by.
 DECISIONS = Table(
     "decisions",
-    _METADATA,
+    METADATA,
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("decision_id", String(64), nullable=False, unique=True),
     Column("account", String(64), nullable=False),
@@ -45,17 +43,17 @@ DECISIONS = Table(
 # One row: the end of the chain. It moves in the transaction that adds rows.
 HEAD = Table(
     "audit_head",
-    _METADATA,
+    METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, nullable=False),
     Column("row_hash", String(64), nullable=False),
 )
 
-# One row: which schema this is, and which database. A release that changes the schema raises the
-# version and brings older ones up to it here.
+# One row: which database this is, and of which schema to releases that know no revisions: one that
+# they must not work with has another version.
 SCHEMA = Table(
     "audit_schema",
-    _METADATA,
+    METADATA,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
     Column("database_id", String(64), nullable=False),
@@ -76,31 +74,22 @@ _APPEND_ONLY = {
 }
 
 
-def prepare_schema(connection: Connection) -> str:
-    """Creates what is missing, in the transaction of the connection.
+def prepare_schema(database: Database, connection: Connection) -> str:
+    """Brings the tables to those of this release, in the transaction of the connection.
 
     Returns:
         The identity of the database.
 
     Raises:
-        StorageError: The database was made by a later release.
+        StorageError: The database was made by a later release, or is not what a release made.
     """
-    _METADATA.create_all(connection)
-    for statement in _APPEND_ONLY[connection.dialect.name]:
+    database.migrate(connection)
+    for statement in _APPEND_ONLY[connection.dialect.name]:  # whoever may have dropped them
         connection.exec_driver_sql(statement)
-    found = connection.execute(select(SCHEMA.c.version, SCHEMA.c.database_id)).one_or_none()
-    if found is None:
-        database_id = secrets.token_hex(16)
-        connection.execute(
-            insert(SCHEMA).values(id=1, version=SCHEMA_VERSION, database_id=database_id)
-        )
-        connection.execute(
-            insert(HEAD).values(id=1, sequence=GENESIS.sequence, row_hash=GENESIS.row_hash)
-        )
-        return database_id
-    if found.version != SCHEMA_VERSION:
+    version, database_id = connection.execute(select(SCHEMA.c.version, SCHEMA.c.database_id)).one()
+    if version != SCHEMA_VERSION:
         raise StorageError(
-            f"the database has schema version {found.version}, "
+            f"the audit database has schema version {version}, "
             f"this release knows version {SCHEMA_VERSION} only"
         )
-    return str(found.database_id)
+    return str(database_id)

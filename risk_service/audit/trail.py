@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from risk_service.audit.anchor import Anchor, anchor_path
 from risk_service.audit.chain import AuditRow, Head
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Copies, Decision
+from risk_service.audit.decision import Copies, JournaledDecision
 from risk_service.audit.inspection import WHOLE_ROWS, check_trail, read_places
 from risk_service.audit.journal import Entry, Journal
 from risk_service.audit.mover import Mover
@@ -64,7 +64,7 @@ class AuditTrail:
             undo.callback(database.close)
             with database.exclusive_connection() as connection:
                 with connection.begin():
-                    self._database_id = prepare_schema(connection)
+                    self._database_id = prepare_schema(database, connection)
                 database.settle()  # a journal that knows it must not outlive it
                 self._journal = Journal(journal, self._database_id)
                 undo.callback(self._journal.close)
@@ -101,7 +101,7 @@ class AuditTrail:
         """Whether `check` raises."""
         return self._mover.problem is not None
 
-    def submit(self, decision: Decision) -> Entry:
+    def submit(self, decision: JournaledDecision) -> Entry:
         """Gives a decision its place in the order; `wait` makes it durable."""
         return self._journal.submit(decision.to_json(), decision.copies())
 
@@ -136,7 +136,7 @@ class AuditTrail:
         with self._database.snapshot() as connection:
             return read_page(connection, account, before, size, _PAGE_BYTES)
 
-    def decision_at(self, place: Head) -> Decision:
+    def decision_at(self, place: Head) -> JournaledDecision:
         """The decision that stands at a place.
 
         Raises:
@@ -150,7 +150,7 @@ class AuditTrail:
                 f"decision {place.sequence} is not in the database as it was recorded: it was "
                 "changed from outside"
             )
-        return Decision.from_json(row.payload)
+        return JournaledDecision.from_json(row.payload)
 
     def close(self) -> None:
         """Brings what is left to the database and closes."""
@@ -189,5 +189,5 @@ class AuditTrail:
             f"journal and its anchor at decision {known.sequence}: decisions were added or "
             "removed from outside, by a service with another journal, or the journal was cut off. "
             f"Find out which; if the database is right, move the journal and {self._anchor_path} "
-            "away (see docs/risk-service.md, A broken trail)"
+            "away (see docs/operations/risk-service.md, A broken trail)"
         )

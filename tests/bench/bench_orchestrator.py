@@ -39,7 +39,7 @@ from orchestrator.agents import OrchestratorAgent
 from orchestrator.brokers import PaperBroker, PaperBrokerSettings, PaperMarketSettings
 from orchestrator.decision_log import TickRecord
 from orchestrator.events import EventBus
-from orchestrator.feeds import ReplayFeed
+from orchestrator.feeds import HistoryFeed
 from orchestrator.mandate import Mandate
 from orchestrator.settings import OrchestratorSettings
 from tests.bench.neighbour import busy_neighbour
@@ -149,7 +149,7 @@ class Replay:
         bus = EventBus(kept_ticks=len(series[0]))
         agent = OrchestratorAgent(
             settings,
-            lambda after_ns, _: ReplayFeed(series, speed=speed, after_ns=after_ns),
+            lambda after_ns, _: HistoryFeed(series, speed=speed, after_ns=after_ns),
             lambda markets: PaperBroker(
                 Mandate(
                     settings.symbols,

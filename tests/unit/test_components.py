@@ -156,6 +156,8 @@ def test_make_with_code_that_raises_says_what_and_in_which_field(write: Write) -
         CLASSES.make(fast, "cart.kind", colour="red")
     with pytest.raises(ComponentError, match=r"Fast raised ZeroDivisionError"):
         CLASSES.make(fast, "cart.kind", 0)
+    with pytest.raises(ComponentError, match=r"exit raised SystemExit: 3"):
+        CLASSES.make(sys.exit, "cart.kind", 3)
     with pytest.raises(ComponentError, match=r"Fast raised TypeError"):
         CLASSES.make(fast, "cart.kind", 1, 2, 3)
 

@@ -1,4 +1,4 @@
-"""docs/security.md names tests that are there, settings that load, and every role."""
+"""docs/operations/security.md names tests that are there, settings that load, and every role."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from tradewind.rpc.access import AccessSettings, Role
 from tradewind.settings import parse_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "security.md").read_text()
+PAGE = (ROOT / "docs" / "operations" / "security.md").read_text()
 
 
 def test_security_page_with_its_claims_names_tests_that_exist() -> None:

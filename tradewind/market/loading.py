@@ -34,7 +34,7 @@ def load_bars(
     A last bar that had not closed when the file was written is left out, and the log says so.
 
     What the file says by itself needs no option: delimiter, encoding, header or none, names of
-    columns, form and unit of times, order of rows (docs/data.md). What was recognised is in
+    columns, form and unit of times, order of rows (docs/guides/data.md). What was recognised is in
     `Bars.recognised` and in the log. What may be read in two ways is refused, and the message
     names the option that decides. A timestamp is the start of its bar, in UTC unless it carries
     an offset or `tz` says otherwise.

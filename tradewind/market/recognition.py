@@ -114,7 +114,7 @@ def recognise_market(timestamps_ns: NDArray[np.int64], interval_ns: int) -> Mark
     if pattern is None:
         raise MarketDataError(
             "the bars have nights or week-ends that fit no market's calendar and no weekly "
-            'pattern; say which market it is, such as market="XNYS" (see docs/markets.md)'
+            'pattern; say which market it is, such as market="XNYS" (see docs/guides/markets.md)'
         )
     return replace(
         pattern, said=f"{pattern.name}: no known calendar fits; a pattern without holidays"

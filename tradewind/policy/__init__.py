@@ -13,7 +13,7 @@ from tradewind.policy.compiled_network import CompiledNetwork, LoweredNetwork
 from tradewind.policy.golden import GOLDEN_TOLERANCE, check_golden
 from tradewind.policy.latency import LatencyHistogram, LatencySnapshot
 from tradewind.policy.measure import measure_latency
-from tradewind.policy.protocol import Action, Network, PredictionInfo, RLPolicy
+from tradewind.policy.protocol import Network, PolicyAction, PredictionInfo, RLPolicy
 from tradewind.policy.sealed.process import SealedNetwork, load_sealed_policy
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GOLDEN_TOLERANCE",
-    "Action",
     "BundlePolicy",
     "CompiledNetwork",
     "LatencyHistogram",
     "LatencySnapshot",
     "LoweredNetwork",
     "Network",
+    "PolicyAction",
     "PredictionInfo",
     "RLPolicy",
     "SealedNetwork",

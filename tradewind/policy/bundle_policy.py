@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from tradewind.bundle import Bundle, BundleFault, BundleMetadata, DiscreteSpace, GoldenSet
 from tradewind.errors import BundleRuntimeError
 from tradewind.policy.observation import ObservationReader
-from tradewind.policy.protocol import Action, Network, PredictionInfo
+from tradewind.policy.protocol import Network, PolicyAction, PredictionInfo
 from tradewind.policy.sampling import ActionSampler, fresh_seed
 
 __all__ = ["BundlePolicy"]
@@ -70,13 +70,13 @@ class BundlePolicy:
         deterministic: bool = True,
         seed: int | None = None,
         with_distribution: bool = False,
-    ) -> tuple[Action, PredictionInfo]:
+    ) -> tuple[PolicyAction, PredictionInfo]:
         """The action for one observation; see RLPolicy."""
         rows = self._reader.one(observation)
         actions, info = self._answer(rows, deterministic, seed, with_distribution)
         if with_distribution:
             info["distribution"] = info["distribution"][0]
-        action: Action = int(actions[0]) if self._discrete else actions[0]
+        action: PolicyAction = int(actions[0]) if self._discrete else actions[0]
         return action, info
 
     def predict_batch(

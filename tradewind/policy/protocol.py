@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tradewind.bundle import BundleMetadata
 
-__all__ = ["Action", "Network", "PredictionInfo", "RLPolicy"]
+__all__ = ["Network", "PolicyAction", "PredictionInfo", "RLPolicy"]
 
-Action = int | NDArray[np.float32]
+PolicyAction = int | NDArray[np.float32]
 """An integer, or float32 numbers of the action space's shape."""
 
 
@@ -94,7 +94,7 @@ class RLPolicy(Protocol):
         deterministic: bool = True,
         seed: int | None = None,
         with_distribution: bool = False,
-    ) -> tuple[Action, PredictionInfo]:
+    ) -> tuple[PolicyAction, PredictionInfo]:
         """The action for one observation.
 
         Args:

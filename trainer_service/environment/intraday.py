@@ -19,14 +19,14 @@ from trainer_service.environment.task import TradingTask
 
 __all__ = ["IntradayTradingEnv", "StepResult"]
 
-Action: TypeAlias = np.int64 | NDArray[np.float32]
+EnvironmentAction: TypeAlias = np.int64 | NDArray[np.float32]
 """SELL, HOLD or BUY; or the position of each symbol to go to. Shape [symbols]."""
 
 StepResult: TypeAlias = tuple[ObservationArray, float, bool, bool, dict[str, Any]]
 """Observation, reward, terminated, truncated and info."""
 
 
-class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
+class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
     """Trades at the closes of bars: one symbol, or several from one account.
 
     The observation after bar t is built from bars up to t and the position at its close. An action
@@ -172,7 +172,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, Action]):
         write_observation(states, self._market, self._rules, self._index, observation)
         return observation
 
-    def step(self, action: Action | int | float) -> StepResult:
+    def step(self, action: EnvironmentAction | int | float) -> StepResult:
         """Decides after the present bar and goes on to the close of the next one.
 
         Returns:

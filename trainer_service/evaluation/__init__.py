@@ -2,7 +2,7 @@
 
 from trainer_service.evaluation.constraints import judge_constraints
 from trainer_service.evaluation.episode import Episode, record_observations
-from trainer_service.evaluation.held_out import BASELINES, Evaluation, evaluate
+from trainer_service.evaluation.held_out import BASELINES, HeldOutEvaluation, evaluate
 from trainer_service.evaluation.luck import bootstrap_figures, deflated_sharpe
 from trainer_service.evaluation.settings import EvaluationConfig
 from trainer_service.evaluation.splits import Split, WalkForwardConfig, walk_forward_splits
@@ -10,8 +10,8 @@ from trainer_service.evaluation.splits import Split, WalkForwardConfig, walk_for
 __all__ = [
     "BASELINES",
     "Episode",
-    "Evaluation",
     "EvaluationConfig",
+    "HeldOutEvaluation",
     "Split",
     "WalkForwardConfig",
     "bootstrap_figures",

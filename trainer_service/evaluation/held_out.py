@@ -12,14 +12,14 @@ from trainer_service.evaluation.luck import bootstrap_figures, deflated_sharpe
 from trainer_service.evaluation.performance import measure_performance
 from trainer_service.evaluation.settings import EvaluationConfig
 
-__all__ = ["BASELINES", "Evaluation", "evaluate"]
+__all__ = ["BASELINES", "HeldOutEvaluation", "evaluate"]
 
 BASELINES = ("buy_and_hold", "random", "always_flat")
 _RANDOM_RUNS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class HeldOutEvaluation:
     """What a policy did on held-out bars.
 
     Attributes:
@@ -39,7 +39,7 @@ def evaluate(
     risk_policy: RiskPolicy,
     config: EvaluationConfig,
     seed: int,
-) -> Evaluation:
+) -> HeldOutEvaluation:
     """Runs an exported policy and its baselines over held-out bars, costs included.
 
     The baselines are buy-and-hold (of several symbols, equal parts of each, never rebalanced),
@@ -74,7 +74,7 @@ def evaluate(
     }
     for baseline, values in baselines.items():
         figures |= {f"{baseline}_{name}": value for name, value in values.items()}
-    return Evaluation(
+    return HeldOutEvaluation(
         figures=figures | _luck(figures, policy, hold, config, seed),
         policy=policy,
         buy_and_hold=hold,

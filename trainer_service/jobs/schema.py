@@ -1,8 +1,24 @@
-"""The table of training jobs as the latest migration leaves it."""
+"""The table of training jobs as the latest revision leaves it."""
+
+from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 
-__all__ = ["JOBS", "METADATA"]
+from tradewind.storage import SqlSchema
+
+__all__ = ["JOBS", "METADATA", "SCHEMA"]
+
+SCHEMA: Final = SqlSchema(
+    name="the job store",
+    setting="jobs",
+    owner="trainer service",
+    revisions=Path(__file__).with_name("revisions"),
+    first_table="training_jobs",
+    first_revision="0001",
+    version_table="alembic_version",
+    lock_key=0x6A6F6273,
+)
 
 METADATA = sa.MetaData()
 JOBS = sa.Table(

@@ -18,9 +18,9 @@ from tradewind.errors import (
     StorageError,
 )
 from tradewind.jobs import ENDED_STATES, JobState, TrainingJob, TrainingProgress
-from trainer_service.jobs.database import JobDatabase
+from tradewind.storage import SqlStore
 from trainer_service.jobs.rows import job_from_row, job_values, progress_values
-from trainer_service.jobs.schema import JOBS
+from trainer_service.jobs.schema import JOBS, SCHEMA
 
 __all__ = ["JobStore"]
 
@@ -47,13 +47,13 @@ class JobStore:
 
     Raises:
         SettingsError: The URL is not one.
-        StorageError: The database cannot be opened.
+        StorageError: The database cannot be opened or migrated, or a newer release migrated it.
     """
 
     def __init__(self, url: str, *, lease_s: float = 30.0) -> None:
         self.lease_s = lease_s
         self._owner = f"{socket.gethostname()[:64]}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-        self._database = JobDatabase(url)
+        self._database = _opened(url)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -308,6 +308,18 @@ class JobStore:
         with self._database.transaction() as connection:
             row = connection.execute(sa.select(JOBS).where(which)).mappings().one_or_none()
         return None if row is None else job_from_row(row)
+
+
+def _opened(url: str) -> SqlStore:
+    database = SqlStore(url, SCHEMA)
+    database.create_file()
+    try:
+        with database.transaction() as connection:
+            database.migrate(connection)
+    except StorageError:
+        database.close()
+        raise
+    return database
 
 
 def _noted(notes: list[str], text: str) -> list[str]:

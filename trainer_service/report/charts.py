@@ -23,14 +23,14 @@ from tradewind.reporting.style import (
     base_layout,
 )
 from tradewind.risk import RiskPolicy
-from trainer_service.evaluation import Episode, Evaluation
+from trainer_service.evaluation import Episode, HeldOutEvaluation
 
 __all__ = ["curve_chart", "equity_chart", "position_chart", "return_chart"]
 
 _CURVE_STYLES: Final = {"Policy": (POLICY, 2.0), "Buy and hold": (BENCHMARK, 1.5)}
 
 
-def equity_chart(evaluation: Evaluation, risk_policy: RiskPolicy) -> Chart:
+def equity_chart(evaluation: HeldOutEvaluation, risk_policy: RiskPolicy) -> Chart:
     """Growth of the account and drawdown from its peak, over buy-and-hold's."""
     curves = {"Buy and hold": evaluation.buy_and_hold.equity, "Policy": evaluation.policy.equity}
     return curve_chart(evaluation.policy.timestamps, curves, risk_policy)
@@ -56,7 +56,7 @@ def curve_chart(
     return growth_chart(timestamps, styled, None if limit is None else limit.limit, shapes)
 
 
-def position_chart(evaluation: Evaluation) -> Chart:
+def position_chart(evaluation: HeldOutEvaluation) -> Chart:
     """The price, coloured by the position held, over the exposure; several symbols as lines."""
     episode = evaluation.policy
     if len(episode.symbols) > 1:
@@ -106,7 +106,7 @@ def _positions_chart(episode: Episode) -> Chart:
     return {"data": data, "layout": layout}
 
 
-def return_chart(evaluation: Evaluation) -> Chart:
+def return_chart(evaluation: HeldOutEvaluation) -> Chart:
     """How often which return per bar came about, with the tail measures."""
     tails = {
         name: evaluation.figures[metric]

@@ -10,7 +10,7 @@ from tradewind.reporting.page import day, render_page
 from tradewind.reporting.style import Chart
 from tradewind.risk import RiskPolicy
 from trainer_service.callbacks import MetricSeries
-from trainer_service.evaluation import BASELINES, Evaluation
+from trainer_service.evaluation import BASELINES, HeldOutEvaluation
 from trainer_service.report.charts import equity_chart, position_chart, return_chart
 from trainer_service.report.learning import learning_panels
 from trainer_service.report.tables import figure_rows, tiles, verdicts
@@ -23,7 +23,7 @@ REPORT_FILE: Final = "report.html"
 def render_report(
     draft: BundleDraft,
     *,
-    evaluation: Evaluation | None,
+    evaluation: HeldOutEvaluation | None,
     held_out: BarSeries | None,
     history: Mapping[str, MetricSeries],
     risk_policy: RiskPolicy,

@@ -14,8 +14,8 @@ from tradewind.settings import parse_settings
 from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.evaluation import (
-    Evaluation,
     EvaluationConfig,
+    HeldOutEvaluation,
     evaluate,
     judge_constraints,
 )
@@ -40,7 +40,7 @@ def train_and_judge(
     past: BarSeries,
     future: BarSeries,
     reporter: ProgressReporter,
-) -> Evaluation:
+) -> HeldOutEvaluation:
     """Trains on bars and evaluates on those that came after.
 
     Args:
@@ -81,7 +81,7 @@ def evaluate_bundle(
     config: EvaluationConfig | None = None,
     seed: int = 0,
     known: KnownGroups | None = None,
-) -> Evaluation:
+) -> HeldOutEvaluation:
     """Runs the policy of a bundle over bars, on the terms it was trained under.
 
     Args:

@@ -18,7 +18,7 @@ from tradewind.jobs import TrainingProgress
 from tradewind.market import split_bars
 from tradewind.settings import Settings
 from tradewind.urls import sqlite_url
-from trainer_service.evaluation import Evaluation
+from trainer_service.evaluation import HeldOutEvaluation
 from trainer_service.progress import ProgressListener, ProgressReporter
 from trainer_service.research.judging import train_and_judge
 from trainer_service.research.trial_claims import TrialClaims, interrupted_trials, search_lock
@@ -247,7 +247,9 @@ def _judge(trial: Trial, base: Mapping[str, Any], tuning: TuningConfig) -> float
     return figures[tuning.objective]
 
 
-def _train(config: JobConfig, tuning: TuningConfig, reporter: ProgressReporter) -> Evaluation:
+def _train(
+    config: JobConfig, tuning: TuningConfig, reporter: ProgressReporter
+) -> HeldOutEvaluation:
     """Trains on the bars before the held-out ones but for the newest, and judges on those."""
     env = make_environment(config)
     fraction = config.training_params.held_out_fraction

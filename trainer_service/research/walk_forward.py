@@ -13,7 +13,7 @@ from tradewind.risk import RiskPolicy
 from tradewind.risk.curve import summarize_curve
 from trainer_service.evaluation import (
     Episode,
-    Evaluation,
+    HeldOutEvaluation,
     Split,
     WalkForwardConfig,
     bootstrap_figures,
@@ -54,7 +54,7 @@ class Fold:
 
     split: Split
     learnt: tuple[float, float]
-    evaluation: Evaluation
+    evaluation: HeldOutEvaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ def _summarize(folds: Sequence[Fold], config: TrainingConfig) -> dict[str, float
     return summary
 
 
-def _stitch(evaluations: Sequence[Evaluation]) -> Stitched | None:
+def _stitch(evaluations: Sequence[HeldOutEvaluation]) -> Stitched | None:
     if any(found.policy.ruined or found.buy_and_hold.ruined for found in evaluations):
         return None
     lengths = [len(found.policy.returns) for found in evaluations]

@@ -6,8 +6,8 @@ import grpc
 
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from tradewind.errors import FieldViolation, InvalidInputError
+from tradewind.rpc.codecs.field_paths import renamed
 from tradewind.rpc.codecs.trainer import write_job
-from tradewind.rpc.field_paths import renamed
 from trainer_service.jobs import JobQueue, JobStore
 from trainer_service.service.admission import AdmissionRules, admit
 

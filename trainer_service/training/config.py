@@ -168,7 +168,7 @@ class DataConfig(Settings):
     """An embedded sample; or, beside `path`, what the file's bars are of."""
 
     path: Path | None = None
-    """A file of bars: separated text, also in gzip or zip, or Parquet (docs/data.md)."""
+    """A file of bars: separated text, also in gzip or zip, or Parquet (docs/guides/data.md)."""
 
     symbols: tuple[str, ...] = ()
     """Several symbols, traded from one account; embedded samples, or those of `paths`. Bars that

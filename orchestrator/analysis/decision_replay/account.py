@@ -105,7 +105,7 @@ def book_account(
         try:
             portfolio.apply(tick.fills)
             portfolio.close_bars(tick.bars)
-        except TradewindError as problem:
+        except (TradewindError, KeyError) as problem:  # a symbol that the account does not trade
             raise ConflictError(f"tick {tick.sequence} cannot be booked: {problem}") from problem
         positions = portfolio.positions()
         history.record(tick.close_ns, tick.bars, tick.fills, portfolio.equity, positions)

@@ -17,8 +17,7 @@ from orchestrator.analysis.decision_replay.decisions import DecisionGroup, group
 from orchestrator.analysis.decision_replay.desk import trade_account
 from orchestrator.analysis.decision_replay.fills import paper_stands_for
 from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
-from orchestrator.analysis.decision_replay.ticks import LoggedTick, read_ticks
-from orchestrator.analysis.decision_replay.verify import period_of
+from orchestrator.analysis.decision_replay.ticks import LoggedTick, period_of, read_ticks
 from orchestrator.decision_log import DecisionLog
 from tradewind.errors import BundleFormatError, InvalidInputError
 from tradewind.risk import FloatArray

@@ -12,7 +12,7 @@ from tradewind.market import Bar, BarAligner, Bars, FeaturePipeline, FeatureSpec
 from tradewind.market.feature_kernels import POSITION_SIZE, write_position_rows
 from tradewind.risk import FloatArray
 
-__all__ = ["MarketRows", "build_observations"]
+__all__ = ["MarketRows", "build_observations", "component_names"]
 
 Float32Array = NDArray[np.float32]
 
@@ -94,6 +94,19 @@ def build_observations(
             )
             parts.append(rows)
     return np.concatenate(parts, axis=1)
+
+
+def component_names(spec: FeatureSpec, symbols: Sequence[str]) -> list[str]:
+    """A name for each number of an observation of several symbols."""
+    if len(symbols) == 1:
+        return list(spec.component_names)
+    positions = spec.component_names[spec.market_size :]
+    return [
+        f"{symbol} {name}"
+        for names in (spec.market_component_names, positions)
+        for symbol in symbols
+        for name in names
+    ]
 
 
 def _aligned(

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.decision_log import BarRecord, DecisionLog, FillRecord, OrderRecord
-from tradewind.errors import StorageError
+from tradewind.errors import InvalidInputError, StorageError
 
-__all__ = ["LoggedTick", "integers", "read_ticks"]
+__all__ = ["LoggedTick", "integers", "period_of", "read_ticks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,19 @@ def read_ticks(log: DecisionLog) -> list[LoggedTick]:
         LoggedTick(sequence, close_ns, *part)
         for sequence, close_ns, part in zip(sequences.tolist(), closes.tolist(), parts, strict=True)
     ]
+
+
+def period_of(log: DecisionLog, start_ns: int | None, stop_ns: int | None) -> range:
+    """Rows of the ticks whose bars close in [start_ns, stop_ns).
+
+    Raises:
+        InvalidInputError: There is none.
+    """
+    count = len(log.between(start_ns, stop_ns))
+    first = 0 if start_ns is None else len(log.between(None, start_ns))
+    if not count:
+        raise InvalidInputError("no tick of the log closes in this period")
+    return range(first, first + count)
 
 
 def integers(column: pa.ChunkedArray | pa.Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -29,19 +29,22 @@ from orchestrator.analysis.decision_replay.formulas import (
     other_feature_formulas,
     other_trading_formulas,
 )
-from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
+from orchestrator.analysis.decision_replay.observations import (
+    MarketRows,
+    build_observations,
+    component_names,
+)
 from orchestrator.analysis.decision_replay.risk_check import RiskCheck
-from orchestrator.analysis.decision_replay.ticks import LoggedTick, integers, read_ticks
+from orchestrator.analysis.decision_replay.ticks import LoggedTick, integers, period_of, read_ticks
 from orchestrator.brokers import read_terms
 from orchestrator.decision_log import DecisionLog, FillRecord, LogPart, Outcome
 from orchestrator.decision_log.digest import inputs_digest
 from tradewind.bundle import BundleStore
-from tradewind.errors import InvalidInputError
 from tradewind.market import FeatureSpec
 from tradewind.market.feature_group import KnownGroups
 from tradewind.risk.policy import RiskPolicy
 
-__all__ = ["NEVER_COMPARED", "Verification", "component_names", "period_of", "verify"]
+__all__ = ["NEVER_COMPARED", "Verification", "verify"]
 
 NEVER_COMPARED: Final = (
     "orders against targets (demands and pre-trade limits change them), what the risk service "
@@ -145,32 +148,6 @@ def verify(
         not_checked=(*run.not_checked, NEVER_COMPARED),
         elapsed_s=time.perf_counter() - started,
     )
-
-
-def period_of(log: DecisionLog, start_ns: int | None, stop_ns: int | None) -> range:
-    """Rows of the ticks whose bars close in [start_ns, stop_ns).
-
-    Raises:
-        InvalidInputError: There is none.
-    """
-    count = len(log.between(start_ns, stop_ns))
-    first = 0 if start_ns is None else len(log.between(None, start_ns))
-    if not count:
-        raise InvalidInputError("no tick of the log closes in this period")
-    return range(first, first + count)
-
-
-def component_names(spec: FeatureSpec, symbols: Sequence[str]) -> list[str]:
-    """A name for each number of an observation of several symbols."""
-    if len(symbols) == 1:
-        return list(spec.component_names)
-    positions = spec.component_names[spec.market_size :]
-    return [
-        f"{symbol} {name}"
-        for names in (spec.market_component_names, positions)
-        for symbol in symbols
-        for name in names
-    ]
 
 
 class _Run:

@@ -15,7 +15,7 @@ from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTATION = ROOT / "docs" / "open-inference.md"
+DOCUMENTATION = ROOT / "docs" / "reference" / "open-inference.md"
 SESSION = Path(__file__).with_name("triton_session.py")
 POLICIES = ("tiny-dqn", "tiny-sac")
 

@@ -38,6 +38,11 @@ except ImportError:  # release 0.1 had them elsewhere
     from trainer_service.agent import create_trainer_agent  # type: ignore[import-not-found, no-redef]
     from trainer_service.config import JobConfig  # type: ignore[import-not-found, no-redef]
 
+try:
+    from tradewind.risk import RiskOverlay
+except ImportError:  # release 0.1 had none
+    RiskOverlay = None  # type: ignore[assignment, misc]
+
 BAR_COUNT = 320
 FEATURES = {
     "return_count": 3,
@@ -178,6 +183,7 @@ def make_account(folder: Path, bars: Path) -> None:
     """An account that was traded for some ticks, and its audit trail, with a halt resumed."""
     free = ("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
     kept = folder / "orchestrator"
+    overlay = () if RiskOverlay is None else ("--overlay", str(folder / "overlay.yaml"))
     database = f"sqlite:///{folder}/audit.sqlite"
     with (
         ServiceProcess(
@@ -187,7 +193,7 @@ def make_account(folder: Path, bars: Path) -> None:
         ) as inference,
         ServiceProcess(
             "risk_service",
-            [*free, "--policy", str(folder / "risk_policy.yaml"), "--database", database],
+            [*free, "--policy", str(folder / "risk_policy.yaml"), "--database", database, *overlay],
             log=folder / "risk.log",
         ) as risk,
     ):
@@ -253,7 +259,7 @@ def make_draft(folder: Path, bars: Path, algorithm: str) -> None:
     config |= {"tracking": {"tensorboard": None}}
     if algorithm == "DQN":  # as a job keeps it
         job = {"data": {"path": bars, "symbol": "BTC"}, "environment": ENVIRONMENT}
-        agent = create_trainer_agent(JobConfig(**config, **job, features=FeatureSpec(**FEATURES)))
+        agent = create_trainer_agent(JobConfig(**config, **job, features=FEATURES))
     else:
         agent = create_trainer_agent(config)
     with contextlib.suppress(TradewindError):
@@ -287,15 +293,21 @@ def main() -> None:
         # Nothing that is kept may name a place of this machine.
         here = Path()
         (here / "risk_policy.yaml").write_text(RISK_POLICY)
+        base = RiskPolicy.from_yaml(here / "risk_policy.yaml").digest()
+        overlay = f"base: {base}\nlimits: {{max_drawdown: 0.4}}\n...\n"
+        if RiskOverlay is not None:
+            (here / "overlay.yaml").write_text(overlay)
         bars = write_bars(here)
         make_job_store(here, bars)
         make_account(here, bars)
         for algorithm in ("PPO", "DQN"):
             make_checkpoint(here, bars, algorithm)
             make_draft(here, bars, algorithm)
-        policy = RiskPolicy.from_yaml(here / "risk_policy.yaml")
         about = {
-            "risk_policy_digest": policy.digest(),
+            "risk_policy_digest": base,
+            "overlay_digest": ""
+            if RiskOverlay is None
+            else RiskOverlay.from_text(overlay.encode(), "overlay.yaml").digest(),
             "feature_spec_digest": FeatureSpec(**FEATURES).digest,
             "features": FEATURES,
             "environment": ENVIRONMENT,

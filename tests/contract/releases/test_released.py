@@ -5,6 +5,7 @@ Each folder beside this file was made by `make.py` with the code of a release, a
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from orchestrator.brokers.books import Books
 from orchestrator.decision_log import DecisionLog
 from orchestrator.settings import OrchestratorSettings
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.trail import AuditTrail
 from risk_service.verify import find_faults
 from tradewind.bundle import BundleStore
 from tradewind.jobs import JobState
 from tradewind.market import FeatureSpec, load_bars
 from tradewind.policy import TorchScriptPolicy
-from tradewind.risk import RiskPolicy
+from tradewind.risk import RiskOverlay, RiskPolicy
 from tradewind.settings import load_settings, parse_settings
 from trainer_service.checkpoints import Checkpointing, CheckpointSettings
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
@@ -166,11 +167,17 @@ def test_released_audit_trail_is_whole_and_its_halts_are_in_force(released: Path
     database = Database(f"sqlite:///{released}/audit.sqlite")
     trail = AuditTrail(database, released / "audit.sqlite.journal")
     halted = {name for name, standing in trail.restored.items() if standing.is_halted}
-    decisions = [Decision.from_json(row.payload) for row in trail.page("", None, 200)]
+    decisions = [JournaledDecision.from_json(row.payload) for row in trail.page("", None, 200)]
+    trail.wait(trail.submit(replace(decisions[0], decision_id="of this release")))  # it goes on
+    assert len(trail.page("", None, 200)) == len(decisions) + 1
     trail.close()
     assert halted == {"halted-still"}
     assert len(decisions) == 54 + 3
-    assert {decision.overlay_digest for decision in decisions} == {""}
+    overlay_digest = about(released).get("overlay_digest", "")
+    assert {decision.overlay_digest for decision in decisions} == {overlay_digest}
+    if overlay_digest:
+        text = (released / "overlay.yaml").read_bytes()
+        assert RiskOverlay.from_text(text, "overlay.yaml").digest() == overlay_digest
     closed = Database(f"sqlite:///{released}/audit.sqlite")
     with closed.snapshot() as connection:
         assert list(find_faults(connection)) == []

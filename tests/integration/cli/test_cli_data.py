@@ -95,7 +95,7 @@ def test_check_with_a_broken_file_names_the_line_and_gives_2(run: Run, tmp_path:
 def test_page_on_data_with_its_commands_runs(
     run: Run, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text()
+    page = (Path(__file__).resolve().parents[3] / "docs" / "guides" / "data.md").read_text()
     path, _ = write("yahoo.csv")
     path.rename(tmp_path / "bars.csv")
     monkeypatch.chdir(tmp_path)

@@ -43,6 +43,11 @@ def test_halt_is_shown_and_ended_by_the_command_that_a_halt_says(run: Run, addre
     }
     assert accounts["calm"]["halt"] is None
     assert accounts["lost"]["halt"]["rule"] == "ruin"
+    policy = run("risk", "policy", *where, "--json").document
+    file = run("risk", "policy", "config/risk_limits.yaml", "--json").document
+    assert (policy["digest"], policy["overlay"], policy["refused"]) == (file["digest"], "", "")
+    assert policy["limits"]["max_drawdown"] == 0.25
+    assert "ruin: max_drawdown > 0.4" in run("risk", "policy", *where).out
     table = run("risk", "status", *where)
     assert (table.code, "ruin" in table.out) == (1, True)
     assert run("risk", "status", "calm", *where).code == 0

@@ -45,7 +45,7 @@ def test_tune_with_an_interruption_goes_on_and_writes_the_best(
 
     best = parse_training_config(yaml.safe_load(Path(result["best"]).read_text()), JobConfig)
     assert best.algo_params["learning_rate"] == result["values"]["algo_params.learning_rate"]
-    assert best.training_params.held_out_fraction == 0.05
+    assert best.training_params.held_out_fraction == 0.02
     assert best.evaluation.trials == 2
 
     # Its trials are no measure for another objective.

@@ -1,4 +1,4 @@
-"""The commands of docs/cli.md, in their order, with smaller trainings, against real services."""
+"""The commands of docs/reference/cli.md, in their order, with smaller trainings, for real."""
 
 import json
 import re
@@ -17,7 +17,9 @@ from tradewind.rpc.clients import InferenceClient
 from tradewind_cli.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMANDS = re.findall(r"^    tradewind (.*)$", (ROOT / "docs" / "cli.md").read_text(), re.M)
+COMMANDS = re.findall(
+    r"^    tradewind (.*)$", (ROOT / "docs" / "reference" / "cli.md").read_text(), re.M
+)
 SEARCH = {"search": {"algo_params.gamma": {"choices": [0.9, 0.99]}}, "objective": "return"}
 # A service of its own replaces the process; the log of an orchestrator that nobody ran; no routing
 # file; no halt; no file of bars. Other tests run them.

@@ -1,4 +1,4 @@
-"""What docs/clients.md shows runs, in its order, against real services."""
+"""What docs/guides/clients.md shows runs, in its order, against real services."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from tradewind.rpc import ServiceProcess, clients
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs" / "clients.md").read_text()
+PAGE = (ROOT / "docs" / "guides" / "clients.md").read_text()
 
 
 def test_clients_page_with_its_python_blocks_in_order_runs(

@@ -38,7 +38,7 @@ def test_readme_with_its_python_blocks_in_order_runs(
     }
     script = "\n".join(blocks("python"))
     assert TIMESTEPS in script
-    script = script.replace(TIMESTEPS, '"total_timesteps": 1_000, "held_out_fraction": 0.05')
+    script = script.replace(TIMESTEPS, '"total_timesteps": 1_000, "held_out_fraction": 0.02')
     addresses = {}
     for module, default in DEFAULT_ADDRESSES.items():
         assert default in script

@@ -12,7 +12,9 @@ from tradewind.bundle import read_bundle
 
 ROOT = Path(__file__).resolve().parents[3]
 BLOCKS = re.findall(
-    r"```(python|bash)\n(.*?)```", (ROOT / "docs" / "walkthrough.md").read_text(), re.DOTALL
+    r"```(python|bash)\n(.*?)```",
+    (ROOT / "docs" / "start" / "walkthrough.md").read_text(),
+    re.DOTALL,
 )
 SHELL = """
 tradewind() { python -m tradewind_cli "$@"; }

@@ -23,6 +23,7 @@ py-modules = ["someones_part"]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*/")))
 def test_example_as_a_package_beside_tradewind_passes_its_tests(name: str, tmp_path: Path) -> None:
     installed = install(EXAMPLES / name, tmp_path)

@@ -13,7 +13,7 @@ from orchestrator.analysis.decision_replay.bundles import OpenBundle, open_bundl
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import Desk
 from tradewind.bundle import BundleDraft, read_bundle
-from tradewind.market import Bars
+from tradewind.market import Bars, known_groups
 from tradewind.settings import load_settings
 
 SYMBOLS = ("BTC", "ETH", "LTC")
@@ -31,13 +31,17 @@ TRAINING = {
     "algo_params.n_epochs": 1,
     "evaluation.resamples": 100,
     "tracking.tensorboard": "null",
+    # Not of Tradewind: trained with, served, traded on and replayed like all others.
+    "features.groups": "[{kind: 'tests.integration.orchestrator.own_features:Gap'}]",
 }
+OWN_FEATURES = tuple(f"tests.integration.orchestrator.own_features:{it}" for it in ("Gap", "Late"))
+KNOWN = known_groups(OWN_FEATURES)
 
 
 def bundle_of(desk: Desk, policy: str) -> OpenBundle:
     """The only version of a policy."""
     (path,) = (desk.folder / "store" / policy).iterdir()
-    return open_bundle(path)
+    return open_bundle(path, KNOWN)
 
 
 def draft_of(path: Path, change: str) -> BundleDraft:
@@ -87,6 +91,7 @@ def settings_of(desk: Desk, name: str, series: list[Bars], **changes: Any) -> Or
         "services.inference": desk.inference.address,
         "services.risk": desk.risk.address,
         "safety.budget_ms": 10_000.0,
+        "features": OWN_FEATURES,
         "feed": {"kind": "files", "files": files},
         **changes,
     }

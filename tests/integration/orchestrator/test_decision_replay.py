@@ -89,13 +89,19 @@ def run(desk: Desk, name: str, **overrides: Any) -> Path:
     return settings.log.folder
 
 
-def changed(folder: Path, target: Path, *changes: Callable[[Rows], object]) -> DecisionLog:
-    """A copy of a log with some of its values changed."""
+def changed(
+    folder: Path, target: Path, *changes: Callable[[Rows], object], **facts: Any
+) -> DecisionLog:
+    """A copy of a log with some of its values and facts changed; None takes a fact out."""
     target.mkdir()
     rows = DecisionLog(folder).ticks.to_pylist()
     for change in changes:
         change(rows)
-    metadata = pq.read_schema(sorted(folder.iterdir())[0]).metadata
+    metadata = dict(pq.read_schema(sorted(folder.iterdir())[0]).metadata)
+    for name, value in facts.items():
+        metadata[f"tradewind.{name}".encode()] = json.dumps(value).encode()
+        if value is None:
+            del metadata[f"tradewind.{name}".encode()]
     table = pa.Table.from_pylist(rows, schema=TICK_SCHEMA.with_metadata(metadata))
     pq.write_table(table, target / "000000000000.parquet")
     return DecisionLog(target)
@@ -266,6 +272,56 @@ def test_replay_after_a_crash_or_a_changed_risk_policy_says_what_it_cannot_prove
     empty.mkdir(parents=True)
     assert main(["replay", str(folder), "--store", str(empty.parent)]) == 3
     assert "bundle tiny-dqn/20" in capsys.readouterr().err
+
+
+def test_replay_of_other_formulas_says_so_and_compares_the_rest(
+    folder: Path, store: BundleStore, tmp_path: Path
+) -> None:
+    facts = DecisionLog(folder).facts
+    versions = {**facts["risk_versions"], "volatility": 2}
+    del versions["greeks"]  # which the release of the log did not have
+    features = {**facts["feature_parts"], "tilt": {"ema_ratio@2": {}}}
+
+    def otherwise(rows: Rows) -> None:
+        metrics = dict(rows[150]["risk"]["metrics"])
+        rows[150]["risk"]["metrics"] = list({**metrics, "volatility": 7.0}.items())
+
+    found = verify(changed(folder, tmp_path / "one", otherwise), store)
+    assert first(found, "risk.volatility").sequence == 150
+
+    log = changed(
+        folder, tmp_path / "two", otherwise, risk_versions=versions, feature_parts=features
+    )
+    found = verify(log, store)
+    assert found.equal, found.first_difference
+    assert found.not_checked[:2] == (
+        "risk metrics volatility, ewma_volatility, downside_deviation: volatility has version 2 "
+        "there and 1 here: another formula",
+        "observations of tilt: ema_ratio has version 2 there and 1 here: another formula",
+    )
+    names = {item.column for item in found.columns}
+    assert {"risk.max_drawdown", "risk.risk_score", "cash", "decisions.observation"} <= names
+    assert not {"risk.volatility", "risk.net_delta"} & names
+
+    terms: Any = {name: {"trading@2": {}} for name in facts["trading_parts"]}
+    found = verify(changed(folder, tmp_path / "three", trading_parts=terms), store)
+    assert found.equal
+    assert found.not_checked[0] == (
+        "account, fills, risk and observations: trading has version 2 there and 1 here: another "
+        "formula"
+    )
+    names = {item.column for item in found.columns}
+    assert {"decisions.action (compiled)", "inputs_digest"} <= names
+    assert not {"cash", "fills", "risk.max_drawdown", "decisions.observation"} & names
+
+
+def test_replay_of_a_log_without_versions_takes_them_for_the_first_ones(
+    folder: Path, store: BundleStore, tmp_path: Path
+) -> None:
+    versions = ("risk_versions", "risk_parts", "feature_parts", "trading_parts")
+    found = verify(changed(folder, tmp_path / "without", **dict.fromkeys(versions)), store)
+    assert found.equal, found.first_difference
+    assert found.not_checked == verify(DecisionLog(folder), store).not_checked
 
 
 def test_replay_with_another_bundle_gives_its_actions_and_a_counterfactual_account(

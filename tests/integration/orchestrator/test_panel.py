@@ -29,9 +29,12 @@ from tests.integration.orchestrator.conftest import (
     publisher,
     run_to,
 )
+from tests.integration.orchestrator.own_features import Late
 from tests.integration.orchestrator.panels import (
     FRICTIONLESS,
+    KNOWN,
     MISSING,
+    OWN_FEATURES,
     ROWS,
     SHORT_ROWS,
     SYMBOLS,
@@ -43,12 +46,21 @@ from tests.integration.orchestrator.panels import (
     settings_of,
 )
 from tests.integration.orchestrator.tilt import publish_tilt
-from tradewind.bundle import BundleDraft, BundleStore
-from tradewind.errors import ConflictError, InvalidInputError
-from tradewind.market import BarPanel, Bars, FeaturePipeline, load_sample, split_bars
+from tradewind.bundle import BundleDraft, BundleStore, read_bundle
+from tradewind.errors import BundleFormatError, ComponentError, ConflictError, InvalidInputError
+from tradewind.market import (
+    BarPanel,
+    Bars,
+    FeaturePipeline,
+    FeatureSpec,
+    load_sample,
+    split_bars,
+)
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, PolicyVersion
 from tradewind_cli.__main__ import main
 from trainer_service import EnvironmentConfig, IntradayTradingEnv
+
+LATE = 110  # the tick at which a feature group fails
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +77,8 @@ def desk(
     assert main(["train", "config/training/ppo_panel.yaml", *store, *flags]) == 0
     publish = publisher(BundleStore(folder / "store"), released_draft)
     publish_tilt(publish, "bold", symbols=SYMBOLS, gain=5.0)
+    fails_at_ns = int(load_sample("BTC").timestamps_ns[20_000 + LATE])
+    publish_tilt(publish, "late", features=FeatureSpec(groups=(Late(fails_at_ns=fails_at_ns),)))
     with open_desk(folder, released_draft) as desk:
         yield desk
 
@@ -164,7 +178,7 @@ def test_panel_policy_through_the_services_trades_as_in_training_to_the_last_bit
         if number < len(decided) - 1:
             observation, _, terminated, _, info = env.step(action)
             assert not terminated
-    assert traded > 100
+    assert traded > 50
     assert sum(abs(quantity) for quantity in held) > 0.0
     if policy == "bold":  # what it wants has often to be scaled down, and is long and short at once
         assert np.mean(np.array(gross) > contract.terms.gross_limit) > 0.25
@@ -210,7 +224,7 @@ def test_replay_proves_a_panel_and_finds_what_was_changed_in_it(
 ) -> None:  # fmt: skip
     store = BundleStore(desk.folder / "store")
     log = DecisionLog(together.log.folder)
-    for proved in (verify(log, store), verify(alone, store)):
+    for proved in (verify(log, store, known=KNOWN), verify(alone, store, known=KNOWN)):
         assert proved.equal, proved.first_difference
         assert len(proved.not_checked) == 1
         compared = {item.column: item.compared for item in proved.columns}
@@ -227,7 +241,8 @@ def test_replay_proves_a_panel_and_finds_what_was_changed_in_it(
     copy.mkdir()
     schema = pq.read_schema(sorted(together.log.folder.iterdir())[0])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), copy / "000000000000.parquet")
-    assert main(["replay", str(copy), "--store", str(store.root), "--json"]) == 1
+    command = ["replay", str(copy), "--store", str(store.root), "--feature", OWN_FEATURES[0]]
+    assert main([*command, "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     first = {it["column"]: it["first"] for it in document["columns"] if it["different"]}
     where = {name: (it["tick"], it["symbol"], it["item"]) for name, it in first.items()}
@@ -268,7 +283,7 @@ def test_panel_account_after_a_stop_and_a_lost_log_goes_on_with_the_same_bits(
         assert np.array_equal(one.ticks[column].to_numpy(), two.ticks[column].to_numpy())
     for column in ("quantity", "entry_price", "mark_price"):
         assert one.flat("positions")[column].equals(two.flat("positions")[column])
-    proved = verify(two, BundleStore(desk.folder / "store"))
+    proved = verify(two, BundleStore(desk.folder / "store"), known=KNOWN)
     assert proved.equal, proved.first_difference
     assert proved.recovered_ticks > 0
 
@@ -353,7 +368,7 @@ def test_version_of_a_panel_with_other_costs_or_symbols_is_not_traded_on(
             await publish(inference, "")
             interval_ns = bundle.contract.features.interval_ns
             traded = [Allocation(SYMBOLS, "other-panel", 1.0)]
-            guard = ContractGuard(inference, risk, traded, interval_ns)
+            guard = ContractGuard(inference, risk, traded, interval_ns, KNOWN)
             await guard.verify()
             found = []
             for change in ("", "costs", "symbols"):
@@ -365,4 +380,54 @@ def test_version_of_a_panel_with_other_costs_or_symbols_is_not_traded_on(
     same, costs, symbols = asyncio.run(refusals())
     assert same == ""
     assert "has another contract than" in costs
+    assert "trading terms: trading." in costs
     assert "trained on LTC, ETH, BTC, in this order" in symbols
+
+
+def test_policy_that_needs_a_feature_which_the_settings_do_not_list_is_refused_with_the_cure(
+    desk: Desk, series: list[Bars]
+) -> None:
+    """What a bundle names is never imported: it says name and version, and the settings where."""
+    (path,) = (desk.folder / "store" / "panel").iterdir()
+    features = read_bundle(path).metadata.features
+    assert features is not None
+    assert "own_features" not in features.model_dump_json()
+    for listed in ((), OWN_FEATURES[1:]):
+        with pytest.raises(BundleFormatError) as refusal:
+            run(settings_of(desk, "unlisted", series[:3], features=listed))
+        said = str(refusal.value)
+        assert "features.groups[0]: needs the feature group gap@3; it is not known here" in said
+        assert "`features: [package.module:Attribute]`" in said
+    nowhere = [OWN_FEATURES[0].replace("Gap", "Nothing")]
+    settings = settings_of(desk, "unlisted", series[:3], features=nowhere)
+    with pytest.raises(ComponentError, match="features: .*has no Nothing"):
+        run(settings)
+
+
+@pytest.mark.parametrize(("on_trouble", "outcome"), [("hold", "HELD"), ("flatten", "FLATTENED")])
+def test_feature_that_fails_at_a_bar_leaves_its_policy_unasked_and_the_replay_equal(
+    desk: Desk, on_trouble: str, outcome: str
+) -> None:
+    bars = load_sample("BTC").slice(20_000, 20_130)
+    settings = settings_of(
+        desk,
+        f"late-{on_trouble}",
+        [bars],
+        allocations=[{"symbol": "BTC", "policy": "late", "cash": 20_000.0}],
+        safety={"budget_ms": 10_000.0, "on_trouble": on_trouble},
+    )
+
+    run(settings)
+
+    log = DecisionLog(settings.log.folder)
+    ticks = log.ticks.to_pylist()
+    failed = [tick for tick in ticks if "FEATURES_FAILED" in tick["reasons"]]
+    (tick,) = failed
+    (decision,) = tick["decisions"]
+    assert (tick["sequence"], tick["outcome"]) == (LATE, outcome)
+    assert (decision["reason"], decision["action"]) == ("FEATURES_FAILED", None)
+    observed = np.frombuffer(decision["observation"], dtype="<f4")
+    assert np.flatnonzero(np.isnan(observed)).tolist() == [24]
+    assert [tick["outcome"] for tick in ticks[LATE + 1 :]] == ["DECIDED"] * (len(ticks) - LATE - 1)
+    proved = verify(log, BundleStore(desk.folder / "store"), known=KNOWN)
+    assert proved.equal, proved.first_difference

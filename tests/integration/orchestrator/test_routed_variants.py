@@ -1,6 +1,6 @@
 """Two variants of a policy trade one account, are compared, and one is taken out for its risk.
 
-Then the commands of docs/routing.md, in their order.
+Then the commands of docs/guides/routing.md, in their order.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tests.integration.orchestrator.conftest import SYMBOLS, Desk
 from tradewind.rpc.clients import InferenceClient
 from tradewind_cli.__main__ import main
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "routing.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "guides" / "routing.md"
 COMMANDS = re.findall(r"^    tradewind (routing .*)$", PAGE.read_text(), re.M)
 POLICY = "tiny-dqn"
 BOUNDS = {"max_drawdown": 1e-6, "expected_shortfall_95": 0.9}

@@ -19,13 +19,14 @@ class Tilt(nn.Module):
 
     Args:
         symbol_count: How many positions.
+        size: Numbers of an observation.
         gain: Factor on what goes into tanh.
     """
 
-    def __init__(self, symbol_count: int, gain: float) -> None:
+    def __init__(self, symbol_count: int, size: int, gain: float) -> None:
         super().__init__()
         torch.manual_seed(5)
-        self.layer = nn.Linear(symbol_count * SPEC.observation_size, symbol_count)
+        self.layer = nn.Linear(size, symbol_count)
         self.gain = gain
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
@@ -46,8 +47,8 @@ def publish_tilt(
 ) -> None:
     """Publishes such a policy by what `publisher` gave; no symbols are one of any name."""
     count = len(symbols) or 1
-    size = count * SPEC.observation_size
-    module = Tilt(count, gain).eval()
+    size = count * features.observation_size
+    module = Tilt(count, size, gain).eval()
     observations = np.random.default_rng(3).normal(size=(16, size)).astype(np.float32)
     with torch.no_grad():
         answers = module(torch.from_numpy(observations)).numpy()

@@ -9,11 +9,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 from risk_service.audit.chain import AuditRow, extend_chain
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
+from risk_service.audit.schema import METADATA
 from risk_service.audit.trail import AuditTrail
 from risk_service.verify import main as verify
 from tradewind.errors import StorageError
@@ -26,8 +29,8 @@ UNLOCK = {
 }
 
 
-def decision(number: int, account: str = "desk") -> Decision:
-    return Decision(
+def decision(number: int, account: str = "desk") -> JournaledDecision:
+    return JournaledDecision(
         decision_id=f"id-{number}",
         decided_at=float(number),
         account=account,
@@ -252,15 +255,53 @@ def test_trail_in_use_is_refused_to_a_second_service(database: str, tmp_path: Pa
             text=True,
             check=False,
         )
-    assert "StorageError: the database is in use by another risk service" in second.stderr
+    assert "StorageError: the audit database is in use by another risk service" in second.stderr
 
 
-def test_trail_with_a_schema_of_a_later_release_is_refused(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE audit_schema SET version = 2", "schema version 2"),
+        ("UPDATE audit_revision SET version_num = '0009'", "revision 0009.*newer release"),
+    ],
+)
+def test_trail_of_a_later_release_is_refused(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str, said: str
+) -> None:
     with opened(database, tmp_path):
         pass
-    execute(database, "UPDATE audit_schema SET version = 2")
-    with pytest.raises(StorageError, match="schema version 2"), opened(database, tmp_path):
+    execute(database, change)
+    with pytest.raises(StorageError, match=said), opened(database, tmp_path):
         pass
+    refused = verify(["--database", database])
+    assert (refused, "newer release" in capsys.readouterr().err) in ((2, True), (0, False))
+
+
+def test_trail_of_a_release_before_revisions_goes_on(database: str, tmp_path: Path) -> None:
+    with opened(database, tmp_path) as trail:
+        rows = record(trail, range(1, 4))
+    # All that such a database lacks; the job store's note may be there, in the same database.
+    execute(database, "DROP TABLE audit_revision")
+    execute(database, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    execute(database, "INSERT INTO alembic_version VALUES ('0003')")
+    assert verify(["--database", database]) == 0
+    with opened(database, tmp_path) as trail:
+        (following,) = record(trail, range(4, 5))
+        assert following.follows(rows[-1].head)
+    assert verify(["--database", database]) == 0
+
+
+def test_revisions_of_a_new_database_make_the_tables_that_the_code_works_on(
+    database: str, tmp_path: Path
+) -> None:
+    with opened(database, tmp_path):
+        pass
+    parsed = make_url(database)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    with create_engine(parsed, poolclass=NullPool).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "audit_revision"})
+        assert compare_metadata(context, METADATA) == []
 
 
 @pytest.mark.parametrize("url", ["sqlite:////nonexistent/x.sqlite", "mysql://h/x", "nothing"])

@@ -1,5 +1,6 @@
 """The policy file, changed while the service runs."""
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -171,6 +172,34 @@ def test_reload_that_loosens_with_leave_to_do_so_takes_over(
     service = serve(HALTS, policy_may_loosen=True)
     replace_file(tmp_path / "policy.yaml", WARNS)
     until(lambda: service.evaluate(losing).action == risk_pb2.ACTION_WARN)
+
+
+def test_overlay_that_is_put_on_is_said_in_the_policy_in_answers_and_in_the_audit_trail(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    replace_file(overlay, "limits: {}")
+    service = serve(HALTS, overlay=overlay)
+    before = service.policy()
+    assert (before.overlay_digest, before.overlay_json, before.limits["max_drawdown"]) == (
+        "", "", 0.3,
+    )  # fmt: skip
+    assert service.evaluate(losing, account="a").action == risk_pb2.ACTION_ALLOW
+    replace_file(overlay, f"base: {before.policy_digest}\nlimits: {{max_drawdown: 0.1}}")
+    until(lambda: service.policy().overlay_digest != "")
+    on = service.policy()
+    assert (on.policy_digest, on.limits["max_drawdown"]) == (before.policy_digest, 0.1)
+    assert json.loads(on.overlay_json)["limits"] == {"max_drawdown": 0.1}
+    assert json.loads(on.parts_json).keys() == {"drawdown@1", "limits@1", "rules@1"}
+    assert "halt: max_drawdown > 0.1; by the overlay" in on.rules
+    answer = service.evaluate(losing, account="a")
+    assert (answer.action, answer.overlay_digest) == (risk_pb2.ACTION_HALT, on.overlay_digest)
+    assert answer.metrics.policy_digest == before.policy_digest
+    assert answer.halt.reason == "max_drawdown 0.2 is over 0.1; by the overlay"
+    # The score is relative to the policy's limits, as it was when policies were trained.
+    assert answer.metrics.risk_score == pytest.approx(0.2 / 0.3)
+    rows = service.stub.ListDecisions(risk_pb2.ListDecisionsRequest(account="a")).decisions
+    assert [row.overlay_digest for row in rows] == [on.overlay_digest, ""]
 
 
 def test_reload_of_a_file_that_is_cut_off_at_any_line_never_takes_it_over(

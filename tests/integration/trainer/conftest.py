@@ -115,7 +115,7 @@ def make_tiny_config() -> dict[str, Any]:
     return {
         "algorithm": "DQN",
         "algo_params": {"learning_starts": 100, "batch_size": 16},
-        "training_params": {"total_timesteps": 500, "seed": 3, "held_out_fraction": 0.05},
+        "training_params": {"total_timesteps": 500, "seed": 3, "held_out_fraction": 0.02},
         "risk_config": {"enabled": True, "policy_yaml": RISK_POLICY},
         "data": {"symbol": "BTC"},
         "environment": {"episode_bars": 100},

@@ -76,7 +76,7 @@ def aftermath(trainer: TrainerUnderTest, tmp_path_factory: pytest.TempPathFactor
     raising = start("raising", make_tiny_config() | {"data": data}, request_id="night-8")
     passwords = tmp_path_factory.mktemp("passwords") / "bars.csv"
     passwords.write_text("user,password\nroot,hunter2\nroot,hunter2,hunter2\n")
-    limit = {"memory_limit_mb": 1536}
+    limit = {"memory_limit_mb": 1024}
     following = start("following", make_tiny_config() | {"resources": limit}, request_id="night-7")
     data = {"path": str(passwords), "symbol": "X"}
     secret = start("secret", make_tiny_config() | {"data": data})
@@ -110,19 +110,10 @@ def test_job_whose_files_are_none_of_bars_says_nothing_of_what_stands_there(
     assert "user" not in aftermath.secret.error
 
 
-def test_job_after_failed_ones_succeeds_within_its_memory_limit(aftermath: Aftermath) -> None:
-    assert aftermath.following.state == JobState.SUCCEEDED, aftermath.following.error
-
-
-def test_job_within_a_tight_memory_limit_trains_and_evaluates(
-    trainer: TrainerUnderTest, tiny_config: Config
+def test_job_after_failed_ones_trains_and_evaluates_within_a_tight_memory_limit(
+    aftermath: Aftermath,
 ) -> None:
-    config = {**tiny_config, "resources": {"memory_limit_mb": 1024}}
-    job = trainer.client.start_training("within-1024", config)
-
-    ended = trainer.wait_for_end(job.job_id)
-
-    assert ended.state == JobState.SUCCEEDED, ended.error
+    assert aftermath.following.state == JobState.SUCCEEDED, aftermath.following.error
 
 
 def test_job_is_found_by_its_request_id_from_the_call_to_the_bundle(aftermath: Aftermath) -> None:

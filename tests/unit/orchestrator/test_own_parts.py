@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import orchestrator
-from orchestrator.agents import OrchestratorAgent
 from orchestrator.agents.runner import build_agent
 from orchestrator.brokers import BROKERS, OrderSettings, PaperBroker, PaperBrokerSettings
 from orchestrator.feeds import FEEDS
@@ -38,6 +37,8 @@ class Wire(orchestrator.Feed):
         def model_post_init(self, context):
             if self.depth == 13:
                 raise ValueError("13 is no depth")
+            if self.depth == 14:
+                raise KeyError("no such depth")
 
     def __init__(self, options):
         super().__init__(options)
@@ -45,6 +46,9 @@ class Wire(orchestrator.Feed):
             raise ConnectionError("no line")
 
     def bars(self, mandate):
+        return None
+
+    def known_times(self, mandate):
         return None
 
 class Odd(orchestrator.Feed):
@@ -96,6 +100,7 @@ def settings(text: str) -> OrchestratorSettings:
         ("broker:\n  kind: M:Venue\n  key: a", r"broker.key: Extra inputs .*\(line 5"),
         ("feed:\n  kind: M:Plain\n  options: {x: 1}", r"feed.options.x: Extra .*\(line 5"),
         ("feed:\n  kind: M:Wire\n  options: {depth: 13}", r"feed.options: .*13 is no depth.*ine 5"),
+        ("feed:\n  kind: M:Wire\n  options: {depth: 14}", r"Wire.Options raised KeyError.*ine 5"),
         ("feed:\n  kind: [1]", r"feed.kind: Input should be a valid string \(line 4"),
         ("feed: {}", r"feed.kind: Field required \(line 3"),
         ("broker:\n  kind: paper\n  options: {}", r"broker.options: Extra inputs .*\(line 5"),
@@ -145,8 +150,9 @@ def test_feed_that_cannot_be_made_is_refused_before_anything_is_called(module: s
     text = f"feed: {{kind: '{module}:Wire', options: {{depth: -1}}}}"
     with pytest.raises(ComponentError, match=r"feed.kind: Wire raised ConnectionError: no line"):
         build_agent(settings(text))
-    no_bars = f"feed: {{kind: '{module}:Wire'}}"
-    assert isinstance(build_agent(settings(no_bars)), OrchestratorAgent)
+    no_bars = build_agent(settings(f"feed: {{kind: '{module}:Wire'}}"))
+    with pytest.raises(ComponentError, match=r"feed.kind: .*known_times raised TypeError"):
+        FEEDS.make(no_bars._known_times, "feed.kind")
 
 
 def test_built_in_kinds_are_found_by_the_same_doors(tmp_path: Path) -> None:

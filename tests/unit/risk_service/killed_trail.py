@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.trail import AuditTrail
 from risk_service.verify import find_faults
 from tradewind.risk.decision import DecisionKind, Halt
@@ -24,7 +24,7 @@ KILLED = 9
 def decide(trail: AuditTrail, name: str, account: str, halt: Halt | None, answered: int) -> None:
     """Makes a decision, and writes down that it was answered."""
     entry = trail.submit(
-        Decision(name, 1.0, account, DecisionKind.EVALUATE, Action.ALLOW, halt=halt)
+        JournaledDecision(name, 1.0, account, DecisionKind.EVALUATE, Action.ALLOW, halt=halt)
     )
     trail.wait(entry, in_database=halt is not None)
     os.write(answered, f"{name}\n".encode())
@@ -83,7 +83,7 @@ def check(folder: Path) -> None:
     database = Database(f"sqlite:///{folder}/audit.sqlite")
     trail = AuditTrail(database, folder / "journal")
     rows = trail.page("", None, 10_000)
-    recorded = {Decision.from_json(row.payload).decision_id for row in rows}
+    recorded = {JournaledDecision.from_json(row.payload).decision_id for row in rows}
     assert recorded >= set(answered), set(answered) - recorded
     halted = {f"halted-{name.partition('-')[0]}" for name in answered if name.endswith("halt")}
     assert trail.restored.keys() >= halted

@@ -9,7 +9,7 @@ import pytest
 from risk_service.accounts import Accounts
 from risk_service.audit.chain import Head
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.journal import Entry
 from risk_service.audit.trail import AuditTrail
 from tradewind.errors import InvalidInputError, StorageError
@@ -32,7 +32,7 @@ class Desk:
         self.reads: list[Head] = []
         self.accounts = Accounts(self.trail.restored, limit, self.read)
 
-    def read(self, place: Head) -> Decision:
+    def read(self, place: Head) -> JournaledDecision:
         self.reads.append(place)
         return self.trail.decision_at(place)
 
@@ -41,7 +41,7 @@ class Desk:
     ) -> None:
         self.count += 1
         with self.accounts.hold(name) as account:
-            decision = Decision(
+            decision = JournaledDecision(
                 decision_id=f"{self.folder.name}-{self.count}",
                 decided_at=float(self.count),
                 account=account.name,
@@ -152,7 +152,9 @@ def test_accounts_with_many_callers_and_little_memory_never_have_two_of_one_acco
                         desk.count += 1
                         identity = f"decision-{desk.count}"
                     account.entry = entry = desk.trail.submit(
-                        Decision(identity, 1.0, name, DecisionKind.EVALUATE, Action.HALT, halt=halt)
+                        JournaledDecision(
+                            identity, 1.0, name, DecisionKind.EVALUATE, Action.HALT, halt=halt
+                        )
                     )
                     account.halt = halt
                     counted[name] += 1

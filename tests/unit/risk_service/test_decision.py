@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.digest import inputs_digest
 from tradewind.errors import StorageError
 from tradewind.risk import OptionPosition, OrderBook, Position, RiskInputs
@@ -49,7 +49,7 @@ windows = st.builds(
     possible=st.lists(st.none() | finite, max_size=3).map(tuple),
 )
 decisions = st.builds(
-    Decision,
+    JournaledDecision,
     decision_id=names,
     decided_at=finite,
     account=names,
@@ -69,10 +69,10 @@ decisions = st.builds(
 
 
 @given(decisions)
-def test_canonical_form_with_any_decision_reads_back_equal(decision: Decision) -> None:
+def test_canonical_form_with_any_decision_reads_back_equal(decision: JournaledDecision) -> None:
     text = decision.to_json()
-    assert Decision.from_json(text) == decision
-    assert Decision.from_json(text).to_json() == text
+    assert JournaledDecision.from_json(text) == decision
+    assert JournaledDecision.from_json(text).to_json() == text
     assert text.isascii()
     assert "\n" not in text
 
@@ -80,7 +80,7 @@ def test_canonical_form_with_any_decision_reads_back_equal(decision: Decision) -
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"decision_id": "x"}', "null", "3"])
 def test_canonical_form_with_something_else_is_refused(text: str) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
-        Decision.from_json(text)
+        JournaledDecision.from_json(text)
 
 
 def everything() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from risk_service.codec import read_page_token, write_page_token
+from risk_service.requests import read_page_token, write_page_token
 from tradewind.errors import InvalidInputError
 
 

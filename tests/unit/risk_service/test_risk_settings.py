@@ -29,8 +29,9 @@ def test_settings_with_as_many_streams_as_threads_are_refused() -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("audit.sqlite", "not a URL"),
-        ("sqlite://", "allowed: sqlite:///FILE"),
+        ("audit.sqlite", "database: not a URL"),
+        ("sqlite://", "database: .*; allowed: sqlite:///FILE"),
+        ("sqlite:///audit.sqlite?timeout=1", "a file takes no options"),
         ("sqlite:///:memory:", "allowed: sqlite:///FILE"),
         ("mysql://root@localhost/audit", "allowed: sqlite:///FILE"),
     ],

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from risk_service.audit.database import Database
-from risk_service.audit.decision import Decision
+from risk_service.audit.decision import JournaledDecision
 from risk_service.audit.trail import AuditTrail
 from tradewind.errors import StorageError
 from tradewind.risk.decision import DecisionKind
 from tradewind.risk.rules import Action
 
 
-def decision(number: int) -> Decision:
-    return Decision(
+def decision(number: int) -> JournaledDecision:
+    return JournaledDecision(
         decision_id=f"decision-{number}",
         decided_at=1_700_000_000.0 + number,
         account="default",

@@ -5,6 +5,7 @@ and what its answer says. `client`, `aio` and `streams` make these calls, blocki
 """
 
 from tradewind.jobs import JobState, TrainingJob
+from tradewind.risk.decision import DecisionRecord, Evaluation, RiskPolicyStatus
 from tradewind.rpc.clients.inference import (
     AsyncInferenceClient,
     AsyncPredictStream,
@@ -17,7 +18,6 @@ from tradewind.rpc.clients.risk import (
     CalculateStream,
     RiskClient,
 )
-from tradewind.rpc.clients.risk_results import DecisionRecord, Evaluation, RiskPolicyStatus
 from tradewind.rpc.clients.trainer import AsyncTrainerClient, TrainerClient
 from tradewind.serving import (
     BatchPrediction,

@@ -2,15 +2,14 @@
 
 from tradewind.api.risk.v1 import risk_pb2, risk_pb2_grpc
 from tradewind.risk import RiskInputs, RiskReport
+from tradewind.risk.decision import DecisionRecord, Evaluation, RiskPolicyStatus
 from tradewind.risk.pretrade import IntendedOrder
 from tradewind.rpc.clients.call import Call, Exchange, Page, Service
-from tradewind.rpc.clients.risk_results import (
-    DecisionRecord,
-    Evaluation,
-    RiskPolicyStatus,
-    read_decision,
+from tradewind.rpc.risk.decision_codec import (
+    DECISION,
+    INTENDED_ORDER,
+    POLICY_STATUS,
     read_evaluation,
-    read_policy_status,
 )
 from tradewind.rpc.risk.risk_codec import add_risk_inputs, risk_report_from_message
 
@@ -108,7 +107,7 @@ def evaluate(
     request = risk_pb2.EvaluateRequest(
         request_id=request_id,
         account=account,
-        intended_order=None if order is None else _order_to_message(order),
+        intended_order=INTENDED_ORDER.write(order),
     )
     add_risk_inputs(request.inputs, inputs)
     return Call("Evaluate", request, read_evaluation, timeout_s)
@@ -140,7 +139,7 @@ def resume(
 def get_policy(*, timeout_s: float | None = None) -> Call[RiskPolicyStatus]:
     """The risk policy in force."""
     request = risk_pb2.GetRiskPolicyRequest()
-    return Call("GetRiskPolicy", request, read_policy_status, timeout_s)
+    return Call("GetRiskPolicy", request, POLICY_STATUS.read, timeout_s)
 
 
 def list_decisions(
@@ -161,10 +160,6 @@ def list_decisions(
     return Call("ListDecisions", request, _decision_page, timeout_s)
 
 
-def _order_to_message(order: IntendedOrder) -> risk_pb2.IntendedOrder:
-    return risk_pb2.IntendedOrder(symbol=order.symbol, quantity=order.quantity, price=order.price)
-
-
 def _decision_page(answer: risk_pb2.ListDecisionsResponse) -> Page[DecisionRecord]:
-    rows = tuple(read_decision(message) for message in answer.decisions)
+    rows = tuple(DECISION.read(message) for message in answer.decisions)
     return Page(rows, answer.next_page_token)

@@ -1,6 +1,6 @@
 """A value and its message, field by field: read and written by one list of what differs."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from operator import attrgetter
@@ -65,7 +65,7 @@ class MessageCodec(Generic[T]):
     lack is None, a list is a tuple, a map a dict.
 
     Args:
-        kind: A dataclass, or a model of pydantic.
+        kind: A dataclass, a NamedTuple, or a model of pydantic.
         message: The type of the messages.
         names: By attribute: the name of its field, where that is another one.
         parts: By attribute: how it, or each of its elements, is read and written.
@@ -83,15 +83,16 @@ class MessageCodec(Generic[T]):
     ) -> None:
         own: Any = kind
         names, parts = names or {}, parts or {}
-        every = [one.name for one in fields(own)] if is_dataclass(own) else list(own.model_fields)
-        attributes = [name for name in every if name not in without]
+        attributes = [name for name in _attributes(own) if name not in without]
         described = message.DESCRIPTOR.fields_by_name
         self._kind, self._message = own, message
         self._values = attrgetter(*attributes)
-        self._ways = [
-            (name, names.get(name, name), *_ways(described[names.get(name, name)], parts.get(name)))
-            for name in attributes
-        ]
+        self._fields = [names.get(name, name) for name in attributes]
+        self._reads, self._writes = {}, {}
+        for name, field in zip(attributes, self._fields, strict=True):
+            self._reads[name], write = _ways(described[field], parts.get(name))
+            if write is not None:
+                self._writes[field] = write
 
     def read(self, message: Any, **others: Any) -> T:
         """The value that a message carries.
@@ -103,35 +104,48 @@ class MessageCodec(Generic[T]):
         Raises:
             RpcError: A newer service says something that is not known here.
         """
-        value: T = self._kind(**{name: read(message) for name, _, read, _ in self._ways}, **others)
+        own = {name: read(message) for name, read in self._reads.items()}
+        value: T = self._kind(**own, **others)
         return value
 
     def write(self, value: T | None) -> Any:
         """The message of a value; None for none."""
         if value is None:
             return None
-        ways = zip(self._ways, self._values(value), strict=True)
-        return self._message(**{field: write(one) for (_, field, _, write), one in ways})
+        written = dict(zip(self._fields, self._values(value), strict=True))
+        for field, write in self._writes.items():
+            written[field] = write(written[field])
+        return self._message(**written)
+
+
+def _attributes(kind: Any) -> Iterable[str]:
+    if is_dataclass(kind):
+        return [each.name for each in fields(kind)]
+    named: Iterable[str] = kind._fields if issubclass(kind, tuple) else kind.model_fields
+    return named
 
 
 def _ways(
     field: FieldDescriptor, part: Conversion[Any] | MessageCodec[Any] | None
-) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """How a field is taken out of a message, and what its value is written as."""
-    get = attrgetter(field.name)
+) -> tuple[Callable[[Any], Any], Callable[[Any], Any] | None]:
+    """How a field is taken out of a message, and its value written, unless that is as it is."""
+    get: Callable[[Any], Any] = attrgetter(field.name)
+    if field.is_repeated and part is not None:
+        read_one, write_one = part.read, part.write
+        return (
+            lambda message: tuple(map(read_one, get(message))),
+            lambda values: map(write_one, values),
+        )
     if field.is_repeated:
-        if part is not None:
-            read, write = part.read, part.write
-            return lambda message: tuple(map(read, get(message))), lambda values: map(write, values)
         is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
         kind: Callable[[Any], Any] = dict if is_map else tuple
-        return lambda message: kind(get(message)), _same
-    read, write = (_same, _same) if part is None else (part.read, part.write)
+        return lambda message: kind(get(message)), None
+    found: Callable[[Any], Any] = get
+    if part is not None:
+        read = part.read
+        found = lambda message: read(get(message))  # noqa: E731
+    write = None if part is None else part.write
     if field.has_presence:
         name = field.name
-        return lambda message: read(get(message)) if message.HasField(name) else None, write
-    return (get if part is None else lambda message: read(get(message))), write
-
-
-def _same(value: Any) -> Any:
-    return value
+        return lambda message: found(message) if message.HasField(name) else None, write
+    return found, write

@@ -1,31 +1,41 @@
-"""Between what a decision of the risk service says and its messages."""
+"""Between what the risk service decides and goes by, and its messages."""
+
+from typing import Final
 
 from tradewind.api.risk.v1 import risk_pb2
 from tradewind.errors import RpcError
 from tradewind.risk.book_side import BOOK_IMPACT
-from tradewind.risk.decision import DecisionKind, Halt
+from tradewind.risk.decision import (
+    Decision,
+    DecisionKind,
+    DecisionRecord,
+    Evaluation,
+    Halt,
+    RiskPolicyStatus,
+)
 from tradewind.risk.pretrade import (
     ADV_PARTICIPATION,
     GROSS_LEVERAGE,
     ORDER_NOTIONAL,
     POSITION_NOTIONAL,
+    IntendedOrder,
     PreTradeCheck,
 )
 from tradewind.risk.rules import Action, Breach, Severity
+from tradewind.risk.settings import EnabledCalculator
+from tradewind.rpc.codecs.fields import Conversion, MessageCodec, by_value
+from tradewind.rpc.risk.risk_codec import risk_report_from_message
 
 __all__ = [
-    "action_from_message",
-    "action_to_message",
-    "breach_from_message",
-    "breach_to_message",
-    "check_from_message",
-    "check_to_message",
-    "decision_kind_from_message",
-    "halt_from_message",
-    "halt_to_message",
+    "DECISION",
+    "INTENDED_ORDER",
+    "POLICY_STATUS",
+    "read_evaluation",
+    "write_evaluation",
+    "write_halt",
 ]
 
-_CHECK_FIELDS = {
+_CHECK_FIELDS: Final = {
     "notional_after": POSITION_NOTIONAL,
     "gross_leverage_after": GROSS_LEVERAGE,
     "adv_participation_after": ADV_PARTICIPATION,
@@ -34,105 +44,68 @@ _CHECK_FIELDS = {
 }
 
 
-def action_to_message(action: Action) -> risk_pb2.Action.ValueType:
-    """The enum value of an action."""
+def write_evaluation(decision: Decision, metrics: bytes) -> bytes:
+    """The answer to an Evaluate: a serialized EvaluateResponse.
+
+    Args:
+        decision: What was decided.
+        metrics: The field with the metrics, serialized.
+    """
+    answer = risk_pb2.EvaluateResponse(
+        action=_write_action(decision.action),
+        breaches=map(_BREACH.write, decision.breaches),
+        halt=write_halt(decision.halt),
+        decision_id=decision.decision_id,
+        request_id=decision.request_id,
+        pre_trade=_write_check(decision.pre_trade),
+        overlay_digest=decision.overlay_digest,
+    ).SerializeToString()
+    return answer + metrics
+
+
+def read_evaluation(answer: risk_pb2.EvaluateResponse) -> Evaluation:
+    """The answer to Evaluate.
+
+    Raises:
+        RpcError: A newer server gives an action or a severity that is not known here.
+    """
+    return Evaluation(
+        action=_read_action(answer.action),
+        breaches=tuple(map(_BREACH.read, answer.breaches)),
+        halt=_read_halt(answer.halt),
+        report=risk_report_from_message(answer.metrics),
+        pre_trade=_read_check(answer.pre_trade) if answer.HasField("pre_trade") else None,
+        decision_id=answer.decision_id,
+        request_id=answer.request_id,
+        overlay_digest=answer.overlay_digest,
+    )
+
+
+def write_halt(halt: Halt | None) -> risk_pb2.HaltState:
+    """The halt state of an account."""
+    if halt is None:
+        return risk_pb2.HaltState()
+    message: risk_pb2.HaltState = _HALT.write(halt)
+    message.halted = True
+    return message
+
+
+def _read_halt(message: risk_pb2.HaltState) -> Halt | None:
+    return _HALT.read(message) if message.halted else None
+
+
+def _write_action(action: Action) -> risk_pb2.Action.ValueType:
     return risk_pb2.Action.ValueType(action)
 
 
-def action_from_message(number: risk_pb2.Action.ValueType) -> Action:
-    """The action that an enum value stands for.
-
-    Raises:
-        RpcError: A newer server demands an action that is not known here.
-    """
+def _read_action(number: risk_pb2.Action.ValueType) -> Action:
     try:
         return Action(number)
     except ValueError:
         raise RpcError(f"the risk service demands action {number}, unknown here") from None
 
 
-def decision_kind_from_message(name: str) -> DecisionKind:
-    """The kind of decision that a message names.
-
-    Raises:
-        RpcError: A newer server decides in a way that is not known here.
-    """
-    try:
-        return DecisionKind(name)
-    except ValueError:
-        raise RpcError(f"the risk service has decisions of kind {name!r}, unknown here") from None
-
-
-def _severity_from_message(name: str) -> Severity:
-    try:
-        return Severity(name)
-    except ValueError:
-        raise RpcError(f"the risk service gives the severity {name!r}, unknown here") from None
-
-
-def breach_to_message(breach: Breach) -> risk_pb2.Breach:
-    """The message of a breach."""
-    return risk_pb2.Breach(
-        rule=breach.rule,
-        metric=breach.metric,
-        value=breach.value,
-        limit=breach.limit,
-        headroom=breach.headroom,
-        action=action_to_message(breach.action),
-        shadow=breach.shadow,
-        reason=breach.reason,
-        severity=breach.severity,
-    )
-
-
-def breach_from_message(message: risk_pb2.Breach) -> Breach:
-    """The breach that a message carries.
-
-    Raises:
-        RpcError: A newer server demands an action or gives a severity that is not known here.
-    """
-    return Breach(
-        rule=message.rule,
-        metric=message.metric,
-        value=message.value if message.HasField("value") else None,
-        limit=message.limit,
-        headroom=message.headroom if message.HasField("headroom") else None,
-        action=action_from_message(message.action),
-        severity=_severity_from_message(message.severity),
-        shadow=message.shadow,
-        reason=message.reason,
-    )
-
-
-def halt_to_message(halt: Halt | None) -> risk_pb2.HaltState:
-    """The halt state of an account."""
-    if halt is None:
-        return risk_pb2.HaltState()
-    return risk_pb2.HaltState(
-        halted=True,
-        since=halt.since,
-        rule=halt.rule,
-        reason=halt.reason,
-        decision_id=halt.decision_id,
-        action=action_to_message(halt.action),
-    )
-
-
-def halt_from_message(message: risk_pb2.HaltState) -> Halt | None:
-    """The halt that a message carries; None when the account is not halted."""
-    if not message.halted:
-        return None
-    return Halt(
-        action=action_from_message(message.action),
-        since=message.since,
-        rule=message.rule,
-        reason=message.reason,
-        decision_id=message.decision_id,
-    )
-
-
-def check_to_message(check: PreTradeCheck | None) -> risk_pb2.PreTradeCheck | None:
-    """The message of a pre-trade check; None when there was no order."""
+def _write_check(check: PreTradeCheck | None) -> risk_pb2.PreTradeCheck | None:
     if check is None:
         return None
     return risk_pb2.PreTradeCheck(
@@ -146,8 +119,7 @@ def check_to_message(check: PreTradeCheck | None) -> risk_pb2.PreTradeCheck | No
     )
 
 
-def check_from_message(message: risk_pb2.PreTradeCheck) -> PreTradeCheck:
-    """The pre-trade check that a message carries."""
+def _read_check(message: risk_pb2.PreTradeCheck) -> PreTradeCheck:
     return PreTradeCheck(
         symbol=message.symbol,
         position_after=message.position_after if message.HasField("position_after") else None,
@@ -161,3 +133,39 @@ def check_from_message(message: risk_pb2.PreTradeCheck) -> PreTradeCheck:
         allowed_quantity=message.allowed_quantity if message.HasField("allowed_quantity") else None,
         binding_limit=message.binding_limit,
     )
+
+
+_ACTION: Final = Conversion(_read_action, _write_action)
+_BREACH: Final = MessageCodec(
+    Breach,
+    risk_pb2.Breach,
+    parts={
+        "action": _ACTION,
+        "severity": by_value(Severity, "the risk service gives the severity"),
+    },
+)
+_HALT: Final = MessageCodec(Halt, risk_pb2.HaltState, parts={"action": _ACTION})
+DECISION: Final = MessageCodec(
+    DecisionRecord,
+    risk_pb2.Decision,
+    parts={
+        "kind": by_value(DecisionKind, "the risk service has decisions of kind"),
+        "action": _ACTION,
+        "breaches": _BREACH,
+        "pre_trade": Conversion(_read_check, _write_check),
+        "halt": Conversion(_read_halt, write_halt),
+    },
+)
+POLICY_STATUS: Final = MessageCodec(
+    RiskPolicyStatus,
+    risk_pb2.GetRiskPolicyResponse,
+    parts={
+        "declared": MessageCodec(
+            EnabledCalculator,
+            risk_pb2.RiskCalculator,
+            names={"metrics": "metric_units"},
+            without={"needs", "settings"},
+        ),
+    },
+)
+INTENDED_ORDER: Final = MessageCodec(IntendedOrder, risk_pb2.IntendedOrder)

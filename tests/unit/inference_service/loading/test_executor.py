@@ -233,7 +233,7 @@ def test_network_without_measure_is_refused_by_the_loading_process(
 ) -> None:
     number = publish(policy_pt=script(network("/nowhere")))
     with pytest.raises(BundleError) as refused:
-        load_from(timeout_s=10.0, memory_mb=1024)(store.path("tiny-dqn", number))
+        load_from(timeout_s=3.0, memory_mb=1024)(store.path("tiny-dqn", number))
     assert refused.value.reason in {*reasons, BundleFault.MODEL_LOAD_TIMEOUT}
 
 

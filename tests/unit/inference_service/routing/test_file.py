@@ -39,7 +39,7 @@ def test_good_file_with_percent_gives_shares_and_targets() -> None:
 
 
 def test_files_that_are_shown_as_examples_are_good() -> None:
-    page = (ROOT / "docs" / "routing.md").read_text()
+    page = (ROOT / "docs" / "guides" / "routing.md").read_text()
     (shown,) = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
     for text in (shown, (ROOT / "config" / "routing.yaml").read_text()):
         assert read(text).has_bounds

@@ -12,7 +12,7 @@ from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents import ExecutionAgent
 from orchestrator.agents.contract import TradingContract
 from orchestrator.agents.contract_guard import ContractGuard, VerifiedPolicy
-from orchestrator.agents.decision import Decision
+from orchestrator.agents.decision import TickDecision
 from orchestrator.decision_log import BarRecord, FillRecord
 from orchestrator.feeds import BarFlag, Tick
 from orchestrator.settings import SafetySettings
@@ -95,7 +95,7 @@ def decide(
     busy: frozenset[str] = frozenset(),
     late: frozenset[str] = frozenset(),
     **safety: Any,
-) -> tuple[Decision, Inference]:
+) -> tuple[TickDecision, Inference]:
     """A tick at which the account is long BTC and ETH."""
     guard, inference = Guard(), Inference(action)
     portfolio = Portfolio([Allocation(SYMBOLS, "panel", 10_000.0)])
@@ -131,7 +131,7 @@ def decide(
     return asyncio.run(agent.decide(tick, "r-1", busy)), inference
 
 
-def sent(decision: Decision) -> dict[str, float]:
+def sent(decision: TickDecision) -> dict[str, float]:
     return {item.symbol: item.quantity for item in decision.intents if not item.refusal}
 
 

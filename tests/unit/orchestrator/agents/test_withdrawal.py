@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.account.portfolio import Allocation, Portfolio
-from orchestrator.agents.decision import Decision
+from orchestrator.agents.decision import TickDecision
 from orchestrator.agents.enforcement import Intent
 from orchestrator.agents.reasons import Reason
 from orchestrator.agents.withdrawal import withdraw_orders
@@ -66,7 +66,7 @@ def account(quantity: float) -> Portfolio:
 
 def withdraw(book: Any, held: float) -> tuple[list[tuple[float, str]], list[Reason]]:
     """What is sent or refused where the whole position was to be closed, and the reasons."""
-    decision = Decision(intents=[Intent("BTC", -held, 100.0, Reason.FLATTEN)])
+    decision = TickDecision(intents=[Intent("BTC", -held, 100.0, Reason.FLATTEN)])
     asyncio.run(withdraw_orders(book, decision, account(held), {"BTC"}, 60.0))
     return [(item.quantity, item.refusal) for item in decision.intents], decision.reasons
 
@@ -115,7 +115,7 @@ def test_broker_that_does_not_answer_in_time_leaves_nothing_to_be_sent() -> None
             await asyncio.Event().wait()
             return ()
 
-    decision = Decision(intents=[Intent("BTC", -3.0, 100.0, Reason.FLATTEN)])
+    decision = TickDecision(intents=[Intent("BTC", -3.0, 100.0, Reason.FLATTEN)])
     found = asyncio.run(
         withdraw_orders(Silent(), decision, account(3.0), {"BTC"}, 0.01)  # type: ignore[arg-type]
     )

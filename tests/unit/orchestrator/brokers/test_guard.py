@@ -110,6 +110,7 @@ def filled(
     [
         (None, r"broker.kind: Venue.terms gave None; expected: BrokerTerms"),
         ({"name": "venue", "fee": 0.0}, r"broker.kind: Venue.terms gave \{'name'"),
+        (type("More", (BrokerTerms,), {})(name="v", fee=0.0), r"Venue.terms gave More\("),
         (raising(KeyError("fee")), r"Venue.terms raised KeyError \(test_guard.py:\d+\): 'fee'"),
         (BrokerTerms(name="v", fee=0.0, orders=()), r"orders.kind: needs MARKET, .* takes none"),
         (
@@ -163,6 +164,14 @@ def test_broker_that_raises_or_gives_something_else_is_unavailable_and_says_wher
         guard = BrokerGuard(Venue(**{name: odd}))
         with pytest.raises(UnavailableError, match=rf"{name} (gave|raised)"):
             asyncio.run(ASKS[name](guard))
+
+
+def test_broker_that_takes_other_orders_or_only_some_is_not_believed() -> None:
+    other = Venue(submit=[OrderState(replace(BUY, quantity=2.5))])
+    with pytest.raises(ConflictError, match=r"took Order\(.*quantity=2.5.* for Order\(.*=2.0"):
+        asyncio.run(BrokerGuard(other).submit([BUY]))
+    with pytest.raises(UnavailableError, match="submit gave 1 of 2 orders"):
+        asyncio.run(BrokerGuard(Venue(submit=[OrderState(BUY)])).submit([BUY, SELL]))
 
 
 def test_broker_whose_method_does_not_wait_is_unavailable() -> None:

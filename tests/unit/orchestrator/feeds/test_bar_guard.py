@@ -1,4 +1,4 @@
-"""Each kind of bad bar is refused or let through as docs/orchestrator.md says."""
+"""Each kind of bad bar is refused or let through as docs/guides/orchestrator.md says."""
 
 import dataclasses
 import math

@@ -15,7 +15,7 @@ from orchestrator.feeds import (
     BarGuardSettings,
     FeedBar,
     FeedFault,
-    ReplayFeed,
+    HistoryFeed,
     believed,
     read_ticks,
 )
@@ -140,7 +140,7 @@ def test_what_is_no_feed_is_refused_and_tradewinds_own_are_as_they_are() -> None
     for odd in odds:
         with pytest.raises(ComponentError, match=r"feed.kind: bars gave .*asynchronous iterator"):
             believed(odd)
-    replay = ReplayFeed([load_sample("BTC")])
+    replay = HistoryFeed([load_sample("BTC")])
     assert believed(replay) is replay
 
 

@@ -84,7 +84,8 @@ def test_slow_browser_loses_updates_and_not_the_picture(tick: MakeTick) -> None:
 
 def test_metric_that_is_absent_is_shown_with_its_reason_and_never_as_0(tick: MakeTick) -> None:
     state = LiveState(settings())
-    state.set_risk_policy('{"limits": {"max_drawdown": {"limit": 0.2}, "var_95": {"limit": 0.1}}}')
+    limits = {"max_drawdown": 0.2, "var_95": 0.1, "pre_trade.order_notional": 5.0}
+    state.set_limits(limits, "digest", "")
     state.take(tick(0))
 
     risk: Any = state.figures()["risk"]

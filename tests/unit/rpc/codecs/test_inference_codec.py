@@ -49,6 +49,7 @@ versions = st.builds(
     observation_space=boxes,
     action_space=boxes | st.builds(DiscreteSpace, n=st.integers(2, 9)),
     labels=st.lists(texts, max_size=2).map(tuple),
+    loaded_at=numbers,
 )
 bounds = st.builds(
     VariantBounds,

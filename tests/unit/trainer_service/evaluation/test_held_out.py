@@ -1,4 +1,4 @@
-"""Evaluation of an exported policy on held-out bars."""
+"""HeldOutEvaluation of an exported policy on held-out bars."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from tradewind.market import Bars
 from tradewind.policy import TorchScriptNetwork
 from tradewind.risk import RiskPolicy
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
-from trainer_service.evaluation import BASELINES, Evaluation, EvaluationConfig, evaluate
+from trainer_service.evaluation import BASELINES, EvaluationConfig, HeldOutEvaluation, evaluate
 from trainer_service.export import serialize
 
 PERIODS = 17_520.0
@@ -63,12 +63,14 @@ def policy() -> RiskPolicy:
 
 
 @pytest.fixture(scope="module")
-def evaluation(btc: Bars, policy: RiskPolicy) -> Evaluation:
+def evaluation(btc: Bars, policy: RiskPolicy) -> HeldOutEvaluation:
     env = make_env(btc.slice(0, 700))
     return evaluate(env, network_of(Rule()), policy, EvaluationConfig(resamples=200), seed=3)
 
 
-def test_evaluate_gives_figures_equal_to_plain_numpy_on_the_equity(evaluation: Evaluation) -> None:
+def test_evaluate_gives_figures_equal_to_plain_numpy_on_the_equity(
+    evaluation: HeldOutEvaluation,
+) -> None:
     figures, episode = evaluation.figures, evaluation.policy
     equity = episode.equity
     returns = equity[1:] / equity[:-1] - 1.0
@@ -91,7 +93,9 @@ def test_evaluate_gives_figures_equal_to_plain_numpy_on_the_equity(evaluation: E
     assert figures["periods_per_year"] == PERIODS
 
 
-def test_evaluate_counts_trades_exposure_and_costs(evaluation: Evaluation, btc: Bars) -> None:
+def test_evaluate_counts_trades_exposure_and_costs(
+    evaluation: HeldOutEvaluation, btc: Bars
+) -> None:
     env = make_env(btc.slice(0, 700))
     network = network_of(Rule())
     observation, _ = env.reset()
@@ -115,7 +119,7 @@ def test_evaluate_counts_trades_exposure_and_costs(evaluation: Evaluation, btc: 
     assert figures["costs"] == pytest.approx(paid / 100_000.0, rel=1e-12)
 
 
-def test_evaluate_stands_beside_its_baselines_with_intervals(evaluation: Evaluation) -> None:
+def test_evaluate_stands_beside_its_baselines_with_intervals(evaluation: HeldOutEvaluation) -> None:
     figures = evaluation.figures
     assert set(BASELINES) == {"buy_and_hold", "random", "always_flat"}
     assert figures["always_flat_return"] == figures["always_flat_costs"] == 0.0
@@ -131,7 +135,7 @@ def test_evaluate_stands_beside_its_baselines_with_intervals(evaluation: Evaluat
 
 
 def test_evaluate_with_continuous_actions_has_the_same_baselines(
-    btc: Bars, policy: RiskPolicy, evaluation: Evaluation
+    btc: Bars, policy: RiskPolicy, evaluation: HeldOutEvaluation
 ) -> None:
     env = make_env(btc.slice(0, 700), actions="continuous", allow_short=True)
 
@@ -146,7 +150,7 @@ def test_evaluate_with_continuous_actions_has_the_same_baselines(
 
 
 def test_evaluate_with_more_trials_discounts_the_sharpe_ratio(
-    btc: Bars, policy: RiskPolicy, evaluation: Evaluation
+    btc: Bars, policy: RiskPolicy, evaluation: HeldOutEvaluation
 ) -> None:
     config = EvaluationConfig(resamples=200, trials=50)
 

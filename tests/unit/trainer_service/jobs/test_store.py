@@ -148,5 +148,5 @@ def test_store_with_unusable_url_is_refused(url: str) -> None:
 def test_store_on_a_file_that_is_no_database_fails_clearly(tmp_path: Path) -> None:
     (tmp_path / "jobs.sqlite").write_text("this is not a database, whatever its name says\n" * 50)
 
-    with pytest.raises(StorageError, match="the job store failed"):
+    with pytest.raises(StorageError, match="the job store failed: file is not a database"):
         JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")

@@ -6,9 +6,12 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis.decision_replay.observations import MarketRows, build_observations
+from orchestrator.analysis.decision_replay.observations import (
+    MarketRows,
+    build_observations,
+    component_names,
+)
 from orchestrator.analysis.decision_replay.ticks import LoggedTick
-from orchestrator.analysis.decision_replay.verify import component_names
 from orchestrator.decision_log import BarRecord
 from orchestrator.feeds import BarFlag
 from tradewind.market import (

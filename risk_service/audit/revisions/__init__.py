@@ -1,0 +1,1 @@
+"""One module a revision of the audit database, oldest first by name."""

@@ -1,0 +1,1 @@
+"""What Alembic runs for every store; the revisions themselves are the services'."""
