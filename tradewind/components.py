@@ -97,7 +97,7 @@ class Door(Generic[Part]):
 
     def names(self) -> tuple[str, ...]:
         """Every name that may be asked for, Tradewind's own first."""
-        own = self._own()
+        own = self.own_parts()
         return (*own, *sorted(set(self._installed()) - set(own)))
 
     def find(self, wanted: str, at: str) -> Part:
@@ -111,7 +111,7 @@ class Door(Generic[Part]):
             ComponentError: There is none, two have the name, it may not come in, it cannot be
                 imported, or it is no part of this kind.
         """
-        own, guests = self._own(), _GUEST_LIST.get()
+        own, guests = self.own_parts(), _GUEST_LIST.get()
         places = [own[wanted]] if wanted in own else []
         places += [found.value for found in self._installed().get(wanted, [])]
         if len(places) > 1:
@@ -145,7 +145,8 @@ class Door(Generic[Part]):
             name = getattr(factory, "__qualname__", repr(factory))
             raise self._refused(at, f"{name} raised {type(no).__name__}: {no}") from no
 
-    def _own(self) -> Mapping[str, str]:
+    def own_parts(self) -> Mapping[str, str]:
+        """Tradewind's own parts by name."""
         return self.own() if callable(self.own) else self.own
 
     def _installed(self) -> dict[str, list[EntryPoint]]:

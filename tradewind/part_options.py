@@ -21,8 +21,7 @@ NOT_LOOKED_UP: Final = {"tradewind.part_options": "not looked up"}
 
 def _leave_to_others(schema: dict[str, Any], part: type[Any]) -> None:
     """Has a JSON Schema leave the names of Tradewind's own parts to their own settings."""
-    own = part.door.own
-    if own and not callable(own):
+    if own := part.door.own_parts():
         schema["properties"]["kind"]["not"] = {"enum": sorted(own)}
 
 

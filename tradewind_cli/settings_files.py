@@ -82,7 +82,7 @@ def _know_algorithms(made: dict[str, Any]) -> None:
 
     told = _told_under_fields(KnownParameters)
     made["allOf"] = []
-    for name in ALGORITHMS.own() if callable(ALGORITHMS.own) else ALGORITHMS.own:
+    for name in ALGORITHMS.own_parts():
         parameters = find_algorithm(name).parameters.model_json_schema(schema_generator=_Generator)
         parameters["description"] = f"Parameters of {name}."
         for key, parameter in parameters["properties"].items():

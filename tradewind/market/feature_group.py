@@ -103,7 +103,7 @@ def known_groups(allowed: Iterable[str] = (), at: str = "features") -> KnownGrou
         ComponentError: One cannot be had, is no group, or has the name of another one.
     """
     known: dict[str, type[FeatureGroup]] = {}
-    wanted = [*FEATURES.own(), *allowed] if callable(FEATURES.own) else [*allowed]
+    wanted = [*FEATURES.own_parts(), *allowed]
     for wanted_name in wanted:
         found = FEATURES.find(wanted_name, at)
         check_version(FEATURES.kind, found, at)
