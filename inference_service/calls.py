@@ -29,8 +29,9 @@ Answer = inference_pb2.PredictResponse | inference_pb2.PredictBatchResponse
 class _Codec:
     """What all of them have in common; see CallCodec."""
 
-    def __init__(self, answer: type[Answer]) -> None:
+    def __init__(self, answer: type[Answer], *, is_single: bool) -> None:
         self._answer: Any = answer
+        self.is_single = is_single
 
     def request_id(self, request: Request) -> str:
         """The caller's own name for the call."""
@@ -39,6 +40,25 @@ class _Codec:
     def target(self, request: Request) -> tuple[str, str, str, str]:
         """Policy, version, label and routing key."""
         return request.policy, request.version, request.label, request.routing_key
+
+    def read(
+        self, request: Request, space: BoxSpace
+    ) -> tuple[NDArray[np.float32], bool, int, bool]:
+        """The observation, in the shape of the space, or [N, *shape] of them; how to act on them.
+
+        Raises:
+            ObservationError: They are absent, or there is another number of values.
+        """
+        shape = space.shape if self.is_single else _shape_of_batch(request, space)
+        size = math.prod(shape)
+        raw = request.values_f32_le
+        if len(raw) == 4 * size:
+            values = np.frombuffer(raw, _FLOAT32_LE)
+        elif raw:
+            raise _refusal("values_f32_le", f"{len(raw)} bytes instead of {4 * size}, {shape}")
+        else:
+            values = _numbers(request, size, shape)
+        return values.reshape(shape), request.stochastic, request.seed, False
 
     def write(
         self,
@@ -54,11 +74,12 @@ class _Codec:
             policy=version.name,
             version=version.version,
             bundle_sha256=version.sha256,
-            variant=variant,
             model_compute_ns=elapsed,
             slo_met=elapsed <= version.latencies.slo_ns,
             request_id=request.request_id,
         )
+        if variant:
+            answer.variant = variant
         if isinstance(actions, int):
             answer.discrete = actions
         elif actions.dtype == np.int64:
@@ -90,45 +111,13 @@ class _Codec:
         return ObservationError("observation is refused", violations, metadata=error.metadata)
 
 
-class _SingleCodec(_Codec):
-    is_single = True
-
-    def read(
-        self, request: inference_pb2.PredictRequest, space: BoxSpace
-    ) -> tuple[NDArray[np.float32], bool, int, bool]:
-        """The observation, in the shape of the space, and how to act on it.
-
-        Raises:
-            ObservationError: It is absent or has another number of values.
-        """
-        return _read(request, space.shape), request.stochastic, request.seed, False
-
-
-class _BatchCodec(_Codec):
-    is_single = False
-
-    def read(
-        self, request: inference_pb2.PredictBatchRequest, space: BoxSpace
-    ) -> tuple[NDArray[np.float32], bool, int, bool]:
-        """The observations, [N, *shape], and how to act on them.
-
-        Raises:
-            ObservationError: There are none, or another number of values.
-        """
-        count = request.observation_count
-        if not count:
-            raise _refusal("observation_count", "0 instead of at least 1")
-        shape = (count, *space.shape)
-        return _read(request, shape), request.stochastic, request.seed, False
-
-
-SINGLE: Final[CallCodec[inference_pb2.PredictRequest, inference_pb2.PredictResponse]] = (
-    _SingleCodec(inference_pb2.PredictResponse)
+SINGLE: Final[CallCodec[inference_pb2.PredictRequest, inference_pb2.PredictResponse]] = _Codec(
+    inference_pb2.PredictResponse, is_single=True
 )
 """Predict: one observation, one action."""
 
 BATCH: Final[CallCodec[inference_pb2.PredictBatchRequest, inference_pb2.PredictBatchResponse]] = (
-    _BatchCodec(inference_pb2.PredictBatchResponse)
+    _Codec(inference_pb2.PredictBatchResponse, is_single=False)
 )
 """PredictBatch: N observations, N actions."""
 
@@ -145,19 +134,19 @@ def place_of(field: str, space: BoxSpace) -> int | None:
     return int(np.ravel_multi_index(place, space.shape)) + sum(row) * math.prod(space.shape)
 
 
-def _read(request: Request, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    size = math.prod(shape)
-    raw = request.values_f32_le
-    if raw:
-        if len(raw) != 4 * size:
-            raise _refusal("values_f32_le", f"{len(raw)} bytes instead of {4 * size}, {shape}")
-        return np.frombuffer(raw, _FLOAT32_LE).reshape(shape)
+def _shape_of_batch(request: Any, space: BoxSpace) -> tuple[int, ...]:
+    if not request.observation_count:
+        raise _refusal("observation_count", "0 instead of at least 1")
+    return (request.observation_count, *space.shape)
+
+
+def _numbers(request: Request, size: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
     if not request.HasField("values"):
         raise _refusal("values", f"absent; {size} numbers are needed, {shape}")
     values = request.values.values
     if len(values) != size:
         raise _refusal("values.values", f"{len(values)} numbers instead of {size}, {shape}")
-    return np.fromiter(values, np.float32, count=size).reshape(shape)
+    return np.fromiter(values, np.float32, count=size)
 
 
 def _refusal(field: str, description: str) -> ObservationError:

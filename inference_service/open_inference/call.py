@@ -2,6 +2,7 @@
 
 import math
 import sys
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +28,7 @@ DISTRIBUTION: Final = "distribution"
 """The output with the parameters that actions are taken from: FP32, see metadata.Distribution."""
 
 _FLOAT32_LE: Final = np.dtype("<f4")
+_NAME_OF: Final = attrgetter("name")
 _ALL_OUTPUTS: Final = (ACTION, DISTRIBUTION)
 _SHOWN_NAME: Final = 64  # of a name that a caller made up, in an error
 
@@ -92,7 +94,7 @@ class _InferCodec:
         response.parameters["slo_met"].bool_param = elapsed <= version.batch_latencies.slo_ns
         if variant:
             response.parameters["variant"].string_param = variant
-        for name in [output.name for output in request.outputs] or _ALL_OUTPUTS:
+        for name in map(_NAME_OF, request.outputs) if request.outputs else _ALL_OUTPUTS:
             values = actions if name == ACTION else info["distribution"]
             datatype = "INT64" if values.dtype == np.int64 else "FP32"
             response.outputs.add(name=name, datatype=datatype, shape=values.shape)

@@ -306,13 +306,14 @@ def test_digest_with_a_calculator_from_outside_follows_its_version_and_settings_
 ) -> None:
     name = module()
     use = f"{name}:WORST"
+    entries: dict[str, dict[str, object]] = {
+        "plain": {},
+        "default": {"settings": {"window_bars": 30}, "budget_us": 9e9, "version": 3},
+        "set": {"settings": {"window_bars": 31}},
+    }
     policies = {
         key: RiskPolicy.parse({"calculators": {"worst": {"use": use, **entry}}}, imports=True)
-        for key, entry in {
-            "plain": {},
-            "default": {"settings": {"window_bars": 30}, "budget_us": 9e9, "version": 3},
-            "set": {"settings": {"window_bars": 31}},
-        }.items()
+        for key, entry in entries.items()
     }
     assert policies["plain"].parts == {f"{use}@3": {}}
     assert policies["plain"].versions["worst"] == 3
@@ -328,7 +329,7 @@ def test_digest_with_a_calculator_from_outside_follows_its_version_and_settings_
 def test_curve_under_a_policy_with_a_calculator_from_outside_needs_none_of_it() -> None:
     described = {"use": "somewhere:WORST", "version": 3, "metrics": {"worst_return": "1"}}
     policy = RiskPolicy.parse({"calculators": {"worst": described}})
-    values, times = np.linspace(100.0, 90.0, 30), 60.0 * np.arange(30)
+    values, times = np.linspace(100.0, 90.0, 30), 60.0 * np.arange(30, dtype=np.float64)
     assert summarize_curve(values, times, policy) == summarize_curve(values, times)
 
 
