@@ -61,14 +61,14 @@ def generate(into: Path) -> None:
 
 
 def write_service_config(path: Path) -> None:
-    """Writes what our own clients tell gRPC; in a process of its own, which imports fresh stubs."""
+    """Writes what our own clients tell gRPC; in a process of its own, of the package as installed."""
     code = (
         "import json, sys; from tradewind.rpc.clients import channel, inference_calls, risk_calls, "
         "trainer_calls; calls = (inference_calls, risk_calls, trainer_calls); "
         "config = channel.service_config(*(each.SERVICE for each in calls)); "
         "open(sys.argv[1], 'w').write(json.dumps(config, indent=2) + '\\n')"
     )
-    run(sys.executable, "-c", code, str(path))
+    run(sys.executable, "-P", "-c", code, str(path))
 
 
 def check() -> None:
