@@ -61,7 +61,7 @@ def generate(into: Path) -> None:
 
 
 def write_service_config(path: Path) -> None:
-    """Writes what our own clients tell gRPC; in a process of its own, of the package as installed."""
+    """Writes what our own clients tell gRPC, of the package as it is installed."""
     code = (
         "import json, sys; from tradewind.rpc.clients import channel, inference_calls, risk_calls, "
         "trainer_calls; calls = (inference_calls, risk_calls, trainer_calls); "
