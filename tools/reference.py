@@ -142,6 +142,9 @@ class Page:
             elif name in required:
                 facts.append("required")
             yield f"- **`{name}`** ({'; '.join(facts)}): {setting.get('description', '')}"
+        others = schema.get("additionalProperties")
+        if isinstance(others, dict) and "properties" in schema:
+            yield f"- any other name ({self._kind(others, f'{at}.NAME')})"
         yield ""
         for rule in schema.get("allOf", ()):
             name = rule["if"]["properties"]["algorithm"]["const"]

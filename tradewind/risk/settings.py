@@ -5,7 +5,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from pydantic import ConfigDict, ValidationError, create_model, model_validator
+from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tradewind.risk.calculators.base import Calculator, SettingsT
@@ -136,5 +136,8 @@ else:
         __base__=_Calculators,
         __doc__=_Calculators.__doc__,
         __module__=__name__,
-        **{each.name: (each.settings, each.settings()) for each in CALCULATORS},
+        **{
+            each.name: (each.settings, Field(default=each.settings(), description=each.describe()))
+            for each in CALCULATORS
+        },
     )

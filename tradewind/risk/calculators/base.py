@@ -1,5 +1,6 @@
 """What every risk calculator declares about itself."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -62,3 +63,9 @@ class CompiledCalculator(Calculator[SettingsT]):
     needs: tuple[str, ...]
     after: tuple[str, ...]
     reads: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """What its module says of it first, and the metrics that it gives by default."""
+        said = (sys.modules[self.settings.__module__].__doc__ or "").partition("\n\n")[0]
+        metrics = self.metrics(self.settings()).items()
+        return f"{said} Gives {', '.join(f'{name} ({unit})' for name, unit in metrics)}."
