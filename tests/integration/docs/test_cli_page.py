@@ -22,8 +22,11 @@ COMMANDS = re.findall(
 )
 SEARCH = {"search": {"algo_params.gamma": {"choices": [0.9, 0.99]}}, "objective": "return"}
 # A service of its own replaces the process; the log of an orchestrator that nobody ran; no routing
-# file; no halt; no file of bars. Other tests run them.
-ELSEWHERE = ("demo", "data", "serve", "compare", "replay", "tearsheet", "routing", "risk")
+# file; no halt; no file of bars; a project of its own. Other tests run them.
+ELSEWHERE = (
+    *("demo", "data", "serve", "compare", "replay", "tearsheet", "routing", "risk"),
+    *("init", "doctor", "up"),
+)
 
 
 @pytest.mark.slow
