@@ -20,7 +20,7 @@ from tradewind.market.group_runner import GroupRunner
 
 __all__ = ["FeaturePipeline"]
 
-_COLUMN_COUNT = 5  # high, low, close, volume, open
+_COLUMN_COUNT = 4  # high, low, close, volume
 
 
 class FeaturePipeline:
@@ -43,6 +43,8 @@ class FeaturePipeline:
         self._ring: FloatArray = np.empty((_COLUMN_COUNT, 2 * self._lookback), dtype=np.float64)
         self._window = self._ring.view()
         self._window.setflags(write=False)
+        # What groups see beside these.
+        self._opens: FloatArray = np.empty(2 * self._lookback, dtype=np.float64)
         self._times: TimestampArray = np.empty(2 * self._lookback, dtype=np.int64)
         self._bar_count = 0
         self._last_timestamp_ns: int | None = None
@@ -107,11 +109,12 @@ class FeaturePipeline:
         """
         self.check(bar)
         place = self._bar_count % self._lookback
-        column = (bar.high, bar.low, bar.close, bar.volume, bar.open)
+        column = (bar.high, bar.low, bar.close, bar.volume)
         self._ring[:, place] = column
         self._ring[:, place + self._lookback] = column
         if self._groups is not None:
             self._times[place :: self._lookback] = bar.timestamp_ns
+            self._opens[place :: self._lookback] = bar.open
         self._bar_count += 1
         self._last_timestamp_ns = bar.timestamp_ns
 
@@ -173,13 +176,14 @@ class FeaturePipeline:
         if self._last_timestamp_ns is None or not self.ready:
             raise UnavailableError(f"only {self._bar_count} of {self._lookback} bars seen so far")
         start = self._bar_count % self._lookback
-        window = self._window[:, start : start + self._lookback]
-        high, low, close, volume, opened = window
+        high, low, close, volume = self._window[:, start : start + self._lookback]
         write_market_row(self._last_timestamp_ns, high, low, close, volume, self._parameters, out)
         if self._groups is not None:
-            times = self._times[start : start + self._lookback].view()
-            times.setflags(write=False)
-            given = BarWindow(times, opened, high, low, close, volume)
+            times = self._times[start : start + self._lookback]
+            opens = self._opens[start : start + self._lookback]
+            for own in (times, opens):
+                own.setflags(write=False)
+            given = BarWindow(times, opens, high, low, close, volume)
             self._groups.write_row(given, out[-self._groups.size :])
 
     def write_position(self, position: PositionState, out: ObservationArray) -> None:
