@@ -22,8 +22,10 @@ from tests.integration.rpc.test_server import SERVICE, Servicer, make_server
 from tests.integration.security.raw_http2 import RawPeer
 from tradewind import errors
 from tradewind.api.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from tradewind.jobs import TrainingJob
 from tradewind.rpc import RpcServer, ServerSettings, error_from_rpc
 from tradewind.rpc.clients import TrainerClient
+from tradewind.rpc.codecs.trainer import write_job
 from tradewind.rpc.server.arrival import check_grpcio
 from tradewind.rpc.server.limits import NetworkLimits, share_of
 from tradewind.rpc.server.start_notice import compilations_told, waiting_told
@@ -150,7 +152,7 @@ class Endless(trainer_pb2_grpc.TrainerServiceServicer):
     def WatchTrainingJob(
         self, request: trainer_pb2.WatchTrainingJobRequest, context: grpc.ServicerContext
     ) -> Iterator[trainer_pb2.WatchTrainingJobResponse]:
-        yield trainer_pb2.WatchTrainingJobResponse()
+        yield trainer_pb2.WatchTrainingJobResponse(job=write_job(TrainingJob("any", "tiny", "{}")))
         gone: queue.SimpleQueue[None] = queue.SimpleQueue()
         if context.add_callback(lambda: gone.put(None)):
             gone.get()

@@ -3,24 +3,17 @@
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from tradewind.errors import TradewindError
-from tradewind.rpc.call_spans import ClientSpans
-from tradewind.rpc.clients.call import Call, Page, Service, describe, health_check, not_ready
-from tradewind.rpc.clients.channel import (
-    READINESS_PAUSE_S,
-    Addresses,
-    call_metadata,
-    channel_options,
-    channel_target,
-)
+from tradewind.rpc.clients.call import Call, Page, describe, health_check, not_ready
+from tradewind.rpc.clients.channel import READINESS_PAUSE_S
+from tradewind.rpc.clients.connection import Connection
 from tradewind.rpc.request_ids import Metadata, request_metadata
 from tradewind.rpc.status import code_of, error_from_rpc
-from tradewind.tracing import Tracer
 
 __all__ = ["Client", "pages", "server_stream", "unary"]
 
@@ -28,52 +21,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Client:
-    """A connection to one service, for any number of threads; a context manager that closes it.
-
-    Args:
-        address: `HOST:PORT` or `unix:PATH`; or several `IP:PORT`, with commas between or as a
-            sequence, whose servers then get calls in turn.
-        timeout_s: Deadline of a call that is given none, in seconds; by default the service's.
-        credentials: For TLS; without any the connection is in plain text.
-        token: Shown to the server with every call. In plain text it goes no further than this
-            machine.
-        tracer: Gives every call a span; none by default.
-        max_message_bytes: Largest message that the server takes, its `max_message_bytes`: a larger
-            one is refused here, unsent. Without, the server refuses it.
-
-    Raises:
-        InvalidInputError: The address is refused, or the token: it would leave in plain text.
-    """
-
-    service: ClassVar[Service]
-
-    def __init__(
-        self,
-        address: Addresses,
-        *,
-        timeout_s: float | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
-        token: str | None = None,
-        tracer: Tracer | None = None,
-        max_message_bytes: int | None = None,
-    ) -> None:
-        self._timeout_s = self.service.timeout_s if timeout_s is None else timeout_s
-        self._target = channel_target(address)
-        self._spans = ClientSpans(tracer, self.service.full_name, self._target)
-        plaintext = credentials is None
-        self._metadata = call_metadata(token, address, plaintext=plaintext)
-        options = channel_options(
-            self.service,
-            address,
-            shows_token=token is not None and plaintext,
-            max_message_bytes=max_message_bytes,
-        )
-        if credentials is None:
-            self._channel = grpc.insecure_channel(self._target, options)
-        else:
-            self._channel = grpc.secure_channel(self._target, credentials, options)
-        self._stub = self.service.stub(self._channel)
+class Client(Connection):
+    """A connection to one service, for any number of threads; a context manager that closes it."""
 
     def is_serving(self, *, timeout_s: float | None = None) -> bool:
         """Asks the server's health; a server that cannot be reached does not serve."""
