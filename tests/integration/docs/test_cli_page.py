@@ -52,7 +52,8 @@ def test_cli_page_with_its_commands_in_order_runs(
         "--trials 20": f"--trials 1 {short}",
         "--folds 4": f"--folds 2 {short}",
         "--symbol ETH": "--symbol ETH --fraction 0.05",
-        "runs/tune/best.yaml --": "runs/tune/best.yaml --set evaluation.report=false --",
+        "runs/tune/best.yaml --": "runs/tune/best.yaml --set evaluation.report=false "
+        "--set training_params.held_out_fraction=0.1 --",
     }
     ran = set()
     folder = Path()

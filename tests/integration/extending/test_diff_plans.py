@@ -125,6 +125,15 @@ PLANS: Mapping[str, Plan] = {
                 "periods_per_year=periods_per_year, benchmark_return=benchmark_return,\n",
             ),
         ),
+        "tradewind/risk/engine/snapshot.py": (
+            ('"now", "periods_per_year")', '"now", "periods_per_year", "benchmark_return")'),
+            (
+                "        0.0 if periods is None else periods,\n",
+                "        0.0 if periods is None else periods,\n"
+                "        0.0 if inputs.benchmark_return is None else 1.0,\n"
+                "        inputs.benchmark_return or 0.0,\n",
+            ),
+        ),
         "protos/tradewind/api/risk/v1/risk.proto": (
             (
                 "  optional double periods_per_year = 16;\n",
