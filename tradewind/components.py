@@ -119,14 +119,13 @@ class Door(Generic[Part]):
         if guests is not None and wanted not in own and wanted not in guests[0]:
             raise self._refused(
                 at,
-                f"{wanted!r} is none of {', '.join(self.names())}; code of one's own is taken here "
-                f"only where the operator's settings list it ({guests[1]})",
+                f"there is no {self.kind} {wanted!r} (there are {self._known()}); code of your own "
+                f"is taken here only where the operator's settings list it ({guests[1]})",
             )
         if not places and not _PATH.fullmatch(wanted):
-            known = ", ".join(self.names()) or "none"
             raise self._refused(
                 at,
-                f"there is no {self.kind} {wanted!r}; there are {known}, "
+                f"there is no {self.kind} {wanted!r}; there are {self._known()}, "
                 "and `package.module:Attribute` names one of your own",
             )
         return self._imported(places[0] if places else wanted, at)
@@ -144,6 +143,9 @@ class Door(Generic[Part]):
         except (Exception, SystemExit) as no:  # it is someone's own code
             name = getattr(factory, "__qualname__", repr(factory))
             raise self._refused(at, f"{name} raised {type(no).__name__}: {no}") from no
+
+    def _known(self) -> str:
+        return ", ".join(self.names()) or "none"
 
     def own_parts(self) -> Mapping[str, str]:
         """Tradewind's own parts by name."""

@@ -213,7 +213,7 @@ def test_entry_point_that_is_not_listed_is_a_stranger(
         f"[tradewind.algorithms]\nPPO = {smuggled}:Algorithm\n"
     )
     values = {**request_values, "environment": {"reward": "profit"}}
-    with pytest.raises(InvalidInputError, match="'profit' is none of .*allow_components"):
+    with pytest.raises(InvalidInputError, match="'profit' .*allow_components"):
         ask(values)
     assert smuggled not in sys.modules
     assert ask(values, "profit").environment.reward == sys.modules[smuggled].Growth()
