@@ -1,8 +1,8 @@
 """Generates the gRPC stubs, or checks the contracts and the committed stubs.
 
     python tools/protos.py generate   writes tradewind/api/**, after a lint: stubs, and for other
-                                      languages the contracts as text and as a descriptor set with
-                                      google.rpc's error details, and the clients' service config
+                                      languages a descriptor set with google.rpc's error details,
+                                      and the clients' service config
     python tools/protos.py check      lint, breaking changes, and: would `generate` change anything?
     python tools/protos.py release    makes the contracts of now the ones that must not break
 
@@ -12,7 +12,6 @@ Breaking changes are judged against protos/released.binpb, the contracts as last
 import argparse
 import filecmp
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -24,7 +23,7 @@ PROTOS = ROOT / "protos"
 RELEASED = PROTOS / "released.binpb"
 GENERATED_PATTERNS = (
     *("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi"),
-    *("*.proto", "contracts.binpb", "service_config.json"),
+    *("contracts.binpb", "service_config.json"),
 )
 # What the details of an error are made of; no contract of ours imports them.
 ERROR_DETAILS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
@@ -50,8 +49,6 @@ def generate(into: Path) -> None:
         f"--{plugin}_out={into}" for plugin in ("python", "grpc_python", "mypy", "mypy_grpc")
     ]
     run(sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", *outputs, *sources)
-    for source in sources:
-        shutil.copyfile(PROTOS / source, into / source)
     api = into / "tradewind" / "api"
     google = f"-I{sysconfig.get_paths()['purelib']}"
     written = ["--include_imports", f"--descriptor_set_out={api / 'contracts.binpb'}"]

@@ -44,3 +44,12 @@ def test_check_with_a_changed_contract_says_what_is_wrong(
     result = check(copy)
     assert result.returncode != 0
     assert message in result.stderr
+
+
+def test_every_contract_lies_beside_its_stub_for_the_wheel() -> None:
+    sources = sorted((ROOT / "protos").rglob("*.proto"))
+    assert sources
+    for source in sources:
+        beside = ROOT / source.relative_to(ROOT / "protos")
+        assert beside.is_symlink()
+        assert beside.resolve() == source
