@@ -18,8 +18,8 @@ _README: Final = """\
 
 Everything that can be set lies in `config/`; `tradewind schema NAME` says what a file may hold.
 
-    tradewind train config/training/dqn_btc.yaml     # a policy, published to bundles/
-    tradewind up                                     # the services, and the orchestrator over them
+    tradewind train config/training/dqn_btc.yaml --policy btc-dqn   # published to bundles/
+    tradewind up                                 # the services, and the orchestrator over them
 
 - `config/training/*.yaml`: the bars (`data:`), the algorithm, the risk in the reward
 - `config/risk_limits.yaml`: limits and rules, the same in training and in production

@@ -26,7 +26,7 @@ _LOOK_S: Final = 0.5
 _STOP_S: Final = 30.0
 _TOLD: Final = (
     "not served yet: {missing}. The orchestrator starts once they are; in another terminal: "
-    "tradewind train config/training/NAME.yaml"
+    "tradewind train config/training/NAME.yaml --policy {first}"
 )
 
 
@@ -180,7 +180,9 @@ class Stack:
                     return False
                 if missing != told:
                     told = missing
-                    self._output.say("up", _TOLD.format(missing=", ".join(sorted(missing))))
+                    self._output.say(
+                        "up", _TOLD.format(missing=", ".join(sorted(missing)), first=min(missing))
+                    )
                 await asyncio.sleep(_LOOK_S)
         return True
 

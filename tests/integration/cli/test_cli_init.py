@@ -1,5 +1,6 @@
 """`tradewind init`: a project that runs as it is, outside a checkout."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ def test_init_with_a_new_folder_writes_settings_that_all_programs_take(
 ) -> None:
     assert run("init", tmp_path / "mine").code == 0
     monkeypatch.chdir(tmp_path / "mine")
-    load_settings("config/orchestrator.yaml", OrchestratorSettings)
+    orchestrator = load_settings("config/orchestrator.yaml", OrchestratorSettings)
+    (trained,) = re.findall(r"--policy (\S+)", Path("README.md").read_text())
+    assert {allocation.policy for allocation in orchestrator.allocations} == {trained}
     load_settings("config/trainer.yaml", TrainerServiceSettings)
     risk = load_settings("config/risk.yaml", RiskServiceSettings)
     assert risk.policy.is_file()

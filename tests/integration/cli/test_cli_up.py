@@ -118,7 +118,7 @@ def test_up_without_a_policy_says_what_is_missing_and_trades_once_it_is_there(
     )
     ups.append(up := Up(project, free_ports(1)[0]))
     up.wait_for(r"up +\| the services are ready")
-    up.wait_for(r"not served yet: tiny-dqn")
+    up.wait_for(r"not served yet: tiny-dqn.* --policy tiny-dqn")
     assert not up.says(r"^orchestrator ")
     copied = project / "bundles" / "tiny-dqn"
     subprocess.run(["cp", "-r", RELEASED / "tiny-dqn", project / "coming"], check=True)
