@@ -7,7 +7,8 @@ compiled risk kernels along, which the inference service does without.
 from tradewind.process.command import Flag
 from tradewind.rpc.process import ServiceProcess
 from tradewind.rpc.server.command import run_service
-from tradewind.rpc.server.server import RpcServer, ServerSettings, ServiceSettings
+from tradewind.rpc.server.server import RpcServer
+from tradewind.rpc.server.settings import ServerSettings, ServiceSettings
 from tradewind.rpc.status import error_from_rpc, status_from_error
 
 __all__ = [

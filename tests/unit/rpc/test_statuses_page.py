@@ -10,7 +10,7 @@ import pytest
 from tradewind import errors
 from tradewind.errors import MessageTooLargeError, TradewindError
 from tradewind.rpc.server.limits import NetworkLimits
-from tradewind.rpc.server.server import ServerSettings
+from tradewind.rpc.server.settings import ServerSettings
 from tradewind.rpc.status import code_of
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,7 +6,7 @@ from typing import TypeVar
 from tradewind.logs import set_up_logging
 from tradewind.process.command import Flag, process_flags, run_program
 from tradewind.rpc.server.limits import raise_file_limit
-from tradewind.rpc.server.server import ServiceSettings
+from tradewind.rpc.server.settings import ServiceSettings
 
 __all__ = ["run_service"]
 
