@@ -94,7 +94,7 @@ def risk_server(
 
 def _tell_halt(alerts: Alerts, account: str, halt: Halt) -> None:
     text = f"{halt.action.name} by rule {halt.rule}: {halt.reason} (decision {halt.decision_id})"
-    alerts.trouble(AlertKind.HALT, account, text)
+    alerts.trouble(AlertKind.HALT, account, text, halt.decision_id)
 
 
 def _open_trail(settings: RiskServiceSettings) -> AuditTrail:

@@ -79,7 +79,7 @@ class Alarm:
         halt = snapshot.halt
         if halt is not None and halt != self._halt:
             text = f"rule {halt.rule}: {snapshot.detail}\nto resume: {self._resume}"
-            self._alerts.trouble(AlertKind.HALT, self._account, text)
+            self._alerts.trouble(AlertKind.HALT, self._account, text, halt.decision_id)
         elif halt is None and self._halt is not None:
             self._alerts.over(AlertKind.HALT, self._account, "the account is halted no more")
         self._halt = halt

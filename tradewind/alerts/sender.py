@@ -30,6 +30,14 @@ class _Message:
     is_trouble: bool
 
 
+@dataclass(slots=True)
+class _Told:
+    """When something was told, and how often it came since."""
+
+    at: float
+    more: int = 0
+
+
 class _Address:
     """One receiver with its queue and its thread: one that hangs holds up no other.
 
@@ -102,8 +110,8 @@ class Alerts:
         self._source = source
         self._clock = clock
         self._lock = threading.Lock()
-        self._told_at: dict[tuple[AlertKind, str], float] = {}
-        self._untold: dict[tuple[AlertKind, str], int] = {}
+        self._told: dict[tuple[AlertKind, str, str], _Told] = {}
+        self._going_on: set[tuple[AlertKind, str]] = set()
         senders = [_opened(url, number) for number, url in enumerate(settings.urls)]
         self._addresses = [
             _Address(f"{scheme} (urls[{number}])", notify)
@@ -134,34 +142,45 @@ class Alerts:
         """Messages that could not be delivered."""
         return sum(address.lost_count for address in self._addresses)
 
-    def trouble(self, kind: AlertKind, subject: str, text: str) -> None:
+    def trouble(self, kind: AlertKind, subject: str, text: str, occurrence: str = "") -> None:
         """Tells of trouble, unless the same was told a short while ago.
 
         Args:
             kind: What it is.
-            subject: What it concerns: with the kind, it says what "the same" is.
+            subject: What it concerns.
             text: What happened, and what to do.
+            occurrence: Which of several it is, where each must be told however soon it comes, such
+                as another halt. With kind and subject, it says what "the same" is.
         """
-        key = (kind, subject)
+        key = (kind, subject, occurrence)
         with self._lock:
             now = self._clock()
-            if now - self._told_at.get(key, -float("inf")) < self._settings.quiet_s:
-                self._untold[key] = self._untold.get(key, 0) + 1
+            told = self._told.get(key)
+            if told is not None and now - told.at < self._settings.quiet_s:
+                told.more += 1
                 return
-            self._told_at[key] = now
-            again = self._untold.pop(key, 0)
-        if again:
-            text += f"\n(and {again} more times since it was told last)"
+            self._forget_before(now - self._settings.quiet_s)
+            self._told[key] = _Told(now)
+            self._going_on.add((kind, subject))
+        if told is not None and told.more:
+            text += f"\n(and {told.more} more times since it was told last)"
         self._tell(kind, f"{kind.replace('_', ' ')}: {subject}", text, is_trouble=True)
 
     def over(self, kind: AlertKind, subject: str, text: str) -> None:
-        """Tells that a trouble is over; nothing where it was not told."""
+        """Tells that a trouble is over; nothing where it was not told.
+
+        One that comes and goes is as quiet as one that stays.
+        """
         with self._lock:
-            told = self._told_at.pop((kind, subject), None)
-            self._untold.pop((kind, subject), None)
-        if told is not None:
+            was_told = (kind, subject) in self._going_on
+            self._going_on.discard((kind, subject))
+        if was_told:
             title = f"over: {kind.replace('_', ' ')}: {subject}"
             self._tell(kind, title, text, is_trouble=False)
+
+    def _forget_before(self, at: float) -> None:
+        for key in [key for key, told in self._told.items() if told.at < at and not told.more]:
+            del self._told[key]
 
     def _tell(self, kind: AlertKind, title: str, text: str, *, is_trouble: bool) -> None:
         if kind not in self._settings.kinds:

@@ -116,6 +116,31 @@ def test_same_trouble_within_the_quiet_time_is_told_once_and_counted(
     assert "4 more times" in receivers[0].got[2]["message"]
 
 
+def test_another_halt_of_an_account_is_told_however_soon_it_comes(
+    receivers: list[Receiver],
+) -> None:
+    with Alerts(settings(receivers[0]), "x") as alerts:
+        for decision in ("d-1", "d-1", "d-2"):
+            alerts.trouble(AlertKind.HALT, "main", decision, decision)
+        wait_until(lambda: len(receivers[0].got) == 2)
+    assert [each["message"] for each in receivers[0].got] == ["d-1", "d-2"]
+
+
+def test_trouble_that_comes_and_goes_is_as_quiet_as_one_that_stays(
+    receivers: list[Receiver],
+) -> None:
+    now = [0.0]
+    with Alerts(settings(receivers[0], quiet_s=10.0), "x", clock=lambda: now[0]) as alerts:
+        for _ in range(5):
+            alerts.trouble(AlertKind.SERVICE_DOWN, "risk service of main", "no answer")
+            alerts.over(AlertKind.SERVICE_DOWN, "risk service of main", "it answers")
+        now[0] = 10.0
+        alerts.trouble(AlertKind.SERVICE_DOWN, "risk service of main", "no answer")
+        wait_until(lambda: len(receivers[0].got) == 3)
+    assert [title.startswith("[x] over: ") for title in receivers[0].titles] == [False, True, False]
+    assert "4 more times" in receivers[0].got[2]["message"]
+
+
 def test_end_of_a_trouble_is_told_where_the_trouble_was(receivers: list[Receiver]) -> None:
     with Alerts(settings(receivers[0]), "x") as alerts:
         alerts.over(AlertKind.HALT, "other", "nothing was said of it")

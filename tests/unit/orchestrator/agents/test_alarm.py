@@ -20,8 +20,10 @@ class Told:
 
     def __init__(self) -> None:
         self.said: list[tuple[str, AlertKind, str, str]] = []
+        self.occurrences: list[str] = []
 
-    def trouble(self, kind: AlertKind, subject: str, text: str) -> None:
+    def trouble(self, kind: AlertKind, subject: str, text: str, occurrence: str = "") -> None:
+        self.occurrences.append(occurrence)
         self.said.append(("trouble", kind, subject, text))
 
     def over(self, kind: AlertKind, subject: str, text: str) -> None:
@@ -69,8 +71,9 @@ def test_halt_is_told_at_once_with_how_to_resume_and_its_end_too(
 def test_another_halt_while_one_stands_is_told_too(alarm: Alarm, bus: EventBus, told: Told) -> None:
     bus.set_halt(HALT)
     alarm.look()
-    bus.set_halt(replace(HALT, action=Action.LIQUIDATE, rule="ruin"))
+    bus.set_halt(replace(HALT, action=Action.LIQUIDATE, rule="ruin", decision_id="d-2"))
     alarm.look()
+    assert told.occurrences == ["d-1", "d-2"]  # each is told, however soon it comes
     assert ["ruin" in text for *_, text in told.said] == [False, True]
 
 
