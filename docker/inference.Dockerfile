@@ -15,6 +15,7 @@ RUN --mount=type=bind,from=wheels,target=/wheels /tmp/install.sh /tmp/requiremen
 WORKDIR /app
 COPY tradewind tradewind
 COPY config config
+COPY protos protos
 COPY docker/start.sh docker/start.sh
 COPY inference_service inference_service
 COPY tests/contract/bundle/store_v1 /tmp/bundles

@@ -13,6 +13,7 @@ RUN --mount=type=bind,from=wheels,target=/wheels /tmp/install.sh /tmp/requiremen
 WORKDIR /app
 COPY tradewind tradewind
 COPY config config
+COPY protos protos
 COPY docker/start.sh docker/start.sh
 COPY risk_service risk_service
 # Whole seconds: the cache of a kernel is stale when its source file is younger.

@@ -15,6 +15,7 @@ RUN --mount=type=bind,from=wheels,target=/wheels /tmp/install.sh /tmp/requiremen
 WORKDIR /app
 COPY tradewind tradewind
 COPY config config
+COPY protos protos
 COPY docker/start.sh docker/keys.sh docker/
 COPY pyproject.toml README.md ./
 COPY trainer_service trainer_service
