@@ -1,7 +1,9 @@
 """Tables of bars through Arrow: from a file, or a frame in memory, to checked columns."""
 
+import functools
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +22,7 @@ from tradewind.market.reading.csv_table import CsvTable
 from tradewind.market.reading.options import ReadOptions
 from tradewind.market.reading.recognition import Recognition
 from tradewind.market.reading.roles import Roles, roles_of_header
-from tradewind.market.reading.source import read_content
+from tradewind.market.reading.source import open_unchanged, read_content
 from tradewind.market.reading.times import Cast, TimeForm, is_text, tell_times
 
 __all__ = ["PRICE_COLUMNS", "Loaded", "read_columns", "read_table"]
@@ -28,6 +30,7 @@ __all__ = ["PRICE_COLUMNS", "Loaded", "read_columns", "read_table"]
 PRICE_COLUMNS: Final = (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)
 
 _CELLS_PER_CHUNK: Final = 1024
+_HEAD_BYTES: Final = 2**17  # twice what a dialect is told from
 _ADJUSTED: Final = "adjusted close"
 _NO_VOLUME: Final = pa.array(["", "-", "null", "nan", "n/a", "none"])
 
@@ -49,6 +52,9 @@ def read_columns(path: Path, options: ReadOptions) -> Loaded:
     Raises:
         MarketDataError: The file cannot be read, a column cannot be told, or a row cannot be used.
     """
+    plain = _read_plain(path, options)
+    if plain is not None:
+        return plain
     content = read_content(path)
     subject = str(path)
     if content.is_parquet:
@@ -56,20 +62,44 @@ def read_columns(path: Path, options: ReadOptions) -> Loaded:
             _read_parquet(path, content.data, options), subject, options, kind="Parquet"
         )
     table = CsvTable.open(subject, content.data, options)
-    names = table.names
-    return _load(
-        _Source(
-            subject,
-            table.form,
-            (*content.notes, *table.notes),
-            table.roles,
-            names,
-            table.labels,
-            unnamed=table.unnamed,
-            whole_prices=table.whole_prices,
-        ),
-        *table.read(options),
-        options,
+    return _load(_source_of(table, content.notes), *table.read(options), options)
+
+
+def _read_plain(path: Path, options: ReadOptions) -> Loaded | None:
+    """The bars of a large plain text, without holding it; None for `read_content` to see it all.
+
+    Whatever is unusual is left to that, too, which words what is wrong.
+    """
+    with open_unchanged(path) as file:
+        head = file.read(_HEAD_BYTES)
+        size = os.fstat(file.fileno()).st_size
+        if size <= _HEAD_BYTES or not head.isascii() or b"\0" in head:
+            return None
+        try:
+            table = CsvTable.open(str(path), head, options)
+            number = file.fileno()
+            cells = table.read_plain(functools.partial(os.pread, number), size, options)
+            if cells is None:
+                return None
+            return _load(replace(_source_of(table, ()), labels=_beyond_head), *cells, options)
+        except MarketDataError:
+            return None
+
+
+def _beyond_head(rows: Sequence[int]) -> dict[int, str]:
+    raise MarketDataError(f"the lines of {len(rows)} rows are told by reading all of the text")
+
+
+def _source_of(table: CsvTable, notes: tuple[str, ...]) -> "_Source":
+    return _Source(
+        table.subject,
+        table.form,
+        (*notes, *table.notes),
+        table.roles,
+        table.names,
+        table.labels,
+        unnamed=table.unnamed,
+        whole_prices=table.whole_prices,
     )
 
 

@@ -4,15 +4,17 @@ import os
 import zipfile
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedIOBase, BytesIO
+from io import BufferedIOBase, BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, Final
 
 from tradewind.errors import MarketDataError
-from tradewind.files import check_file
+from tradewind.files import FileStamp, check_file
 
-__all__ = ["Content", "read_content"]
+__all__ = ["Content", "open_unchanged", "read_content"]
 
 _MAX_UNPACKED: Final = 16 * 2**30
 _CHUNK: Final = 16 * 2**20
@@ -72,22 +74,30 @@ def read_content(path: Path) -> Content:
     return Content(text, is_parquet=False, notes=tuple(notes))
 
 
-def _read_unchanged(path: Path) -> bytes:
+@contextmanager
+def open_unchanged(path: Path) -> Iterator[BufferedReader]:
+    """Opens a file, and refuses it at the end if it was written to meanwhile.
+
+    Raises:
+        MarketDataError: It cannot be read, or it changed.
+    """
     try:
         check_file(path)
         with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            data = file.read()
-            after = os.fstat(file.fileno())
+            before = FileStamp.of(os.fstat(file.fileno()))
+            yield file
+            after = FileStamp.of(os.fstat(file.fileno()))
     except OSError as problem:
         raise MarketDataError(f"cannot read {path}: {problem.strerror or problem}") from None
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-        len(data) != after.st_size
-    ):
+    if before != after:
         raise MarketDataError(
             f"cannot read {path}: it changed while it was read; read it when its writer is done"
         )
-    return data
+
+
+def _read_unchanged(path: Path) -> bytes:
+    with open_unchanged(path) as file:
+        return file.read()
 
 
 def _gunzip(path: Path, data: bytes) -> bytes:
