@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 import pyarrow.parquet
 from numpy.typing import NDArray
 
@@ -57,10 +58,9 @@ def read_columns(path: Path, options: ReadOptions) -> Loaded:
         return plain
     content = read_content(path)
     subject = str(path)
-    if content.is_parquet:
-        return read_table(
-            _read_parquet(path, content.data, options), subject, options, kind="Parquet"
-        )
+    if content.kind != "text":
+        read = _read_parquet if content.kind == "Parquet" else _read_arrow
+        return read_table(read(path, content.data, options), subject, options, kind=content.kind)
     table = CsvTable.open(subject, content.data, options)
     return _load(_source_of(table, content.notes), *table.read(options), options)
 
@@ -352,6 +352,14 @@ def _read_parquet(path: Path, data: bytes, options: ReadOptions) -> Any:
             others = (roles.clock, roles.adjusted, roles.symbol, roles.ticks)
             wanted = {*roles.columns.values(), *(place for place in others if place is not None)}
             return file.read(columns=[names[place] for place in sorted(wanted)])
+    except (OSError, pa.ArrowException) as problem:
+        raise MarketDataError(f"cannot read {path}: {problem}") from None
+
+
+def _read_arrow(path: Path, data: bytes, options: ReadOptions) -> Any:
+    del options
+    try:
+        return pa.ipc.open_file(pa.BufferReader(data)).read_all()
     except (OSError, pa.ArrowException) as problem:
         raise MarketDataError(f"cannot read {path}: {problem}") from None
 

@@ -19,7 +19,7 @@ Numbers = NDArray[np.float64]
 _PRICES: Final = (OPEN_PRICE, HIGH, LOW, CLOSE)
 _ROUNDING: Final = 1e-9
 _HOUR_NS: Final = 3_600 * 10**9
-_FIXED_POINT: Final = 1e-9
+_FIXED_POINT: Final = 1e9  # dividing by it rounds once
 _CROSSED: Final = 0.2
 
 
@@ -82,7 +82,7 @@ def assemble(raw: RawColumns, options: ReadOptions) -> Assembled:
         for name in _PRICES:
             # 2^63 − 1 stands for no price: NaN, which the checks refuse with its row.
             price = columns[name]
-            columns[name] = np.where(price >= 2.0**63, np.nan, price * _FIXED_POINT)
+            columns[name] = np.where(price >= 2.0**63, np.nan, price / _FIXED_POINT)
         notes.append("prices are integers of 1e-9: multiplied")
     found, count = series_defects(times, columns)
     if found and _clamp(columns, notes):

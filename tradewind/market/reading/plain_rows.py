@@ -29,8 +29,8 @@ _LEFT_OUT: Final = -1
 _TIME: Final = -2
 _EXACT: Final = 2**53
 _MOST_DIGITS: Final = 18
-_POWERS: Final = 10.0 ** np.arange(23)
-_LINE, _RETURN, _QUOTE, _MINUS, _PLUS, _POINT, _COLON = (ord(sign) for sign in '\n\r"-+.:')
+_POWERS: Final = np.array([10.0**power for power in range(_MOST_DIGITS + 1)])
+_LINE, _RETURN, _QUOTE, _MINUS, _PLUS, _POINT, _COLON, _ZULU = b'\n\r"-+.:Z'
 
 Text = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -104,17 +104,17 @@ def read_plain_rows(
                         text, ord(delimiter), roles, time_kind, _POWERS, times, numbers, row
                     )
                     if row < 0:
-                        raise _NotPlain
+                        raise _NotPlainError
                 if row != end:
-                    raise _NotPlain
+                    raise _NotPlainError
 
             list(pool.map(read, parts, ends, counts))
-    except _NotPlain:
+    except _NotPlainError:
         return None
     return PlainRows(times, dict(zip(places, numbers, strict=True)))
 
 
-class _NotPlain(Exception):
+class _NotPlainError(Exception):
     """Some row is for Arrow."""
 
 
@@ -135,7 +135,7 @@ def _blocks(read_at: Callable[[int, int], bytes], start: int, stop: int) -> Iter
         block = read_at(min(_BLOCK, stop - start), start)
         end = len(block) if start + len(block) == stop else block.rfind(b"\n") + 1
         if end == 0:
-            raise _NotPlain  # A line of more than a block; or the file has been cut.
+            raise _NotPlainError  # A line of more than a block; or the file has been cut.
         yield np.frombuffer(block, np.uint8, end)
         start += end
 
@@ -161,40 +161,21 @@ def _read_rows(
     numbers: Numbers,
     row: int,
 ) -> int:
-    """Fills times and numbers from a row on; gives the next row, negative where one is not plain."""
+    """Fills times and numbers from a row on; the next row, negative where one is not plain."""
     position, stop, last = 0, text.shape[0], roles.shape[0] - 1
     while position < stop:
         if row >= times.shape[0]:
             return -1
         for column in range(last + 1):
             role = roles[column]
-            if role == _LEFT_OUT:
-                while position < stop and not _ends(text[position], delimiter):
-                    if text[position] == _QUOTE or not 0 < text[position] < 128:
-                        return -1
-                    position += 1
-            elif role == _TIME and time_kind != INTEGERS:
-                position, times[row] = _read_iso(text, position, time_kind == ISO_ZONED)
+            if role >= 0:
+                position, numbers[role, row] = _read_number(text, position, powers)
+            elif role == _LEFT_OUT:
+                position = _skip_cell(text, position, delimiter)
+            elif time_kind == INTEGERS:
+                position, times[row] = _read_integer(text, position)
             else:
-                negative = position < stop and text[position] == _MINUS
-                start = position + negative
-                position, value = _read_digits(text, start, 0)
-                digits, decimals = position - start, 0
-                if role >= 0 and position < stop and text[position] == _POINT:
-                    after = position + 1
-                    position, value = _read_digits(text, after, value)
-                    decimals = position - after
-                if digits == 0 or value < 0:
-                    return -1
-                if role == _TIME:
-                    if digits > _MOST_DIGITS + 1:  # ns since the epoch have 19
-                        return -1
-                    times[row] = -value if negative else value
-                elif digits + decimals > _MOST_DIGITS or value > _EXACT:
-                    return -1
-                else:
-                    number = value / powers[decimals]
-                    numbers[role, row] = -number if negative else number
+                position, times[row] = _read_iso(text, position, time_kind == ISO_ZONED)
             if position < 0:
                 return -1
             if column == last:
@@ -210,15 +191,51 @@ def _read_rows(
 
 
 @compiled
-def _ends(byte: int, delimiter: int) -> bool:
-    return byte == delimiter or byte == _LINE or byte == _RETURN  # noqa: PLR1714, as it compiles
+def _skip_cell(text: Text, position: int, delimiter: int) -> int:
+    """Where a cell ends; negative where it has a quote or what is not ASCII."""
+    while position < text.shape[0]:
+        byte = text[position]
+        if byte in (delimiter, _LINE, _RETURN):
+            break
+        if byte == _QUOTE or not 0 < byte < 128:
+            return -1
+        position += 1
+    return position
+
+
+@compiled
+def _read_integer(text: Text, position: int) -> tuple[int, int]:
+    """Where an integer ends, and the integer; negative where there is none."""
+    negative = position < text.shape[0] and text[position] == _MINUS
+    start = position + negative
+    position, value = _read_digits(text, start, 0)
+    if not 1 <= position - start <= _MOST_DIGITS + 1 or value < 0:  # ns since the epoch have 19
+        return -1, 0
+    return position, -value if negative else value
+
+
+@compiled
+def _read_number(text: Text, position: int, powers: Numbers) -> tuple[int, float]:
+    """Where a number ends, and the number; negative where there is none, or one of many digits."""
+    negative = position < text.shape[0] and text[position] == _MINUS
+    start = position + negative
+    position, value = _read_digits(text, start, 0)
+    digits, decimals = position - start, 0
+    if position < text.shape[0] and text[position] == _POINT:
+        after = position + 1
+        position, value = _read_digits(text, after, value)
+        decimals = position - after
+    if digits == 0 or digits + decimals > _MOST_DIGITS or value > _EXACT:
+        return -1, 0.0
+    number = value / powers[decimals]
+    return position, -number if negative else number
 
 
 @compiled
 def _read_digits(text: Text, position: int, value: int) -> tuple[int, int]:
     """Where digits end, and the integer before them with them appended."""
     while position < text.shape[0]:
-        digit = np.int64(text[position]) - 48
+        digit = int(text[position]) - 48
         if not 0 <= digit <= 9:
             break
         value = value * 10 + digit
@@ -250,39 +267,54 @@ def _read_iso(text: Text, position: int, zoned: bool) -> tuple[int, int]:
     era, of_era = shifted // 400, shifted % 400
     of_year = (153 * (month + (9 if month <= 2 else -3)) + 2) // 5 + day - 1
     days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    hour, minute, second, fraction, offset = 0, 0, 0, 0, 0
-    size = text.shape[0]
-    timed = position < size and (text[position] == 32 or text[position] == 84)  # noqa: PLR1714
+    instant = days * 86_400_000_000_000
+    timed = position < text.shape[0] and (text[position] == 32 or text[position] == 84)
     if timed:
-        position, hour = _read_field(text, position + 1, 2, 0)
-        position, minute = _read_field(text, position, 2, _COLON)
-        if position > 0 and text[position] == _COLON:
-            position, second = _read_field(text, position, 2, _COLON)
-            if position > 0 and text[position] == _POINT:
-                start = position + 1
-                position, fraction = _read_digits(text, start, 0)
-                if not 1 <= position - start <= 9:
-                    return -1, 0
-                for _ in range(9 - (position - start)):
-                    fraction *= 10
-        if position < 0 or hour > 23 or minute > 59 or second > 59:
-            return -1, 0
-    if zoned:
-        if not timed or position >= size:
-            return -1, 0
-        sign = np.int64(text[position])
-        if sign == 90:  # Z
-            position += 1
-        elif sign == _PLUS or sign == _MINUS:  # noqa: PLR1714
-            position, hours = _read_field(text, position, 2, sign)
-            position, minutes = _read_field(text, position, 2, _COLON)
-            if position < 0 or hours > 23 or minutes > 59:
+        position, clock = _read_clock(text, position + 1)
+        instant += clock
+    if zoned and position > 0:
+        position, offset = _read_offset(text, position) if timed else (-1, 0)
+        instant -= offset
+    return position, instant
+
+
+@compiled
+def _read_clock(text: Text, position: int) -> tuple[int, int]:
+    """Where a time of day ends, and its nanoseconds; negative where it is none."""
+    second, fraction = 0, 0
+    position, hour = _read_field(text, position, 2, 0)
+    position, minute = _read_field(text, position, 2, _COLON)
+    if position > 0 and text[position] == _COLON:
+        position, second = _read_field(text, position, 2, _COLON)
+        if position > 0 and text[position] == _POINT:
+            start = position + 1
+            position, fraction = _read_digits(text, start, 0)
+            if not 1 <= position - start <= 9:
                 return -1, 0
-            offset = (hours * 60 + minutes) * (-60 if sign == _MINUS else 60)
-        else:
-            return -1, 0
-    seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset
-    return position, seconds * 1_000_000_000 + fraction
+            for _ in range(9 - (position - start)):
+                fraction *= 10
+    if position < 0 or hour > 23 or minute > 59 or second > 59:
+        return -1, 0
+    return position, (hour * 3_600 + minute * 60 + second) * 1_000_000_000 + fraction
+
+
+@compiled
+def _read_offset(text: Text, position: int) -> tuple[int, int]:
+    """Where Z or +01:00 ends, and its nanoseconds; negative where it is none."""
+    if position >= text.shape[0]:
+        return -1, 0
+    byte = text[position]
+    if byte == _ZULU:
+        return position + 1, 0
+    if byte not in (_PLUS, _MINUS):
+        return -1, 0
+    east = byte == _PLUS
+    position, hours = _read_field(text, position + 1, 2, 0)
+    position, minutes = _read_field(text, position, 2, _COLON)
+    if position < 0 or hours > 23 or minutes > 59:
+        return -1, 0
+    offset = (hours * 60 + minutes) * 60_000_000_000
+    return position, offset if east else -offset
 
 
 @compiled
