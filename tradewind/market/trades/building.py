@@ -162,6 +162,8 @@ def _build(
 
 @compiled
 def _write(now: Integers, values: Numbers, out_now: Integers, out_values: Numbers) -> None:
-    out_now[:] = now[:_PREVIOUS]
-    out_values[:] = values
+    for column in range(out_now.shape[0]):
+        out_now[column] = now[column]
+    for column in range(values.shape[0]):
+        out_values[column] = values[column]
     now[_COUNT] = 0
