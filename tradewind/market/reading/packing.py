@@ -146,6 +146,7 @@ class _Decoded(io.RawIOBase):
             dbn.Compression("none"),
             pretty_px=False,
             pretty_ts=False,
+            map_symbols=True,
         )
 
     def readable(self) -> bool:
