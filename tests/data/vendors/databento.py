@@ -1,6 +1,7 @@
 """Files of Databento's binary encoding, DBN, made with its own library."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import databento_dbn as dbn
 import pyarrow as pa
@@ -12,9 +13,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def databento_bars() -> list[VendorFile]:
+    message: Any = dbn.OHLCVMsg  # Its stub is of an older version.
     records = [
-        dbn.OHLCVMsg(
-            dbn.RType.from_schema(dbn.Schema.OHLCV_1M),
+        message(
+            dbn.RType.from_schema(dbn.Schema("ohlcv-1m")),
             1,
             42,
             row.seconds * 10**9,
@@ -25,7 +27,7 @@ def databento_bars() -> list[VendorFile]:
     ]
     rows = [type(row)(row.time, row.open, row.high, row.low, row.close, float(round(row.volume)))
             for row in HALF_HOURS]  # fmt: skip
-    content = _header(dbn.Schema.OHLCV_1M) + b"".join(bytes(record) for record in records)
+    content = _header(dbn.Schema("ohlcv-1m")) + b"".join(bytes(record) for record in records)
     packed = pa.compress(content, codec="zstd", asbytes=True)
     return [VendorFile("ES.dbn", content, rows), VendorFile("ES.dbn.zst", packed, rows)]
 
@@ -34,17 +36,25 @@ def databento_trades() -> list[TradeFile]:
     records = [
         dbn.TradeMsg(
             1, 42, event.ms * 10**6, _fixed(event.price), round(event.size * 1000),
-            dbn.Action.TRADE, dbn.Side.BID, 0, event.ms * 10**6 + 9,
+            dbn.Action("T"), dbn.Side("B"), 0, event.ms * 10**6 + 9,
         )
         for event in EVENTS
     ]  # fmt: skip
-    content = _header(dbn.Schema.TRADES) + b"".join(bytes(record) for record in records)
+    content = _header(dbn.Schema("trades")) + b"".join(bytes(record) for record in records)
     return [TradeFile("ES.trades.dbn", content, size_factor=1000)]
 
 
 def _header(schema: dbn.Schema) -> bytes:
     metadata = dbn.Metadata(
-        "GLBX.MDP3", 0, dbn.SType.RAW_SYMBOL, dbn.SType.INSTRUMENT_ID, schema, ["ESH9"], [], [], []
+        "GLBX.MDP3",
+        0,
+        dbn.SType("raw_symbol"),
+        dbn.SType("instrument_id"),
+        schema,
+        ["ESH9"],
+        [],
+        [],
+        [],
     )
     return metadata.encode()
 
