@@ -65,7 +65,7 @@ def test_inference_image_holds_nothing_of_training(stack: ComposeStack) -> None:
     code = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     assert stack.execute("inference", "python", "-c", code) == "[]"
     files = stack.execute("inference", "ls", "/app").split()
-    assert sorted(files) == ["config", "docker", "inference_service", "tradewind"]
+    assert sorted(files) == ["config", "docker", "inference_service", "protos", "tradewind"]
 
 
 def test_kernels_of_the_images_are_compiled_before_they_start(stack: ComposeStack) -> None:
