@@ -24,12 +24,14 @@ class BundlePolicy:
 
     Attributes:
         metadata_json: metadata.json as published.
+        signature: Who has signed the bundle; None where nobody has, or nobody has looked.
         golden: Recorded observations and answers.
         runtime_reason: As given.
     """
 
     def __init__(self, bundle: Bundle, network: Network, runtime_reason: str) -> None:
         self.metadata_json = bundle.metadata_json
+        self.signature = bundle.signature
         self.golden: GoldenSet = bundle.golden
         self.runtime_reason = runtime_reason
         self._metadata = bundle.metadata

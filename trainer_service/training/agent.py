@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
+from tradewind.bundle import PublishedBundle, SigningKey, publish_bundle
 from tradewind.errors import StoppedByRiskError
 from tradewind.jobs import TrainingPhase
 from tradewind.risk import ProductionRiskAdvisor
@@ -137,7 +137,7 @@ class TrainerAgent:
                 with nullcontext() if kept is None else kept.unless_published():
                     draft = make_draft(trained, workspace, config, reporter)
                     reporter.enter(TrainingPhase.PUBLISHING)
-                    bundle = BundleStore(config.store).publish(draft, signing_key=key)
+                    bundle = publish_bundle(config.store, draft, key)
                 trackers.log_bundle(bundle)
         return bundle
 

@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import BaseModel
 
-from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
+from tradewind.bundle import PublishedBundle, SigningKey, publish_bundle
 from tradewind.errors import ConflictError, NotFoundError, StorageError
 from tradewind.market import FeatureSpec
 from tradewind.shipped import shipped_or_own
@@ -141,7 +141,7 @@ def export_draft(
     reporter = ProgressReporter(on_progress, config.training_params.total_timesteps)
     trained = Trained(model, state["history"], state["constraints"], state["device"])
     draft = make_draft(trained, workspace, config, reporter, risk_policy=folder / _RISK)
-    bundle = BundleStore(config.store).publish(draft, signing_key=key)
+    bundle = publish_bundle(config.store, draft, key)
     KeptModel(folder).remove()
     return bundle
 
