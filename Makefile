@@ -56,13 +56,18 @@ clients-check: $(READY)  ## Packs, compiles and runs the clients in other langua
 
 audit: $(READY)  ## Looks for secrets in the files, and for trouble in the dependencies
 	$(BIN)/python tools/side_environments.py audit && $(BIN)/python tools/audit.py
+	$(BIN)/python tools/sbom.py build/sbom
 
 # Built from what is committed: what else lies in the folders of packages would be packed as well.
-release: $(READY)  ## Wheel and sdist in dist/, once every dependency was audited for known vulnerabilities
+release: $(READY)  ## Wheel, sdist and what they are made of in dist/, once every dependency was audited
+	test -n "$(RELEASE_KEY)" || { echo "RELEASE_KEY=FILE names the key that signs the provenance"; exit 2; }
 	$(BIN)/python tools/side_environments.py audit
 	$(BIN)/python tools/audit.py --require-vulnerability-service
 	rm -rf build/release && mkdir -p build/release && git archive HEAD | tar -x -C build/release
 	PYTHONWARNINGS=ignore $(BIN)/python -m build --outdir dist build/release
+	$(BIN)/python tools/sbom.py dist/sbom
+	$(BIN)/python tools/provenance.py dist/*.whl dist/*.tar.gz dist/sbom/* --key $(RELEASE_KEY) \
+	  --output dist/provenance.intoto.json
 
 certs: $(READY)  ## Makes certificates for development in certs/
 	$(BIN)/python tools/certificates.py certs

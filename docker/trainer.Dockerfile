@@ -16,10 +16,10 @@ WORKDIR /app
 COPY tradewind tradewind
 COPY config config
 COPY protos protos
-COPY docker/start.sh docker/keys.sh docker/
+COPY docker/start.sh docker/keys.py docker/
 COPY pyproject.toml README.md ./
 COPY trainer_service trainer_service
-COPY tools/compile_kernels.py tools/compile_kernels.py
+COPY tools/compile_kernels.py tools/certificates.py tools/
 COPY tests/contract/bundle/store_v1 tests/contract/bundle/store_v1
 RUN pip install --no-deps --no-build-isolation --editable .
 # Whole seconds: the cache of a kernel is stale when its source file is younger.
@@ -29,7 +29,8 @@ RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
-    && install -d -o tradewind -g tradewind /bundles /signing /trusted /var/lib/tradewind
+    && install -d -o tradewind -g tradewind /bundles /signing /trusted /tls /access /clients /grafana \
+       /var/lib/tradewind
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/kernels /opt/kernels
 COPY --from=build /app /app
