@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradewind.errors import MarketDataError
+from tradewind_cli.data_fetch import fetch
 from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Files of bars: check, show, convert to Parquet.")
+app = typer.Typer(
+    no_args_is_help=True, help="Bars: check, show and convert files, fetch, join, resample."
+)
+app.command()(fetch)
 
 _MOST_GAPS = 5
 

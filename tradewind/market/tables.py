@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
 from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_REPORTED_VIOLATIONS, Defect, refusal
+from tradewind.market.provenance import Provenance
 from tradewind.market.reading.amounts import number_cast, plain_number_cast, tell_decimal_mark
 from tradewind.market.reading.assembly import RawColumns, assemble
 from tradewind.market.reading.csv_table import CsvTable
@@ -84,10 +85,11 @@ def read_table(table: Any, subject: str, options: ReadOptions, *, kind: str) -> 
     if table.num_rows == 0:
         raise MarketDataError(f"{subject} has no bars: it has no rows")
     label = f"{kind}, {roles.form}" if roles.form else kind
+    provenance = Provenance.of_metadata(table.schema.metadata)
     source = _Source(
         subject,
         label,
-        (),
+        () if provenance is None else (f"fetched: {provenance}; {provenance.made}",),
         roles,
         names,
         _numbered,
