@@ -44,7 +44,10 @@ class _Source:
 
 def _source(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Separated text (also .gz, .zip) or Parquet.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Separated text (also .gz, .zip), Parquet, or a folder."
+        ),
     ],
     symbol: Annotated[
         str | None,
