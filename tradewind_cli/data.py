@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradewind.errors import MarketDataError
+from tradewind_cli.data_fetch import fetch
+from tradewind_cli.data_join import join
 from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
 
 if TYPE_CHECKING:
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Files of bars: check, show, convert to Parquet.")
+app = typer.Typer(
+    no_args_is_help=True, help="Bars: check, show and convert files, fetch, join, resample."
+)
+app.command()(fetch)
+app.command()(join)
 
 _MOST_GAPS = 5
 
@@ -29,16 +35,19 @@ class _Source:
     file: Path
     options: Mapping[str, Any]
 
-    def load(self) -> "Bars":
+    def load(self, market: str | None = None) -> "Bars":
         # pyarrow comes with an extra, and takes a moment to import
         from tradewind.market import load_bars
 
-        return load_bars(self.file, **self.options)
+        return load_bars(self.file, **self.options, market=market)
 
 
 def _source(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Separated text (also .gz, .zip) or Parquet.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Separated text (also .gz, .zip), Parquet, or a folder."
+        ),
     ],
     symbol: Annotated[
         str | None,
@@ -116,6 +125,14 @@ def show(
 def convert(
     source: _Source,
     out: Annotated[Path, typer.Argument(metavar="OUT.parquet", help="The file to write.")],
+    resample: Annotated[
+        str | None,
+        typer.Option(metavar="LENGTH", help="Longer bars, such as 30min, within the sessions."),
+    ] = None,
+    market: Annotated[
+        str | None,
+        typer.Option(help="The market of the bars, for --resample; recognised by default."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Writes the bars of a file as Parquet that every command reads without an option."""
@@ -123,7 +140,9 @@ def convert(
         raise refusal("OUT", f"must end in .parquet, unlike {out}")
     if out.exists() and source.file.exists() and out.samefile(source.file):
         raise refusal("OUT", "is the file that is read")
-    bars = source.load()
+    bars = source.load(market=market)
+    if resample is not None:
+        bars = bars.resample(resample)
     from tradewind.market.saving import save_bars
 
     save_bars(bars, out)

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
 
@@ -14,7 +13,8 @@ from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_TIMESTAMP_NS, refusal, series_defects
 from tradewind.market.reading import ReadOptions, Recognition
 from tradewind.market.recognition import recognise_market
-from tradewind.market.sessions import Market
+from tradewind.market.resampling import longer_bars
+from tradewind.market.sessions import Market, format_time
 
 __all__ = ["Bar", "Bars", "FloatArray", "Gap", "TimestampArray", "format_time"]
 
@@ -246,6 +246,40 @@ class Bars:
         vars(bars)["_whole"] = vars(self).get("_whole", self)
         return bars
 
+    def resample(self, length: str | int) -> "Bars":
+        """Bars of a longer interval: first open, highest high, lowest low, last close, all volume.
+
+        A longer bar is labelled with its start and does not cross the close of a session: in
+        sessions they follow each other from the opening (or from the first bar that straddles it),
+        and the last one of a session ends with it. A day is a session, labelled with its opening.
+        Where the market never closes, they begin at multiples of their length after midnight (UTC).
+
+        A longer bar that the series begins or ends within is left out; one that lacks bars within
+        it is kept and counted, as are bars outside the hours of the market, which are left out. All
+        that is said in `recognised`.
+
+        Args:
+            length: Of the longer bars: text such as "30min", or nanoseconds.
+
+        Raises:
+            MarketDataError: The length is shorter than that of the bars, no multiple of it, longer
+                than a day, or does not divide a day of a market that never closes; or nothing is
+                left.
+        """
+        longer = longer_bars(self, length)
+        return Bars(
+            self.symbol,
+            longer.timestamps_ns,
+            longer.open,
+            longer.high,
+            longer.low,
+            longer.close,
+            longer.volume,
+            longer.interval_ns,
+            self.market,
+            recognised=longer.recognised,
+        )
+
     def gaps(self) -> tuple[Gap, ...]:
         """Where bars are missing: reported, never filled."""
         spacings = np.diff(self.timestamps_ns)
@@ -291,11 +325,6 @@ class Bars:
         for column in self._columns().values():
             sha256.update(column.astype("<f8").tobytes())
         return sha256.hexdigest()
-
-
-def format_time(timestamp_ns: int) -> str:
-    """ISO 8601 to the second, for messages."""
-    return datetime.fromtimestamp(int(timestamp_ns) // 1_000_000_000, tz=UTC).isoformat()
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tradewind.errors import MarketDataError
 
-__all__ = ["ALWAYS_OPEN", "DAY_NS", "Market", "Sessions"]
+__all__ = ["ALWAYS_OPEN", "DAY_NS", "Market", "Sessions", "format_time"]
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 _SECOND_NS: Final = 1_000_000_000
@@ -303,11 +303,15 @@ class Market:
             datetime.fromtimestamp(int(day) * 86_400, tz=UTC).date()
             for day in (self.sessions.days[0], self.sessions.days[-1])
         )
-        when = datetime.fromtimestamp(ts_ns // _SECOND_NS, tz=UTC).isoformat()
         return MarketDataError(
-            f"the calendar of {self.name} goes from {first} to {last}; {when} is not in it "
-            f"(a newer release of exchange-calendars may go further)"
+            f"the calendar of {self.name} goes from {first} to {last}; {format_time(ts_ns)} is "
+            f"not in it (a newer release of exchange-calendars may go further)"
         )
+
+
+def format_time(timestamp_ns: int) -> str:
+    """ISO 8601 to the second, for messages."""
+    return datetime.fromtimestamp(int(timestamp_ns) // _SECOND_NS, tz=UTC).isoformat()
 
 
 def _check_interval(interval_ns: int) -> None:

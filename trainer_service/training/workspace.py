@@ -186,9 +186,9 @@ def make_environment(config: JobConfig, *, quote_files: bool = True) -> Intraday
     bars: BarSeries
     if data.source is not None:
         bars = _from_source(data.source, quote=quote_files)
-    elif data.paths:
+    elif data.symbols and (files := _files(data)):
         bars = BarPanel.align(
-            [_load(data.paths[name], name, data, quote=quote_files) for name in data.symbols]
+            [_load(files[name], name, data, quote=quote_files) for name in data.symbols]
         )
     elif data.symbols:
         bars = BarPanel.align([load_sample(name) for name in data.symbols])
@@ -199,6 +199,11 @@ def make_environment(config: JobConfig, *, quote_files: bool = True) -> Intraday
         bars = load_sample(data.symbol)
     features = None if config.features is None else config.features.made()
     return IntradayTradingEnv(bars, config.environment.made(), features)
+
+
+def _files(data: DataConfig) -> dict[str, Path]:
+    """The file of each of several symbols; empty where they are embedded samples."""
+    return data.paths if data.path is None else dict.fromkeys(data.symbols, data.path)
 
 
 def _load(path: Path, symbol: str | None, data: DataConfig, *, quote: bool) -> Bars:

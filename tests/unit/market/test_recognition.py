@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tradewind.errors import MarketDataError
-from tradewind.market import SAMPLE_SYMBOLS, load_sample, market_named, recognise_market
+from tradewind.market import load_sample, market_named, recognise_market
+from tradewind.market.sample import CRYPTO_SYMBOLS
 
 SECOND = 10**9
 MINUTE, HOUR, DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
@@ -65,7 +66,7 @@ def test_daily_bars_with_the_time_of_an_opening_or_close_are_recognised(edge: st
     assert recognise_market(getattr(sessions, edge)[17_000:17_400], DAY).name == "XNYS"
 
 
-@pytest.mark.parametrize("symbol", SAMPLE_SYMBOLS)
+@pytest.mark.parametrize("symbol", CRYPTO_SYMBOLS)
 def test_samples_with_their_outages_are_always_open(symbol: str) -> None:
     bars = load_sample(symbol)
     assert recognise_market(bars.timestamps_ns, bars.interval_ns).name == "always-open"
