@@ -51,7 +51,7 @@ class Gap:
     Attributes:
         after: Index of the last bar before the hole.
         before: Index of the first bar after it, `after + 1`.
-        missing_bar_count: How many intervals began in between without a bar.
+        missing_bar_count: How many bars the market had in between.
     """
 
     after: int
@@ -243,8 +243,12 @@ class Bars:
             self.given_market,
             recognised=self.recognised,
         )
-        vars(bars)["_whole"] = vars(self).get("_whole", self)
-        return bars
+        return bars.of_whole(self)
+
+    def of_whole(self, whole: Self) -> Self:
+        """These bars, as some of a series: of its market, for which they may be too few."""
+        vars(self)["_whole"] = vars(whole).get("_whole", whole)
+        return self
 
     def resample(self, length: str | int) -> "Bars":
         """Bars of a longer interval: first open, highest high, lowest low, last close, all volume.
@@ -281,11 +285,22 @@ class Bars:
         )
 
     def gaps(self) -> tuple[Gap, ...]:
-        """Where bars are missing: reported, never filled."""
+        """Where bars are missing that their market had: reported, never filled.
+
+        A night or a holiday is no gap. Where the market cannot be recognised every interval counts.
+        """
         spacings = np.diff(self.timestamps_ns)
+        wide = np.flatnonzero(spacings > self.interval_ns).tolist()
+        times = self.timestamps_ns
+        try:
+            missing = [
+                self.market.missing_bars(int(times[at]), int(times[at + 1]), self.interval_ns)
+                for at in wide
+            ]
+        except (MarketDataError, ImportError):
+            missing = [int(-(-spacings[at] // self.interval_ns)) - 1 for at in wide]
         return tuple(
-            Gap(int(after), int(after) + 1, int(-(-spacings[after] // self.interval_ns)) - 1)
-            for after in np.flatnonzero(spacings > self.interval_ns)
+            Gap(at, at + 1, count) for at, count in zip(wide, missing, strict=True) if count
         )
 
     @cached_property

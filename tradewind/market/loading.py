@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
+from tradewind.market.agreement import refuse_contradiction
 from tradewind.market.bars import Bars
 from tradewind.market.calendars import market_named
 from tradewind.market.forming import without_forming_bar
@@ -53,13 +54,14 @@ def load_bars(
         dates: "month_first" or "day_first", where no row of the file tells.
         decimal: "." or ",", where no number of the file tells.
         adjusted: Takes prices multiplied by adjusted close / close.
-        market: Name of the market the bars are of, as `market_named` knows it; by default it is
-            recognised from the bars when it is needed.
+        market: Name of the market the bars are of, as `market_named` knows it; bars that cannot
+            be of it are refused. By default it is recognised from the bars when it is needed.
 
     Raises:
         MarketDataError: The file cannot be read, a column is missing or may be one of several, a
             cell does not parse, or a bar is impossible; the violations name lines of text, as an
-            editor counts them, or rows of Parquet from 1. Or there is no such market.
+            editor counts them, or rows of Parquet from 1. Or there is no such market, or the bars
+            are not of it.
         ImportError: pyarrow is not installed.
     """
     path = Path(path)
@@ -93,4 +95,6 @@ def load_bars(
         given_market=given_market,
         recognised=loaded.recognition,
     )
+    if given_market is not None:
+        refuse_contradiction(bars)
     return without_forming_bar(bars, last_file)

@@ -76,7 +76,10 @@ class BarPanel:
             )
             raise MarketDataError(f"the symbols have no bar in common: {spans}")
         losses = losses_of(series, shared)
-        panel = cls(tuple(_pick(bars, shared) for bars in series), losses.lines)
+        # Of a listing that begins late there may be too few bars to tell their market.
+        longest = max(series, key=lambda bars: bars.timestamps_ns[-1] - bars.timestamps_ns[0])
+        of_market = next((bars for bars in series if bars.given_market), longest)
+        panel = cls(tuple(_pick(bars, shared, of_market) for bars in series), losses.lines)
         if losses.lines and log:
             level = logging.WARNING if losses.is_large else logging.INFO
             _logger.log(level, "panel of %s: %s", panel.symbol, "; ".join(losses.lines))
@@ -239,11 +242,12 @@ def _first_difference(first: Bars, other: Bars) -> str:
     )
 
 
-def _pick(bars: Bars, times: TimestampArray) -> Bars:
+def _pick(bars: Bars, times: TimestampArray, of_market: Bars) -> Bars:
+    """The bars of some times, which are of the market of another series."""
     if len(times) == len(bars):
-        return bars
+        return bars if bars is of_market else bars.slice(0, len(bars)).of_whole(of_market)
     rows = np.searchsorted(bars.timestamps_ns, times)
-    return Bars(
+    picked = Bars(
         bars.symbol,
         times,
         bars.open[rows],
@@ -254,3 +258,4 @@ def _pick(bars: Bars, times: TimestampArray) -> Bars:
         bars.interval_ns,
         bars.given_market,
     )
+    return picked.of_whole(of_market)

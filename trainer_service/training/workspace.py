@@ -13,7 +13,16 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import ComponentError, FieldViolation, TrainingError
-from tradewind.market import BarPanel, Bars, BarSeries, load_bars, load_sample, split_bars
+from tradewind.market import (
+    BarPanel,
+    Bars,
+    BarSeries,
+    load_bars,
+    load_sample,
+    series_of,
+    split_bars,
+)
+from tradewind.market.agreement import refuse_contradiction
 from tradewind.part_options import told
 from tradewind.risk import ProductionRiskAdvisor, RiskPolicy
 from tradewind.risk.periods import check_periods, window_doubts
@@ -128,8 +137,11 @@ def hold_against_bars(policy: RiskPolicy, bars: BarSeries) -> None:
 
     Raises:
         RiskPolicyError: It states another number of bars in a year.
+        MarketDataError: The bars are not of the market that they are said to be of.
     """
     check_periods(policy, bars.periods_per_year, bars.market.name)
+    for each in series_of(bars):
+        refuse_contradiction(each)
     if bars.market.said:
         _logger.info("market of %s: %s", bars.symbol, bars.market.said)
     for doubt in window_doubts(policy, bars.interval_ns / 1e9):

@@ -1,7 +1,6 @@
 """A halted account in a falling market, over the real services: it stops losing, and says so."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -36,10 +35,9 @@ from tradewind.bundle import (
     FeatureRecord,
     GoldenSet,
 )
-from tradewind.errors import NotFoundError
 from tradewind.market.markets import market_named
 from tradewind.risk import RiskInputs
-from tradewind.rpc.clients import InferenceClient, RiskClient
+from tradewind.rpc.clients import RiskClient
 from trainer_service.export import serialize
 
 Times = NDArray[np.int64]
@@ -105,20 +103,8 @@ def falling(
         desk.set_risk_policy(POLICY)
         publish_long(desk, "long")
         publish_long(desk, "long-panel", SYMBOLS)
-        wait_until_served(desk, "long", "long-panel")
+        desk.wait_until_served("long", "long-panel")
         yield desk
-
-
-def wait_until_served(desk: Desk, *policies: str) -> None:
-    deadline = time.monotonic() + 120.0
-    with InferenceClient(desk.inference.address, timeout_s=20.0) as client:
-        for policy in policies:
-            while True:
-                with contextlib.suppress(NotFoundError):
-                    client.get_policy(policy)
-                    break
-                assert time.monotonic() < deadline, f"{policy} is not served"
-                time.sleep(0.05)
 
 
 def session_times(first: str, count: int = COUNT) -> Times:

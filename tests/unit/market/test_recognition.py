@@ -135,6 +135,20 @@ def test_ten_daily_bars_with_a_week_end_are_not_always_open() -> None:
     assert found.periods_per_year(DAY) == 252.0
 
 
+def test_days_of_a_week_that_begins_on_sunday_are_not_always_open() -> None:
+    # As charts of foreign exchange have them, whose clocks are those of eastern Europe.
+    days = np.arange(START, START + 400 * DAY, DAY)
+    found = recognise_market(days[(days // DAY + 3) % 7 != 5], DAY)
+    assert found.name == "weekly/UTC/Mon,Tue,Wed,Thu,Fri,Sun 00:00-00:00"
+    assert found.periods_per_year(DAY) == pytest.approx(313.1)
+
+
+def test_sessions_after_the_end_of_all_calendars_are_refused_with_the_reason() -> None:
+    later = days_of("XNYS", 200) + 32 * 365 * DAY
+    with pytest.raises(MarketDataError, match="goes from 1950-01-01 to 2049-12-31; 2050-"):
+        recognise_market(later, DAY)
+
+
 def test_bars_on_a_holiday_do_not_hide_the_calendar() -> None:
     holiday = START + 14 * DAY + 14 * HOUR + 30 * MINUTE  # Martin Luther King's day
     bars = bars_of("XNYS", 30 * MINUTE, 200)
