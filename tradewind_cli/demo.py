@@ -43,8 +43,10 @@ def demo(
     try:
         with _interruptible(), asyncio.Runner() as runner, contextlib.ExitStack() as stack:
             # It takes seconds to import: no other command should wait for it.
+            from tradewind_cli.compiling import compile_missing
             from tradewind_cli.demonstration import Demonstration
 
+            compile_missing(console)
             Demonstration(console, folder, runner, stack).run(values, live)
     except KeyboardInterrupt:
         typer.echo(

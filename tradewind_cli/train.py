@@ -27,11 +27,13 @@ def train(
     if policy is not None:
         values["policy"] = policy
     # torch and Stable-Baselines3 take seconds to import: no other command should wait for them
+    from tradewind_cli.compiling import compile_missing
     from trainer_service.training.agent import TrainerAgent
     from trainer_service.training.config import JobConfig, parse_training_config
     from trainer_service.training.workspace import make_environment
 
     job = parse_training_config(values, JobConfig)
+    compile_missing(progress_console(), ("risk", "market", "networks"))
     with TrainingBar(progress_console()) as bar:
         bundle = TrainerAgent(job).train(make_environment(job), bar.update)
     metadata = bundle.metadata
