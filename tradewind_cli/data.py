@@ -12,6 +12,7 @@ import typer
 from tradewind.errors import MarketDataError
 from tradewind_cli.data_fetch import fetch
 from tradewind_cli.data_join import join
+from tradewind_cli.data_trades import convert_trades
 from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
 
 if TYPE_CHECKING:
@@ -133,13 +134,35 @@ def convert(
         str | None,
         typer.Option(help="The market of the bars, for --resample; recognised by default."),
     ] = None,
+    bars_of: Annotated[
+        str | None,
+        typer.Option(
+            "--bars",
+            metavar="RULE",
+            help="FILE holds trades or quotes: build bars of time:1m, tick:1000, volume:50 or "
+            "dollar:1e6.",
+        ),
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option(help="Of a file with both: trades or quotes (with --bars).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes the bars of a file as Parquet that every command reads without an option."""
+    """Writes the bars of a file as Parquet that every command reads without an option.
+
+    With --bars, builds them from its trades or quotes, which may be larger than memory.
+    """
     if out.suffix.lower() != ".parquet":
         raise refusal("OUT", f"must end in .parquet, unlike {out}")
     if out.exists() and source.file.exists() and out.samefile(source.file):
         raise refusal("OUT", "is the file that is read")
+    if bars_of is not None:
+        if resample is not None or market is not None:
+            raise refusal("--bars", "stands beside neither --resample nor --market")
+        convert_trades(source.file, source.options, bars_of, of, out, as_json=as_json)
+        return
+    if of is not None:
+        raise refusal("--of", "is for trades and quotes: say --bars, too")
     bars = source.load(market=market)
     if resample is not None:
         bars = bars.resample(resample)

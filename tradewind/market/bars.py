@@ -108,8 +108,10 @@ class Bars:
             object.__setattr__(self, name, _read_only(column))
         self._check()
         if self.interval_ns == 0:
-            spacings = np.sort(np.diff(self.timestamps_ns))
-            object.__setattr__(self, "interval_ns", int(spacings[(len(spacings) - 1) // 2]))
+            spacings = np.diff(self.timestamps_ns)
+            middle = (len(spacings) - 1) // 2
+            spacings.partition(middle)
+            object.__setattr__(self, "interval_ns", int(spacings[middle]))
 
     def _check(self) -> None:
         columns = self._columns()

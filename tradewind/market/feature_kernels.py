@@ -139,12 +139,31 @@ def write_market_row(
         parameters: The specification.
         out: The row. Shape [market_size].
     """
+    log_returns = np.empty(len(close) - 1, dtype=np.float64)
+    _write_log_returns(close, log_returns)
+    _write_row(timestamp_ns, log_returns, high, low, close, volume, parameters, out)
+
+
+@compiled
+def _write_log_returns(close: FloatArray, out: FloatArray) -> None:
+    for i in range(len(out)):
+        out[i] = math.log(close[i + 1] / close[i])
+
+
+@compiled
+def _write_row(
+    timestamp_ns: int,
+    log_returns: FloatArray,
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    volume: FloatArray,
+    parameters: MarketParameters,
+    out: ObservationArray,
+) -> None:
+    """`write_market_row` with the logarithms of close / close before. Shape [lookback - 1]."""
     p = parameters
     last = len(close) - 1
-    log_returns = np.empty(last, dtype=np.float64)
-    for i in range(last):
-        log_returns[i] = math.log(close[i + 1] / close[i])
-
     column = 0
     for i in range(last - p.return_count, last):
         out[column] = _clipped(log_returns[i] * p.scale, p.clip)
@@ -195,10 +214,14 @@ def write_market_rows(
         out: The rows. Shape [n, market_size].
     """
     out[: lookback - 1] = np.nan
+    # Each is in `lookback` windows: a logarithm costs more than the rest of what is done with it.
+    log_returns = np.empty(len(close) - 1, dtype=np.float64)
+    _write_log_returns(close, log_returns)
     for i in range(lookback - 1, len(close)):
         start = i + 1 - lookback
-        write_market_row(
+        _write_row(
             timestamps_ns[i],
+            log_returns[start:i],
             high[start : i + 1],
             low[start : i + 1],
             close[start : i + 1],

@@ -1,14 +1,16 @@
 """Tables of bars through Arrow: from a file, or a frame in memory, to checked columns."""
 
 import functools
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 from numpy.typing import NDArray
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
@@ -22,7 +24,7 @@ from tradewind.market.reading.options import OtherSymbolsError, ReadOptions
 from tradewind.market.reading.parquet_rows import is_parquet, read_rows
 from tradewind.market.reading.recognition import Recognition
 from tradewind.market.reading.roles import Roles, roles_of_header
-from tradewind.market.reading.source import read_content
+from tradewind.market.reading.source import open_unchanged, read_content
 from tradewind.market.reading.times import Cast, TimeForm, is_text, tell_times
 
 __all__ = ["PRICE_COLUMNS", "Loaded", "read_columns", "read_table"]
@@ -30,6 +32,7 @@ __all__ = ["PRICE_COLUMNS", "Loaded", "read_columns", "read_table"]
 PRICE_COLUMNS: Final = (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)
 
 _CELLS_PER_CHUNK: Final = 1024
+_HEAD_BYTES: Final = 2**17  # twice what a dialect is told from
 _ADJUSTED: Final = "adjusted close"
 _NO_VOLUME: Final = pa.array(["", "-", "null", "nan", "n/a", "none"])
 
@@ -65,22 +68,51 @@ def read_columns(path: Path, options: ReadOptions) -> Loaded:
         return read_table(
             found.table, subject, options, kind="Parquet", rows=found.rows, notes=found.notes
         )
+    plain = _read_plain(path, options)
+    if plain is not None:
+        return plain
     content = read_content(path)
+    if content.kind != "text":
+        return read_table(_read_arrow(subject, content.data), subject, options, kind=content.kind)
     table = CsvTable.open(subject, content.data, options)
-    names = table.names
-    return _load(
-        _Source(
-            subject,
-            table.form,
-            (*content.notes, *table.notes),
-            table.roles,
-            names,
-            table.labels,
-            unnamed=table.unnamed,
-            whole_prices=table.whole_prices,
-        ),
-        *table.read(options),
-        options,
+    return _load(_source_of(table, content.notes), *table.read(options), options)
+
+
+def _read_plain(path: Path, options: ReadOptions) -> Loaded | None:
+    """The bars of a large plain text, without holding it; None for `read_content` to see it all.
+
+    Whatever is unusual is left to that, too, which words what is wrong.
+    """
+    with open_unchanged(path) as file:
+        head = file.read(_HEAD_BYTES)
+        size = os.fstat(file.fileno()).st_size
+        if size <= _HEAD_BYTES or not head.isascii() or b"\0" in head:
+            return None
+        try:
+            table = CsvTable.open(str(path), head, options)
+            number = file.fileno()
+            cells = table.read_plain(functools.partial(os.pread, number), size, options)
+            if cells is None:
+                return None
+            return _load(replace(_source_of(table, ()), labels=_beyond_head), *cells, options)
+        except MarketDataError:
+            return None
+
+
+def _beyond_head(rows: Sequence[int]) -> dict[int, str]:
+    raise MarketDataError(f"the lines of {len(rows)} rows are told by reading all of the text")
+
+
+def _source_of(table: CsvTable, notes: tuple[str, ...]) -> "_Source":
+    return _Source(
+        table.subject,
+        table.form,
+        (*notes, *table.notes),
+        table.roles,
+        table.names,
+        table.labels,
+        unnamed=table.unnamed,
+        whole_prices=table.whole_prices,
     )
 
 
@@ -334,6 +366,13 @@ def _text(column: Any) -> Any:
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.string())
     return column
+
+
+def _read_arrow(subject: str, data: bytes) -> Any:
+    try:
+        return pa.ipc.open_file(pa.BufferReader(data)).read_all()
+    except (OSError, pa.ArrowException) as problem:
+        raise MarketDataError(f"cannot read {subject}: {problem}") from None
 
 
 def _numbered(kept: NDArray[np.int64] | None, rows: Sequence[int]) -> dict[int, str]:

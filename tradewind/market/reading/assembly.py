@@ -19,7 +19,7 @@ Numbers = NDArray[np.float64]
 _PRICES: Final = (OPEN_PRICE, HIGH, LOW, CLOSE)
 _ROUNDING: Final = 1e-9
 _HOUR_NS: Final = 3_600 * 10**9
-_FIXED_POINT: Final = 1e-9
+_FIXED_POINT: Final = 1e9  # dividing by it rounds once
 _CROSSED: Final = 0.2
 
 
@@ -82,7 +82,7 @@ def assemble(raw: RawColumns, options: ReadOptions) -> Assembled:
         for name in _PRICES:
             # 2^63 − 1 stands for no price: NaN, which the checks refuse with its row.
             price = columns[name]
-            columns[name] = np.where(price >= 2.0**63, np.nan, price * _FIXED_POINT)
+            columns[name] = np.where(price >= 2.0**63, np.nan, price / _FIXED_POINT)
         notes.append("prices are integers of 1e-9: multiplied")
     found, count = series_defects(times, columns)
     if found and _clamp(columns, notes):
@@ -100,22 +100,24 @@ def assemble(raw: RawColumns, options: ReadOptions) -> Assembled:
 
 
 def _order(raw: RawColumns, options: ReadOptions, notes: list[str]) -> NDArray[np.int64] | None:
-    steps = np.diff(raw.timestamps_ns)
-    rising, falling = not steps.size or steps.min() >= 0, not steps.size or steps.max() <= 0
+    earlier, later = raw.timestamps_ns[:-1], raw.timestamps_ns[1:]
+    falls = later < earlier
+    rising = not falls.any()
     if options.order == "unsorted":
         notes.append("sorted by time")
         return np.argsort(raw.timestamps_ns, kind="stable")
     wanted = options.order
+    if rising and wanted != "newest_first":
+        return None
+    rises = later > earlier
     if wanted is None:
-        wanted = "newest_first" if (steps < 0).sum() > (steps > 0).sum() else "oldest_first"
-    if wanted == "newest_first" and falling:
+        wanted = "newest_first" if falls.sum() > rises.sum() else "oldest_first"
+    if wanted == "newest_first" and not rises.any():
         notes.append("newest first: turned round")
         return np.arange(len(raw.timestamps_ns))[::-1]
-    if wanted == "oldest_first" and rising:
-        return None
     # Most rows say what the order is; the others are the ones that break it.
     oldest_first = wanted == "oldest_first"
-    wrong = np.flatnonzero(steps < 0 if oldest_first else steps > 0) + 1
+    wrong = np.flatnonzero(falls if oldest_first else rises) + 1
     places = raw.labels([int(raw.rows[index]) for index in wrong[:MAX_REPORTED_VIOLATIONS]])
     fault = "is earlier" if oldest_first else "is later"
     hint = " (the option order sorts rows"

@@ -1,7 +1,7 @@
 """Separated text through Arrow: numbers at once where they are plain, else as text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -15,10 +15,19 @@ from tradewind.market.checks import MAX_REPORTED_VIOLATIONS
 from tradewind.market.reading.amounts import tell_decimal_mark
 from tradewind.market.reading.dialect import Dialect, numbered_rows, tell_dialect
 from tradewind.market.reading.options import DecimalMark, ReadOptions
+from tradewind.market.reading.plain_rows import (
+    INTEGERS,
+    ISO_NAIVE,
+    ISO_ZONED,
+    read_plain_rows,
+)
 from tradewind.market.reading.roles import Roles, roles_of_header, roles_of_rows
 from tradewind.market.reading.times import TimeForm, is_clock, is_epoch, tell_text
 
 __all__ = ["CsvTable"]
+
+ReadAt = Callable[[int, int], bytes]
+Cells = tuple[Any, TimeForm, dict[str, Any], Any]
 
 _ADJUSTED: Final = "adjusted close"
 _SYMBOL: Final = pa.dictionary(pa.int32(), pa.string())
@@ -88,7 +97,7 @@ class CsvTable:
         known = self.roles.form
         return f"{known}, {self.dialect.label}" if known else self.dialect.label
 
-    def read(self, options: ReadOptions) -> tuple[Any, TimeForm, dict[str, Any], Any]:
+    def read(self, options: ReadOptions) -> Cells:
         """Reads the columns that bars need.
 
         Returns:
@@ -108,6 +117,9 @@ class CsvTable:
         direct = form.direct if len(times) == 1 else None
         mark = self._likely_mark(options)
         if mark is not None:
+            plain = self._plain(form, options, self._read_at, len(self.data))
+            if plain is not None:
+                return plain
             try:
                 table = self._fetch(direct or pa.string(), pa.float64(), mark)
                 columns, symbols = self._split(table)
@@ -172,6 +184,55 @@ class CsvTable:
             return tell_decimal_mark(self.subject, first)
         except MarketDataError:
             return None  # Later rows may tell.
+
+    def read_plain(self, read_at: ReadAt, size: int, options: ReadOptions) -> Cells | None:
+        """`read`, where `data` is but the beginning of a large text whose rows are all plain.
+
+        Args:
+            read_at: Gives so many bytes of the text from a place on.
+            size: Bytes of the text.
+            options: What the user says.
+
+        Returns:
+            None where `read` with all of the text is needed.
+
+        Raises:
+            MarketDataError: As `read`, which must then see all of it.
+        """
+        self._refuse_doubtful_decimals(options)
+        place = self._places()[0]
+        head = [row[place].strip() for row in self.dialect.sample]
+        form = tell_text(head, options, self._time_text)
+        return self._plain(form, options, read_at, size)
+
+    def _plain(
+        self, form: TimeForm, options: ReadOptions, read_at: ReadAt, size: int
+    ) -> Cells | None:
+        direct = form.direct
+        if direct is None or len(self._places()) > 1 or self.roles.symbol is not None:
+            return None
+        if self._likely_mark(options) != ".":
+            return None
+        kind = INTEGERS
+        if not pa.types.is_integer(direct):
+            kind = ISO_NAIVE if direct.tz is None else ISO_ZONED
+        rows = read_plain_rows(
+            read_at,
+            size,
+            self.dialect.offset,
+            self.dialect.delimiter,
+            self.dialect.width,
+            self.roles.columns[TIMESTAMP],
+            kind,
+            self._numbers(),
+        )
+        if rows is None:
+            return None
+        columns = {name: pa.array(column) for name, column in rows.columns.items()}
+        return pa.array(rows.times), _of_numbers(form), columns, None
+
+    def _read_at(self, count: int, place: int) -> bytes:
+        return self.data[place : place + count]
 
     def _fetch(self, time_type: Any, number_type: Any, mark: DecimalMark = ".") -> Any:
         """Reads columns: times first; without a type for numbers, times alone."""

@@ -50,8 +50,13 @@ class Dialect:
         return f"text separated by {_DELIMITERS[self.delimiter]}"
 
 
-def tell_dialect(subject: str, data: bytes) -> Dialect:
+def tell_dialect(subject: str, data: bytes, *, fewest_cells: int = _FEWEST_CELLS) -> Dialect:
     """Finds delimiter, header and first row.
+
+    Args:
+        subject: The file, for errors.
+        data: The text, or its beginning.
+        fewest_cells: Cells in a row of such a table.
 
     Raises:
         MarketDataError: There is no table, or what stands above it may be a row that was cut.
@@ -62,7 +67,7 @@ def tell_dialect(subject: str, data: bytes) -> Dialect:
     if not whole and len(lines) > 1:
         lines.pop()  # it may be cut
     lines = lines[:_MOST_LINES]
-    delimiter, width = _tell_delimiter(subject, lines)
+    delimiter, width = _tell_delimiter(subject, lines, fewest_cells)
     rows = [_cells(line, delimiter) for line in lines]
     first = next(index for index, row in enumerate(rows) if len(row) == width)
     skipped = _checked_preamble(subject, lines[:first], delimiter)
@@ -108,7 +113,7 @@ def numbered_rows(data: bytes, dialect: Dialect) -> Iterator[tuple[int, list[str
         raise MarketDataError(f"line {line + 1}: {problem}: is a quote left open?") from None
 
 
-def _tell_delimiter(subject: str, lines: list[str]) -> tuple[str, int]:
+def _tell_delimiter(subject: str, lines: list[str], fewest: int) -> tuple[str, int]:
     for delimiter in _DELIMITERS:
         counts = Counter(len(_cells(line, delimiter)) for line in lines if line.strip())
         if not counts:
@@ -117,10 +122,10 @@ def _tell_delimiter(subject: str, lines: list[str]) -> tuple[str, int]:
         if len(counts) > 1 and times == 1:
             # One row and what stands above it: the longest is the table.
             width = max(counts)
-        if width >= _FEWEST_CELLS and counts[width] >= min(2, counts.total() / 2):
+        if width >= fewest and counts[width] >= min(2, counts.total() / 2):
             return delimiter, width
     raise MarketDataError(
-        f"cannot read {subject}: no table of bars: its lines have no {_FEWEST_CELLS} or more cells "
+        f"cannot read {subject}: no table of bars: its lines have no {fewest} or more cells "
         f"separated by {', '.join(_DELIMITERS.values())}"
     )
 

@@ -1,31 +1,28 @@
 """The bytes of a file of bars: unpacked, as UTF-8."""
 
 import os
-import zipfile
-import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedIOBase, BytesIO
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final
 
 from tradewind.errors import MarketDataError
-from tradewind.files import check_file
+from tradewind.files import FileStamp, check_file
+from tradewind.market.reading.packing import unpacked
 
-__all__ = ["Content", "read_content"]
+__all__ = ["Content", "open_unchanged", "read_content"]
 
-_MAX_UNPACKED: Final = 16 * 2**30
-_CHUNK: Final = 16 * 2**20
+# Bars in text pack to a third or a tenth. More than a hundredth is a file made to fill memory.
+_MOST_UNPACKED: Final = 16 * 2**30
+_MOST_RATIO: Final = 100
+_SURELY_UNPACKED: Final = 64 * 2**20
+_CHUNK: Final = 2**20
 _LOOKED_AT: Final = 64 * 1024
-_GZIP: Final = b"\x1f\x8b"
-_ZIP: Final = b"PK\x03\x04"
 _PARQUET: Final = b"PAR1"
-# What ends a name, and what the file must begin with then.
-_PROMISES: Final = {
-    ".gz": (_GZIP, "gzip"),
-    ".zip": (_ZIP, "zip"),
-    ".parquet": (_PARQUET, "Parquet"),
-}
+_ARROW: Final = b"ARROW1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +30,13 @@ class Content:
     """The content of a file.
 
     Attributes:
-        data: UTF-8 text without a byte order mark; or Parquet.
-        is_parquet: Which of the two.
+        data: UTF-8 text without a byte order mark; or Parquet, or a file of Arrow (Feather).
+        kind: "text", "Parquet" or "Arrow".
         notes: How it was packed and encoded, where that is worth a word.
     """
 
     data: bytes
-    is_parquet: bool
+    kind: str
     notes: tuple[str, ...]
 
 
@@ -49,88 +46,53 @@ def read_content(path: Path) -> Content:
     Raises:
         MarketDataError: It cannot be read, is not text, or changed meanwhile.
     """
-    data = _read_unchanged(path)
+    with open_unchanged(path) as file, unpacked(path, file) as (inner, notes):
+        size = os.fstat(file.fileno()).st_size
+        data = inner.read() if inner is file else _limited(path, inner, size)
     if not data:
-        raise MarketDataError(f"cannot read {path}: the file is empty")
-    for ending, (magic, kind) in _PROMISES.items():
-        if path.name.lower().endswith(ending) and not data.startswith(magic):
-            raise MarketDataError(f"cannot read {path}: by its name it is {kind}, but it is not")
-    if data.startswith(_PARQUET):
-        return Content(data, is_parquet=True, notes=())
-    notes: list[str] = []
-    if data.startswith(_GZIP):
-        data = _gunzip(path, data)
-        notes.append("gzip")
-    elif data.startswith(_ZIP):
-        data, member = _unzip(path, data)
-        notes.append(f"zip, {member}")
-    if not data:
-        raise MarketDataError(f"cannot read {path}: the file in it is empty")
+        what = "the file in it is empty" if notes else "the file is empty"
+        raise MarketDataError(f"cannot read {path}: {what}")
+    is_parquet = data.startswith(_PARQUET)
+    if path.name.lower().endswith(".parquet") and not is_parquet:
+        raise MarketDataError(f"cannot read {path}: by its name it is Parquet, but it is not")
+    if is_parquet or data.startswith(_ARROW):
+        return Content(data, "Parquet" if is_parquet else "Arrow", notes)
     text, encoding = _decoded(path, data)
-    if encoding:
-        notes.append(encoding)
-    return Content(text, is_parquet=False, notes=tuple(notes))
+    return Content(text, "text", (*notes, encoding) if encoding else notes)
 
 
-def _read_unchanged(path: Path) -> bytes:
+@contextmanager
+def open_unchanged(path: Path) -> Iterator[BufferedReader]:
+    """Opens a file, and refuses it at the end if it was written to meanwhile.
+
+    Raises:
+        MarketDataError: It cannot be read, or it changed.
+    """
     try:
         check_file(path)
         with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            data = file.read()
-            after = os.fstat(file.fileno())
+            before = FileStamp.of(os.fstat(file.fileno()))
+            yield file
+            after = FileStamp.of(os.fstat(file.fileno()))
     except OSError as problem:
         raise MarketDataError(f"cannot read {path}: {problem.strerror or problem}") from None
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-        len(data) != after.st_size
-    ):
+    if before != after:
         raise MarketDataError(
             f"cannot read {path}: it changed while it was read; read it when its writer is done"
         )
-    return data
 
 
-def _gunzip(path: Path, data: bytes) -> bytes:
-    import gzip
-
-    try:
-        with gzip.open(BytesIO(data)) as file:
-            return _limited(path, file)
-    except (OSError, EOFError, zlib.error) as problem:
-        raise MarketDataError(f"cannot read {path}: damaged gzip: {problem}") from None
-
-
-def _unzip(path: Path, data: bytes) -> tuple[bytes, str]:
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            names = [
-                name
-                for name in archive.namelist()
-                if not name.endswith("/") and not name.startswith("__MACOSX/")
-            ]
-            if "[Content_Types].xml" in names:
-                raise MarketDataError(
-                    f"cannot read {path}: it is a workbook; save its sheet as CSV"
-                )
-            if len(names) != 1:
-                found = ", ".join(names[:5]) or "none"
-                raise MarketDataError(
-                    f"cannot read {path}: a zip of bars must hold one file, not {len(names)} "
-                    f"({found}); unpack it and name one"
-                )
-            with archive.open(names[0]) as file:
-                return _limited(path, file), names[0]
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError) as problem:
-        raise MarketDataError(f"cannot read {path}: damaged zip: {problem}") from None
-
-
-def _limited(path: Path, file: BufferedIOBase | IO[bytes]) -> bytes:
-    unpacked = bytearray()
+def _limited(path: Path, file: IO[bytes], packed_size: int) -> bytes:
+    limit = max(_SURELY_UNPACKED, min(_MOST_UNPACKED, _MOST_RATIO * packed_size))
+    unpacked_data = bytearray()
     while chunk := file.read(_CHUNK):
-        unpacked += chunk
-        if len(unpacked) > _MAX_UNPACKED:
-            raise MarketDataError(f"cannot read {path}: it unpacks to more than 16 GiB")
-    return bytes(unpacked)
+        unpacked_data += chunk
+        if len(unpacked_data) > limit:
+            raise MarketDataError(
+                f"cannot read {path}: its {packed_size:,} bytes unpack to more than {limit:,}: if "
+                "that is right, unpack it yourself"
+            )
+    return bytes(unpacked_data)
 
 
 def _decoded(path: Path, data: bytes) -> tuple[bytes, str]:

@@ -22,7 +22,7 @@ _CLOCK: Final = (
     r"(?:[T ,;]+(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>[.,]\d{1,9})?)?)?"
     r"(?:[ -]?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
 )
-_COMPACT_CLOCK: Final = r"(?:[T ]*(?P<H>\d{2})(?P<M>\d{2})(?P<S>\d{2})?)?"
+_COMPACT_CLOCK: Final = r"(?:[T ]*(?P<H>\d{2})(?P<M>\d{2})(?:(?P<S>\d{2})(?P<ms>\d{3})?)?)?"
 _ZONE: Final = (
     r"(?: ?(?:UTC|GMT)? ?(?P<sign>[+-])(?P<zh>\d{1,2}):?(?P<zm>\d{2})?"
     r"| ?(?P<utc>Z|UTC|GMT)| (?P<zone>[A-Za-z]+/[A-Za-z_/]+))?"
@@ -144,6 +144,9 @@ class WrittenForm:
         if "f" in groups:
             fraction = pc.replace_substring(part("f"), ",", ".")
             clock = pc.binary_join_element_wise(clock, fraction, "")
+        if "ms" in groups:
+            fraction = pc.if_else(pc.equal(part("ms"), ""), "000", part("ms"))
+            clock = pc.binary_join_element_wise(clock, fraction, ".")
         iso = pc.binary_join_element_wise(date, clock, " ")
         # A cell with another zone than the first one, or with one beside cells without, is none.
         if self.has_offset:
