@@ -25,13 +25,14 @@ from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import StorageError, TradewindError, TrainingError, UnavailableError
 from tradewind.jobs import JobState
 from tradewind.market import load_sample, split_bars
+from tradewind.reporting.progress import WorkBar
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, TrainerClient
 from tradewind.settings import parse_settings
 from tradewind.shipped import shipped_or_own
 from tradewind.urls import sqlite_url
 from tradewind_cli.output import print_fields, print_table
-from tradewind_cli.progress import WorkBar, follow_job
+from tradewind_cli.progress import follow_job
 from tradewind_cli.replay import verdict
 
 if TYPE_CHECKING:
