@@ -290,7 +290,11 @@ async def _run_agent(agent: OrchestratorAgent, bar: WorkBar) -> None:
         with agent.bus.subscribe() as ticks:
             async for tick in ticks:
                 if tick.sequence % _SHOWN_EVERY == 0:
-                    bar.show(done=tick.sequence, figures=f"equity {tick.equity:,.0f}")
+                    drawdown = tick.risk and tick.risk.metrics.get("current_drawdown")
+                    figures = f"equity {tick.equity:,.0f}"
+                    if tick.risk is not None and drawdown is not None:
+                        figures += f"  drawdown {drawdown:.1%}  risk {tick.risk.action}"
+                    bar.show(done=tick.sequence, figures=figures)
 
     following = asyncio.create_task(follow())
     try:
