@@ -9,6 +9,7 @@ import typer
 from tradewind.errors import StorageError
 from tradewind.jobs import TrainingProgress
 from tradewind.reporting.progress import TrainingBar, WorkBar, progress_console
+from tradewind.showing import evaluation_table, figures_table
 from tradewind_cli.configuration import (
     ConfigArgument,
     FeatureOption,
@@ -25,8 +26,6 @@ from tradewind_cli.output import (
 from tradewind_cli.progress import said_when_interrupted
 
 __all__ = ["evaluate", "print_figures", "walk_forward"]
-
-_BASELINES = ("buy_and_hold", "random", "always_flat")
 
 
 def evaluate(
@@ -153,10 +152,8 @@ def walk_forward(
         folds_found = [fold.evaluation.figures for fold in found.folds]
         print_json({"folds": folds_found, "summary": found.summary, "report": str(report)})
         return
-    print_table(
-        ("over the folds", ">value"),
-        ((name, f"{value:.6g}") for name, value in found.summary.items()),
-    )
+    table = figures_table("over the folds", found.summary)
+    print_table(table.columns, table.rows)
     print_fields({"report": str(report)})
 
 
@@ -170,31 +167,5 @@ def _write(path: Path, page: bytes) -> None:
 
 def print_figures(figures: Mapping[str, float]) -> None:
     """Prints the figures of an evaluation: the policy with its interval, beside the baselines."""
-    prefixes = tuple(f"{baseline}_" for baseline in _BASELINES)
-    own = [
-        name
-        for name in figures
-        if not name.startswith(prefixes) and not name.endswith(("_low", "_high"))
-    ]
-    print_table(
-        ("held-out bars", ">policy", "interval", *(f">{name}" for name in _BASELINES)),
-        (
-            (
-                name,
-                _number(figures, name),
-                _interval(figures, name),
-                *(_number(figures, f"{baseline}_{name}") for baseline in _BASELINES),
-            )
-            for name in own
-        ),
-    )
-
-
-def _number(figures: Mapping[str, float], name: str) -> str:
-    return f"{figures[name]:.4g}" if name in figures else ""
-
-
-def _interval(figures: Mapping[str, float], name: str) -> str:
-    if f"{name}_low" not in figures:
-        return ""
-    return f"{_number(figures, f'{name}_low')} … {_number(figures, f'{name}_high')}"
+    table = evaluation_table(figures)
+    print_table(table.columns, table.rows)

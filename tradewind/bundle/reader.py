@@ -59,6 +59,12 @@ class Bundle:
     policy_pt: bytes
     golden: GoldenSet
 
+    def __repr__(self) -> str:
+        return f"Bundle({str(self.path)!r}, {self.metadata.algo})"
+
+    def _repr_html_(self) -> str:
+        return self.metadata.html(folder=str(self.path))
+
 
 def read_bundle(
     path: Path | str, limits: BundleLimits | None = None, trusted: TrustedKeys | None = None

@@ -43,6 +43,7 @@ from tradewind.bundle import BundleStore
 from tradewind.market import FeatureSpec
 from tradewind.market.feature_group import KnownGroups
 from tradewind.risk.policy import RiskPolicy
+from tradewind.showing import Table, html_of
 
 __all__ = ["NEVER_COMPARED", "Verification", "verify"]
 
@@ -82,6 +83,23 @@ class Verification:
     columns: tuple[ColumnFinding, ...]
     not_checked: tuple[str, ...]
     elapsed_s: float
+
+    def __repr__(self) -> str:
+        equal = "equal" if self.equal else "DIFFERENT"
+        return f"Verification({self.account}, {self.ticks:,} ticks, {equal})"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "account": self.account,
+            "ticks": f"{self.first_sequence:,} to {self.last_sequence:,}",
+            "decided by": ", ".join(self.bundles),
+            "not checked": "; ".join(self.not_checked),
+        }
+        rows = tuple(
+            (each.column, f"{each.compared:,}", f"{each.different:,}") for each in self.columns
+        )
+        title = "Replay: equal to the bit" if self.equal else "Replay: DIFFERENT"
+        return html_of(title, facts, Table(("column", ">compared", ">different"), rows))
 
     @property
     def equal(self) -> bool:
