@@ -10,9 +10,8 @@ from typing import Final
 
 from rich.console import Console
 
+from tradewind.reporting.progress import WorkBar, progress_console
 from tradewind_cli.kernels import GROUPS, missing_groups
-from tradewind_cli.output import progress_console
-from tradewind_cli.progress import WorkBar
 
 __all__ = ["compile_missing"]
 

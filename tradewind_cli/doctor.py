@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tradewind_cli.output import JsonOption, print_json, print_table, progress_console
+from tradewind.reporting.progress import progress_console
+from tradewind_cli.output import JsonOption, print_json, print_table
 
 __all__ = ["doctor"]
 

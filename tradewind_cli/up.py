@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tradewind_cli.output import progress_console
+from tradewind.reporting.progress import progress_console
 
 __all__ = ["up"]
 

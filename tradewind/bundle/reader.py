@@ -61,6 +61,12 @@ class Bundle:
     golden: GoldenSet
     signature: BundleSignature | None = None
 
+    def __repr__(self) -> str:
+        return f"Bundle({str(self.path)!r}, {self.metadata.algo})"
+
+    def _repr_html_(self) -> str:
+        return self.metadata.html(folder=str(self.path))
+
 
 def read_bundle(
     path: Path | str, limits: BundleLimits | None = None, trusted: TrustedKeys | None = None

@@ -45,6 +45,15 @@ class BundlePolicy:
             space.n if isinstance(space, DiscreteSpace) and network.runtime != "compiled" else None
         )
 
+    def __repr__(self) -> str:
+        about = self._metadata
+        named = f"{about.name} {about.version}, {about.algo}, {self.runtime}"
+        return f"{type(self).__name__}({named})"
+
+    def _repr_html_(self) -> str:
+        runtime = f"{self.runtime} {self.runtime_reason}".strip()
+        return self._metadata.html(runtime=runtime)
+
     @property
     def metadata(self) -> BundleMetadata:
         """What the bundle says about itself."""

@@ -4,10 +4,8 @@ import contextlib
 import io
 import json
 import logging
-import os
 import pickle
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,10 +20,11 @@ from gymnasium import spaces
 from pydantic import BaseModel
 
 from tradewind.bundle import PublishedBundle, SigningKey, publish_bundle
-from tradewind.errors import ConflictError, NotFoundError, StorageError
+from tradewind.errors import NotFoundError, StorageError
 from tradewind.market import FeatureSpec
 from tradewind.shipped import shipped_or_own
 from trainer_service.algorithms import find_algorithm
+from trainer_service.checkpoints.run_folder import check_own
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.progress import ProgressListener, ProgressReporter
 from trainer_service.training.config import JobConfig, TrainingConfig
@@ -190,17 +189,12 @@ def _write(
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        found = (folder / _STATE).stat()
-        mode = folder.stat().st_mode
+        content = (folder / _STATE).read_bytes()
     except OSError as problem:
         raise NotFoundError(f"{folder} is no draft of a trained model: {problem}") from None
-    if found.st_uid not in (0, os.getuid()) or mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConflictError(
-            f"{folder} belongs to another user, or others may write to it: reading a draft is "
-            "running code of whoever wrote it"
-        )
+    check_own(folder / _STATE, "a draft")
     try:
-        state: dict[str, Any] = _Unpickler(io.BytesIO((folder / _STATE).read_bytes())).load()
+        state: dict[str, Any] = _Unpickler(io.BytesIO(content)).load()
     except Exception as problem:  # pickle raises whatever it likes
         raise StorageError(
             f"{folder} cannot be read: {problem}. If another release kept it, export it with that"
