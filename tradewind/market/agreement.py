@@ -30,7 +30,7 @@ def contradiction(market: Market, starts_ns: NDArray[np.int64], interval_ns: int
     """What speaks against bars being of a market; "" where nothing does.
 
     That is bars in its closed hours, or half as many as it has. Of a long series the latest bars
-    are judged; one that is too short to show sessions contradicts nothing.
+    are judged; one that is too short to show sessions contradicts nothing, nor does one of weeks.
 
     Args:
         market: The market that they are said to be of.
@@ -41,7 +41,7 @@ def contradiction(market: Market, starts_ns: NDArray[np.int64], interval_ns: int
         MarketDataError: The market's calendar does not go as far.
     """
     starts_ns = starts_ns[-_JUDGED_BARS:]
-    if not shows_sessions(starts_ns, interval_ns):
+    if interval_ns > DAY_NS or not shows_sessions(starts_ns, interval_ns):
         return ""
     outside = _count_outside(market, starts_ns, interval_ns)
     there = len(starts_ns) - outside

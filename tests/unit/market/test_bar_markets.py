@@ -90,7 +90,7 @@ def test_gaps_are_bars_that_the_market_had(shares: Bars) -> None:
         getattr(shares, name)[kept]
         for name in ("timestamps_ns", "open", "high", "low", "close", "volume")
     ]
-    holed = Bars("ACME", *columns, shares.interval_ns)
+    holed = Bars("ACME", *columns, interval_ns=shares.interval_ns)
     assert [(gap.after, gap.missing_bar_count) for gap in holed.gaps()] == [(19, 1), (58, 2)]
 
 
