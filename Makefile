@@ -1,30 +1,35 @@
-# Every target sets up what it needs: a virtual environment in .venv with the pinned requirements.
+# Every target sets up what it needs: a virtual environment in .venv with the pinned requirements, those of
+# the demo alone or all of them.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.demo-ready
+# Whatever the environment says: modules are compiled when they are first imported, and kept.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types reference docs protos protos-check lock lock-check bench clean
+.PHONY: help setup demo test test-fast faults wheels compose-test monitoring-check kubernetes-check clients-check audit release certs load load-steps soak lint format types reference docs protos protos-check lock lock-check bench clean
 
 help:  ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tradewind needs Python 3.11 or newer")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements/dev.txt
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --editable .
-	$(BIN)/python tools/compile_kernels.py
+$(READY): requirements/dev.txt requirements/demo.txt pyproject.toml
+	$(PYTHON) tools/install.py dev
+	touch $(DEMO_READY) $@
+
+$(DEMO_READY): requirements/demo.txt pyproject.toml
+	$(PYTHON) tools/install.py demo
 	touch $@
 
-demo: $(READY)  ## Trains, serves and risk-checks a policy on real bars, end to end
+setup: $(DEMO_READY)  ## Makes .venv with what the demo and the README want
+
+demo: $(DEMO_READY)  ## Trains, serves and risk-checks a policy on real bars, end to end
 	$(BIN)/tradewind demo
 
 # Installs PostgreSQL and Chromium where it can; elsewhere the tests that need them are skipped, and
-# say so. Files are run in the order of tests/conftest.py, by hundreds of processes that find their
-# modules compiled, whatever the environment says about bytecode.
+# say so. Files are run in the order of tests/conftest.py.
 PYTEST := tools/postgres.sh || export TRADEWIND_SKIP_POSTGRES=1; \
-	tools/chromium.sh || export TRADEWIND_SKIP_CHROMIUM=1; export PYTHONDONTWRITEBYTECODE=; \
+	tools/chromium.sh || export TRADEWIND_SKIP_CHROMIUM=1; \
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## Runs every test
@@ -56,13 +61,18 @@ clients-check: $(READY)  ## Packs, compiles and runs the clients in other langua
 
 audit: $(READY)  ## Looks for secrets in the files, and for trouble in the dependencies
 	$(BIN)/python tools/side_environments.py audit && $(BIN)/python tools/audit.py
+	$(BIN)/python tools/sbom.py build/sbom
 
 # Built from what is committed: what else lies in the folders of packages would be packed as well.
-release: $(READY)  ## Wheel and sdist in dist/, once every dependency was audited for known vulnerabilities
+release: $(READY)  ## Wheel, sdist and what they are made of in dist/, once every dependency was audited
+	test -n "$(RELEASE_KEY)" || { echo "RELEASE_KEY=FILE names the key that signs the provenance"; exit 2; }
 	$(BIN)/python tools/side_environments.py audit
 	$(BIN)/python tools/audit.py --require-vulnerability-service
 	rm -rf build/release && mkdir -p build/release && git archive HEAD | tar -x -C build/release
 	PYTHONWARNINGS=ignore $(BIN)/python -m build --outdir dist build/release
+	$(BIN)/python tools/sbom.py dist/sbom
+	$(BIN)/python tools/provenance.py dist/*.whl dist/*.tar.gz dist/sbom/* --key $(RELEASE_KEY) \
+	  --output dist/provenance.intoto.json
 
 certs: $(READY)  ## Makes certificates for development in certs/
 	$(BIN)/python tools/certificates.py certs

@@ -16,20 +16,21 @@ WORKDIR /app
 COPY tradewind tradewind
 COPY config config
 COPY protos protos
-COPY docker/start.sh docker/keys.sh docker/
+COPY docker/start.sh docker/keys.py docker/
 COPY pyproject.toml README.md ./
 COPY trainer_service trainer_service
-COPY tools/compile_kernels.py tools/compile_kernels.py
-COPY tests/contract/bundle/store_v1 tests/contract/bundle/store_v1
+COPY tradewind_cli/__init__.py tradewind_cli/kernels.py tradewind_cli/
+COPY tools/certificates.py tools/certificates.py
 RUN pip install --no-deps --no-build-isolation --editable .
 # Whole seconds: the cache of a kernel is stale when its source file is younger.
 RUN find /app -exec touch --date=@1700000000 {} +
 RUN NUMBA_CACHE_DIR=/opt/kernels PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 \
-    python -c "import runpy; runpy.run_path('tools/compile_kernels.py', run_name='__main__')"
+    python -m tradewind_cli.kernels risk messages market networks
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tradewind \
-    && install -d -o tradewind -g tradewind /bundles /signing /trusted /var/lib/tradewind
+    && install -d -o tradewind -g tradewind /bundles /signing /trusted /tls /access /clients /grafana \
+       /var/lib/tradewind
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/kernels /opt/kernels
 COPY --from=build /app /app

@@ -261,6 +261,18 @@ class Registry:
             )
         return surplus
 
+    def withdraw(self, version: LoadedVersion) -> None:
+        """Lets a version answer no more, whatever needs it; calls under way on it end."""
+        before, name = self.snapshot, version.name
+        loaded = {n: v for n, v in before.loaded.get(name, {}).items() if v is not version}
+        labelled = {n: v for n, v in before.labelled.get(name, {}).items() if v is not version}
+        self.snapshot = replace(
+            before,
+            served={n: v for n, v in before.served.items() if v is not version},
+            loaded={**before.loaded, name: MappingProxyType(loaded)},
+            labelled={**before.labelled, name: MappingProxyType(labelled)},
+        )
+
     def quarantine(self, refused: QuarantinedVersion) -> None:
         """Remembers why a version does not serve; what serves stays as it is."""
         entry = {(refused.policy, refused.version): refused}

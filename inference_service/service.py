@@ -29,6 +29,7 @@ from inference_service.servicer import InferenceServicer
 from inference_service.settings import InferenceSettings
 from inference_service.telemetry import Telemetry
 from inference_service.watching.memory import MemoryBound
+from inference_service.watching.trust import StoreTrust
 from inference_service.watching.watcher import StoreWatcher
 from tradewind.alerts import AlertKind, Alerts, alerts_of
 from tradewind.api.inference.v1 import inference_pb2, inference_pb2_grpc
@@ -160,7 +161,14 @@ class _Parts:
         )
         self._stopping = threading.Event()
         self._watcher, self._loads = _watcher(
-            settings, load_requests, self._stopping, store, registry, telemetry, self._routing
+            settings,
+            load_requests,
+            self._stopping,
+            store,
+            registry,
+            telemetry,
+            self._routing,
+            server,
         )
         self._threads = [
             _thread("store", self._watcher.follow, settings.poll_s, self._stopping),
@@ -210,12 +218,14 @@ def _watcher(
     registry: Registry,
     telemetry: Telemetry,
     routing: RoutingFollower,
+    server: RpcServer,
 ) -> tuple[StoreWatcher, BackgroundLoads]:
+    trust = StoreTrust(settings.store, settings.trusted, required=settings.require_freshness)
     loader = BundleLoader(
         load_requests,
         settings.loader,
         settings.limits,
-        settings.trusted,
+        trust.keys,
         settings.slo_us,
         stopping,
         settings.executor,
@@ -229,14 +239,22 @@ def _watcher(
         routing.scan()  # a routing that came with the store is in force before it can answer
         return version
 
+    def changed(policy: str) -> None:
+        routing.scan()
+        if policy not in registry.snapshot.served:
+            server.set_health(f"{POLICY_HEALTH_PREFIX}{policy}", serving=False)
+        if not registry.snapshot.served:
+            server.set_serving(False)
+
     watcher = StoreWatcher(
         store,
         registry,
         load,
         settings.rule_of,
         MemoryBound(registry, settings.max_loaded_mb),
+        trust,
         telemetry,
-        on_serving=lambda _policy: routing.scan(),
+        on_changed=changed,
         routed=routing.versions_of,
     )
     return watcher, loads

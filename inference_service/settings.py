@@ -113,6 +113,10 @@ class InferenceSettings(ServiceSettings):
     without any, a server that other machines reach does not start, as whoever can write the store
     would choose what it serves. `false` says that this is so."""
 
+    require_freshness: bool = False
+    """Whether nothing is loaded without a current `freshness.json` in the store, signed by one of
+    the trusted keys. One that is there is followed in any case."""
+
     slo_us: float = Field(default=MAX_PREDICTION_LATENCY_US, gt=0.0)
     """Objective of one model compute, in microseconds."""
 
@@ -173,6 +177,8 @@ class InferenceSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _check_trusted_keys(self) -> Self:
+        if self.require_freshness and not self.trusted_keys:
+            raise ValueError("require_freshness needs trusted_keys, which say whose it has to be")
         if self.require_signature and not self.trusted_keys:
             raise ValueError("require_signature needs trusted_keys, or no bundle would ever serve")
         exposed = [listen for listen in self.server.listen if is_reached_from_afar(listen)]

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.agents.alarm import Alarm
 from orchestrator.agents.halts import holdings_text
+from orchestrator.agents.pulse import Pulse
 from orchestrator.agents.runner import build_agent
 from orchestrator.agents.services import resume_command
 from orchestrator.live.process import WatchProcess
@@ -74,6 +75,7 @@ async def _trade(settings: OrchestratorSettings) -> None:
             resume = resume_command(settings.services, settings.account)
             alarm = Alarm(agent.bus, alerts, settings.account, resume)
             await stack.enter_async_context(alarm.watching())
+        await stack.enter_async_context(Pulse(agent.bus, settings.account).beating())
         settle_heap()
         trading = asyncio.create_task(agent.run())
         loop = asyncio.get_running_loop()

@@ -244,16 +244,22 @@ class EventBus:
             self._halt,
         )
 
+    def overdue(self) -> str:
+        """Since when a tick is overdue, halted or not; empty while none is."""
+        if self._due_ns is None or time.monotonic_ns() <= self._due_at_ns:
+            return ""
+        detail = f"no tick since it was due at {format_time(self._due_ns)}"
+        if self._refusal is not None:
+            fault, symbol = self._refusal.fault, self._refusal.symbol
+            detail += f"; the last bar was refused: {fault} {symbol}: {self._refusal.detail}"
+        return detail
+
     def _standing(self) -> tuple[str, str]:
         """What trading comes to: nobody trades who has no bars, or none that count."""
         if self._state != "TRADING":
             return self._state, self._detail
-        if self._due_ns is not None and time.monotonic_ns() > self._due_at_ns:
-            detail = f"no tick since it was due at {format_time(self._due_ns)}"
-            if self._refusal is not None:
-                fault, symbol = self._refusal.fault, self._refusal.symbol
-                detail += f"; the last bar was refused: {fault} {symbol}: {self._refusal.detail}"
-            return "WAITING", detail
+        if overdue := self.overdue():
+            return "WAITING", overdue
         last = self._ticks[-1] if self._ticks else None
         if last is not None and last.outcome in (Outcome.WARM_UP, Outcome.HELD):
             state = "WARMING_UP" if last.outcome is Outcome.WARM_UP else "HOLDING"

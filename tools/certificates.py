@@ -27,13 +27,15 @@ class Authority:
 
     Args:
         name: Its common name.
+        days: For how long it and what it signs are valid.
     """
 
-    def __init__(self, name: str = "Tradewind development") -> None:
+    def __init__(self, name: str = "Tradewind development", days: int = VALID_DAYS) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
+        self._days = days
         self.certificate = (
-            _builder(self._name, self._name, self._key.public_key())
+            self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .sign(self._key, hashes.SHA256())
         )
@@ -42,7 +44,7 @@ class Authority:
         """Writes `<file>.crt` and `<file>.key` of a server on this machine, or of a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = _builder(_name(name), self._name, key.public_key()).add_extension(
+        builder = self._builder(_name(name), key.public_key()).add_extension(
             x509.ExtendedKeyUsage([usage]), critical=False
         )
         if server:
@@ -56,7 +58,25 @@ class Authority:
     def save(self, folder: Path) -> None:
         """Writes `ca.crt` and `ca.key`."""
         write(folder / "ca.key", _pem(self._key))
-        write(folder / "ca.crt", self.certificate.public_bytes(serialization.Encoding.PEM))
+        write(folder / "ca.crt", self.public_pem())
+
+    def public_pem(self) -> bytes:
+        """What clients believe."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey
+    ) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_after(now + timedelta(days=self._days))
+        )
 
 
 def make_certificates(folder: Path) -> Authority:
@@ -80,21 +100,6 @@ def write(path: Path, content: bytes) -> None:
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=VALID_DAYS))
-    )
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -22,20 +22,29 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
 FILES = {
+    "dev.txt": ("dev",),  # the first: what the others share with it, they have in its version
+    "demo.txt": ("trainer", "inference", "risk", "orchestrator", "cli"),
     "inference.txt": ("inference", "tracing", "alerts"),
     "risk.txt": ("risk", "tracing", "alerts"),
-    "trainer.txt": ("trainer", "tracing", "alerts"),
-    "dev.txt": ("dev",),
+    "trainer.txt": ("trainer", "mlflow", "tracing", "alerts"),
 }
 
 
-def compile_pins(extras: tuple[str, ...]) -> list[str]:
-    """Resolves the extras; one `name==version` a requirement, sorted."""
+def compile_pins(extras: tuple[str, ...], constraints: str = "") -> list[str]:
+    """Resolves the extras; one `name==version` a requirement, sorted.
+
+    Args:
+        extras: Of pyproject.toml.
+        constraints: Lines that the versions keep to.
+    """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "requirements.txt"
         flags = ["--quiet", "--strip-extras", "--no-annotate", "--no-header", "--allow-unsafe"]
         flags += ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
         wanted = [f"--extra={extra}" for extra in extras]
+        limits = Path(folder) / "constraints.txt"
+        limits.write_text(constraints)
+        wanted.append(f"--constraint={limits}")
         command = [sys.executable, "-m", "piptools", "compile", *flags, *wanted]
         subprocess.run([*command, "-o", output, "pyproject.toml"], cwd=ROOT, check=True)
         lines = output.read_text().splitlines()
@@ -83,9 +92,12 @@ def main() -> None:
             sys.exit("lock: run `make lock`; not satisfied: " + ", ".join(problems))
         print("lock: every requirement file satisfies pyproject.toml")
         return
+    constraints = ""
     for name, extras in FILES.items():
         header = f"# Extras of pyproject.toml: {', '.join(extras)}. Written by `make lock`."
-        (FOLDER / name).write_text("\n".join([header, *compile_pins(extras)]) + "\n")
+        pins = "\n".join(compile_pins(extras, constraints))
+        constraints = constraints or pins
+        (FOLDER / name).write_text(f"{header}\n{pins}\n")
         print(f"lock: wrote {name}")
 
 

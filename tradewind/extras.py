@@ -16,6 +16,8 @@ _EXTRAS: Final = {
     "orchestrator": "orchestrator",
     "tradewind_cli": "cli",
 }
+# What comes by an extra of its own, whichever of them imports it.
+_EXTRAS_OF_OTHERS: Final = {"mlflow": "mlflow"}
 _OWN: Final = frozenset({"tradewind", *_EXTRAS})
 
 
@@ -29,7 +31,8 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
         None where it is no package of others' that is missing, or none of ours needs it by an
         extra: then the error is a defect, or the business of who raised it.
     """
-    if error.name is None or error.name.partition(".")[0] in _OWN:
+    missing = (error.name or "").partition(".")[0]
+    if not missing or missing in _OWN:
         return None
     found = None
     trace = error.__traceback__
@@ -39,6 +42,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
         trace = trace.tb_next
     if found is None:
         return None
+    found = _EXTRAS_OF_OTHERS.get(missing, found)
     return f"{error.name} is not installed: pip install 'tradewind[{found}]'"
 
 

@@ -92,12 +92,18 @@ def keygen(
 def sign(
     bundle: BundleArgument,
     key: Annotated[Path, typer.Option(help="File of the private key.")],
+    signer: Annotated[
+        str | None, typer.Option(help="Who signs; by default the name of the key's file.")
+    ] = None,
+    days: Annotated[
+        int, typer.Option(min=1, max=36_500, help="For how long the signature is believed.")
+    ] = 365,
     as_json: JsonOption = False,
 ) -> None:
     """Signs a published bundle, in place of any earlier signature."""
     from tradewind.bundle import BundleStore, SigningKey
 
-    signing_key, folder = SigningKey.load(key), bundle.absolute()
+    signing_key, folder = SigningKey.load(key, signer, days), bundle.absolute()
     BundleStore(folder.parents[1]).sign(folder.parent.name, folder.name, signing_key)
     answer = {"bundle": str(bundle), "key_id": signing_key.key_id}
     print_answer(answer, as_json=as_json)
@@ -119,13 +125,15 @@ def verify(
     """
     from tradewind.bundle import TrustedKeys, read_bundle
 
+    signature = None
     if key:
-        read_bundle(bundle, trusted=TrustedKeys.load(key, required=True))
+        trusted = TrustedKeys.load(key, required=True)
+        signature = read_bundle(bundle, trusted=trusted).signature
     from tradewind.policy import load_sealed_policy
 
     policy = load_sealed_policy(bundle)
     metadata = policy.metadata
-    answer = {
+    answer: dict[str, Any] = {
         "bundle": str(bundle),
         "policy": metadata.name,
         "version": metadata.version,
@@ -134,10 +142,76 @@ def verify(
         "runtime": policy.runtime,
         "runtime_reason": policy.runtime_reason,
     }
+    if signature is not None:
+        answer["signature"] = signature.model_dump(mode="json", exclude_defaults=True)
     if as_json:
         print_json(answer)
         return
+    if signature is not None:
+        answer["signature"] = str(signature)
     print_fields({name: str(value) for name, value in answer.items() if value != ""})
+
+
+@app.command()
+def freshness(
+    store: StoreArgument,
+    key: Annotated[Path, typer.Option(help="File of the private key that signs the statement.")],
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(help="A public key besides, whose statement may be followed by this one."),
+    ] = None,
+    oldest: Annotated[
+        list[str] | None,
+        typer.Option(metavar="POLICY/VERSION", help="No version before this one is loaded."),
+    ] = None,
+    withdraw: Annotated[
+        list[str] | None,
+        typer.Option(metavar="POLICY/VERSION", help="This version is not loaded any more."),
+    ] = None,
+    revoke_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY_ID", help="What this key has signed is not loaded any more."),
+    ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=3_650, help="For how long it is current: as the one before, or 30 days."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """States what is newest in a store and what is believed no more, in its freshness.json.
+
+    A server that trusts the key begins to serve nothing older than that, holds to the statement
+    when the file is removed or replaced by an older one, and drops within a poll what is withdrawn
+    or signed by a revoked key. Nothing that was refused once is let in again.
+    """
+    from tradewind.bundle import SigningKey, TrustedKeys, write_freshness
+
+    made = write_freshness(
+        store,
+        SigningKey.load(key),
+        public=TrustedKeys.load(trust or (), required=True).public,
+        oldest=oldest or (),
+        withdrawn=withdraw or (),
+        revoked_keys=revoke_key or (),
+        days=days,
+    )
+    answer: dict[str, Any] = {
+        "store": str(store),
+        "number": made.serial,
+        "expires_at": str(made.signature.expires_at),
+        "newest": sorted(made.subjects),
+        "oldest": sorted(map("/".join, made.oldest.items())),
+        "withdrawn": sorted(made.withdrawn),
+        "revoked_keys": sorted(made.revoked_keys),
+    }
+    if as_json:
+        print_json(answer)
+        return
+    fields = {name: ", ".join(each) for name, each in answer.items() if isinstance(each, list)}
+    shown = {name: str(fields.get(name, value)) for name, value in answer.items() if value != []}
+    print_fields({name.replace("_", " "): value for name, value in shown.items()})
 
 
 @app.command()

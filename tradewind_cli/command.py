@@ -1,7 +1,9 @@
 """The commands of `tradewind`, and what becomes of their errors."""
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; see `ExitCode`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # closed by whoever started it: as for a reader that goes away
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process
     try:
         app(given, prog_name="tradewind")
     except TradewindError as problem:

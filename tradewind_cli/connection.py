@@ -3,21 +3,30 @@
 gRPC is imported by a command that connects, and by no other: it takes half a second.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from tradewind import __version__
+from tradewind.reporting.progress import QUIET
 from tradewind_cli.output import refusal
 
 if TYPE_CHECKING:
     from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
     from tradewind.rpc.clients.client import Client
 
-__all__ = ["connection_options", "inference_client", "risk_client", "trainer_client"]
+__all__ = [
+    "connection_options",
+    "given_options",
+    "inference_client",
+    "risk_client",
+    "trainer_client",
+]
 
 ClientT = TypeVar("ClientT", bound="Client")
 
@@ -71,6 +80,12 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _put_back(before: str | None) -> None:
+    os.environ.pop(QUIET)
+    if before is not None:
+        os.environ[QUIET] = before
+
+
 def connection_options(
     context: typer.Context,
     ca: Annotated[Path | None, _option("ca", "TLS: roots of the servers' certificates.")] = None,
@@ -81,6 +96,9 @@ def connection_options(
         str | None,
         _option("trace-to", "A collector of traces (OTLP): the calls' spans.", "http://HOST:PORT"),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Shows no progress; TRADEWIND_QUIET=1 as well.")
+    ] = False,
     _version: Annotated[
         bool,
         typer.Option(
@@ -89,9 +107,25 @@ def connection_options(
     ] = False,
 ) -> None:
     """Keeps what stands before the command, for the command."""
+    if quiet:
+        before = os.environ.get(QUIET)
+        os.environ[QUIET] = "1"
+        context.call_on_close(partial(_put_back, before))
     if (cert is None) != (key is None):
         raise refusal("--cert", "goes with --key: give both or neither")
     context.obj = _Connection({"ca": ca, "certificate": cert, "key": key}, token_file, trace_to)
+
+
+def given_options(context: typer.Context) -> list[str]:
+    """The options of the connection that stand before the command, as words."""
+    given = context.find_root().params
+    names = ("ca", "cert", "key", "token_file", "trace_to")
+    return [
+        word
+        for name in names
+        if given.get(name) is not None
+        for word in (f"--{name.replace('_', '-')}", str(given[name]))
+    ]
 
 
 def inference_client(

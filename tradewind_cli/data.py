@@ -12,6 +12,8 @@ import yaml
 
 from tradewind.errors import MarketDataError, StorageError
 from tradewind.settings import read_yaml
+from tradewind_cli.data_fetch import fetch
+from tradewind_cli.data_join import join
 from tradewind_cli.data_trades import convert_trades
 from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
 
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Files of bars: check, show, convert to Parquet.")
+app = typer.Typer(
+    no_args_is_help=True, help="Bars: check, show and convert files, fetch, join, resample."
+)
+app.command()(fetch)
+app.command()(join)
 
 _MOST_GAPS = 5
 
@@ -32,16 +38,19 @@ class _Source:
     file: Path
     options: Mapping[str, Any]
 
-    def load(self) -> "Bars":
+    def load(self, market: str | None = None) -> "Bars":
         # pyarrow comes with an extra, and takes a moment to import
         from tradewind.market import load_bars
 
-        return load_bars(self.file, **self.options)
+        return load_bars(self.file, **self.options, market=market)
 
 
 def _source(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Separated text (also .gz, .zip) or Parquet.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Separated text (also .gz, .zip), Parquet, or a folder."
+        ),
     ],
     symbol: Annotated[
         str | None,
@@ -140,6 +149,14 @@ def show(
 def convert(
     source: _Source,
     out: Annotated[Path, typer.Argument(metavar="OUT.parquet", help="The file to write.")],
+    resample: Annotated[
+        str | None,
+        typer.Option(metavar="LENGTH", help="Longer bars, such as 30min, within the sessions."),
+    ] = None,
+    market: Annotated[
+        str | None,
+        typer.Option(help="The market of the bars, for --resample; recognised by default."),
+    ] = None,
     bars_of: Annotated[
         str | None,
         typer.Option(
@@ -163,11 +180,15 @@ def convert(
     if out.exists() and source.file.exists() and out.samefile(source.file):
         raise refusal("OUT", "is the file that is read")
     if bars_of is not None:
+        if resample is not None or market is not None:
+            raise refusal("--bars", "stands beside neither --resample nor --market")
         convert_trades(source.file, source.options, bars_of, of, out, as_json=as_json)
         return
     if of is not None:
         raise refusal("--of", "is for trades and quotes: say --bars, too")
-    bars = source.load()
+    bars = source.load(market=market)
+    if resample is not None:
+        bars = bars.resample(resample)
     from tradewind.market.saving import save_bars
 
     save_bars(bars, out)

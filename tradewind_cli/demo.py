@@ -3,20 +3,17 @@
 import asyncio
 import contextlib
 import itertools
-import signal
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from tradewind.errors import StorageError, TradewindError
-from tradewind_cli.output import progress_console
+from tradewind.reporting.progress import progress_console
+from tradewind_cli.progress import INTERRUPTED, interruptible
 
 __all__ = ["demo", "new_folder"]
-
-_INTERRUPTED: Final = 130
 
 
 def demo(
@@ -41,35 +38,21 @@ def demo(
     console = progress_console()
     console.print(f"{'everything':18} in {folder}", soft_wrap=True, highlight=False, markup=False)
     try:
-        with _interruptible(), asyncio.Runner() as runner, contextlib.ExitStack() as stack:
+        with interruptible(), asyncio.Runner() as runner, contextlib.ExitStack() as stack:
             # It takes seconds to import: no other command should wait for it.
+            from tradewind_cli.compiling import compile_missing
             from tradewind_cli.demonstration import Demonstration
 
+            compile_missing(console)
             Demonstration(console, folder, runner, stack).run(values, live)
     except KeyboardInterrupt:
         typer.echo(
             f"tradewind: interrupted, and all has stopped; logs: {folder / 'logs'}", err=True
         )
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     except TradewindError as problem:
         problem.add_note(f"logs: {folder / 'logs'}")
         raise
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Takes SIGTERM, and the end of a terminal, for Ctrl-C: what was started is stopped."""
-    taken = {
-        signal.SIGINT: signal.default_int_handler,  # a shell's background job ignores it
-        signal.SIGTERM: lambda *_: signal.raise_signal(signal.SIGINT),
-        signal.SIGHUP: lambda *_: signal.raise_signal(signal.SIGINT),
-    }
-    before = {number: signal.signal(number, handler) for number, handler in taken.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def new_folder(output: Path) -> Path:

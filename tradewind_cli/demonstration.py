@@ -25,13 +25,14 @@ from tradewind.constants import MAX_PREDICTION_LATENCY_US
 from tradewind.errors import StorageError, TradewindError, TrainingError, UnavailableError
 from tradewind.jobs import JobState
 from tradewind.market import load_sample, split_bars
+from tradewind.reporting.progress import WorkBar
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, TrainerClient
 from tradewind.settings import parse_settings
 from tradewind.shipped import shipped_or_own
 from tradewind.urls import sqlite_url
 from tradewind_cli.output import print_fields, print_table
-from tradewind_cli.progress import WorkBar, follow_job
+from tradewind_cli.progress import follow_job
 from tradewind_cli.replay import verdict
 
 if TYPE_CHECKING:
@@ -289,7 +290,11 @@ async def _run_agent(agent: OrchestratorAgent, bar: WorkBar) -> None:
         with agent.bus.subscribe() as ticks:
             async for tick in ticks:
                 if tick.sequence % _SHOWN_EVERY == 0:
-                    bar.show(done=tick.sequence, figures=f"equity {tick.equity:,.0f}")
+                    drawdown = tick.risk and tick.risk.metrics.get("current_drawdown")
+                    figures = f"equity {tick.equity:,.0f}"
+                    if tick.risk is not None and drawdown is not None:
+                        figures += f"  drawdown {drawdown:.1%}  risk {tick.risk.action}"
+                    bar.show(done=tick.sequence, figures=figures)
 
     following = asyncio.create_task(follow())
     try:

@@ -8,6 +8,8 @@ import typer
 
 from tradewind.errors import StorageError
 from tradewind.jobs import TrainingProgress
+from tradewind.reporting.progress import TrainingBar, WorkBar, progress_console
+from tradewind.showing import evaluation_table, figures_table
 from tradewind_cli.configuration import (
     ConfigArgument,
     FeatureOption,
@@ -19,14 +21,11 @@ from tradewind_cli.output import (
     print_fields,
     print_json,
     print_table,
-    progress_console,
     refusal,
 )
-from tradewind_cli.progress import TrainingBar
+from tradewind_cli.progress import said_when_interrupted
 
 __all__ = ["evaluate", "print_figures", "walk_forward"]
-
-_BASELINES = ("buy_and_hold", "random", "always_flat")
 
 
 def evaluate(
@@ -52,6 +51,25 @@ def evaluate(
     policy trades together. Which bars the policy was trained on,
     the bundle says: figures on those are no evidence.
     """
+    if not 0.0 < fraction <= 1.0:
+        raise refusal("--fraction", f"must be above 0 and at most 1: {fraction}")
+    with WorkBar(progress_console(), "evaluating"):
+        figures, bars_traded = _judge(bundle, symbol, bars, fraction, risk_policy, feature)
+    if as_json:
+        print_json({"bundle": str(bundle), "bars": bars_traded, "evaluation": figures})
+        return
+    print_figures(figures)
+
+
+def _judge(
+    bundle: Path,
+    symbol: str | None,
+    bars: Path | None,
+    fraction: float,
+    risk_policy: Path,
+    feature: list[str] | None,
+) -> tuple[Mapping[str, float], int]:
+    """The figures of a bundle on bars, and how many bars these are."""
     # torch takes seconds to import: no other command should wait for it
     from tradewind.bundle import read_bundle
     from tradewind.market import (
@@ -65,8 +83,6 @@ def evaluate(
     from tradewind.risk import RiskPolicy
     from trainer_service.research.judging import evaluate_bundle
 
-    if not 0.0 < fraction <= 1.0:
-        raise refusal("--fraction", f"must be above 0 and at most 1: {fraction}")
     features = read_bundle(bundle).metadata.features
     series: BarSeries
     if bars is not None:
@@ -78,11 +94,7 @@ def evaluate(
     traded = series if fraction == 1.0 else split_bars(series, fraction)[1]
     known = known_groups(feature or (), "--feature")
     rules = RiskPolicy.from_yaml(risk_policy)
-    figures = evaluate_bundle(bundle, traded, rules, known=known).figures
-    if as_json:
-        print_json({"bundle": str(bundle), "bars": len(traded), "evaluation": figures})
-        return
-    print_figures(figures)
+    return evaluate_bundle(bundle, traded, rules, known=known).figures, len(traded)
 
 
 def walk_forward(
@@ -110,11 +122,23 @@ def walk_forward(
 
     job = parse_training_config(values, JobConfig)
     settings = parse_settings({"folds": folds}, WalkForwardConfig, source="the command line")
-    with TrainingBar(progress_console()) as bar:
+    done = 0
+    again = ["walk-forward", str(config), "--folds", str(folds), "--report", str(report)]
+    again += [word for each in assignments or () for word in ("--set", each)]
 
-        def draw(fold: int, progress: TrainingProgress) -> None:
-            bar.update(progress, f"fold {fold + 1}/{folds}")
+    def draw(fold: int, progress: TrainingProgress) -> None:
+        nonlocal done
+        done = fold
+        bar.update(progress, f"fold {fold + 1}/{folds}")
 
+    with (
+        said_when_interrupted(
+            lambda: f"{done} of {folds} folds were done, which are lost; it begins anew by",
+            lambda: [again],
+            as_json=as_json,
+        ),
+        TrainingBar(progress_console()) as bar,
+    ):
         env = make_environment(job)
         found = run_folds(job, env, settings, draw)
     page = render_walk_forward(
@@ -128,10 +152,8 @@ def walk_forward(
         folds_found = [fold.evaluation.figures for fold in found.folds]
         print_json({"folds": folds_found, "summary": found.summary, "report": str(report)})
         return
-    print_table(
-        ("over the folds", ">value"),
-        ((name, f"{value:.6g}") for name, value in found.summary.items()),
-    )
+    table = figures_table("over the folds", found.summary)
+    print_table(table.columns, table.rows)
     print_fields({"report": str(report)})
 
 
@@ -145,31 +167,5 @@ def _write(path: Path, page: bytes) -> None:
 
 def print_figures(figures: Mapping[str, float]) -> None:
     """Prints the figures of an evaluation: the policy with its interval, beside the baselines."""
-    prefixes = tuple(f"{baseline}_" for baseline in _BASELINES)
-    own = [
-        name
-        for name in figures
-        if not name.startswith(prefixes) and not name.endswith(("_low", "_high"))
-    ]
-    print_table(
-        ("held-out bars", ">policy", "interval", *(f">{name}" for name in _BASELINES)),
-        (
-            (
-                name,
-                _number(figures, name),
-                _interval(figures, name),
-                *(_number(figures, f"{baseline}_{name}") for baseline in _BASELINES),
-            )
-            for name in own
-        ),
-    )
-
-
-def _number(figures: Mapping[str, float], name: str) -> str:
-    return f"{figures[name]:.4g}" if name in figures else ""
-
-
-def _interval(figures: Mapping[str, float], name: str) -> str:
-    if f"{name}_low" not in figures:
-        return ""
-    return f"{_number(figures, f'{name}_low')} … {_number(figures, f'{name}_high')}"
+    table = evaluation_table(figures)
+    print_table(table.columns, table.rows)

@@ -107,14 +107,21 @@ def _torch() -> Iterator[Finding]:
 
 def _kernels() -> Iterator[Finding]:
     """Whether compiled kernels are kept: else every process compiles them again, for minutes."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else Path(__file__).resolve().parents[1] / "tradewind"
-    problem = _why_not_writable(folder)
-    if problem:
+    from tradewind.kernels.compiled import cache_folder
+    from tradewind_cli.kernels import GROUPS, missing_groups
+
+    folders = [cache_folder(each) for group in GROUPS.values() for each in group.kernels()]
+    kept = [folder for folder in folders if folder is not None]
+    if len(kept) < len(folders):
         cure = "set NUMBA_CACHE_DIR to a folder that this user may write"
-        yield Finding(State.NOTE, "kernels", f"cannot be kept in {folder} ({problem}): {cure}")
+        yield Finding(State.NOTE, "kernels", f"cannot be kept, each process compiles anew: {cure}")
+        return
+    place = f"kept below {os.path.commonpath(kept)}"
+    if missing := missing_groups():
+        cure = f"not compiled yet: {', '.join(missing)}: tradewind doctor --compile"
+        yield Finding(State.NOTE, "kernels", f"{place}; {cure}")
     else:
-        yield Finding(State.GOOD, "kernels", f"kept in {folder}")
+        yield Finding(State.GOOD, "kernels", f"compiled, and {place}")
 
 
 def _protections() -> Iterator[Finding]:

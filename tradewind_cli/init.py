@@ -21,7 +21,9 @@ Everything that can be set lies in `config/`; `tradewind schema NAME` says what 
     tradewind train config/training/dqn_btc.yaml --policy btc-dqn   # published to bundles/
     tradewind up                                 # the services, and the orchestrator over them
 
-- `config/training/*.yaml`: the bars (`data:`), the algorithm, the risk in the reward
+- `config/training/*.yaml`: the bars (`data:`), the algorithm, the risk in the reward:
+  half hours of BTC, hours of EUR/USD (`ppo_eurusd.yaml`), days of the S&P 500 (`ppo_spx.yaml`),
+  three symbols from one account (`ppo_panel.yaml`)
 - `config/risk_limits.yaml`: limits and rules, the same in training and in production
 - `config/orchestrator.yaml`: what is traded, on which feed, by which broker
 """

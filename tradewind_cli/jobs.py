@@ -2,22 +2,25 @@
 
 import itertools
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tradewind.jobs import JobState, TrainingJob
+from tradewind.reporting.progress import progress_console
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
-from tradewind_cli.connection import trainer_client
+from tradewind_cli.connection import given_options, trainer_client
 from tradewind_cli.output import (
     ExitCode,
     JsonOption,
     print_fields,
     print_json,
     print_table,
-    progress_console,
 )
-from tradewind_cli.progress import follow_job
+from tradewind_cli.progress import follow_job, said_when_interrupted
+
+if TYPE_CHECKING:
+    from tradewind.rpc.clients import TrainerClient
 
 __all__ = ["app"]
 
@@ -48,7 +51,7 @@ def start(
     with trainer_client(context, address) as client:
         job = client.start_training(policy, values, request_id=request_id)
         if watch:
-            job = follow_job(client.watch(job.job_id), progress_console())
+            job = _follow(context, client, job.job_id, address, as_json=as_json)
     _report(job, as_json=as_json, ended=watch)
 
 
@@ -103,7 +106,7 @@ def watch(
 ) -> None:
     """Follows a job until it ends; the exit code says how."""
     with trainer_client(context, address) as client:
-        ended = follow_job(client.watch(job), progress_console())
+        ended = _follow(context, client, job, address, as_json=as_json)
     _report(ended, as_json=as_json, ended=True)
 
 
@@ -117,6 +120,20 @@ def cancel(
     """Cancels a job; answers when it has ended."""
     with trainer_client(context, address) as client:
         _report(client.cancel(job), as_json=as_json, ended=False)
+
+
+def _follow(
+    context: typer.Context, client: "TrainerClient", job_id: str, address: str, *, as_json: bool
+) -> TrainingJob:
+    """Draws a job until it ends; Ctrl-C ends the drawing alone, which is said."""
+    before, after = given_options(context), [job_id, "--address", address]
+    with said_when_interrupted(
+        lambda: f"job {job_id} goes on in the trainer service; to watch it again, or to cancel it:",
+        lambda: [[*before, "jobs", verb, *after] for verb in ("watch", "cancel")],
+        as_json=as_json,
+    ):
+        return follow_job(client.watch(job_id), progress_console())
+    raise AssertionError  # whatever is raised goes through
 
 
 def _report(job: TrainingJob, *, as_json: bool, ended: bool) -> None:

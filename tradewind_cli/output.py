@@ -1,10 +1,11 @@
 """What a command prints: tables for people, one JSON document for programs, and its exit code."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -29,10 +30,10 @@ __all__ = [
     "exit_code_of",
     "print_answer",
     "print_error",
+    "print_error_lines",
     "print_fields",
     "print_json",
     "print_table",
-    "progress_console",
     "refusal",
 ]
 
@@ -87,7 +88,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         right = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if right else "left")
+        justify: Literal["left", "right"] = "right" if right else "left"
+        table.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     _console().print(table)
@@ -126,16 +128,18 @@ def print_error(problem: TradewindError, *, as_json: bool) -> None:
     if violations:
         details = "; ".join(str(item) for item in violations)
         message = message.removesuffix(f": {details}")
-    lines = [f"tradewind: {message}", *(f"  {item}" for item in violations)]
-    lines += [f"  {note}" for note in getattr(problem, "__notes__", ())]
-    sys.stderr.write("\n".join(lines) + "\n")
+    print_error_lines(message, [*map(str, violations), *getattr(problem, "__notes__", ())])
 
 
-def progress_console() -> Console:
-    """Where progress is drawn: standard error, so that standard output stays the result."""
-    return Console(stderr=True)
+def print_error_lines(first: str, more: Iterable[str]) -> None:
+    """Prints lines for people to standard error; that nobody reads them is no error."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write("\n  ".join((f"tradewind: {first}", *more)) + "\n")
+        sys.stderr.flush()
 
 
 def _console() -> Console:
     # Without a terminal a table is for a file or a pipe: lines are not folded at 80 columns.
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    # A narrow terminal folds them itself, rather than that figures are cut.
+    console = Console()
+    return Console(width=max(console.width, 80) if sys.stdout.isatty() else 200)

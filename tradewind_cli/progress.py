@@ -1,25 +1,22 @@
-"""The bar of something that takes its time, such as a running training."""
+"""Following what takes its time, and what Ctrl-C does meanwhile."""
 
-import threading
-from collections.abc import Iterable
-from types import TracebackType
-from typing import Final, Self
+import contextlib
+import shlex
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
+import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Column
 
-from tradewind.jobs import JobState, TrainingJob, TrainingProgress
+from tradewind.jobs import JobState, TrainingJob
+from tradewind.reporting.progress import TrainingBar
+from tradewind_cli.output import print_error_lines, print_json
 
-__all__ = ["TrainingBar", "WorkBar", "follow_job"]
+__all__ = ["INTERRUPTED", "follow_job", "interruptible", "said_when_interrupted"]
 
-_LINE_EVERY_S: Final = 5.0
+INTERRUPTED: Final = 130
+"""The exit code of what Ctrl-C ended."""
 
 
 def follow_job(updates: Iterable[TrainingJob], console: Console) -> TrainingJob:
@@ -32,97 +29,51 @@ def follow_job(updates: Iterable[TrainingJob], console: Console) -> TrainingJob:
     Returns:
         The job as it ended.
     """
-    with TrainingBar(console) as bar:
+    with TrainingBar(console, "queued") as bar:
         for job in updates:
             bar.update(job.progress, "queued" if job.state is JobState.QUEUED else "")
     return job
 
 
-class WorkBar:
-    """Draws how far some work is, inside the block.
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Takes SIGTERM, and the end of a terminal, for Ctrl-C: what was started is stopped."""
+    taken = {
+        signal.SIGINT: signal.default_int_handler,  # a shell's background job ignores it
+        signal.SIGTERM: lambda *_: signal.raise_signal(signal.SIGINT),
+        signal.SIGHUP: lambda *_: signal.raise_signal(signal.SIGINT),
+    }
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+        del taken[signal.SIGHUP]
+    before = {number: signal.signal(number, handler) for number, handler in taken.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def said_when_interrupted(
+    said: Callable[[], str], go_on: Callable[[], Sequence[Sequence[str]]], *, as_json: bool = False
+) -> Iterator[None]:
+    """Says what Ctrl-C left behind, and the command that goes on with it; the exit code is 130.
 
     Args:
-        console: Where to. Without a terminal, as in the log of a CI job, it is a line every few
-            seconds, and one at the end.
-        doing: What is being done.
-        total: How much there is to do; None while unknown.
+        said: What became of the work.
+        go_on: Commands as words, without `tradewind`; asked for when it is interrupted.
+        as_json: Whether one JSON document is to say it.
     """
-
-    def __init__(self, console: Console, doing: str, total: float | None = None) -> None:
-        self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description:11}"),
-            BarColumn(),
-            TaskProgressColumn("{task.percentage:>3.0f} %"),  # nothing while the total is unknown
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(Column(min_width=7)),
-            console=console,
-            refresh_per_second=5,
-        )
-        self._task = self._progress.add_task(doing, total=total, figures="")
-        self._ended = threading.Event()
-        self._lines = threading.Thread(target=self._print_lines, name="progress", daemon=True)
-
-    def show(
-        self,
-        *,
-        doing: str | None = None,
-        done: float | None = None,
-        total: float | None = None,
-        figures: str | None = None,
-    ) -> None:
-        """Draws what has changed.
-
-        Args:
-            doing: What is being done now.
-            done: How much of it is done.
-            total: How much there is to do.
-            figures: What else there is to say.
-        """
-        self._progress.update(self._task, description=doing, completed=done, total=total)
-        if figures is not None:
-            self._progress.update(self._task, figures=figures)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        if not self._console.is_interactive:
-            self._lines.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._progress.stop()
-
-    def _print_lines(self) -> None:
-        while not self._ended.wait(_LINE_EVERY_S):
-            self._console.print(self._progress.get_renderable())
-
-
-class TrainingBar(WorkBar):
-    """Draws how far a training is, inside the block.
-
-    Args:
-        console: Where to; see WorkBar.
-    """
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console, "queued")
-
-    def update(self, progress: TrainingProgress, title: str = "") -> None:
-        """Draws a report of the training; its phase is the title unless there is another."""
-        figures = []
-        if progress.steps_per_second:
-            figures.append(f"{progress.steps_per_second:,.0f} steps/s")
-        if "risk/score" in progress.metrics:
-            figures.append(f"risk score {progress.metrics['risk/score']:.2f}")
-        self.show(
-            doing=title or progress.phase.value,
-            done=progress.timesteps_done,
-            total=progress.timesteps_total or None,
-            figures="  ".join(figures),
-        )
+    try:
+        with interruptible():
+            yield
+    except KeyboardInterrupt as interrupt:
+        commands = [shlex.join(["tradewind", *words]) for words in go_on()]
+        notes = list(getattr(interrupt, "__notes__", ()))
+        if as_json:
+            document = {"interrupted": said(), "go_on": commands, "notes": notes}
+            with contextlib.suppress(OSError):
+                print_json(document)
+        else:
+            print_error_lines(f"interrupted: {said()}", [*notes, *commands])
+        raise typer.Exit(INTERRUPTED) from None

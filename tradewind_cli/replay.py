@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tradewind.reporting.progress import WorkBar, progress_console
 from tradewind_cli.configuration import FeatureOption
 from tradewind_cli.output import (
     ExitCode,
@@ -71,14 +72,22 @@ def replay(
     from tradewind.risk.policy import RiskPolicy
 
     known = known_groups(feature or (), "--feature")
+    bar = WorkBar(progress_console(), "replaying")
     if other is not None:
-        found = replay_other(DecisionLog(log), open_bundle(other, known), **period)
+        with bar:
+            found = replay_other(DecisionLog(log), open_bundle(other, known), **period)
         print_json(_other_document(found)) if as_json else _print_other(found)
         return
     policies = [RiskPolicy.from_yaml(path) for path in risk_policy or ()]
-    proved = verify(
-        DecisionLog(log), BundleStore(store), **period, risk_policies=policies, known=known
-    )
+    with bar:
+        proved = verify(
+            DecisionLog(log),
+            BundleStore(store),
+            **period,
+            risk_policies=policies,
+            known=known,
+            on_stage=lambda stage: bar.show(figures=stage),
+        )
     print_json(_document(proved)) if as_json else _print(proved)
     if not proved.equal:
         raise typer.Exit(ExitCode.FAILED)

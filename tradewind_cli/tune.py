@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tradewind.reporting.progress import TrainingBar, progress_console
 from tradewind_cli.configuration import ConfigArgument, SetOption, read_configuration
-from tradewind_cli.output import JsonOption, print_fields, print_json, progress_console
+from tradewind_cli.output import JsonOption, print_fields, print_json
+from tradewind_cli.progress import said_when_interrupted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+    from tradewind.jobs import TrainingProgress
 
 __all__ = ["tune"]
 
@@ -39,8 +43,14 @@ def tune(
     values = read_configuration(config, assignments)
     tuning = load_settings(search, TuningConfig, {} if trials is None else {"trials": trials})
     console = progress_console()
+    again = ["tune", str(config), "--search", str(search), "--trials", str(tuning.trials)]
+    again += ["--output", str(output)]
+    again += [word for each in assignments or () for word in ("--set", each)]
+    ended = 0
 
     def report(trial: "FrozenTrial") -> None:
+        nonlocal ended
+        ended += 1
         figure = "" if trial.value is None else f"{tuning.objective} {trial.value:.4f}"
         problem = trial.user_attrs.get("problem", "").partition("\n")[0]
         console.print(
@@ -49,7 +59,20 @@ def tune(
             markup=False,
         )
 
-    result = run_search(values, tuning, output, report)
+    def draw(number: int, progress: "TrainingProgress") -> None:
+        bar.update(progress, f"trial {number + 1}/{tuning.trials}")
+
+    with (
+        said_when_interrupted(
+            lambda: (
+                f"{ended} trials ended here and are kept, the one that ran is lost; it goes on by"
+            ),
+            lambda: [again],
+            as_json=as_json,
+        ),
+        TrainingBar(console) as bar,
+    ):
+        result = run_search(values, tuning, output, report, draw)
     best = output / "best.yaml"
     best.write_text(yaml.safe_dump(result.config.model_dump(mode="json"), sort_keys=False))
     if as_json:

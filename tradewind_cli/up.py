@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tradewind.reporting.progress import progress_console
+
 __all__ = ["up"]
 
 
@@ -24,6 +26,7 @@ def up(
     What they log comes here, each line with the name of its process. Ctrl-C or SIGTERM ends them,
     the orchestrator first; a service that ends by itself ends all, with exit code 1.
     """
+    from tradewind_cli.compiling import compile_missing
     from tradewind_cli.processes import Stack
 
     def stop(_: int, __: FrameType | None) -> None:
@@ -32,6 +35,7 @@ def up(
     signal.signal(signal.SIGTERM, stop)
     with Stack(config, sys.stdout) as stack:
         try:
+            compile_missing(progress_console())
             failed = stack.run(live)
         except KeyboardInterrupt:
             failed = False

@@ -2,18 +2,37 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from tradewind.jobs import TrainingPhase, TrainingProgress
 
-__all__ = ["ProgressListener", "ProgressReporter"]
+__all__ = ["ProgressListener", "ProgressReporter", "shown"]
 
 
 ProgressListener = Callable[[TrainingProgress], None]
 
 _REPORT_INTERVAL_S = 0.2
+
+
+@contextmanager
+def shown(listener: ProgressListener | bool) -> Iterator[ProgressListener]:
+    """A listener for the time of a block.
+
+    Args:
+        listener: One's own; or True for one that draws on standard error (a bar on a terminal, a
+            line in a notebook, a line of `name=value` now and then elsewhere); or False for none.
+    """
+    if listener is True:
+        # What a job or a service never needs.
+        from tradewind.reporting.progress import TrainingBar, progress_console
+
+        with TrainingBar(progress_console()) as bar:
+            yield bar.update
+    else:
+        yield listener or (lambda _: None)
 
 
 class ProgressReporter:

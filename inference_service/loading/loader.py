@@ -33,7 +33,7 @@ class BundleLoader:
         requests: Where the loading process takes requests.
         bounds: What loading may take.
         limits: Largest files accepted.
-        trusted: Whose signatures are believed; None when none is looked at.
+        trusted: Gives whose signatures are believed now; None when none is looked at.
         slo_us: Objective of one model compute, in microseconds.
         stopping: Ends the wait for the loading process.
         executor: What executing TorchScript may take.
@@ -45,7 +45,7 @@ class BundleLoader:
         requests: socket.socket,
         bounds: LoaderSettings,
         limits: BundleLimits,
-        trusted: TrustedKeys | None,
+        trusted: Callable[[], TrustedKeys | None],
         slo_us: float,
         stopping: threading.Event,
         executor: ExecutorSettings | None = None,
@@ -109,7 +109,7 @@ class BundleLoader:
     def _prove(
         self, folder: Path, on_begun: Callable[[], object]
     ) -> tuple[Bundle, LoweredNetwork | None, str]:
-        request = LoadRequest(folder, self._limits, self._trusted, self._bounds)
+        request = LoadRequest(folder, self._limits, self._trusted(), self._bounds)
         deadline = time.monotonic() + self._bounds.timeout_s + _START_S
         try:
             fork = Fork(self._requests, request, deadline)
@@ -135,7 +135,7 @@ class BundleLoader:
         message, arrays = receive(fork.connection, array_bytes=file_bytes, deadline=deadline)
         if "error" in message:
             raise read_error(message)
-        bundle = read_bundle_frame(folder, arrays)
+        bundle = read_bundle_frame(folder, message, arrays)
         on_begun()
         # From here on the fork is sealed and not believed.
         deadline = min(deadline, time.monotonic() + self._bounds.timeout_s + 1.0)

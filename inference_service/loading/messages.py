@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_service.loading.settings import ExecutorSettings, LoaderSettings
-from tradewind.bundle import Bundle, BundleLimits, BundleMetadata, GoldenSet, TrustedKeys
+from tradewind.bundle import (
+    Bundle,
+    BundleLimits,
+    BundleMetadata,
+    BundleSignature,
+    GoldenSet,
+    TrustedKeys,
+)
 from tradewind.sealing.wire import Frame, WireError
 
 __all__ = ["ExecuteRequest", "LoadRequest", "bundle_frame", "read_bundle_frame", "read_request"]
@@ -36,6 +43,7 @@ class LoadRequest:
         trusted = self.trusted and {
             "public": [key.hex() for key in self.trusted.public],
             "required": self.trusted.required,
+            "revoked": sorted(self.trusted.revoked),
         }
         message = {
             "load": str(self.folder),
@@ -88,7 +96,11 @@ def read_request(
         Path(message["load"]),
         BundleLimits.model_validate(message["limits"]),
         trusted
-        and TrustedKeys(tuple(map(bytes.fromhex, trusted["public"])), required=trusted["required"]),
+        and TrustedKeys(
+            tuple(map(bytes.fromhex, trusted["public"])),
+            required=trusted["required"],
+            revoked=frozenset(trusted["revoked"]),
+        ),
         LoaderSettings.model_validate(message["bounds"]),
     )
 
@@ -97,10 +109,18 @@ def bundle_frame(bundle: Bundle) -> Frame:
     """What stands for a bundle that was read and verified, before its network is touched."""
     golden = bundle.golden
     files = [np.frombuffer(data, np.uint8) for data in (bundle.metadata_json, bundle.policy_pt)]
-    return {}, [*files, golden.observations, golden.actions, golden.distribution]
+    signature = bundle.signature and bundle.signature.model_dump(mode="json")
+    return {"signature": signature}, [
+        *files,
+        golden.observations,
+        golden.actions,
+        golden.distribution,
+    ]
 
 
-def read_bundle_frame(folder: Path, arrays: Sequence[NDArray[Any]]) -> Bundle:
+def read_bundle_frame(
+    folder: Path, message: dict[str, Any], arrays: Sequence[NDArray[Any]]
+) -> Bundle:
     """The bundle that a frame stands for.
 
     Raises:
@@ -112,4 +132,6 @@ def read_bundle_frame(folder: Path, arrays: Sequence[NDArray[Any]]) -> Bundle:
     metadata_json, policy_pt = (array.tobytes() for array in arrays[:2])
     metadata, golden = BundleMetadata.from_json(metadata_json), GoldenSet(*arrays[2:])
     golden.check(metadata)
-    return Bundle(folder, metadata, metadata_json, policy_pt, golden)
+    said = message["signature"]
+    signature = None if said is None else BundleSignature.model_validate(said)
+    return Bundle(folder, metadata, metadata_json, policy_pt, golden, signature)

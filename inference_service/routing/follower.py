@@ -260,6 +260,7 @@ class RoutingFollower:
             blocked = "" if has_good else f"no routing is in force: {self._source.refusal}"
             self._router.table = RoutingTable(routes, blocked) if routes or blocked else None
             self._compiled_from = source
+        self._told &= snapshot.served.keys()  # one that was taken away is told of again
         for policy in snapshot.served.keys() - self._told:
             if self._router.is_ready(policy):
                 self._told.add(policy)

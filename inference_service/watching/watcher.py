@@ -13,8 +13,10 @@ from inference_service.registry import LoadedVersion, Registry, Snapshot
 from inference_service.telemetry import Telemetry
 from inference_service.watching.fingerprint import Fingerprint, fingerprint_of
 from inference_service.watching.memory import MemoryBound
+from inference_service.watching.refusals import Refusals
 from inference_service.watching.store_changes import StoreChanges
 from inference_service.watching.troubles import Troubles
+from inference_service.watching.trust import StoreTrust
 from inference_service.watching.version_rule import VersionRule
 from tradewind.bundle import SERVED_LABEL, BundleFault, BundleStore
 from tradewind.errors import (
@@ -24,7 +26,6 @@ from tradewind.errors import (
     UnavailableError,
     VersionNotFoundError,
 )
-from tradewind.serving import QuarantinedVersion
 
 __all__ = ["StoreWatcher"]
 
@@ -50,8 +51,10 @@ class StoreWatcher:
         load: Verifies and loads the bundle of a folder.
         rule_of: Gives the rule of a policy.
         memory: Bounds what is loaded.
+        trust: Says what of the store is believed.
         telemetry: Where loads and quarantines are counted.
-        on_serving: Called with a policy whenever another version of it has begun to serve.
+        on_changed: Called with a policy whenever another version of it has begun to serve, or one
+            has been taken away.
         routed: Gives the versions of a policy that the routing names.
         settle_s: For how long a policy is looked at closely after its folder has changed.
     """
@@ -63,8 +66,9 @@ class StoreWatcher:
         load: Load,
         rule_of: Callable[[str], VersionRule],
         memory: MemoryBound,
+        trust: StoreTrust,
         telemetry: Telemetry,
-        on_serving: Callable[[str], None],
+        on_changed: Callable[[str], None],
         routed: Callable[[str], Collection[str]],
         settle_s: float = 2.0,
     ) -> None:
@@ -73,8 +77,9 @@ class StoreWatcher:
         self._load = load
         self._rule_of = rule_of
         self._memory = memory
+        self._trust = trust
         self._telemetry = telemetry
-        self._on_serving = on_serving
+        self._on_changed = on_changed
         self._routed = routed
         self._changes = StoreChanges(settle_s)
         self._scanned_at: Snapshot | None = None
@@ -82,9 +87,7 @@ class StoreWatcher:
         self._passed_over: dict[str, str] = {}
         self._troubles = Troubles(telemetry)
         self._sizes: dict[tuple[str, str], int] = {}
-        # What files a refused version had, of which only others are worth another try, and what
-        # was kept in memory then.
-        self._refused_as: dict[tuple[str, str], tuple[Fingerprint, frozenset[tuple[str, str]]]] = {}
+        self._refusals = Refusals(store, registry, telemetry)
         self._begun: dict[tuple[str, str], Fingerprint] = {}
 
     def follow(self, poll_s: float, stopping: threading.Event) -> None:
@@ -110,6 +113,7 @@ class StoreWatcher:
         Returns:
             Whether any policy was looked at closely.
         """
+        is_trusted_anew = self._look_at_trust()
         self._quarantine_failed()
         before = self._registry.snapshot
         try:
@@ -121,14 +125,29 @@ class StoreWatcher:
         self._troubles.policies.clear()
         routed = {policy: versions for policy in states if (versions := self._routed(policy))}
         due = self._changes.due(states)
-        if before is not self._scanned_at or routed != self._routed_at:
+        if is_trusted_anew or before is not self._scanned_at or routed != self._routed_at:
             due = list(states)
         self._scanned_at, self._routed_at = before, routed
         if due:
             self._say_what_is_passed_over(due)
         self._scan_closely(due)
+        self._withdraw_untrusted()
         self._changes.look_again(policy for policy in due if self._is_unsettled(policy))
         return bool(due)
+
+    def _look_at_trust(self) -> bool:
+        changed = self._trust.scan()
+        if changed:
+            self._refusals.reconsider()
+        return changed
+
+    def _withdraw_untrusted(self) -> None:
+        """Takes away what is believed no more, once another version could take its place."""
+        for loaded in list(self._registry.snapshot.versions()):
+            if self._trust.objection(loaded) is not None:
+                self._registry.withdraw(loaded)
+                self._on_changed(loaded.name)
+                _LOG.error("%s/%s answers no more", loaded.name, loaded.version)
 
     def _scan_closely(self, policies: Sequence[str]) -> None:
         for policy in policies:
@@ -165,6 +184,7 @@ class StoreWatcher:
         Returns:
             The policies in the store; none when it cannot be listed.
         """
+        self._look_at_trust()
         try:
             policies = self._store.policies()
         except StorageError as problem:
@@ -185,10 +205,7 @@ class StoreWatcher:
 
     def _scan_best(self, policy: str) -> None:
         published = self._store.versions(policy)
-        for name, version in list(self._registry.snapshot.quarantined):
-            if name == policy and version not in published:
-                self._registry.release(name, version)
-                del self._refused_as[name, version]
+        self._refusals.forget_missing(policy, published)
         for name, version in list(self._begun):
             if name == policy and version not in published:
                 del self._begun[name, version]
@@ -199,24 +216,29 @@ class StoreWatcher:
             )
         served = self._registry.snapshot.served.get(policy)
         # One that was quarantined while it served gives way to any other good one.
-        failed = served is not None and self._is_quarantined(policy, served.version)
+        failed = served is not None and self._refusals.is_quarantined(policy, served.version)
         serving = served.version if served is not None and not failed else ""
         for version in rule.candidates(published, serving):
+            if not rule.pinned:
+                self._trust.check_newest(policy, self._sound(policy, published))
             if self._try_to_serve(policy, version):
                 return
 
+    def _sound(self, policy: str, published: Sequence[str]) -> list[str]:
+        return [each for each in published if not self._refusals.is_tampered(policy, each)]
+
     def _quarantine_failed(self) -> None:
-        """Quarantines the loaded versions that have shown that they cannot be executed."""
+        """Quarantines loaded versions that cannot be executed, or are believed no more."""
         for loaded in self._registry.snapshot.versions():
             name, version = loaded.name, loaded.version
-            detail = loaded.failure()
-            if detail and not self._is_quarantined(name, version):
+            reason, detail = str(BundleFault.MODEL_CALLS_FAILED), loaded.failure()
+            objection = self._trust.objection(loaded)
+            if objection is not None:
+                reason, detail = objection.reason, str(objection)
+            if detail and not self._refusals.is_quarantined(name, version):
                 with contextlib.suppress(StorageError):  # the next look comes soon
                     fingerprint = fingerprint_of(self._store.path(name, version))
-                    self._refuse(name, version, BundleFault.MODEL_CALLS_FAILED, detail, fingerprint)
-
-    def _is_quarantined(self, policy: str, version: str) -> bool:
-        return (policy, version) in self._registry.snapshot.quarantined
+                    self._refusals.refuse(name, version, reason, detail, fingerprint)
 
     def _scan_routed(self, policy: str) -> None:
         """Loads the versions that the routing names; before that, none of them is let go."""
@@ -234,7 +256,9 @@ class StoreWatcher:
         """Loads what stands beside the served and the labelled versions; lets go of the rest."""
         served = self._registry.snapshot.served[policy].version
         beside = self._rule_of(policy).beside(
-            self._store.versions(policy), served, lambda each: not self._is_refused(policy, each)
+            self._store.versions(policy),
+            served,
+            lambda each: not self._refusals.is_refused(policy, each),
         )
         for version in beside:
             if self._find(policy, version) is None and self._memory.has_room_for(
@@ -283,7 +307,7 @@ class StoreWatcher:
 
     def _try_to_serve(self, policy: str, version: str) -> bool:
         loaded = self._find(policy, version)
-        if loaded is not None and self._is_refused(policy, version):
+        if loaded is not None and self._refusals.is_refused(policy, version):
             return False
         if loaded is None:
             loaded = self._try_to_load(
@@ -293,7 +317,7 @@ class StoreWatcher:
             return False
         self._registry.serve(loaded)
         self._memory.shrink()
-        self._on_serving(policy)
+        self._on_changed(policy)
         _LOG.info("serving %s/%s", policy, version)
         return True
 
@@ -321,10 +345,11 @@ class StoreWatcher:
         folder = self._store.path(policy, version)
         # Taken before loading: files that change meanwhile make another fingerprint.
         fingerprint = self._begun.pop((policy, version), None) or fingerprint_of(folder)
-        if self._is_refused(policy, version, fingerprint):
+        if self._refusals.is_refused(policy, version, fingerprint):
             return None
         started = time.perf_counter()
         try:
+            self._trust.check(policy, version)
             loaded = self._load(folder)
             make_room(loaded)
         except StillLoadingError as problem:
@@ -354,41 +379,11 @@ class StoreWatcher:
                     loaded.policy.runtime_reason,
                 )
             return loaded
-        self._refuse(policy, version, reason, detail, fingerprint)
+        self._refusals.refuse(policy, version, reason, detail, fingerprint)
         return None
-
-    def _refuse(
-        self, policy: str, version: str, reason: str, detail: str, fingerprint: Fingerprint
-    ) -> None:
-        refused = QuarantinedVersion(policy, version, reason, detail, time.time())
-        self._registry.quarantine(refused)
-        self._refused_as[policy, version] = fingerprint, self._kept()
-        self._telemetry.quarantined(policy, reason)
-        _LOG.error("quarantined %s/%s (%s): %s", policy, version, reason, detail)
 
     def _find(self, policy: str, version: str) -> LoadedVersion | None:
         return self._registry.snapshot.loaded.get(policy, {}).get(version)
-
-    def _is_refused(
-        self, policy: str, version: str, fingerprint: Fingerprint | None = None
-    ) -> bool:
-        """Whether it was refused as it is now, and nothing has changed that would let it in."""
-        quarantined = self._registry.snapshot.quarantined.get((policy, version))
-        if quarantined is None:
-            return False
-        refused_as, kept = self._refused_as[policy, version]
-        if quarantined.reason == BundleFault.MEMORY_LIMIT and kept != self._kept():
-            return False
-        if fingerprint is None:
-            fingerprint = fingerprint_of(self._store.path(policy, version))
-        return refused_as == fingerprint
-
-    def _kept(self) -> frozenset[tuple[str, str]]:
-        """What no other version can take the memory of."""
-        snapshot = self._registry.snapshot
-        return frozenset(
-            (each.name, each.version) for each in snapshot.versions() if snapshot.is_needed(each)
-        )
 
     def _expected_size(self, policy: str, version: str) -> int:
         """Bytes that a version takes once loaded; those on disk unless it was found too large."""

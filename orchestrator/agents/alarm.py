@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from orchestrator.agents.reasons import Reason
-from orchestrator.events import EventBus, Snapshot
+from orchestrator.events import LIVE_STATES, EventBus, Snapshot
 from tradewind.alerts import AlertKind, Alerts
 from tradewind.risk.decision import Halt
 
@@ -70,7 +70,9 @@ class Alarm:
         if snapshot.state == "FAILED":
             self._alerts.trouble(AlertKind.FAILED, self._account, snapshot.detail)
         gone = _gone(snapshot)
-        waiting = snapshot.detail if snapshot.state == "WAITING" else ""
+        # A halted account may still hold what the next tick is to close.
+        is_live = snapshot.state in LIVE_STATES or snapshot.state == "HALTED"
+        waiting = self._bus.overdue() if is_live else ""
         self._judge(AlertKind.FEED_STALE, "feed", waiting)
         for name in _DOWN.values():
             self._judge(AlertKind.SERVICE_DOWN, name, gone.get(name, ""))

@@ -41,12 +41,19 @@ class HaltWatch:
         self._stuck_ticks = 0
 
     def begin(self) -> None:
-        """Says at the start what was chosen, where the choice lets a halted account lose."""
+        """Says at the start what a halt will do."""
+        resumed = f"trades nothing more until a person resumes it: {self._resume}"
         if self._safety.on_halt == "hold":
             self._say(
                 logging.WARNING,
-                "safety.on_halt is hold: a halted account keeps its positions, and goes on losing "
-                "where they lose",
+                "safety.on_halt is hold: a halted account keeps its positions, goes on losing "
+                f"where they lose, and {resumed}",
+            )
+        else:
+            self._say(
+                logging.INFO,
+                "safety.on_halt is flatten: a halted account closes its positions at once, at "
+                f"whatever that costs, and {resumed}",
             )
 
     def look(self, tick: TickRecord, evaluation: Evaluation | None) -> None:

@@ -12,6 +12,7 @@ from orchestrator.feeds import KnownTimes
 from orchestrator.markets import Markets
 from orchestrator.settings import AllocationSettings
 from tradewind.errors import ConflictError, MarketDataError
+from tradewind.market.agreement import contradiction, shows_sessions
 from tradewind.market.markets import Market, market_named, recognise_market
 
 __all__ = ["AUTO", "choose_markets"]
@@ -19,14 +20,6 @@ __all__ = ["AUTO", "choose_markets"]
 _logger = logging.getLogger(__name__)
 
 AUTO: Final = "auto"
-
-_NS_PER_DAY: Final = 86_400 * 1_000_000_000
-# What is shorter may have no week-end in it, and would be taken for a market that never closes.
-_SHOWN_DAYS: Final = 8
-_SHOWN_DAYS_OF_DAILY: Final = 15
-_JUDGED_BARS: Final = 5_000
-_MOST_OUTSIDE: Final = 0.02
-_FEWEST_THERE: Final = 0.5
 
 
 def choose_markets(
@@ -108,51 +101,15 @@ def _recognise(times: KnownTimes, interval_ns: int) -> tuple[Market | None, str]
     return market, f"recognised from the bars: {market.said}"
 
 
-def shows_sessions(starts: NDArray[np.int64], interval_ns: int) -> bool:
-    """Whether bars go over so many days that nights and week-ends would show."""
-    days = _SHOWN_DAYS_OF_DAILY if interval_ns > _NS_PER_DAY // 2 else _SHOWN_DAYS
-    return len(starts) > 1 and int(starts[-1] - starts[0]) >= days * _NS_PER_DAY
-
-
 def _refuse_contradiction(
     market: Market, symbol: str, starts: NDArray[np.int64], interval_ns: int, why: str
 ) -> None:
-    """Refuses a market in whose closed hours there are bars, or that has twice as many of them."""
-    starts = starts[-_JUDGED_BARS:]
-    if not shows_sessions(starts, interval_ns):
-        return
-    outside = _count_outside(market, starts, interval_ns)
-    there = len(starts) - outside
-    expected = market.missing_bars(int(starts[0]), int(starts[-1]), interval_ns) + 2
-    if outside > _MOST_OUTSIDE * len(starts):
-        problem = f"{outside} of {len(starts)} begin while it is closed"
-    elif there < _FEWEST_THERE * expected or (
-        market.sessions is None and _closes(starts, interval_ns)
-    ):
-        problem = f"there are {there} where it has {expected}"
-    else:
-        return
-    raise ConflictError(
-        f"the bars of {symbol} are not those of the market {market.name} ({why}): {problem}; "
-        "`market: auto` recognises it"
-    )
-
-
-def _closes(starts: NDArray[np.int64], interval_ns: int) -> bool:
-    """Whether bars tell of sessions."""
-    try:
-        return recognise_market(starts, interval_ns).sessions is not None
-    except MarketDataError:
-        return True
-
-
-def _count_outside(market: Market, starts: NDArray[np.int64], interval_ns: int) -> int:
-    if market.is_daily(interval_ns):
-        return len(starts) - len(np.unique(market.trading_days(starts)))
-    return sum(
-        not (market.is_open(start) or market.is_open(start + interval_ns - 1))
-        for start in starts.tolist()
-    )
+    """Refuses a market that the bars are not of."""
+    if problem := contradiction(market, starts, interval_ns):
+        raise ConflictError(
+            f"the bars of {symbol} are not those of the market {market.name} ({why}): {problem}; "
+            "`market: auto` recognises it"
+        )
 
 
 def _journalled(entries: Sequence[JournalEntry], symbol: str) -> NDArray[np.int64]:

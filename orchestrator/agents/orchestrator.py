@@ -143,8 +143,9 @@ class OrchestratorAgent:
                         await self._handle(tick, request_id)
             self._say_if_nothing_was_decided()
             self.bus.set_state("STOPPED", "the feed has ended")
-        except TradewindError as problem:
-            self.bus.set_state("FAILED", str(problem))
+        except Exception as problem:
+            kind = "" if isinstance(problem, TradewindError) else f"{type(problem).__name__}: "
+            self.bus.set_state("FAILED", f"{kind}{problem}")
             raise
 
     async def _start(self, stack: AsyncExitStack) -> None:

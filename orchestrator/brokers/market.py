@@ -37,9 +37,10 @@ class PaperMarketSettings(Settings):
     level_spacing: float = Field(default=0.0001, ge=0.0, le=0.1)
     """Distance between levels, as a fraction of the price: the impact of a large order."""
 
-    level_share: float = Field(default=0.01, gt=0.0, le=1.0)
+    level_share: float | None = Field(default=0.01, gt=0.0, le=1.0)
     """Mean size of a level, as a fraction of the bar's volume; an order takes all levels at most,
-    and what is left waits for the next bar."""
+    and what is left waits for the next bar. Null has the best level take all of an order, whatever
+    the volume: for bars that have none."""
 
     level_variation: float = Field(default=0.5, ge=0.0, le=2.0)
     """Standard deviation of the logarithm of a level's size."""
@@ -95,7 +96,8 @@ def trade_in_bar(
         The trade; None when the order comes after the bar or nothing is to be had.
     """
     since_open_ns = max(active_from_ns - bar.start_ns, 0)
-    if since_open_ns >= interval_ns or bar.volume == 0.0:
+    share = settings.level_share
+    if since_open_ns >= interval_ns or (bar.volume == 0.0 and share is not None):
         return None
     mid = bar.open + (bar.close - bar.open) * (since_open_ns / interval_ns)
     if order.kind is not OrderKind.MARKET:
@@ -114,7 +116,7 @@ def trade_in_bar(
         # Where the market came to the limit, the best level is at it but for the rounding.
         if limit is not None and level and side * mid * (1.0 + side * distance) > limit:
             break
-        size = min(bar.volume * settings.level_share * noise, wanted - taken)
+        size = wanted if share is None else min(bar.volume * share * noise, wanted - taken)
         cost += size * mid * (1.0 + side * distance)
         taken += size
         if taken >= wanted:

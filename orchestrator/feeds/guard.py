@@ -21,6 +21,7 @@ __all__ = ["BarFault", "BarFlag", "BarGuard", "BarGuardSettings"]
 _logger = logging.getLogger(__name__)
 
 _NS_PER_SECOND = 1_000_000_000
+_SHORTEST_DAILY_NS = 20 * 3_600 * _NS_PER_SECOND
 
 
 class BarFault(StrEnum):
@@ -110,6 +111,9 @@ class BarGuard:
         self._lateness_ns = settings.max_lateness_ns
         self._skew_ns = settings.max_clock_skew_s * _NS_PER_SECOND
         self._told: set[str] = set()
+        # By the clocks of a place days differ by an hour, half days close earlier, months by days.
+        is_intraday = interval_ns < _SHORTEST_DAILY_NS
+        self._shortest_ns = interval_ns if is_intraday else interval_ns * 5 // 6
         self._symbols = {symbol: _Symbol() for symbol in symbols}
 
     def check(self, item: FeedBar) -> BarRecord | RefusedBarRecord:
@@ -166,7 +170,7 @@ class BarGuard:
         return None
 
     def _misplaced(self, item: FeedBar, last: Bar | None) -> RefusedBarRecord | None:
-        if last is None or item.bar.timestamp_ns >= last.timestamp_ns + self._interval_ns:
+        if last is None or item.bar.timestamp_ns >= last.timestamp_ns + self._shortest_ns:
             return None
         if item.bar == last:
             return _refused(item, BarFault.DUPLICATE, "came before")
@@ -182,7 +186,7 @@ class BarGuard:
         doubted = state.doubted
         follows = (
             doubted is not None
-            and bar.timestamp_ns >= doubted.timestamp_ns + self._interval_ns
+            and bar.timestamp_ns >= doubted.timestamp_ns + self._shortest_ns
             and not self._jumps(doubted, bar)
         )
         state.doubted_count = state.doubted_count + 1 if follows else 1
@@ -210,8 +214,8 @@ class BarGuard:
             f"{format_time(item.bar.timestamp_ns)}, more than max_gap_bars "
             f"({self.settings.max_gap_bars})"
         )
-        market = self._markets.names.get(item.symbol)
-        if market is not None:
+        if self._markets.knows(item.symbol, item.bar.timestamp_ns):
+            market = self._markets.names[item.symbol]
             _logger.warning("%s, are missing of the market %s: it warms up anew", where, market)
             return BarFlag.WARM_UP_AGAIN
         if item.symbol not in self._told:

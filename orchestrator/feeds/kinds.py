@@ -1,5 +1,6 @@
 """The feeds that come with Tradewind, by their `kind` in the settings."""
 
+import logging
 from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,8 @@ __all__ = [
     "SampleFeedSettings",
     "WebSocketFeedSettings",
 ]
+
+_logger = logging.getLogger(__name__)
 
 
 class SampleFeedSettings(Settings):
@@ -98,6 +101,13 @@ class FileFeed(Feed):
         files = self.options.files.items()
         self._series = [load_bars(path, symbol) for symbol, path in files]
         _check_length(self._series, mandate)
+        without = [bars.symbol for bars in self._series if not bars.volume.any()]
+        if without:
+            _logger.warning(
+                "no bar of %s has a volume: the paper broker fills nothing in such bars, unless "
+                "broker.market.level_share is null",
+                ", ".join(without),
+            )
         return {bars.symbol: bars.timestamps_ns for bars in self._series}
 
     def bars(self, mandate: Mandate) -> AsyncIterable[FeedBar | FeedFault]:

@@ -8,15 +8,19 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.waiting import wait_until
 from tradewind.address import host_and_port, reserve_port
+from tradewind.rpc.access import read_token
+from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
+from tradewind.rpc.tls import ClientTls, client_credentials
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("trainer", "inference", "risk")
+ClientT = TypeVar("ClientT", InferenceClient, RiskClient, TrainerClient)
 
 
 class ComposeStack:
@@ -28,6 +32,7 @@ class ComposeStack:
 
     def __init__(self, project: str) -> None:
         self.addresses: dict[str, str] = {}
+        self._clients = Path()
         self._environment = dict(os.environ)
         for service in SERVICES:
             with reserve_port("127.0.0.1:0") as address:
@@ -35,6 +40,21 @@ class ComposeStack:
             _, port = host_and_port(self.addresses[service])
             self._environment[f"{service.upper()}_PORT"] = str(port)
         self._command = ["docker", "compose", "--project-name", project]
+
+    def connect(self, client: type[ClientT], identity: str, timeout_s: float = 5.0) -> ClientT:
+        """A client of a service, with what the stack made for an identity at its start."""
+        tls = ClientTls(ca=self._clients / "ca.crt")
+        return client(
+            self.addresses[client.__name__.removesuffix("Client").lower()],
+            timeout_s=timeout_s,
+            credentials=client_credentials(tls),
+            token=read_token(self._clients / f"{identity}.token"),
+        )
+
+    def take_credentials(self, folder: Path) -> None:
+        """Copies out of the stack what callers need, as an operator does."""
+        self.run("cp", "keys:/clients", str(folder))
+        self._clients = folder
 
     def run(self, *arguments: str, timeout_s: float = 300.0) -> str:
         """Runs `docker compose` and gives what it printed."""
@@ -78,11 +98,12 @@ class ComposeStack:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[ComposeStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     """The three services, healthy; taken down with its volumes."""
     stack = ComposeStack(f"tradewind-test-{os.getpid()}")
     try:
         stack.run("up", "--detach", "--wait", *SERVICES)
+        stack.take_credentials(tmp_path_factory.mktemp("clients") / "clients")
         yield stack
     finally:
         stack.run("down", "--volumes", "--timeout", "5")

@@ -9,7 +9,7 @@ import yaml
 
 from tests.compose.conftest import SERVICES, ComposeStack
 from tests.waiting import wait_until
-from tradewind.errors import TradewindError
+from tradewind.errors import PermissionDeniedError, TradewindError, UnavailableError
 from tradewind.jobs import JobState
 from tradewind.policy import TorchScriptPolicy
 from tradewind.risk import RiskAgentV2, RiskInputs
@@ -33,7 +33,7 @@ CRASHED = RiskInputs(portfolio_values=np.array([100.0, 70.0]))
 @pytest.fixture(scope="module")
 def policy(stack: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> TorchScriptPolicy:
     """A policy that the trainer's container trained, as it lies on the shared volume."""
-    with TrainerClient(stack.addresses["trainer"], timeout_s=30.0) as trainer:
+    with stack.connect(TrainerClient, "operator", timeout_s=120.0) as trainer:
         job = trainer.start_training("compose", CONFIG, request_id="first")
         *_, ended = trainer.watch(job.job_id)
     assert ended.state == JobState.SUCCEEDED, ended.error
@@ -60,12 +60,42 @@ def test_container_has_no_rights_that_it_does_not_need(stack: ComposeStack, serv
         assert "Read-only file system" in written
 
 
+def test_caller_without_token_or_role_is_refused(stack: ComposeStack) -> None:
+    with stack.connect(RiskClient, "officer") as officer:
+        assert officer.get_policy().policy_digest
+        with pytest.raises(PermissionDeniedError):
+            officer.evaluate(CALM, account="main")
+    with (
+        RiskClient(stack.addresses["risk"], timeout_s=5.0) as stranger,
+        pytest.raises(UnavailableError),
+    ):
+        stranger.calculate_only(CALM)  # in plain text
+
+
+def test_secret_of_one_service_is_not_on_another_ones_volumes(stack: ComposeStack) -> None:
+    for service in SERVICES:
+        mounts = {mount["Destination"] for mount in stack.inspect(service)["Mounts"]}
+        assert ("/signing" in mounts) is (service == "trainer")
+        assert not mounts & {"/clients", "/grafana"}
+        written = stack.execute(service, "sh", "-c", "touch /tls/x /access/x 2>&1 || true")
+        assert written.count("Read-only file system") == 2
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_container_takes_no_more_memory_or_threads_than_it_may(
+    stack: ComposeStack, service: str
+) -> None:
+    host = stack.inspect(service)["HostConfig"]
+    assert host["Memory"] > 0
+    assert host["PidsLimit"] == 512
+
+
 def test_inference_image_holds_nothing_of_training(stack: ComposeStack) -> None:
     names = ["stable_baselines3", "sb3_contrib", "gymnasium", "pandas", "matplotlib", "mlflow"]
     code = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     assert stack.execute("inference", "python", "-c", code) == "[]"
     files = stack.execute("inference", "ls", "/app").split()
-    assert sorted(files) == ["config", "docker", "inference_service", "tradewind"]
+    assert sorted(files) == ["config", "docker", "inference_service", "protos", "tradewind"]
 
 
 def test_kernels_of_the_images_are_compiled_before_they_start(stack: ComposeStack) -> None:
@@ -80,7 +110,7 @@ def test_kernels_of_the_images_are_compiled_before_they_start(stack: ComposeStac
 def test_trained_policy_is_served_from_the_shared_volume(
     stack: ComposeStack, policy: TorchScriptPolicy
 ) -> None:
-    with InferenceClient(stack.addresses["inference"], timeout_s=5.0) as inference:
+    with stack.connect(InferenceClient, "orchestrator") as inference:
         wait_until(inference.is_serving, "the first bundle to serve")
         answer = inference.predict(OBSERVATION, policy="compose")
     assert answer.version == policy.metadata.version
@@ -89,7 +119,7 @@ def test_trained_policy_is_served_from_the_shared_volume(
 
 def test_risk_is_what_the_same_policy_gives_here(stack: ComposeStack) -> None:
     expected = RiskAgentV2.from_yaml("config/risk_limits.yaml").calculate_only(CALM)
-    with RiskClient(stack.addresses["risk"], timeout_s=5.0) as risk:
+    with stack.connect(RiskClient, "orchestrator") as risk:
         found = risk.calculate_only(CALM)
     assert found == expected
 
@@ -98,21 +128,22 @@ def test_killed_inference_comes_back_with_the_same_answer(
     stack: ComposeStack, policy: TorchScriptPolicy
 ) -> None:
     stack.kill("inference")
-    with InferenceClient(stack.addresses["inference"], timeout_s=5.0) as inference:
+    with stack.connect(InferenceClient, "orchestrator") as inference:
         wait_until(inference.is_serving, "the bundle to serve again")
         answer = inference.predict(OBSERVATION, policy="compose")
     assert answer.action == policy.predict(OBSERVATION)[0]
 
 
 def test_killed_risk_service_comes_back_halted_with_every_decision(stack: ComposeStack) -> None:
-    with RiskClient(stack.addresses["risk"], timeout_s=5.0) as risk:
+    with stack.connect(RiskClient, "orchestrator") as risk:
         halted = risk.evaluate(CRASHED, account="halted")
         assert halted.action == Action.HALT
         stack.kill("risk")
         wait_until(risk.is_serving, "risk to serve again")
         again = risk.evaluate(CALM, account="halted")
-        decisions = [record.decision_id for record in risk.list_decisions(account="halted")]
     assert again.action == Action.HALT
+    with stack.connect(RiskClient, "officer") as officer:
+        decisions = [record.decision_id for record in officer.list_decisions(account="halted")]
     assert sorted(decisions) == sorted([halted.decision_id, again.decision_id])
 
 
@@ -120,7 +151,7 @@ def test_killed_trainer_comes_back_with_its_jobs_and_ends_the_one_under_way(
     stack: ComposeStack, policy: TorchScriptPolicy
 ) -> None:
     longer = {**CONFIG, "training_params": {"total_timesteps": 30_000, "seed": 3}}
-    with TrainerClient(stack.addresses["trainer"], timeout_s=30.0) as trainer:
+    with stack.connect(TrainerClient, "operator", timeout_s=120.0) as trainer:
         job = trainer.start_training("survivor", longer, request_id="second")
         wait_until(
             lambda: trainer.get_job(job.job_id).state == JobState.RUNNING,
@@ -145,7 +176,7 @@ def test_killed_trainer_comes_back_with_its_jobs_and_ends_the_one_under_way(
         ended = trainer.get_job(job.job_id)
         assert ended.state == JobState.SUCCEEDED, ended.error
         assert ended.resumes == 1
-    with InferenceClient(stack.addresses["inference"], timeout_s=5.0) as inference:
+    with stack.connect(InferenceClient, "orchestrator") as inference:
         wait_until(
             lambda: (
                 "survivor" in {found.policy for found in inference.list_policies().policy_versions}
@@ -172,7 +203,7 @@ def test_rolled_back_variant_stays_out_when_inference_is_killed(
         found = client.get_routing("compose").variant("compose", "bold")
         return "" if found is None else found.state
 
-    with InferenceClient(stack.addresses["inference"], timeout_s=5.0) as inference:
+    with stack.connect(InferenceClient, "orchestrator") as inference:
         wait_until(lambda: survivor_serves(inference), "both policies to serve", patience_s=180.0)
         stack.run("cp", str(file), "trainer:/bundles/routing.yaml")
         wait_until(lambda: state(inference) == "ACTIVE", "the routing to be in force")

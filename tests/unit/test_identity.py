@@ -273,7 +273,7 @@ def test_digest_of_features_changes_with_the_version_of_a_group_that_is_there(
 @pytest.mark.parametrize("name", TradingTerms.model_fields)
 def test_digest_of_trading_terms_changes_with_any_of_them_and_with_nothing_else(name: str) -> None:
     terms = TradingTerms()
-    values = {"actions": "continuous", "allow_short": True}
+    values = {"actions": "continuous", "allow_short": True, "sized_at": "close"}
     other = terms.model_copy(update={name: values.get(name) or getattr(terms, name) * 1.5})
     assert other.identity.digest != terms.identity.digest
     environment = EnvironmentConfig(episode_bars=5, reward_scale=1.0)

@@ -1,8 +1,8 @@
 """Sends alerts from threads of their own: who raises one never waits for a network."""
 
+import collections
 import contextlib
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,41 +49,68 @@ class _Address:
     def __init__(self, name: str, notify: Callable[..., Any]) -> None:
         self._name = name
         self._notify = notify
-        self._messages: queue.Queue[_Message | None] = queue.Queue(_WAITING)
-        self._closing = threading.Event()
+        self._waiting: collections.deque[_Message] = collections.deque()  # the first is under way
+        self._changed = threading.Condition()
+        self._hurries = threading.Event()
+        self._is_closed = False
         self.lost_count = 0
-        self._thread = threading.Thread(target=self._run, name=f"alerts-{name}", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name=f"alerts-{name}", daemon=True).start()
 
     def put(self, message: _Message) -> None:
         """Has a message sent; one that finds the queue full is lost, and counted."""
-        try:
-            self._messages.put_nowait(message)
-        except queue.Full:
-            self._lose(message)
+        with self._changed:
+            if len(self._waiting) < _WAITING and not self._is_closed:
+                self._waiting.append(message)
+                self._changed.notify_all()
+                return
+        self._lose(message)
+
+    def hurry(self) -> None:
+        """Tries what fails without a pause from now on: the process ends."""
+        self._hurries.set()
 
     def close(self, until: float) -> None:
-        """Gives what waits a chance to be sent until then, by the monotonic clock."""
-        self._closing.set()
-        with contextlib.suppress(queue.Full):
-            self._messages.put(None, timeout=max(until - time.monotonic(), 0.0))
-        self._thread.join(max(until - time.monotonic(), 0.0))
+        """Gives what waits a chance to be sent until then, by the monotonic clock.
+
+        What was not delivered by then is lost, which is said of each message.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, max(until - time.monotonic(), 0.0))
+            left = list(self._waiting)
+            self._waiting.clear()
+            self._is_closed = True
+            self._changed.notify_all()
+        for message in left:
+            self._lose(message)
 
     def _run(self) -> None:
-        while (message := self._messages.get()) is not None:
-            if not self._deliver(message):
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                if not self._waiting:
+                    return
+                message = self._waiting[0]
+            is_delivered = self._deliver(message)
+            with self._changed:
+                if not self._waiting:
+                    return  # it was given up meanwhile
+                self._waiting.popleft()
+                self._changed.notify_all()
+            if not is_delivered:
                 self._lose(message)
 
     def _deliver(self, message: _Message) -> bool:
         kind = "failure" if message.is_trouble else "success"
         for pause_s in (*_PAUSES_S, 0.0):
             try:
-                if self._notify(title=message.title, body=message.text, notify_type=kind):
+                # Text, so that a name in it is no markup of a mail or a chat.
+                if self._notify(
+                    title=message.title, body=message.text, notify_type=kind, body_format="text"
+                ):
                     return True
             except Exception as problem:  # of a plugin; it must not end the thread
                 _LOG.debug("alert by %s: %s", self._name, type(problem).__name__)
-            if self._closing.wait(pause_s):
-                return False
+            self._hurries.wait(pause_s)
         return False
 
     def _lose(self, message: _Message) -> None:
@@ -129,6 +156,8 @@ class Alerts:
     ) -> None:
         """Waits for what is under way, for a short while."""
         until = time.monotonic() + _CLOSE_S
+        for address in self._addresses:
+            address.hurry()
         for address in self._addresses:
             address.close(until)
 

@@ -2,6 +2,12 @@
 
 from tradewind.bundle.draft import BundleDraft
 from tradewind.bundle.faults import BundleFault
+from tradewind.bundle.freshness import (
+    FRESHNESS_FILE,
+    Freshness,
+    read_freshness,
+    write_freshness,
+)
 from tradewind.bundle.golden import GoldenSet
 from tradewind.bundle.labels import check_labels
 from tradewind.bundle.metadata import (
@@ -14,12 +20,14 @@ from tradewind.bundle.metadata import (
     TrainingRecord,
 )
 from tradewind.bundle.names import SERVED_LABEL, BundleVersion, check_policy_name
+from tradewind.bundle.publishing import publish_bundle
 from tradewind.bundle.reader import Bundle, BundleLimits, read_bundle
-from tradewind.bundle.signing import SigningKey, TrustedKeys
+from tradewind.bundle.signing import BundleSignature, SigningKey, TrustedKeys
 from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
 from tradewind.bundle.store import BundleStore, PublishedBundle
 
 __all__ = [
+    "FRESHNESS_FILE",
     "SERVED_LABEL",
     "ActionSpace",
     "BoxSpace",
@@ -28,11 +36,13 @@ __all__ = [
     "BundleFault",
     "BundleLimits",
     "BundleMetadata",
+    "BundleSignature",
     "BundleStore",
     "BundleVersion",
     "DiscreteSpace",
     "Distribution",
     "FeatureRecord",
+    "Freshness",
     "GoldenSet",
     "PublishedBundle",
     "RiskRecord",
@@ -43,5 +53,8 @@ __all__ = [
     "TrustedKeys",
     "check_labels",
     "check_policy_name",
+    "publish_bundle",
     "read_bundle",
+    "read_freshness",
+    "write_freshness",
 ]

@@ -27,6 +27,7 @@ from tradewind.constants import POLICY_BUNDLE_VERSION
 from tradewind.errors import BundleFormatError, SettingsError
 from tradewind.identity import RecordedParts
 from tradewind.settings import Settings, parse_settings
+from tradewind.showing import evaluation_table, html_of
 
 __all__ = [
     "BundleMetadata",
@@ -222,6 +223,21 @@ class BundleMetadata(Settings):
 
     slo: SloRecord
     """Latency measured at export."""
+
+    def html(self, **facts: str) -> str:
+        """What a notebook shows of the bundle, after more facts by name."""
+        about = {
+            **facts,
+            "algorithm": f"{self.algo}, {self.training.timesteps:,} steps, "
+            f"seed {self.training.seed}",
+            "created": self.created_at.isoformat(timespec="seconds"),
+            "observations": str(self.obs_space),
+            "actions": str(self.action_space),
+            "risk policy": "" if self.risk is None else self.risk.policy_digest,
+            "network": f"sha256 {self.sha256}",
+        }
+        tables = [evaluation_table(self.evaluation)] if self.evaluation else []
+        return html_of(f"{self.name} {self.version}", about, *tables)
 
     def distribution_shape(self, count: int) -> tuple[int, ...]:
         """Shape of `distribution(obs)` for `count` observations."""

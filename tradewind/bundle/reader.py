@@ -13,7 +13,7 @@ from tradewind.bundle.faults import BundleFault
 from tradewind.bundle.golden import GoldenSet
 from tradewind.bundle.metadata import BundleMetadata
 from tradewind.bundle.names import GOLDEN_FILE, METADATA_FILE, POLICY_FILE, SIGNATURE_FILE
-from tradewind.bundle.signing import SIGNATURE_BYTES, TrustedKeys
+from tradewind.bundle.signing import MAX_SIGNATURE_BYTES, BundleSignature, TrustedKeys
 from tradewind.errors import (
     BundleError,
     BundleFormatError,
@@ -51,6 +51,7 @@ class Bundle:
         metadata_json: metadata.json as published.
         policy_pt: The very bytes that were verified: load these, not the file again.
         golden: Recorded observations and answers.
+        signature: Who has signed it; None where nobody has, or nobody has looked.
     """
 
     path: Path
@@ -58,6 +59,13 @@ class Bundle:
     metadata_json: bytes
     policy_pt: bytes
     golden: GoldenSet
+    signature: BundleSignature | None = None
+
+    def __repr__(self) -> str:
+        return f"Bundle({str(self.path)!r}, {self.metadata.algo})"
+
+    def _repr_html_(self) -> str:
+        return self.metadata.html(folder=str(self.path))
 
 
 def read_bundle(
@@ -131,15 +139,16 @@ def _read_open_folder(
             )
         if name in (POLICY_FILE, GOLDEN_FILE):
             kept[name] = data
+    signature = None
     if trusted is not None:
         signed = SIGNATURE_FILE in names
-        trusted.check(
+        signature = trusted.check(
             metadata_json,
-            read_regular_file(handle, SIGNATURE_FILE, SIGNATURE_BYTES) if signed else None,
+            read_regular_file(handle, SIGNATURE_FILE, MAX_SIGNATURE_BYTES) if signed else None,
         )
     golden = GoldenSet.from_npz(kept[GOLDEN_FILE])
     golden.check(metadata)
-    return Bundle(folder, metadata, metadata_json, kept[POLICY_FILE], golden)
+    return Bundle(folder, metadata, metadata_json, kept[POLICY_FILE], golden, signature)
 
 
 def _check_names(folder: Path, metadata: BundleMetadata) -> None:

@@ -45,6 +45,12 @@ class PublishedBundle:
     path: Path
     metadata: BundleMetadata
 
+    def __repr__(self) -> str:
+        return f"PublishedBundle({str(self.path)!r}, {self.metadata.algo})"
+
+    def _repr_html_(self) -> str:
+        return self.metadata.html(folder=str(self.path))
+
 
 class BundleStore:
     """Bundles at `<root>/<policy>/<version>/`, and labels of versions at `<root>/<policy>/`.

@@ -13,7 +13,7 @@ from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.extending import _Intrinsic
 
-__all__ = ["compiled", "inlined"]
+__all__ = ["cache_folder", "compiled", "inlined", "is_compiled"]
 
 _LOG = logging.getLogger(__name__)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -61,6 +61,21 @@ def inlined(function: Function) -> Function:
     return _compile(function, inline="always")
 
 
+def cache_folder(kernel: Callable[..., Any]) -> str | None:
+    """Where the machine code of a kernel is kept; None where no folder can be written."""
+    path: str | None = cast("Any", kernel)._cache.cache_path
+    return path
+
+
+def is_compiled(kernel: Callable[..., Any]) -> bool:
+    """Whether a kernel, as its code is now, was compiled for this processor and is kept.
+
+    Says nothing about for which types of arguments.
+    """
+    cache = cast("Any", kernel)._cache
+    return isinstance(cache, _KernelCache) and cache.holds_any()
+
+
 def _compile(
     function: Function,
     *,
@@ -106,14 +121,31 @@ class _KernelCache(FunctionCache):
         """What was compiled before; what was not is compiled next, which is said: it takes long."""
         found: object = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         if found is None:
+            _say_that_it_takes_long()
             _LOG.info("compiling %s", self._kernel.py_func.__name__)
         return found
+
+    def holds_any(self) -> bool:
+        """Whether there is machine code for this processor, whatever the types are."""
+        codegen = self._kernel.targetctx.codegen()
+        wanted = self._index_key(None, codegen)[1:]
+        kept = self._cache_file._load_index()  # type: ignore[no-untyped-call]
+        return any(key[1:] == wanted for key in kept)
 
     def _index_key(self, signature: object, codegen: object) -> tuple[object, ...]:
         digest = hashlib.sha256()
         _feed(self._kernel, digest.update, set())
         key: tuple[object, ...] = super()._index_key(signature, codegen)  # type: ignore[no-untyped-call]
         return (*key, digest.hexdigest())
+
+
+@functools.cache
+def _say_that_it_takes_long() -> None:
+    """Once a process: one that says nothing for a minute looks as if it hung."""
+    _LOG.warning(
+        "compiling kernels, once on this machine: up to a minute; `tradewind doctor` says where "
+        "they are kept"
+    )
 
 
 def _feed(kernel: Any, update: Callable[[bytes], None], seen: set[CodeType]) -> None:

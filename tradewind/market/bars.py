@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
 
@@ -14,7 +13,8 @@ from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_TIMESTAMP_NS, refusal, series_defects
 from tradewind.market.reading import ReadOptions, Recognition
 from tradewind.market.recognition import recognise_market
-from tradewind.market.sessions import Market
+from tradewind.market.resampling import longer_bars
+from tradewind.market.sessions import Market, format_time
 
 __all__ = ["Bar", "Bars", "FloatArray", "Gap", "TimestampArray", "format_time"]
 
@@ -51,7 +51,7 @@ class Gap:
     Attributes:
         after: Index of the last bar before the hole.
         before: Index of the first bar after it, `after + 1`.
-        missing_bar_count: How many intervals began in between without a bar.
+        missing_bar_count: How many bars the market had in between.
     """
 
     after: int
@@ -245,15 +245,64 @@ class Bars:
             self.given_market,
             recognised=self.recognised,
         )
-        vars(bars)["_whole"] = vars(self).get("_whole", self)
-        return bars
+        return bars.of_whole(self)
+
+    def of_whole(self, whole: Self) -> Self:
+        """These bars, as some of a series: of its market, for which they may be too few."""
+        vars(self)["_whole"] = vars(whole).get("_whole", whole)
+        return self
+
+    def resample(self, length: str | int) -> "Bars":
+        """Bars of a longer interval: first open, highest high, lowest low, last close, all volume.
+
+        A longer bar is labelled with its start and does not cross the close of a session: in
+        sessions they follow each other from the opening (or from the first bar that straddles it),
+        and the last one of a session ends with it. A day is a session, labelled with its opening.
+        Where the market never closes, they begin at multiples of their length after midnight (UTC).
+
+        A longer bar that the series begins or ends within is left out; one that lacks bars within
+        it is kept and counted, as are bars outside the hours of the market, which are left out. All
+        that is said in `recognised`.
+
+        Args:
+            length: Of the longer bars: text such as "30min", or nanoseconds.
+
+        Raises:
+            MarketDataError: The length is shorter than that of the bars, no multiple of it, longer
+                than a day, or does not divide a day of a market that never closes; or nothing is
+                left.
+        """
+        longer = longer_bars(self, length)
+        return Bars(
+            self.symbol,
+            longer.timestamps_ns,
+            longer.open,
+            longer.high,
+            longer.low,
+            longer.close,
+            longer.volume,
+            longer.interval_ns,
+            self.market,
+            recognised=longer.recognised,
+        )
 
     def gaps(self) -> tuple[Gap, ...]:
-        """Where bars are missing: reported, never filled."""
+        """Where bars are missing that their market had: reported, never filled.
+
+        A night or a holiday is no gap. Where the market cannot be recognised every interval counts.
+        """
         spacings = np.diff(self.timestamps_ns)
+        wide = np.flatnonzero(spacings > self.interval_ns).tolist()
+        times = self.timestamps_ns
+        try:
+            missing = [
+                self.market.missing_bars(int(times[at]), int(times[at + 1]), self.interval_ns)
+                for at in wide
+            ]
+        except (MarketDataError, ImportError):
+            missing = [int(-(-spacings[at] // self.interval_ns)) - 1 for at in wide]
         return tuple(
-            Gap(int(after), int(after) + 1, int(-(-spacings[after] // self.interval_ns)) - 1)
-            for after in np.flatnonzero(spacings > self.interval_ns)
+            Gap(at, at + 1, count) for at, count in zip(wide, missing, strict=True) if count
         )
 
     @cached_property
@@ -293,11 +342,6 @@ class Bars:
         for column in self._columns().values():
             sha256.update(column.astype("<f8").tobytes())
         return sha256.hexdigest()
-
-
-def format_time(timestamp_ns: int) -> str:
-    """ISO 8601 to the second, for messages."""
-    return datetime.fromtimestamp(int(timestamp_ns) // 1_000_000_000, tz=UTC).isoformat()
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

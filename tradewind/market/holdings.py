@@ -70,6 +70,7 @@ def fill_holdings(
     states: FloatArray,
     targets: FloatArray,
     gross_limit: float,
+    sizing_prices: FloatArray,
     prices: FloatArray,
     transaction_cost: float,
     slippage: float,
@@ -85,7 +86,8 @@ def fill_holdings(
         states: State of the account, changed in place. Shape [s, STATE_SIZE].
         targets: As of `plan_trades`, like all that follow.
         gross_limit: Of the targets.
-        prices: Reference prices.
+        sizing_prices: Prices that the quantities follow from.
+        prices: Reference prices of the fills.
         transaction_cost: Fraction of the traded notional.
         slippage: Fraction of the price.
         rebalance_threshold: Of all trades together.
@@ -95,7 +97,7 @@ def fill_holdings(
         states,
         targets,
         gross_limit,
-        prices,
+        sizing_prices,
         transaction_cost,
         slippage,
         rebalance_threshold,

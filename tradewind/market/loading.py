@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
+from tradewind.market.agreement import refuse_contradiction
 from tradewind.market.bars import Bars
 from tradewind.market.calendars import market_named
 from tradewind.market.forming import without_forming_bar
@@ -29,7 +30,7 @@ def load_bars(
     adjusted: bool = False,
     market: str | None = None,
 ) -> Bars:
-    """Reads a table of bars and checks it; gaps stay gaps (see `Bars.gaps`).
+    """Reads a table of bars, or a folder of them, and checks it; gaps stay gaps (see `Bars.gaps`).
 
     A last bar that had not closed when the file was written is left out, and the log says so.
 
@@ -40,9 +41,11 @@ def load_bars(
     an offset or `tz` says otherwise.
 
     Args:
-        path: Separated text, as it is, in gzip or in zip; or Parquet.
-        symbol: What is traded; by default the file's name up to its first dot. In a file of
-            several symbols, the one to take.
+        path: Separated text, as it is, in gzip or in zip; or Parquet; or a folder of such files,
+            flat or in folders such as symbol=BTC/year=2024 (`tradewind.market.folders`). Both a
+            Parquet and a folder may be larger than memory: the bars of the symbol need room.
+        symbol: What is traded; by default the file's name up to its first dot. In a file or a
+            folder of several symbols, the one to take.
         columns: Which column is timestamp, open, high, low, close or volume: its name, or its
             position from 1.
         timestamp_unit: Unit of times that are numbers, for those that the size does not tell.
@@ -51,30 +54,35 @@ def load_bars(
         dates: "month_first" or "day_first", where no row of the file tells.
         decimal: "." or ",", where no number of the file tells.
         adjusted: Takes prices multiplied by adjusted close / close.
-        market: Name of the market the bars are of, as `market_named` knows it; by default it is
-            recognised from the bars when it is needed.
+        market: Name of the market the bars are of, as `market_named` knows it; bars that cannot
+            be of it are refused. By default it is recognised from the bars when it is needed.
 
     Raises:
         MarketDataError: The file cannot be read, a column is missing or may be one of several, a
             cell does not parse, or a bar is impossible; the violations name lines of text, as an
-            editor counts them, or rows of Parquet from 1. Or there is no such market.
+            editor counts them, or rows of Parquet from 1. Or there is no such market, or the bars
+            are not of it.
         ImportError: pyarrow is not installed.
     """
     path = Path(path)
     given_market = None if market is None else market_named(market)
     try:
         # pyarrow comes with an extra: whoever only feeds bars one by one does without.
+        from tradewind.market.folders import read_folder
         from tradewind.market.tables import read_columns
     except ModuleNotFoundError as missing:
         raise ImportError(
             "reading bars from files needs: pip install 'tradewind[bars]'"
         ) from missing
-    loaded = read_columns(
-        path,
-        ReadOptions(
-            columns or {}, timestamp_unit, tz, order, dates, decimal, adjusted, symbol=symbol
-        ),
+    options = ReadOptions(
+        columns or {}, timestamp_unit, tz, order, dates, decimal, adjusted, symbol=symbol
     )
+    if path.is_dir():
+        found = read_folder(path, options)
+        loaded, last_file = found.loaded, found.last_file
+        symbol = symbol or found.symbol or path.resolve().name
+    else:
+        loaded, last_file = read_columns(path, options), path
     _logger.info("%s", loaded.recognition)
     bars = Bars(
         symbol=symbol or path.name.partition(".")[0],
@@ -87,4 +95,6 @@ def load_bars(
         given_market=given_market,
         recognised=loaded.recognition,
     )
-    return without_forming_bar(bars, path)
+    if given_market is not None:
+        refuse_contradiction(bars)
+    return without_forming_bar(bars, last_file)

@@ -1,9 +1,10 @@
 """A panel: the bars of several symbols over the same intervals."""
 
 import hashlib
+import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Self, TypeAlias, TypeVar
 
@@ -11,9 +12,12 @@ import numpy as np
 
 from tradewind.errors import MarketDataError
 from tradewind.market.bars import Bar, Bars, TimestampArray, format_time
+from tradewind.market.losses import losses_of
 from tradewind.market.sessions import Market
 
 __all__ = ["BarAligner", "BarPanel", "BarSeries", "series_of", "split_bars"]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +26,7 @@ class BarPanel:
 
     Attributes:
         series: The bars of each symbol, in the order in which a policy sees and trades them.
+        losses: What `align` left out, in sentences; empty where nothing was.
 
     Raises:
         MarketDataError: There are fewer than two symbols, one stands there twice, or the bars
@@ -29,18 +34,15 @@ class BarPanel:
     """
 
     series: tuple[Bars, ...]
+    losses: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if len(self.series) < 2:
             raise MarketDataError(f"a panel needs two symbols or more, not {list(self.symbols)}")
         _refuse_repetitions(self.symbols)
         first, *others = self.series
+        _check_lengths(self.series)
         for bars in others:
-            if bars.interval_ns != first.interval_ns:
-                raise MarketDataError(
-                    f"bars of {bars.symbol} are {bars.interval_ns / 1e9:g} s long, those of "
-                    f"{first.symbol} {first.interval_ns / 1e9:g} s"
-                )
             if not np.array_equal(bars.timestamps_ns, first.timestamps_ns):
                 raise MarketDataError(_first_difference(first, bars))
         markets = {bars.given_market.name: bars for bars in self.series if bars.given_market}
@@ -49,14 +51,22 @@ class BarPanel:
             raise MarketDataError(f"the bars of a panel are of one market, not of: {named}")
 
     @classmethod
-    def align(cls, series: Sequence[Bars]) -> Self:
+    def align(cls, series: Sequence[Bars], *, log: bool = True) -> Self:
         """Keeps the bars that every symbol has; a bar that one of them lacks is left out for all.
+
+        What is lost is in `losses` and in the log, by symbol and date: as a warning where some
+        symbol keeps less than 95 % of its bars.
+
+        Args:
+            series: The bars of each symbol, in the order of the panel.
+            log: False leaves it to the caller to say what is lost.
 
         Raises:
             MarketDataError: No bar is left, or as the constructor says.
         """
         if len(series) < 2:
             raise MarketDataError("a panel needs the bars of two symbols or more")
+        _check_lengths(series)
         shared = reduce(np.intersect1d, (bars.timestamps_ns for bars in series))
         if not len(shared):
             spans = ", ".join(
@@ -65,7 +75,15 @@ class BarPanel:
                 for bars in series
             )
             raise MarketDataError(f"the symbols have no bar in common: {spans}")
-        return cls(tuple(_pick(bars, shared) for bars in series))
+        losses = losses_of(series, shared)
+        # Of a listing that begins late there may be too few bars to tell their market.
+        longest = max(series, key=lambda bars: bars.timestamps_ns[-1] - bars.timestamps_ns[0])
+        of_market = next((bars for bars in series if bars.given_market), longest)
+        panel = cls(tuple(_pick(bars, shared, of_market) for bars in series), losses.lines)
+        if losses.lines and log:
+            level = logging.WARNING if losses.is_large else logging.INFO
+            _logger.log(level, "panel of %s: %s", panel.symbol, "; ".join(losses.lines))
+        return panel
 
     def __len__(self) -> int:
         return len(self.timestamps_ns)
@@ -201,6 +219,16 @@ def _refuse_repetitions(symbols: tuple[str, ...]) -> None:
         raise MarketDataError(f"each symbol may stand in a panel only once: {', '.join(repeated)}")
 
 
+def _check_lengths(series: Sequence[Bars]) -> None:
+    first, *others = series
+    for bars in others:
+        if bars.interval_ns != first.interval_ns:
+            raise MarketDataError(
+                f"bars of {bars.symbol} are {bars.interval_ns / 1e9:g} s long, those of "
+                f"{first.symbol} {first.interval_ns / 1e9:g} s; Bars.resample makes longer ones"
+            )
+
+
 def _first_difference(first: Bars, other: Bars) -> str:
     count = min(len(first), len(other))
     differs = np.flatnonzero(first.timestamps_ns[:count] != other.timestamps_ns[:count])
@@ -214,11 +242,12 @@ def _first_difference(first: Bars, other: Bars) -> str:
     )
 
 
-def _pick(bars: Bars, times: TimestampArray) -> Bars:
+def _pick(bars: Bars, times: TimestampArray, of_market: Bars) -> Bars:
+    """The bars of some times, which are of the market of another series."""
     if len(times) == len(bars):
-        return bars
+        return bars if bars is of_market else bars.slice(0, len(bars)).of_whole(of_market)
     rows = np.searchsorted(bars.timestamps_ns, times)
-    return Bars(
+    picked = Bars(
         bars.symbol,
         times,
         bars.open[rows],
@@ -229,3 +258,4 @@ def _pick(bars: Bars, times: TimestampArray) -> Bars:
         bars.interval_ns,
         bars.given_market,
     )
+    return picked.of_whole(of_market)

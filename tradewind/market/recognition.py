@@ -42,6 +42,8 @@ _SHORTEST_DAILY_NS: Final = DAY_NS * 5 // 6
 _LONGEST_DAILY_NS: Final = DAY_NS * 3 // 2
 _MIN_SPAN_NS: Final = 2 * DAY_NS
 _WEEK_NS: Final = 7 * DAY_NS
+# In less, outages may have taken the same day of every week.
+_RESTS_SPAN_NS: Final = 6 * _WEEK_NS
 
 # Of what a time of the day (or a weekday) of an open market has: below, it counts as closed.
 _CLOSED_BELOW: Final = 0.05
@@ -134,7 +136,8 @@ def _never_closes(times: NDArray[np.int64], interval_ns: int) -> str:
     if not daily and _closed_hours(times, interval_ns):
         return ""
     weekend = _weekend_share(times)
-    if weekend >= _WEEKEND_BELOW:
+    rests = span >= _RESTS_SPAN_NS and _rests_a_day(times)
+    if weekend >= _WEEKEND_BELOW and not rests:
         return "there are bars at all times of the week"
     if span < _WEEK_NS and not _spans_weekend(times, interval_ns):
         return f"assumed, {times.size} bars are too few to show week-ends"
@@ -159,6 +162,12 @@ def _weekend_share(times: NDArray[np.int64]) -> float:
     )
     busy = float(counts[2:].sum())
     return float(counts[:2].sum()) / busy if busy else 0.0
+
+
+def _rests_a_day(times: NDArray[np.int64]) -> bool:
+    """Whether one day of the week (almost) never has a bar, as where a week begins on Sunday."""
+    counts = np.bincount((times // DAY_NS + 3) % 7, minlength=7)
+    return bool(counts.min() < _CLOSED_BELOW * np.median(counts))
 
 
 def _spans_weekend(times: NDArray[np.int64], interval_ns: int) -> bool:

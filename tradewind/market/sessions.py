@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tradewind.errors import MarketDataError
 
-__all__ = ["ALWAYS_OPEN", "DAY_NS", "Market", "Sessions"]
+__all__ = ["ALWAYS_OPEN", "DAY_NS", "Market", "Sessions", "format_time"]
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 _SECOND_NS: Final = 1_000_000_000
@@ -135,6 +135,14 @@ class Market:
             return _DAYS_PER_YEAR * DAY_NS / interval_ns
         return self.sessions.per_year * self.bars_per_day(interval_ns)
 
+    def covers(self, ts_ns: int) -> bool:
+        """Whether the calendar goes as far as a time."""
+        sessions = self.sessions
+        # A day of grace before the first opening: daily bars begin at midnight.
+        return sessions is None or bool(
+            sessions.opens_ns[0] - DAY_NS <= ts_ns < sessions.closes_ns[-1]
+        )
+
     def is_open(self, ts_ns: int) -> bool:
         """Whether the market trades at a time: an opening is open, a close is not."""
         if self.sessions is None:
@@ -209,8 +217,9 @@ class Market:
         spacing = start_ns - previous_start_ns
         if spacing <= 0:
             return 0
-        if interval_ns > _LONGEST_DAILY_NS:
-            # Months differ in length, and a holiday moves a week's first day.
+        if interval_ns > _LONGEST_DAILY_NS or (self.sessions is None and interval_ns >= DAY_NS):
+            # Months differ in length, a holiday moves a week's first day, and a day by the clocks
+            # of a place has 23 or 25 hours once a year.
             return max(0, round(spacing / interval_ns) - 1)
         if self.sessions is None:
             return -(-spacing // interval_ns) - 1
@@ -286,10 +295,7 @@ class Market:
         return ZoneInfo(self.time_zone)
 
     def _check_covered(self, ts_ns: int) -> None:
-        sessions = self.sessions
-        assert sessions is not None
-        # A day of grace before the first opening: daily bars begin at midnight.
-        if not sessions.opens_ns[0] - DAY_NS <= ts_ns < sessions.closes_ns[-1]:
+        if not self.covers(ts_ns):
             raise self._beyond(ts_ns)
 
     def _check_run(self, run: int, ts_ns: int) -> None:
@@ -303,11 +309,15 @@ class Market:
             datetime.fromtimestamp(int(day) * 86_400, tz=UTC).date()
             for day in (self.sessions.days[0], self.sessions.days[-1])
         )
-        when = datetime.fromtimestamp(ts_ns // _SECOND_NS, tz=UTC).isoformat()
         return MarketDataError(
-            f"the calendar of {self.name} goes from {first} to {last}; {when} is not in it "
-            f"(a newer release of exchange-calendars may go further)"
+            f"the calendar of {self.name} goes from {first} to {last}; {format_time(ts_ns)} is "
+            f"not in it (a newer release of exchange-calendars may go further)"
         )
+
+
+def format_time(timestamp_ns: int) -> str:
+    """ISO 8601 to the second, for messages."""
+    return datetime.fromtimestamp(int(timestamp_ns) // _SECOND_NS, tz=UTC).isoformat()
 
 
 def _check_interval(interval_ns: int) -> None:

@@ -11,16 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
 from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_REPORTED_VIOLATIONS, Defect, refusal
+from tradewind.market.provenance import Provenance
 from tradewind.market.reading.amounts import number_cast, plain_number_cast, tell_decimal_mark
 from tradewind.market.reading.assembly import RawColumns, assemble
 from tradewind.market.reading.csv_table import CsvTable
-from tradewind.market.reading.options import ReadOptions
+from tradewind.market.reading.options import OtherSymbolsError, ReadOptions
+from tradewind.market.reading.parquet_rows import is_parquet, read_rows
 from tradewind.market.reading.recognition import Recognition
 from tradewind.market.reading.roles import Roles, roles_of_header
 from tradewind.market.reading.source import open_unchanged, read_content
@@ -40,11 +41,19 @@ Labels = Callable[[Sequence[int]], dict[int, str]]
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """Checked bars, oldest first, and how they were read."""
+    """Checked bars, oldest first, and how they were read.
+
+    Attributes:
+        timestamps_ns: Start of each bar. Shape [n].
+        columns: Prices and volume by their names. Shape [n] each.
+        recognition: How they were read.
+        symbols: What a column of symbols names; () without one.
+    """
 
     timestamps_ns: NDArray[np.int64]
     columns: dict[str, NDArray[np.float64]]
     recognition: Recognition
+    symbols: tuple[str, ...] = ()
 
 
 def read_columns(path: Path, options: ReadOptions) -> Loaded:
@@ -53,14 +62,18 @@ def read_columns(path: Path, options: ReadOptions) -> Loaded:
     Raises:
         MarketDataError: The file cannot be read, a column cannot be told, or a row cannot be used.
     """
+    subject = str(path)
+    if is_parquet(path):
+        found = read_rows(path, options)
+        return read_table(
+            found.table, subject, options, kind="Parquet", rows=found.rows, notes=found.notes
+        )
     plain = _read_plain(path, options)
     if plain is not None:
         return plain
     content = read_content(path)
-    subject = str(path)
     if content.kind != "text":
-        read = _read_parquet if content.kind == "Parquet" else _read_arrow
-        return read_table(read(path, content.data, options), subject, options, kind=content.kind)
+        return read_table(_read_arrow(subject, content.data), subject, options, kind=content.kind)
     table = CsvTable.open(subject, content.data, options)
     return _load(_source_of(table, content.notes), *table.read(options), options)
 
@@ -103,8 +116,24 @@ def _source_of(table: CsvTable, notes: tuple[str, ...]) -> "_Source":
     )
 
 
-def read_table(table: Any, subject: str, options: ReadOptions, *, kind: str) -> Loaded:
+def read_table(
+    table: Any,
+    subject: str,
+    options: ReadOptions,
+    *,
+    kind: str,
+    rows: NDArray[np.int64] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Loaded:
     """Reads bars from an Arrow table.
+
+    Args:
+        table: The table.
+        subject: What it is called in an error.
+        options: What is said about it.
+        kind: What it is.
+        rows: Which rows of its source it holds, from 0; None for all.
+        notes: What was left out already.
 
     Raises:
         MarketDataError: A column cannot be told, or a row cannot be used.
@@ -114,13 +143,14 @@ def read_table(table: Any, subject: str, options: ReadOptions, *, kind: str) -> 
     if table.num_rows == 0:
         raise MarketDataError(f"{subject} has no bars: it has no rows")
     label = f"{kind}, {roles.form}" if roles.form else kind
+    provenance = Provenance.of_metadata(table.schema.metadata)
     source = _Source(
         subject,
         label,
-        (),
+        notes if provenance is None else (*notes, f"fetched: {provenance}; {provenance.made}"),
         roles,
         names,
-        _numbered,
+        functools.partial(_numbered, rows),
         unnamed=False,
         whole_prices=pa.types.is_integer(table.column(roles.columns[OPEN_PRICE]).type),
     )
@@ -170,7 +200,8 @@ def _load(
         )
     notes = list(source.notes)
     rows = np.arange(len(times))
-    chosen = _chosen_rows(source.subject, symbols, options, notes)
+    known = () if symbols is None else tuple(sorted(map(str, pc.unique(symbols).to_pylist())))
+    chosen = _chosen_rows(source.subject, symbols, known, options, notes)
     if chosen is not None:
         rows = np.flatnonzero(chosen)
         times = times.filter(pa.array(chosen))
@@ -222,6 +253,7 @@ def _load(
             len(bars.timestamps_ns),
             _settings(source, form, options, bars.order, has_volume=origins[VOLUME] != "none"),
         ),
+        known,
     )
 
 
@@ -244,19 +276,13 @@ def _settings(
 
 
 def _chosen_rows(
-    subject: str, symbols: Any, options: ReadOptions, notes: list[str]
+    subject: str, symbols: Any, found: Sequence[str], options: ReadOptions, notes: list[str]
 ) -> NDArray[np.bool_] | None:
     """Which rows are of the wanted symbol, None for all."""
-    if symbols is None:
-        return None
-    found = sorted(str(name) for name in pc.unique(symbols).to_pylist())
-    if len(found) == 1:
+    if len(found) < 2:
         return None
     if options.symbol not in found:
-        raise MarketDataError(
-            f"{subject} has bars of {len(found)} symbols ({', '.join(found[:10])}); say which as "
-            f"symbol: {found[0]}"
-        )
+        raise OtherSymbolsError(subject, found)
     notes.append(f"rows of {options.symbol}, one of {len(found)} symbols")
     chosen: NDArray[np.bool_] = np.asarray(
         pc.fill_null(pc.equal(pc.cast(symbols, pa.string()), options.symbol), False)
@@ -361,27 +387,12 @@ def _text(column: Any) -> Any:
     return column
 
 
-def _read_parquet(path: Path, data: bytes, options: ReadOptions) -> Any:
-    try:
-        with pyarrow.parquet.ParquetFile(pa.BufferReader(data)) as file:
-            names = file.schema_arrow.names
-            if any(isinstance(place, int) for place in options.columns.values()):
-                return file.read()  # Positions are those among all columns.
-            roles = roles_of_header(str(path), names, options)
-            others = (roles.clock, roles.adjusted, roles.symbol, roles.ticks)
-            wanted = {*roles.columns.values(), *(place for place in others if place is not None)}
-            return file.read(columns=[names[place] for place in sorted(wanted)])
-    except (OSError, pa.ArrowException) as problem:
-        raise MarketDataError(f"cannot read {path}: {problem}") from None
-
-
-def _read_arrow(path: Path, data: bytes, options: ReadOptions) -> Any:
-    del options
+def _read_arrow(subject: str, data: bytes) -> Any:
     try:
         return pa.ipc.open_file(pa.BufferReader(data)).read_all()
     except (OSError, pa.ArrowException) as problem:
-        raise MarketDataError(f"cannot read {path}: {problem}") from None
+        raise MarketDataError(f"cannot read {subject}: {problem}") from None
 
 
-def _numbered(rows: Sequence[int]) -> dict[int, str]:
-    return {row: f"row {row + 1}" for row in rows}
+def _numbered(kept: NDArray[np.int64] | None, rows: Sequence[int]) -> dict[int, str]:
+    return {row: f"row {(row if kept is None else int(kept[row])) + 1}" for row in rows}

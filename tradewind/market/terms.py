@@ -45,6 +45,12 @@ class TradingTerms(Settings):
     """Largest sum of the positions' magnitudes as a fraction of equity; targets beyond it are
     scaled down together."""
 
+    sized_at: Literal["open", "close"] = "open"
+    """Which price makes a quantity of a target: the open that it is filled at, or the close that
+    was decided on. Orders in production are sized at that close, for nobody knows the next open:
+    with "close" an account is production's to the last bit whatever happens over a night, with
+    "open" only where bars open where the last one closed."""
+
     rebalance_threshold: float = Field(default=0.01, ge=0.0, le=0.5)
     """Trades of a smaller fraction of equity are left out, unless they close the position: a
     repeated BUY does not pay for rounding the position to size again."""

@@ -106,6 +106,7 @@ def _agreement(market: Market, times: NDArray[np.int64], interval_ns: int) -> fl
     """Harmonic mean of the share of bars within the pattern and of the pattern's bars there are."""
     sessions = market.sessions
     assert sessions is not None
+    market.trading_days(times[[0, -1]])  # Refuses what the calendar does not cover.
     if interval_ns >= _SHORTEST_DAILY_NS:
         owners = np.unique(np.searchsorted(sessions.closes_ns, times, side="right"))
         return 2.0 * owners.size / (times.size + int(owners[-1] - owners[0]) + 1)

@@ -24,12 +24,14 @@ class BundlePolicy:
 
     Attributes:
         metadata_json: metadata.json as published.
+        signature: Who has signed the bundle; None where nobody has, or nobody has looked.
         golden: Recorded observations and answers.
         runtime_reason: As given.
     """
 
     def __init__(self, bundle: Bundle, network: Network, runtime_reason: str) -> None:
         self.metadata_json = bundle.metadata_json
+        self.signature = bundle.signature
         self.golden: GoldenSet = bundle.golden
         self.runtime_reason = runtime_reason
         self._metadata = bundle.metadata
@@ -42,6 +44,15 @@ class BundlePolicy:
         self._bound = (
             space.n if isinstance(space, DiscreteSpace) and network.runtime != "compiled" else None
         )
+
+    def __repr__(self) -> str:
+        about = self._metadata
+        named = f"{about.name} {about.version}, {about.algo}, {self.runtime}"
+        return f"{type(self).__name__}({named})"
+
+    def _repr_html_(self) -> str:
+        runtime = f"{self.runtime} {self.runtime_reason}".strip()
+        return self._metadata.html(runtime=runtime)
 
     @property
     def metadata(self) -> BundleMetadata:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from tradewind.showing import Table, html_of, number
+
 __all__ = ["RiskReport"]
 
 
@@ -27,3 +29,15 @@ class RiskReport(NamedTuple):
     unchecked_limits: tuple[str, ...]
     notes: Mapping[str, str]
     policy_digest: str
+
+    def _repr_html_(self) -> str:
+        unknown = {name: f"unavailable: {why}" for name, why in self.unavailable.items()}
+        shown = {name: number(value) for name, value in self.metric_values.items()} | unknown
+        rows = tuple((name, value, self.notes.get(name, "")) for name, value in shown.items())
+        facts = {
+            "risk score": "unknown" if self.risk_score is None else number(self.risk_score),
+            "penalty": "unknown" if self.penalty is None else number(self.penalty),
+            "limits that cannot be checked": ", ".join(self.unchecked_limits),
+            "risk policy": self.policy_digest,
+        }
+        return html_of("Risk report", facts, Table(("metric", "value", "note"), rows))

@@ -22,6 +22,11 @@ __all__ = ["RiskAwareCallback"]
 _FILLING_STEPS: Final = 1_001
 """No metric needs a longer history: 99.9 % quantiles take 1,000 returns."""
 
+_HOW_TO_GO_ON: Final = (
+    "No bundle is published. To train on, raise risk_config.early_stop_threshold (null never "
+    "stops) or the limits of risk_config.policy_yaml, or have it trade less"
+)
+
 
 class RiskAwareCallback(BaseCallback):
     """Subtracts a risk penalty from every reward and stops a training that stays too risky.
@@ -125,7 +130,22 @@ class RiskAwareCallback(BaseCallback):
         if known:
             logger.record_mean("risk/penalty", penalties / known)
         self._judge(logger, deductions.size, judged, scores)
+        if self.stop_reason:
+            self.stop_reason += f". {self._worst(risk)}{_HOW_TO_GO_ON}"
         return not self.stop_reason
+
+    def _worst(self, risk: StepRisk) -> str:
+        """The limit that is used most, in the mean over the environments."""
+        used = {
+            metric: float(np.nanmean(values)) / limit.limit
+            for metric, limit in self._advisor.policy.limits.items()
+            if limit.limit and np.isfinite(values := risk.metric(metric)).any()
+        }
+        if not used:
+            return ""
+        metric = max(used, key=lambda name: used[name])
+        limit = self._advisor.policy.limits[metric].limit
+        return f"Of its limits the most used is {metric}: {used[metric] * limit:.4g} of {limit:g}. "
 
     def _step_risk(self) -> StepRisk:
         """Risk of each environment after the step, before a reset that followed it."""

@@ -61,12 +61,15 @@ class CheckpointCallback(BaseCallback):
         self._plan(cost_s=0.0)
 
     def _on_rollout_start(self) -> None:
-        if self._due():
+        stops = self._checkpointing.stops()
+        if self._due() or (stops and self.model.num_timesteps != self._last_timesteps):
             started = time.monotonic()
             self._store.write(capture(self.model, self._callbacks))
             self._last_timesteps = self.model.num_timesteps
             self._plan(cost_s=time.monotonic() - started)
             self._checkpointing.on_written(self._last_timesteps)
+        if stops:
+            raise KeyboardInterrupt
 
     def _on_step(self) -> bool:
         return True

@@ -40,8 +40,11 @@ class Checkpointing:
         settings: Where and how often; nobody else may use the folder.
         on_written: Called with the timesteps of every checkpoint once it is on the disk.
         on_note: Called with what people should know about a resumed training.
+        stops: Asked before every rollout: once it says so, the training is saved and ends by
+            KeyboardInterrupt.
     """
 
     settings: CheckpointSettings
     on_written: Callable[[int], None] = lambda _: None
     on_note: Callable[[str], None] = lambda _: None
+    stops: Callable[[], bool] = lambda: False

@@ -147,6 +147,11 @@ class CheckpointStore:
                 path.unlink()
         return None, tuple(damages)
 
+    def latest_timesteps(self) -> int | None:
+        """Environment steps of the latest checkpoint, whole or not; None where there is none."""
+        files = self._files()
+        return _timesteps(files[0]) if files else None
+
     def remove(self) -> None:
         """Removes the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -67,6 +67,7 @@ class TradingRules(NamedTuple):
     slippage: float
     rebalance_threshold: float
     gross_limit: float
+    sized_at_close: bool
     smallest_equity: float
     log_reward: bool
     reward_scale: float
@@ -132,6 +133,7 @@ def step_account(
         states,
         targets,
         rules.gross_limit,
+        market.close[index] if rules.sized_at_close else market.open[index + 1],
         market.open[index + 1],
         rules.transaction_cost,
         rules.slippage,

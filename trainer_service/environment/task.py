@@ -223,6 +223,7 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
         slippage=config.slippage,
         rebalance_threshold=config.rebalance_threshold,
         gross_limit=config.gross_limit,
+        sized_at_close=config.sized_at == "close",
         smallest_equity=config.min_equity_fraction * config.initial_cash,
         log_reward=config.reward == "log_return",
         reward_scale=config.reward_scale,

@@ -6,6 +6,7 @@ import numpy as np
 
 from tradewind.policy import Network
 from tradewind.risk import RiskPolicy
+from tradewind.showing import evaluation_table, html_of, number
 from trainer_service.environment import IntradayTradingEnv
 from trainer_service.evaluation.episode import Episode, greedy, play, play_to
 from trainer_service.evaluation.luck import bootstrap_figures, deflated_sharpe
@@ -31,6 +32,18 @@ class HeldOutEvaluation:
     figures: dict[str, float]
     policy: Episode
     buy_and_hold: Episode
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={number(value)}" for name, value in self._headline().items())
+        return f"HeldOutEvaluation({len(self.policy.returns):,} bars, {shown})"
+
+    def _repr_html_(self) -> str:
+        facts = {"bars": f"{len(self.policy.returns):,}"}
+        return html_of("Held-out evaluation", facts, evaluation_table(self.figures))
+
+    def _headline(self) -> dict[str, float]:
+        names = ("return", "sharpe", "max_drawdown", "trades")
+        return {name: self.figures[name] for name in names if name in self.figures}
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """The process of one job: `python -m trainer_service.jobs.worker EVENTS_FD < order.json`."""
 
+import contextlib
 import importlib
 import logging
 import os
@@ -131,8 +132,10 @@ def _limit_memory(megabytes: int) -> None:
     The limit is on what the process allocates: RLIMIT_AS would count the code of the libraries
     too, and address space that nothing was ever stored in.
     """
-    # The first kernel would load this later, and its BLAS waits for ever when memory runs out.
-    importlib.import_module("scipy.linalg")
+    # Where it is installed, the first kernel would load this later, and its BLAS waits for ever
+    # when memory runs out.
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module("scipy.linalg")
     limit = megabytes * 2**20
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

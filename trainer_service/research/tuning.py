@@ -5,6 +5,7 @@ import hashlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from trainer_service.training.workspace import make_environment
 __all__ = ["SearchRange", "TuningConfig", "TuningResult", "tune"]
 
 TrialListener = Callable[[FrozenTrial], None]
+TrialProgressListener = Callable[[int, TrainingProgress], None]
 _RISK = "risk/judged_score"
 _PROBLEM = "problem"
 _SHARPE = "sharpe"
@@ -131,6 +133,7 @@ def tune(
     tuning: TuningConfig,
     folder: Path,
     on_trial: TrialListener = lambda _: None,
+    on_progress: TrialProgressListener = lambda _number, _progress: None,
 ) -> TuningResult:
     """Searches for the configuration whose policy does best on validation bars.
 
@@ -144,6 +147,7 @@ def tune(
         tuning: How to search.
         folder: Where the search keeps its state.
         on_trial: Called after every trial.
+        on_progress: Called with the number of a trial and how far its training is.
 
     Raises:
         SettingsError: The configuration is refused, a key to vary is unknown, or the folder holds
@@ -168,16 +172,20 @@ def tune(
         with claims.claim() as trial:
             if trial is None:
                 return _result(study, base, tuning)
-            ended = _run(study, trial, base, tuning)
+            ended = _run(study, trial, base, tuning, partial(on_progress, trial.number))
         on_trial(ended)
 
 
 def _run(
-    study: optuna.Study, trial: Trial, base: Mapping[str, Any], tuning: TuningConfig
+    study: optuna.Study,
+    trial: Trial,
+    base: Mapping[str, Any],
+    tuning: TuningConfig,
+    on_progress: ProgressListener,
 ) -> FrozenTrial:
     """Trains one trial and tells the study how it ended."""
     try:
-        value = _judge(trial, base, tuning)
+        value = _judge(trial, base, tuning, on_progress)
     except optuna.TrialPruned:
         return study.tell(trial, state=TrialState.PRUNED)
     except TrainingError:
@@ -222,12 +230,16 @@ def _pruner(tuning: TuningConfig) -> optuna.pruners.BasePruner:
     return ThresholdPruner(upper=tuning.max_risk_score, n_warmup_steps=tuning.warm_up_timesteps)
 
 
-def _judge(trial: Trial, base: Mapping[str, Any], tuning: TuningConfig) -> float:
+def _judge(
+    trial: Trial, base: Mapping[str, Any], tuning: TuningConfig, on_progress: ProgressListener
+) -> float:
     """Trains and evaluates one trial."""
     values = {key: search.draw(trial, key) for key, search in tuning.search.items()}
     try:
         config = parse_training_config(_with_values(base, values), JobConfig)
-        reporter = ProgressReporter(_risk_watch(trial), config.training_params.total_timesteps)
+        reporter = ProgressReporter(
+            _risk_watch(trial, on_progress), config.training_params.total_timesteps
+        )
         figures = _train(config, tuning, reporter).figures
     except StoppedByRiskError as problem:
         raise optuna.TrialPruned(str(problem)) from problem
@@ -259,12 +271,13 @@ def _train(
     return train_and_judge(config, env, past, future, reporter)
 
 
-def _risk_watch(trial: Trial) -> ProgressListener:
+def _risk_watch(trial: Trial, on_progress: ProgressListener) -> ProgressListener:
     """Lets the pruner see the risk score of a training."""
     reported = 0
 
     def watch(progress: TrainingProgress) -> None:
         nonlocal reported
+        on_progress(progress)
         if _RISK not in progress.metrics or progress.timesteps_done == reported:
             return
         reported = progress.timesteps_done

@@ -11,6 +11,7 @@ from tradewind.jobs import TrainingProgress
 from tradewind.market.bars import FloatArray
 from tradewind.risk import RiskPolicy
 from tradewind.risk.curve import summarize_curve
+from tradewind.showing import Table, figures_table, html_of, number
 from trainer_service.evaluation import (
     Episode,
     HeldOutEvaluation,
@@ -94,6 +95,18 @@ class WalkForward:
     folds: tuple[Fold, ...]
     summary: dict[str, float]
     stitched: Stitched | None
+
+    def __repr__(self) -> str:
+        gained = f"{self.summary['folds_with_gain']:.0f} with a gain"
+        return f"WalkForward({len(self.folds)} folds, {gained})"
+
+    def _repr_html_(self) -> str:
+        each = tuple(
+            (str(at), *(number(fold.evaluation.figures.get(name)) for name in _SUMMARISED))
+            for at, fold in enumerate(self.folds, start=1)
+        )
+        folds = Table(("fold", *(f">{name}" for name in _SUMMARISED)), each)
+        return html_of("Walk-forward", {}, folds, figures_table("over the folds", self.summary))
 
 
 def walk_forward(

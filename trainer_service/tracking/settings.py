@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from tradewind.errors import TrainingError
+from tradewind.extras import missing_extra
 from tradewind.parts import Named
 from tradewind.settings import Settings
 from trainer_service.tracking.tracker import TRACKERS, TrackedRun, Tracker, TrackerSettings
@@ -38,11 +40,18 @@ class MlflowSettings(TrackerSettings):
     """Made when there is none of that name."""
 
     def open(self, run: TrackedRun) -> Tracker:
-        """Connects."""
+        """Connects.
+
+        Raises:
+            TrainingError: MLflow is not installed, or cannot be used under the URI.
+        """
         # MLflow would report its use to its makers, beginning with its import.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # It takes seconds, for those alone who use it.
-        from trainer_service.tracking.mlflow import MlflowTracker
+        try:
+            from trainer_service.tracking.mlflow import MlflowTracker
+        except ModuleNotFoundError as missing:
+            raise TrainingError(f"tracking.mlflow_uri: {missing_extra(missing)}") from missing
 
         name = f"{run.policy}_{run.name}"
         return MlflowTracker(self.uri, self.experiment, name, run.parameters, run.run_id)

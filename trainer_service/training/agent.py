@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
+from tradewind.bundle import PublishedBundle, SigningKey, publish_bundle
 from tradewind.errors import StoppedByRiskError
 from tradewind.jobs import TrainingPhase
 from tradewind.risk import ProductionRiskAdvisor
@@ -27,7 +27,7 @@ from trainer_service.callbacks import (
 )
 from trainer_service.checkpoints import CheckpointCallback, Checkpointing
 from trainer_service.export import check_exportable
-from trainer_service.progress import ProgressListener, ProgressReporter
+from trainer_service.progress import ProgressListener, ProgressReporter, shown
 from trainer_service.tracking import open_trackers
 from trainer_service.training.config import TrainingConfig, parse_training_config
 from trainer_service.training.draft import Trained, make_draft
@@ -69,14 +69,21 @@ class TrainerAgent:
         self.config = config
 
     def run(
-        self, env: gymnasium.Env[Any, Any], on_progress: ProgressListener = lambda _: None
+        self, env: gymnasium.Env[Any, Any], on_progress: ProgressListener | bool = True
     ) -> Path:
-        """Trains in an environment; see `train`.
+        """Trains in an environment, and shows how far it is; see `train`.
+
+        Args:
+            env: The environment.
+            on_progress: True draws on standard error, unless TRADEWIND_QUIET=1: a bar on a
+                terminal, a line in a notebook, a line every few seconds elsewhere. False shows
+                nothing; a function is called as `train` calls it.
 
         Returns:
             Folder of the published bundle.
         """
-        return self.train(env, on_progress).path
+        with shown(on_progress) as listener:
+            return self.train(env, listener).path
 
     def train(
         self,
@@ -137,7 +144,7 @@ class TrainerAgent:
                 with nullcontext() if kept is None else kept.unless_published():
                     draft = make_draft(trained, workspace, config, reporter)
                     reporter.enter(TrainingPhase.PUBLISHING)
-                    bundle = BundleStore(config.store).publish(draft, signing_key=key)
+                    bundle = publish_bundle(config.store, draft, key)
                 trackers.log_bundle(bundle)
         return bundle
 

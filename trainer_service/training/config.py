@@ -8,9 +8,10 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_serializer, model_validator
 
 from tradewind.bundle.names import POLICY_NAME_PATTERN
-from tradewind.errors import FieldViolation, SettingsError
+from tradewind.errors import FieldViolation, MarketDataError, SettingsError
 from tradewind.files import check_file
 from tradewind.market import SAMPLE_SYMBOLS, FeatureGroup, FeatureSpec
+from tradewind.market.bar_files import bar_files
 from tradewind.market.feature_group import FEATURES
 from tradewind.parts import Named
 from tradewind.risk import RiskPolicy
@@ -168,11 +169,12 @@ class DataConfig(Settings):
     """An embedded sample; or, beside `path`, what the file's bars are of."""
 
     path: Path | None = None
-    """A file of bars: separated text, also in gzip or zip, or Parquet (docs/guides/data.md)."""
+    """A file of bars: separated text, also in gzip or zip, or Parquet; or a folder of such files
+    (docs/guides/data.md). Beside `symbols`, the one that has the bars of all of them."""
 
     symbols: tuple[str, ...] = ()
-    """Several symbols, traded from one account; embedded samples, or those of `paths`. Bars that
-    one of them lacks are left out."""
+    """Several symbols, traded from one account; embedded samples, or those in `path` or `paths`.
+    Bars that one of them lacks are left out."""
 
     paths: dict[str, Path] = Field(default_factory=dict)
     """A file for each of `symbols`."""
@@ -201,8 +203,8 @@ class DataConfig(Settings):
         return self
 
     def _check_symbols(self) -> Self:
-        if self.symbol is not None or self.path is not None:
-            raise ValueError("symbols and paths take the place of symbol and path")
+        if self.symbol is not None or (self.path is not None and self.paths):
+            raise ValueError("symbols take the place of symbol, and paths of path")
         if len(self.symbols) < 2 or len(set(self.symbols)) < len(self.symbols):
             raise ValueError(f"symbols must be two or more, and different: {list(self.symbols)}")
         if self.paths and set(self.paths) != set(self.symbols):
@@ -210,9 +212,10 @@ class DataConfig(Settings):
                 f"paths must name a file for each of {list(self.symbols)}, not {list(self.paths)}"
             )
         unknown = [name for name in self.symbols if name not in SAMPLE_SYMBOLS]
-        if unknown and not self.paths:
+        if unknown and not self.paths and self.path is None:
             raise ValueError(
-                f"without paths, symbols must be of {', '.join(SAMPLE_SYMBOLS)}, not {unknown}"
+                f"without path or paths, symbols must be of {', '.join(SAMPLE_SYMBOLS)}, "
+                f"not {unknown}"
             )
         return self
 
@@ -316,7 +319,7 @@ def parse_training_config(
     violations = [
         FieldViolation(key, problem)
         for key, path in config.files().items()
-        if (problem := _why_unreadable(path, folder, own))
+        if (problem := _why_unreadable(key, path, folder, own))
     ]
     if violations:
         raise SettingsError(f"{_SOURCE} is refused", violations)
@@ -346,14 +349,18 @@ def _read_policy(path: Path, *, quote: bool) -> RiskPolicy:
         raise redact_settings(problem, "risk_config.policy_yaml", path) from None
 
 
-def _why_unreadable(path: Path, folder: Path | None, own: frozenset[Path]) -> str:
+def _why_unreadable(key: str, path: Path, folder: Path | None, own: frozenset[Path]) -> str:
     """Why a file must not be opened; empty where nothing speaks against it."""
     if path.resolve() in {each.resolve() for each in own}:
         folder = None
     if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
         return f"{path} is outside the folder that files are read from"
     try:
-        check_file(path, within=folder)
+        is_data = key.startswith("data.") and path.is_dir()
+        for each in bar_files(path)[0] if is_data else (path,):
+            check_file(each, within=folder)
+    except MarketDataError as problem:
+        return str(problem)
     except FileNotFoundError:
         return ""  # its reader says so
     except OSError as problem:

@@ -4,10 +4,8 @@ import contextlib
 import io
 import json
 import logging
-import os
 import pickle
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,11 +19,12 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import BaseModel
 
-from tradewind.bundle import BundleStore, PublishedBundle, SigningKey
-from tradewind.errors import ConflictError, NotFoundError, StorageError
+from tradewind.bundle import PublishedBundle, SigningKey, publish_bundle
+from tradewind.errors import NotFoundError, StorageError
 from tradewind.market import FeatureSpec
 from tradewind.shipped import shipped_or_own
 from trainer_service.algorithms import find_algorithm
+from trainer_service.checkpoints.run_folder import check_own
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.progress import ProgressListener, ProgressReporter
 from trainer_service.training.config import JobConfig, TrainingConfig
@@ -141,7 +140,7 @@ def export_draft(
     reporter = ProgressReporter(on_progress, config.training_params.total_timesteps)
     trained = Trained(model, state["history"], state["constraints"], state["device"])
     draft = make_draft(trained, workspace, config, reporter, risk_policy=folder / _RISK)
-    bundle = BundleStore(config.store).publish(draft, signing_key=key)
+    bundle = publish_bundle(config.store, draft, key)
     KeptModel(folder).remove()
     return bundle
 
@@ -190,17 +189,12 @@ def _write(
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        found = (folder / _STATE).stat()
-        mode = folder.stat().st_mode
+        content = (folder / _STATE).read_bytes()
     except OSError as problem:
         raise NotFoundError(f"{folder} is no draft of a trained model: {problem}") from None
-    if found.st_uid not in (0, os.getuid()) or mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConflictError(
-            f"{folder} belongs to another user, or others may write to it: reading a draft is "
-            "running code of whoever wrote it"
-        )
+    check_own(folder / _STATE, "a draft")
     try:
-        state: dict[str, Any] = _Unpickler(io.BytesIO((folder / _STATE).read_bytes())).load()
+        state: dict[str, Any] = _Unpickler(io.BytesIO(content)).load()
     except Exception as problem:  # pickle raises whatever it likes
         raise StorageError(
             f"{folder} cannot be read: {problem}. If another release kept it, export it with that"

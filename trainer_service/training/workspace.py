@@ -13,7 +13,16 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from tradewind.errors import ComponentError, FieldViolation, TrainingError
-from tradewind.market import BarPanel, Bars, BarSeries, load_bars, load_sample, split_bars
+from tradewind.market import (
+    BarPanel,
+    Bars,
+    BarSeries,
+    load_bars,
+    load_sample,
+    series_of,
+    split_bars,
+)
+from tradewind.market.agreement import refuse_contradiction
 from tradewind.part_options import told
 from tradewind.risk import ProductionRiskAdvisor, RiskPolicy
 from tradewind.risk.periods import check_periods, window_doubts
@@ -128,8 +137,11 @@ def hold_against_bars(policy: RiskPolicy, bars: BarSeries) -> None:
 
     Raises:
         RiskPolicyError: It states another number of bars in a year.
+        MarketDataError: The bars are not of the market that they are said to be of.
     """
     check_periods(policy, bars.periods_per_year, bars.market.name)
+    for each in series_of(bars):
+        refuse_contradiction(each)
     if bars.market.said:
         _logger.info("market of %s: %s", bars.symbol, bars.market.said)
     for doubt in window_doubts(policy, bars.interval_ns / 1e9):
@@ -186,9 +198,9 @@ def make_environment(config: JobConfig, *, quote_files: bool = True) -> Intraday
     bars: BarSeries
     if data.source is not None:
         bars = _from_source(data.source, quote=quote_files)
-    elif data.paths:
+    elif data.symbols and (files := _files(data)):
         bars = BarPanel.align(
-            [_load(data.paths[name], name, data, quote=quote_files) for name in data.symbols]
+            [_load(files[name], name, data, quote=quote_files) for name in data.symbols]
         )
     elif data.symbols:
         bars = BarPanel.align([load_sample(name) for name in data.symbols])
@@ -199,6 +211,11 @@ def make_environment(config: JobConfig, *, quote_files: bool = True) -> Intraday
         bars = load_sample(data.symbol)
     features = None if config.features is None else config.features.made()
     return IntradayTradingEnv(bars, config.environment.made(), features)
+
+
+def _files(data: DataConfig) -> dict[str, Path]:
+    """The file of each of several symbols; empty where they are embedded samples."""
+    return data.paths if data.path is None else dict.fromkeys(data.symbols, data.path)
 
 
 def _load(path: Path, symbol: str | None, data: DataConfig, *, quote: bool) -> Bars:

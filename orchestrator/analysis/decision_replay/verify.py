@@ -1,7 +1,7 @@
 """Re-runs a period of a decision log against what decided, and compares it bit by bit."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,6 +43,7 @@ from tradewind.bundle import BundleStore
 from tradewind.market import FeatureSpec
 from tradewind.market.feature_group import KnownGroups
 from tradewind.risk.policy import RiskPolicy
+from tradewind.showing import Table, html_of
 
 __all__ = ["NEVER_COMPARED", "Verification", "verify"]
 
@@ -83,6 +84,23 @@ class Verification:
     not_checked: tuple[str, ...]
     elapsed_s: float
 
+    def __repr__(self) -> str:
+        equal = "equal" if self.equal else "DIFFERENT"
+        return f"Verification({self.account}, {self.ticks:,} ticks, {equal})"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "account": self.account,
+            "ticks": f"{self.first_sequence:,} to {self.last_sequence:,}",
+            "decided by": ", ".join(self.bundles),
+            "not checked": "; ".join(self.not_checked),
+        }
+        rows = tuple(
+            (each.column, f"{each.compared:,}", f"{each.different:,}") for each in self.columns
+        )
+        title = "Replay: equal to the bit" if self.equal else "Replay: DIFFERENT"
+        return html_of(title, facts, Table(("column", ">compared", ">different"), rows))
+
     @property
     def equal(self) -> bool:
         """Whether every value that was compared is equal to the last bit."""
@@ -108,6 +126,7 @@ def verify(
     stop_ns: int | None = None,
     risk_policies: Sequence[RiskPolicy] = (),
     known: KnownGroups | None = None,
+    on_stage: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Re-runs the ticks whose bars close in [start_ns, stop_ns) and compares all that they say.
 
@@ -120,6 +139,7 @@ def verify(
         stop_ns: Nanoseconds since the epoch; to the last tick by default.
         risk_policies: Risk policies that were in force beside those in the log's facts.
         known: The feature groups that the bundles may need; by default Tradewind's own.
+        on_stage: Called with what is compared next.
 
     Raises:
         StorageError: The log lacks its beginning, or the store cannot be read.
@@ -131,9 +151,13 @@ def verify(
     """
     started = time.perf_counter()
     run = _Run(log, store, period_of(log, start_ns, stop_ns), known)
+    ticks = f"of {len(run.rows):,} ticks"
     if run.books_as_then():
+        on_stage(f"account {ticks}")
         run.compare_account(risk_policies)
+        on_stage(f"fills {ticks}")
         run.compare_fills()
+    on_stage(f"decisions {ticks}")
     run.compare_decisions()
     first, last = run.rows.start, run.rows.stop - 1
     return Verification(

@@ -51,7 +51,6 @@ class PaperBroker(Broker):
         self._max_leverage = options.max_leverage
         self._terms = paper_terms(options)
         self._markets = mandate.known_markets
-        self._ages = not self._markets.knows_all
         self._waited_ns: dict[str, int] = {}  # for how long no bar came, of each open order
         holdings = self._books.holdings()
         self._cash, self._positions = holdings.cash, dict(holdings.positions)
@@ -78,8 +77,7 @@ class PaperBroker(Broker):
         starts_ns = [bar.start_ns for bar in new.values()]
         self._observed_ns = max(before_ns, max(starts_ns) + self._interval_ns)
         if self._open:
-            if self._ages:
-                self._wait(before_ns, min(starts_ns))
+            self._wait(before_ns, min(starts_ns))
             self._trade(new)
 
     async def submit(self, orders: Sequence[Order]) -> Sequence[OrderState]:
@@ -186,7 +184,7 @@ class PaperBroker(Broker):
         """Notes for how long orders of unknown markets have been without a bar."""
         for name, state in self._open.items():
             since_ns = max(before_ns, state.order.submitted_ns)
-            if not self._markets.knows(state.order.symbol) and next_ns > since_ns:
+            if next_ns > since_ns and not self._markets.knows(state.order.symbol, next_ns):
                 self._waited_ns[name] = self._waited_ns.get(name, 0) + next_ns - since_ns
 
     def _forget(self, client_order_id: str) -> None:

@@ -180,9 +180,22 @@ def test_bundle_signed_on_the_command_line_verifies_with_its_key_alone(
     assert run("bundle", "verify", folder, "--key", ours).code == 1
     signed = run("bundle", "sign", folder, "--key", tmp_path / "signing.key", "--json")
     assert signed.document["key_id"] == made.document["key_id"]
-    assert run("bundle", "verify", folder, "--key", ours).code == 0
+    verified = run("bundle", "verify", folder, "--key", ours, "--json")
+    assert verified.document["signature"]["signer"] == "signing"
     assert run("bundle", "verify", folder, "--key", other, "--key", ours).code == 0
     refused = run("bundle", "verify", folder, "--key", other)
     assert refused.code == 1
     assert "is not the signature of a trusted key" in refused.err
     assert run("bundle", "keygen", tmp_path / "signing.key").code != 0
+
+    key = ("--key", tmp_path / "other.key", "--json")
+    named = run("bundle", "freshness", tmp_path / "store", *key)
+    assert named.document["newest"] == [f"{bundle.parent.name}/{bundle.name}"]
+    revoked = run(
+        "bundle", "freshness", tmp_path / "store", "--revoke-key", made.document["key_id"], *key
+    )
+    assert revoked.document["number"] == 2
+    assert revoked.document["revoked_keys"] == [made.document["key_id"]]
+    bad = run("bundle", "freshness", tmp_path / "store", "--withdraw", "yesterday", *key)
+    assert bad.code == 2
+    assert "'yesterday' is not POLICY/VERSION" in bad.document["error"]["message"]

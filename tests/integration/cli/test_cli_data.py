@@ -9,7 +9,9 @@ import pytest
 from tests.data.vendors.make import vendor_files
 from tests.data.vendors.series import VendorFile
 from tests.data.vendors.trades import EVENTS, trade_files
-from tradewind.market import load_bars
+from tradewind.market import load_bars, load_sample
+from tradewind.market.sample import sample_path
+from tradewind.market.saving import save_bars
 
 FILES = {file.name: file for file in vendor_files()}
 Run = Callable[..., Any]
@@ -132,6 +134,40 @@ def test_check_with_a_broken_file_names_the_line_and_gives_2(run: Run, tmp_path:
     answer = run("data", "check", path)
     assert answer.code == 2
     assert "line 3, high: 'x' is not a number" in answer.err
+
+
+def test_convert_with_resample_writes_longer_bars_and_says_how(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "hours.parquet"
+    answer = run("data", "convert", sample_path("BTC"), out, "--resample", "1h", "--json")
+    assert answer.code == 0
+    assert answer.document["bar_seconds"] == 3600
+    assert any("labelled with its start" in line for line in answer.document["recognised"])
+    assert load_bars(out, "BTC").digest == load_sample("BTC").resample("1h").digest
+    refused = run("data", "convert", out, tmp_path / "x.parquet", "--resample", "30min")
+    assert refused.code == 2
+    assert "what happened within a bar is not known" in refused.err
+
+
+def test_join_of_files_writes_the_panel_and_says_what_is_lost(run: Run, tmp_path: Path) -> None:
+    save_bars(load_sample("ETH").slice(100, 900), tmp_path / "GC=F.parquet")
+    panel = tmp_path / "panel.parquet"
+    sources = (f"BTC={sample_path('BTC')}", tmp_path / "GC=F.parquet")
+    answer = run("data", "join", *sources, "--output", panel, "--json")
+    assert answer.code == 0
+    assert answer.document["symbols"] == ["BTC", "GC=F"]
+    assert "GC=F begins at 2017-10-03T02:00:00+00:00 and cuts off" in answer.document["lost"][0]
+    assert answer.err == ""
+    one, other = (load_bars(panel, symbol) for symbol in ("BTC", "GC=F"))
+    assert one.timestamps_ns.tolist() == other.timestamps_ns.tolist()
+    assert len(one) == answer.document["bars"]
+    assert run("data", "join", sources[0], "--output", panel).code == 2
+    assert "is one of the files" in run("data", "join", *sources, "--output", sources[1]).err
+    of_two = run("data", "join", sources[0], sample_path("SPX"), "--output", panel)
+    assert of_two.code == 2
+    assert "SPX is of XNYS, BTC of always-open" in of_two.err
+    apart = tmp_path / "apart.parquet"
+    save_bars(load_sample("ETH").slice(20_000, 20_900), apart)
+    assert "no bar in common" in run("data", "join", sources[1], apart, "--output", panel).err
 
 
 def test_page_on_data_with_its_commands_runs(

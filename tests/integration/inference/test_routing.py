@@ -2,7 +2,7 @@
 
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.unit.alerts.test_alerts import Receiver
 from tradewind import errors
 from tradewind.api.open_inference import grpc_predict_v2_pb2 as open_inference
 from tradewind.api.open_inference import grpc_predict_v2_pb2_grpc
@@ -74,6 +75,13 @@ def share(routing: Routing, name: str) -> float:
     found = routing.variant(POLICY, name)
     assert found is not None
     return found.share
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
 
 
 def test_routed_policy_shares_its_calls_and_follows_its_file(
@@ -174,6 +182,7 @@ def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
     serve: Serve,
     connect: Connect,
     wait_until: WaitUntil,
+    receiver: Receiver,
 ) -> None:
     steady, bold = publish(), publish()
     write(
@@ -184,7 +193,12 @@ def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
         ],
     )
     config = tmp_path / "inference.yaml"
-    config.write_text(f"workers: 2\nrouting_state: {tmp_path / 'state'}\n")
+    settings = {
+        "workers": 2,
+        "routing_state": str(tmp_path / "state"),
+        "alerts": {"urls": [receiver.url]},
+    }
+    config.write_text(yaml.safe_dump(settings))
     server = serve("--config", str(config))
 
     def shares_of_bold() -> list[float]:
@@ -208,6 +222,9 @@ def test_canary_that_misses_its_objective_is_taken_out_everywhere_and_for_good(
     assert 'tradewind_inference_rolled_back_variant{cause="MODEL_COMPUTE",policy="tiny-dqn"' in page
     assert "inference_service rolls back variant bold of tiny-dqn" in server.log_tail(100)
     assert client.list_policies().routing.rollbacks == (rollback,)
+    wait_until(receiver.is_told)
+    assert receiver.titles[0] == "[inference_service] rollback: variant bold of tiny-dqn"
+    assert "which p90 of" in receiver.got[0]["message"]
 
     # It stays out over a restart.
     client.close()

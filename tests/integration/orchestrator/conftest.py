@@ -1,6 +1,7 @@
 """A policy on real bars, the two services that an orchestrator asks, and its settings."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ import yaml
 from orchestrator.agents import OrchestratorAgent
 from orchestrator.settings import OrchestratorSettings
 from tradewind.bundle import Bundle, BundleDraft, BundleStore, FeatureRecord, TrainingRecord
+from tradewind.errors import NotFoundError
 from tradewind.market import FeatureSpec, TradingTerms
 from tradewind.policy import SealedNetwork
 from tradewind.risk import RiskOverlay
 from tradewind.risk.policy import RiskPolicy
 from tradewind.rpc import ServiceProcess
-from tradewind.rpc.clients import RiskClient
+from tradewind.rpc.clients import InferenceClient, RiskClient
 from tradewind.settings import parse_settings
 
 # Six components, as many as the released tiny policy takes.
@@ -95,6 +97,18 @@ class Desk:
             while client.get_policy().policy_digest != digest:
                 assert time.monotonic() < deadline, "the risk policy was not taken over"
                 time.sleep(0.02)
+
+    def wait_until_served(self, *policies: str) -> None:
+        """Waits until the inference service answers for policies that were published."""
+        deadline = time.monotonic() + 120.0
+        with InferenceClient(self.inference.address, timeout_s=20.0) as client:
+            for policy in policies:
+                while True:
+                    with contextlib.suppress(NotFoundError):
+                        client.get_policy(policy)
+                        break
+                    assert time.monotonic() < deadline, f"{policy} is not served"
+                    time.sleep(0.05)
 
     def put_on(self, overlay: str) -> str:
         """Changes the risk service's overlay and waits until it is on; gives its digest."""

@@ -1,7 +1,6 @@
 """A halted account in a falling market, over the real services: it stops losing, and says so."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -36,10 +35,9 @@ from tradewind.bundle import (
     FeatureRecord,
     GoldenSet,
 )
-from tradewind.errors import NotFoundError
 from tradewind.market.markets import market_named
 from tradewind.risk import RiskInputs
-from tradewind.rpc.clients import InferenceClient, RiskClient
+from tradewind.rpc.clients import RiskClient
 from trainer_service.export import serialize
 
 Times = NDArray[np.int64]
@@ -105,20 +103,8 @@ def falling(
         desk.set_risk_policy(POLICY)
         publish_long(desk, "long")
         publish_long(desk, "long-panel", SYMBOLS)
-        wait_until_served(desk, "long", "long-panel")
+        desk.wait_until_served("long", "long-panel")
         yield desk
-
-
-def wait_until_served(desk: Desk, *policies: str) -> None:
-    deadline = time.monotonic() + 120.0
-    with InferenceClient(desk.inference.address, timeout_s=20.0) as client:
-        for policy in policies:
-            while True:
-                with contextlib.suppress(NotFoundError):
-                    client.get_policy(policy)
-                    break
-                assert time.monotonic() < deadline, f"{policy} is not served"
-                time.sleep(0.05)
 
 
 def session_times(first: str, count: int = COUNT) -> Times:
@@ -226,7 +212,7 @@ def test_halted_account_under_the_defaults_stops_losing_and_says_what_it_does(
     # A bar until the order is filled, another at most for its price: 1 % each, and the costs.
     assert at_end < at_halt + 0.03
     assert done.held == FLAT
-    first, then = done.said
+    _, first, then = done.said
     assert "HALTED (HALT) by rule drawdown_halt: max_drawdown is 0.05" in first
     assert "its limit 0.05: its positions are being closed: BTC" in first
     assert f"tradewind risk resume {name} --address {falling.risk.address}" in first
@@ -311,7 +297,7 @@ def test_halt_near_the_end_of_a_session_closes_the_positions_in_the_markets_next
     assert (times[halt + 1] - times[halt] - BAR_NS) / 3_600e9 == hours
     assert done.held == FLAT
     check_closing(settings, times, SYMBOLS)
-    _, then = done.said
+    _, _, then = done.said
     assert "now it holds nothing any more" in then
     check_replay(settings, falling)
 
@@ -408,7 +394,7 @@ def test_broker_that_refuses_to_close_is_asked_until_it_does_and_that_is_said(
     settings = account(falling, f"refused-{gone}", safety__broker_timeout_s=0.3)
     done = Listening(settings).use(lambda it: Refusing(it, 4, gone)).run()
     assert done.held == FLAT
-    first, still, flat = done.said
+    _, first, still, flat = done.said
     assert f"could not be closed at this tick ({why}" in first
     assert "still holds BTC" in still
     assert why in still
@@ -463,7 +449,7 @@ def test_account_halted_while_it_was_down_sends_none_of_the_orders_of_before_the
     sent: list[Order] = []
     done = Listening(settings).use(lambda it: Noting(it, sent)).run()
     assert sent == []
-    assert "HALTED while it was down, by rule ruin" in done.said[0]
+    assert "HALTED while it was down, by rule ruin" in done.said[1]
     log = DecisionLog(settings.log.folder)
     orders = log.flat("orders").to_pylist()
     assert [(item["sent"], item["reason"]) for item in orders] == [(False, "RISK_LIQUIDATE")] * 3

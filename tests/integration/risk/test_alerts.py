@@ -44,4 +44,5 @@ def test_halt_of_an_account_is_told_once_however_often_it_is_asked(
     receiver.close()
     (got,) = receiver.got
     assert got["title"] == "[risk_service] halt: main"
-    assert "HALT by rule deep" in got["message"]
+    assert "HALT by rule deep: max_drawdown 0.5 is over 0.2" in got["message"]
+    assert f"to resume: tradewind risk resume main --address {service.address} " in got["message"]

@@ -9,18 +9,29 @@ from typing import Any
 import pytest
 
 from tests.integration.trainer.conftest import TrainerUnderTest, make_tiny_config
+from tests.unit.alerts.test_alerts import Receiver
+from tests.waiting import wait_until
 from tradewind.jobs import JobState, TrainingJob
 
 Config = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module")
 def trainer(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver
 ) -> Iterator[TrainerUnderTest]:
-    """One service for the module, which logs as JSON and trains on any file."""
+    """One service for the module, which logs as JSON, trains on any file and tells people."""
     server = {"listen": "127.0.0.1:0", "logging": {"format": "json"}}
-    trainer = TrainerUnderTest(tmp_path_factory.mktemp("trainer"), server=server, files="/")
+    told = {"urls": [receiver.url]}
+    folder = tmp_path_factory.mktemp("trainer")
+    trainer = TrainerUnderTest(folder, server=server, files="/", alerts=told)
     yield trainer
     trainer.close()
 
@@ -114,6 +125,17 @@ def test_job_after_failed_ones_trains_and_evaluates_within_a_tight_memory_limit(
     aftermath: Aftermath,
 ) -> None:
     assert aftermath.following.state == JobState.SUCCEEDED, aftermath.following.error
+
+
+def test_jobs_that_fail_are_told_to_people_and_others_are_not(
+    aftermath: Aftermath, receiver: Receiver
+) -> None:
+    failed = [aftermath.full_disk, aftermath.bad_bars, aftermath.secret]
+    titles = [f"[trainer_service] job failed: {job.job_id}" for job in failed]
+    wait_until(lambda: set(titles) <= set(receiver.titles))
+    assert not any(aftermath.following.job_id in title for title in receiver.titles)
+    (told,) = (each for each in receiver.got if each["title"] == titles[1])
+    assert "line 702, high: is below the open" in told["message"]
 
 
 def test_job_is_found_by_its_request_id_from_the_call_to_the_bundle(aftermath: Aftermath) -> None:

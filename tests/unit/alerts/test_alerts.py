@@ -175,6 +175,24 @@ def test_receiver_that_refuses_is_tried_again_and_its_secret_never_logged(
     assert SECRET not in caplog.text
 
 
+def test_alerts_that_wait_at_the_end_are_sent_or_said_to_be_lost(
+    receivers: list[Receiver], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, refusing = receivers
+    hanging.gate.clear()
+    refusing.status = 500
+    with Alerts(settings(refusing), "x") as alerts:  # pauses of half a minute, cut short
+        alerts.trouble(AlertKind.HALT, "main", "why")
+    assert (len(refusing.got), alerts.lost_count) == (4, 1)
+    monkeypatch.setattr("tradewind.alerts.sender._CLOSE_S", 0.1)
+    with Alerts(settings(hanging), "x") as alerts:
+        alerts.trouble(AlertKind.HALT, "first", "why")
+        alerts.trouble(AlertKind.HALT, "second", "why")
+    assert alerts.lost_count == 2
+    for account in ("first", "second"):
+        assert f"not delivered by json (urls[0]): [x] halt: {account}" in caplog.text
+
+
 def test_alerts_with_more_than_the_queue_takes_lose_some_and_say_so(
     receivers: list[Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:

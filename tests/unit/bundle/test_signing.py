@@ -1,9 +1,14 @@
+import base64
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tradewind.bundle import BundleDraft, BundleStore, SigningKey, TrustedKeys, read_bundle
 from tradewind.errors import BundleIntegrityError, ConflictError, SettingsError
@@ -49,10 +54,89 @@ def test_signed_bundle_with_a_trusted_key_is_read(signed: Path, trusted: Trusted
     assert {file.name for file in signed.iterdir()} >= {"metadata.json", "metadata.json.sig"}
 
 
-def test_signature_with_openssl_verifies(signed: Path, key_file: Path) -> None:
+def test_signature_with_openssl_verifies(signed: Path, key_file: Path, tmp_path: Path) -> None:
+    envelope = json.loads((signed / "metadata.json.sig").read_bytes())
+    kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"])
+    signed_bytes = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    (tmp_path / "signed").write_bytes(signed_bytes)
+    (tmp_path / "signature").write_bytes(base64.b64decode(envelope["signatures"][0]["sig"]))
     command = ["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", str(public(key_file))]
-    files = ["-in", f"{signed}/metadata.json", "-sigfile", f"{signed}/metadata.json.sig"]
+    files = ["-in", str(tmp_path / "signed"), "-sigfile", str(tmp_path / "signature")]
     subprocess.run([*command, *files], check=True, stdout=subprocess.DEVNULL)
+    (subject,) = json.loads(payload)["subject"]
+    digest = hashlib.sha256((signed / "metadata.json").read_bytes()).hexdigest()
+    assert subject == {"name": "metadata.json", "digest": {"sha256": digest}}
+
+
+def test_signature_says_who_has_signed_when_and_until_when(
+    signed: Path, trusted: TrustedKeys
+) -> None:
+    signature = read_bundle(signed, trusted=trusted).signature
+    assert signature is not None
+    assert signature.signed_at is not None
+    assert signature.signer == "signing"
+    assert signature.expires_at == signature.signed_at + timedelta(days=365)
+
+
+def test_raw_signature_of_an_older_release_is_read(
+    signed: Path, key_file: Path, trusted: TrustedKeys
+) -> None:
+    private = load_pem_private_key(key_file.read_bytes(), None)
+    assert isinstance(private, Ed25519PrivateKey)
+    rewrite(signed / "metadata.json.sig", private.sign((signed / "metadata.json").read_bytes()))
+    signature = read_bundle(signed, trusted=trusted).signature
+    assert signature is not None
+    assert (signature.signer, signature.expires_at) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "reason"), [(366, "SIGNATURE_EXPIRED"), (-1, "SIGNATURE_INVALID")]
+)
+def test_signature_out_of_its_time_is_refused(
+    signed: Path, key_file: Path, trusted: TrustedKeys, days_ago: int, reason: str
+) -> None:
+    then = datetime.now(UTC) - timedelta(days=days_ago)
+    key = SigningKey.load(key_file)
+    rewrite(signed / "metadata.json.sig", key.sign((signed / "metadata.json").read_bytes(), then))
+    assert refusal(signed, trusted) == reason
+
+
+def test_signature_of_a_revoked_key_is_refused(
+    signed: Path, key_file: Path, trusted: TrustedKeys
+) -> None:
+    revoking = trusted.revoking([SigningKey.load(key_file).key_id])
+    assert refusal(signed, revoking) == "SIGNATURE_REVOKED"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payloadType": "application/json"},
+        {"payload": "bm90aGluZw=="},
+        {"payload": "***"},
+        {"payload": None},
+        {"signatures": []},
+        {"signatures": [{"sig": "AAAA"}]},
+        {"signatures": 3},
+        {"signatures": [None]},
+    ],
+)
+def test_signature_whose_envelope_was_changed_is_refused(
+    signed: Path, trusted: TrustedKeys, change: dict[str, object]
+) -> None:
+    envelope = json.loads((signed / "metadata.json.sig").read_bytes())
+    rewrite(signed / "metadata.json.sig", json.dumps({**envelope, **change}).encode())
+    assert refusal(signed, trusted) == "SIGNATURE_INVALID"
+
+
+def test_statement_of_another_kind_is_no_signature(
+    signed: Path, key_file: Path, trusted: TrustedKeys
+) -> None:
+    digest = hashlib.sha256((signed / "metadata.json").read_bytes()).hexdigest()
+    key = SigningKey.load(key_file)
+    other = key.state("urn:another:1", {"metadata.json": digest}, {}, 365)
+    rewrite(signed / "metadata.json.sig", other)
+    assert refusal(signed, trusted) == "SIGNATURE_INVALID"
 
 
 def test_bundle_with_metadata_changed_after_signing_is_refused(
@@ -73,7 +157,7 @@ def test_bundle_with_the_network_and_its_digest_swapped_after_signing_is_refused
     assert refusal(signed, trusted) == "SIGNATURE_INVALID"
 
 
-@pytest.mark.parametrize("signature", [b"", b"\0" * 63, b"\0" * 64])
+@pytest.mark.parametrize("signature", [b"", b"\0" * 63, b"\0" * 64, b"[" * 8_000])
 def test_bundle_with_a_signature_that_is_none_is_refused(
     signed: Path, trusted: TrustedKeys, signature: bytes
 ) -> None:
@@ -82,7 +166,7 @@ def test_bundle_with_a_signature_that_is_none_is_refused(
 
 
 def test_bundle_with_a_signature_too_long_is_refused(signed: Path, trusted: TrustedKeys) -> None:
-    rewrite(signed / "metadata.json.sig", b"\0" * 65)
+    rewrite(signed / "metadata.json.sig", b"\0" * 8_193)
     assert refusal(signed, trusted) == "FILE_TOO_LARGE"
 
 

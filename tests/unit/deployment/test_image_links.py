@@ -1,4 +1,4 @@
-"""What a Dockerfile copies has to hold what the links among it point to: an image has no checkout."""
+"""What a Dockerfile copies holds what the links among it point to: an image has no checkout."""
 
 import re
 import subprocess

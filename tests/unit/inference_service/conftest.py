@@ -9,9 +9,10 @@ from inference_service.loading.process import LoaderProcess
 from inference_service.registry import LoadedVersion, Registry
 from inference_service.telemetry import Telemetry
 from inference_service.watching.memory import MemoryBound
+from inference_service.watching.trust import StoreTrust
 from inference_service.watching.version_rule import VersionRule
 from inference_service.watching.watcher import StoreWatcher
-from tradewind.bundle import BundleDraft, BundleStore
+from tradewind.bundle import BundleDraft, BundleStore, TrustedKeys
 from tradewind.policy import TorchScriptPolicy
 
 
@@ -62,6 +63,8 @@ def make_watcher(
         on_serving: Callable[[str], None] = lambda policy: None,
         max_mb: float = 1024.0,
         routed: Callable[[str], frozenset[str]] = lambda policy: frozenset(),
+        trusted: TrustedKeys | None = None,
+        require_freshness: bool = False,
         settle_s: float = 0.0,  # a folder that stays as it is looked at once
         **rules: VersionRule,
     ) -> StoreWatcher:
@@ -71,6 +74,7 @@ def make_watcher(
             load,
             lambda policy: rules.get(policy.replace("-", "_"), VersionRule()),
             MemoryBound(registry, max_mb),
+            StoreTrust(store.root, trusted, required=require_freshness),
             telemetry,
             on_serving,
             routed,

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.market.session_bars import session_bars
 from tradewind.errors import MarketDataError
 from tradewind.market import BarPanel, Bars, load_bars, load_sample, market_named, split_bars
+from tradewind.market.saving import save_bars
 from tradewind.market.volume import average_daily_volumes
 
 DAY_NS = 86_400 * 10**9
@@ -65,6 +66,49 @@ def test_panel_is_of_the_market_of_its_bars(shares: Bars) -> None:
     assert named.market.name == "XTSE"
     with pytest.raises(MarketDataError, match="one market, not of: A XNYS, B XTSE"):
         BarPanel((renamed(shares, "A", "XNYS"), renamed(shares, "B", "XTSE")))
+
+
+def test_panel_cut_short_by_a_late_listing_is_of_the_market_of_the_whole(shares: Bars) -> None:
+    late = renamed(shares, "LATE").slice(690, 700)
+    panel = BarPanel.align([shares, late])
+    assert len(panel) == 10
+    assert panel.market.name == "XNYS"
+    listed = Bars(
+        "LATE", late.timestamps_ns, late.open, late.high, late.low, late.close, late.volume
+    )
+    assert listed.market.name == "always-open"  # what ten bars look like alone
+    assert BarPanel.align([shares, listed]).periods_per_year == 252.0 * 13
+    other = BarPanel.align([listed, shares])
+    assert other.periods_per_year == 252.0 * 13
+    assert [bars.market.name for bars in other.series] == ["XNYS", "XNYS"]
+
+
+def test_gaps_are_bars_that_the_market_had(shares: Bars) -> None:
+    assert shares.gaps() == ()
+    kept = np.r_[0:20, 21:60, 62:700]
+    columns = [
+        getattr(shares, name)[kept]
+        for name in ("timestamps_ns", "open", "high", "low", "close", "volume")
+    ]
+    holed = Bars("ACME", *columns, interval_ns=shares.interval_ns)
+    assert [(gap.after, gap.missing_bar_count) for gap in holed.gaps()] == [(19, 1), (58, 2)]
+
+
+@pytest.mark.parametrize(
+    ("market", "says"),
+    [
+        ("XTKS", "700 of 700 begin while it is closed"),
+        ("always-open", "there are 700 where it has"),
+        ("fx-week", "there are 700 where it has"),
+    ],
+)
+def test_file_named_to_be_of_a_market_that_its_bars_contradict_is_refused(
+    tmp_path: Path, shares: Bars, market: str, says: str
+) -> None:
+    save_bars(shares, tmp_path / "ACME.parquet")
+    expected = f"bars of ACME are not those of the market {market} that is named: {says}"
+    with pytest.raises(MarketDataError, match=expected):
+        load_bars(tmp_path / "ACME.parquet", market=market)
 
 
 def test_samples_are_of_a_market_that_never_closes() -> None:

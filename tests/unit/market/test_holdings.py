@@ -35,6 +35,7 @@ def fill(
         np.array(targets),
         gross_limit,
         np.array(at),
+        np.array(at),
         cost,
         slippage,
         threshold,

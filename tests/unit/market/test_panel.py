@@ -96,3 +96,34 @@ def test_aligner_that_all_symbols_have_passed_gives_no_older_bars(bars: Bars) ->
     assert aligner.add("A", bars.bar(2)) is None
     with pytest.raises(MarketDataError, match="only once: A"):
         BarAligner(("A", "A"))
+
+
+def test_align_with_a_short_series_says_who_cut_whom_and_when(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bars = load_sample("BTC").slice(0, 100)
+    short = named(bars.slice(40, 90), "NEW")
+    holed = named(_without(bars, 60), "HOLED")
+    with caplog.at_level("WARNING"):
+        panel = BarPanel.align([bars, short, holed])
+    assert panel.losses == (
+        "NEW begins at 2017-10-01T20:00:00+00:00 and cuts off what is before it: "
+        "40 of BTC, 40 of HOLED",
+        "NEW ends at 2017-10-02T20:30:00+00:00 and cuts off what is after it: "
+        "10 of BTC, 10 of HOLED",
+        "HOLED lacks 1 bar(s) in between that another has, the first of 2017-10-02T06:00:00+00:00",
+        "kept: BTC 49 of 100, NEW 49 of 50, HOLED 49 of 99 bars, 2017-10-01T20:00:00+00:00 to "
+        "2017-10-02T20:30:00+00:00",
+    )
+    assert "; ".join(panel.losses) in caplog.text
+    caplog.clear()
+    whole = BarPanel.align([bars, named(bars, "B")])
+    assert (whole.losses, caplog.text) == ((), "")
+    with pytest.raises(MarketDataError, match=r"1800 s; Bars.resample makes longer ones"):
+        BarPanel.align([bars, named(bars.resample("1h"), "H")])
+
+
+def _without(bars: Bars, row: int) -> Bars:
+    keep = np.arange(len(bars)) != row
+    columns = [bars.open, bars.high, bars.low, bars.close, bars.volume]
+    return Bars(bars.symbol, bars.timestamps_ns[keep], *(column[keep] for column in columns))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tradewind.errors import MarketDataError
-from tradewind.market import SAMPLE_SYMBOLS, load_sample, market_named, recognise_market
+from tradewind.market import load_sample, market_named, recognise_market
+from tradewind.market.sample import CRYPTO_SYMBOLS
 
 SECOND = 10**9
 MINUTE, HOUR, DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
@@ -65,7 +66,7 @@ def test_daily_bars_with_the_time_of_an_opening_or_close_are_recognised(edge: st
     assert recognise_market(getattr(sessions, edge)[17_000:17_400], DAY).name == "XNYS"
 
 
-@pytest.mark.parametrize("symbol", SAMPLE_SYMBOLS)
+@pytest.mark.parametrize("symbol", CRYPTO_SYMBOLS)
 def test_samples_with_their_outages_are_always_open(symbol: str) -> None:
     bars = load_sample(symbol)
     assert recognise_market(bars.timestamps_ns, bars.interval_ns).name == "always-open"
@@ -132,6 +133,20 @@ def test_ten_daily_bars_with_a_week_end_are_not_always_open() -> None:
     assert found.name == "XNYS"
     # Other exchanges had the same holidays in so short a time, and that is said or excluded.
     assert found.periods_per_year(DAY) == 252.0
+
+
+def test_days_of_a_week_that_begins_on_sunday_are_not_always_open() -> None:
+    # As charts of foreign exchange have them, whose clocks are those of eastern Europe.
+    days = np.arange(START, START + 400 * DAY, DAY)
+    found = recognise_market(days[(days // DAY + 3) % 7 != 5], DAY)
+    assert found.name == "weekly/UTC/Mon,Tue,Wed,Thu,Fri,Sun 00:00-00:00"
+    assert found.periods_per_year(DAY) == pytest.approx(313.1)
+
+
+def test_sessions_after_the_end_of_all_calendars_are_refused_with_the_reason() -> None:
+    later = days_of("XNYS", 200) + 32 * 365 * DAY
+    with pytest.raises(MarketDataError, match="goes from 1950-01-01 to 2049-12-31; 2050-"):
+        recognise_market(later, DAY)
 
 
 def test_bars_on_a_holiday_do_not_hide_the_calendar() -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -6,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tradewind.errors import MarketDataError
-from tradewind.market import SAMPLE_SYMBOLS, load_sample
+from tradewind.market import SAMPLE_SYMBOLS, load_sample, recognise_market
 from tradewind.market.sample import SAMPLE_DIGESTS, sample_path
+
+INTERVALS_S = {"EURUSD": 3_600, "SPX": 86_400}
 
 
 @pytest.mark.parametrize("symbol", SAMPLE_SYMBOLS)
@@ -15,7 +18,25 @@ def test_sample_of_each_symbol_has_the_recorded_digest(symbol: str) -> None:
     bars = load_sample(symbol)
     assert bars.symbol == symbol
     assert bars.digest == SAMPLE_DIGESTS[symbol]
-    assert bars.interval_ns == 1_800 * 10**9
+    assert bars.interval_ns == INTERVALS_S.get(symbol, 1_800) * 10**9
+
+
+@pytest.mark.parametrize(("symbol", "market"), [("EURUSD", "fx-week"), ("SPX", "XNYS")])
+def test_sample_of_a_market_with_sessions_is_recognised_and_has_every_bar(
+    symbol: str, market: str
+) -> None:
+    bars = load_sample(symbol)
+    assert bars.market.name == market
+    assert recognise_market(bars.timestamps_ns, bars.interval_ns).name == market
+    between = itertools.pairwise(bars.timestamps_ns.tolist())
+    assert sum(bars.market.missing_bars(*pair, bars.interval_ns) for pair in between) == 0
+    assert sample_path(symbol).stat().st_size < 500_000
+
+
+def test_sample_that_was_fetched_says_where_it_comes_from_and_under_which_licence() -> None:
+    recognised = load_sample("SPX").recognised
+    assert recognised is not None
+    assert any("of arch 8.0.0, licence NCSA, SHA-256 975ec3bdf792" in it for it in recognised.notes)
 
 
 @pytest.mark.parametrize("symbol", SAMPLE_SYMBOLS)

@@ -1,6 +1,6 @@
 """What a reader of bars can be told, where a table does not say it itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +12,7 @@ __all__ = [
     "BAR_COLUMNS",
     "DateOrder",
     "DecimalMark",
+    "OtherSymbolsError",
     "ReadOptions",
     "RowOrder",
     "TimestampUnit",
@@ -23,6 +24,22 @@ DateOrder = Literal["month_first", "day_first"]
 DecimalMark = Literal[".", ","]
 
 BAR_COLUMNS: Final = (TIMESTAMP, OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)
+
+
+class OtherSymbolsError(MarketDataError):
+    """A table has bars of several symbols, and not of the one that is wanted.
+
+    Attributes:
+        symbols: Those it has.
+    """
+
+    def __init__(self, subject: str, symbols: Sequence[str]) -> None:
+        self.symbols = tuple(symbols)
+        shown = ", ".join(self.symbols[:10])
+        super().__init__(
+            f"{subject} has bars of {len(self.symbols)} symbols ({shown}); say which as symbol: "
+            f"{self.symbols[0]}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

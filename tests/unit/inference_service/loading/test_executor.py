@@ -216,7 +216,9 @@ def load_from(process: LoaderProcess) -> Callable[..., BundleLoader]:
     def make(stopping: threading.Event | None = None, **bounds: float) -> BundleLoader:
         settings = LoaderSettings.model_validate(bounds)
         stopping = stopping or threading.Event()
-        return BundleLoader(process.requests, settings, BundleLimits(), None, 100.0, stopping)
+        return BundleLoader(
+            process.requests, settings, BundleLimits(), lambda: None, 100.0, stopping
+        )
 
     return make
 
@@ -310,7 +312,7 @@ def test_network_whose_answers_are_not_the_golden_ones_is_refused_by_the_server(
     )
     number = publish(policy_pt=script(HangsWhenTold()), golden=golden)
     loader = BundleLoader(
-        process.requests, LoaderSettings(), BundleLimits(), None, 100.0, threading.Event()
+        process.requests, LoaderSettings(), BundleLimits(), lambda: None, 100.0, threading.Event()
     )
     with pytest.raises(BundleError, match="instead of 1") as refused:
         loader(store.path("tiny-dqn", number))

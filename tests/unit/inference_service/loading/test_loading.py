@@ -90,7 +90,9 @@ def stopping() -> threading.Event:
 def make_loader(process: LoaderProcess, stopping: threading.Event) -> Callable[..., BundleLoader]:
     def make(**bounds: float) -> BundleLoader:
         settings = LoaderSettings.model_validate(bounds)
-        return BundleLoader(process.requests, settings, BundleLimits(), None, 100.0, stopping)
+        return BundleLoader(
+            process.requests, settings, BundleLimits(), lambda: None, 100.0, stopping
+        )
 
     return make
 

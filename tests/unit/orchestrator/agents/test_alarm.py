@@ -120,15 +120,16 @@ def test_service_that_comes_back_in_time_is_not_told(
     assert [said for said in told.said if said[0] == "trouble"] == []
 
 
-def test_bars_that_do_not_come_are_told(
-    alarm: Alarm, bus: EventBus, told: Told, clock: list[float]
+@pytest.mark.parametrize("halted", [False, True])
+def test_bars_that_do_not_come_are_told_also_of_a_halted_account(
+    alarm: Alarm, bus: EventBus, told: Told, clock: list[float], halted: bool
 ) -> None:
-    bus.set_state("TRADING")
+    bus.set_halt(HALT if halted else None)
     bus.expect(1)  # long ago
     alarm.look()
     clock[0] = 31.0
     alarm.look()
-    (gone,) = told.said
+    gone = told.said[-1]
     assert gone[:3] == ("trouble", AlertKind.FEED_STALE, "feed of main")
     assert "no tick since it was due" in gone[3]
 

@@ -50,6 +50,9 @@ def test_halt_is_said_at_once_with_its_cause_what_is_done_and_the_way_out(
 ) -> None:
     said = Said()
     said.watch.begin()
+    (begun,) = said.new()
+    assert "on_halt is flatten: a halted account closes its positions at once" in begun
+    assert begun.endswith("until a person resumes it: tradewind risk resume")
     said.watch.look(tick(0, positions=LONG), evaluation(Action.ALLOW))
     assert said.new() == []
 

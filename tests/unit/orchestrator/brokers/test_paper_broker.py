@@ -318,6 +318,15 @@ def test_account_with_a_crash_after_every_tick_has_the_books_of_one_without(
     assert crashed.books == whole.books
 
 
+@pytest.mark.parametrize("volume", [0.0, 1e-3, 1e9])
+def test_order_in_a_market_without_end_is_filled_whole_at_its_best_level(volume: float) -> None:
+    settings = PLAIN.model_copy(update={"level_share": None, "half_spread": 0.01, "levels": 9})
+    asked = order("a", -1e6)
+    trade = trade_in_bar(asked, -1e6, asked.submitted_ns, bar(1, volume=volume), STEP, settings)
+    assert trade is not None
+    assert (trade.quantity, trade.price) == (-1e6, 100.0 * (1.0 - 0.01))
+
+
 @given(
     quantity=st.floats(0.01, 1e3),
     sides=st.sampled_from([1.0, -1.0]),

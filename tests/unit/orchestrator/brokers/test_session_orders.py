@@ -106,6 +106,13 @@ def test_order_of_a_last_close_fills_at_the_open_of_the_next_bar(
         assert 0 < filled_ns - ns(following) < interval_ns
 
 
+def test_order_beyond_the_end_of_a_calendar_waits_for_the_next_bar(tmp_path: Path) -> None:
+    # A release of exchange-calendars knows some exchanges to the end of its year alone.
+    desk = Session(tmp_path, "2049-12-31 20:30", HALF_HOUR, "XNYS")
+    desk.show("2050-01-03 14:30", price=110.0)
+    assert desk.fills == [(ns("2050-01-03 14:30"), 110.0)]
+
+
 @pytest.mark.parametrize(
     ("market", "late"),
     [

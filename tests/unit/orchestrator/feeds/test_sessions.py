@@ -98,13 +98,37 @@ def test_guard_without_a_market_goes_on_across_what_may_be_a_night_and_says_so_o
     assert "`market` in the settings" in caplog.text
 
 
-def test_guard_beyond_the_end_of_a_calendar_counts_every_interval_and_says_so_once(
+def test_guard_beyond_the_end_of_a_calendar_goes_on_as_in_training_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
         found = flags(["2062-01-02 20:30", "2062-01-03 14:30", "2062-01-04 14:30"], HOUR, "XNYS")
-    assert found == [(), (BarFlag.WARM_UP_AGAIN,), (BarFlag.WARM_UP_AGAIN,)]
-    assert caplog.text.count("taken to be always open") == 1
+    assert found == [(), (BarFlag.UNKNOWN_GAP,), (BarFlag.UNKNOWN_GAP,)]
+    assert caplog.text.count("there the market is not known") == 1
+
+
+@pytest.mark.parametrize(
+    ("interval_ns", "market", "times"),
+    [
+        # Midnights of Berlin when summer time begins and ends: days of 23 and of 25 hours.
+        (DAY, "always-open", ["2019-03-29 23:00", "2019-03-30 23:00", "2019-03-31 22:00"]),
+        (DAY, "always-open", ["2019-10-25 22:00", "2019-10-26 22:00", "2019-10-27 23:00"]),
+        # Stamped at the close: that of a half day comes three hours earlier.
+        (DAY, "XNYS", ["2019-07-02 20:00", "2019-07-03 17:00", "2019-07-05 20:00"]),
+        # Weeks from their first trading day on, and months.
+        (7 * DAY, "XNYS", ["2019-09-03 00:00", "2019-09-09 00:00", "2019-09-16 00:00"]),
+        (31 * DAY, "XNYS", ["2019-01-01 00:00", "2019-02-01 00:00", "2019-03-01 00:00"]),
+    ],
+)
+def test_guard_with_long_bars_that_differ_in_length_lets_all_of_them_through(
+    interval_ns: int, market: str, times: Sequence[str]
+) -> None:
+    assert flags(times, interval_ns, market, max_gap_bars=0) == [(), (), ()]
+
+
+def test_guard_with_a_daily_bar_far_too_early_refuses_it() -> None:
+    with pytest.raises(AssertionError):
+        flags(["2019-11-26 00:00", "2019-11-26 12:00"], DAY, "always-open")
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,9 @@ def test_callback_with_risk_always_above_the_threshold_stops_after_its_patience(
 
     assert 60 <= model.num_timesteps < 90
     assert "above 0.5" in callback.stop_reason
+    assert "the most used is max_drawdown: " in callback.stop_reason
+    assert " of 1e-05. " in callback.stop_reason
+    assert "raise risk_config.early_stop_threshold" in callback.stop_reason
 
 
 def test_callback_with_patience_longer_than_an_episode_still_stops(

@@ -99,6 +99,33 @@ def test_episode_walked_by_hand_as_in_production_gives_the_same_bits(
     assert pipeline.observation(account.position).tobytes() == observation.tobytes()
 
 
+@pytest.mark.parametrize("sized_at", ["open", "close"])
+def test_quantity_sized_at_the_close_knows_nothing_of_the_next_open(
+    make_env: MakeEnv, btc: Bars, sized_at: str
+) -> None:
+    bars = btc.slice(0, 500)
+    jumped = dataclasses.replace(
+        bars, open=bars.open * 1.2, high=bars.high * 1.2, low=bars.low, close=bars.close
+    )
+    start, cost, slip = 200, 0.001, 0.0002
+    quantities = []
+    for series in (bars, jumped):
+        env = make_env(bars=series, episode_bars=40, sized_at=sized_at, position_fraction=0.5)
+        env.reset(options={"start": start})
+        *_, info = env.step(ACTION_BUY)
+        quantities.append(info["quantity_traded"])
+        price = series.open[start + 1] * (1.0 + slip)
+        assert info["fill_price"] == price
+        left = 100_000.0 - quantities[-1] * price * (1.0 + cost)
+        assert env.account.cash == pytest.approx(left, rel=1e-12)
+    friction = (1.0 + slip) * (1.0 + cost) - 1.0
+    half_of_what_is_left = 50_000.0 / (bars.close[start] * (1.0 + 0.5 * friction))
+    if sized_at == "close":
+        assert quantities[0] == quantities[1] == pytest.approx(half_of_what_is_left, rel=1e-12)
+    else:
+        assert quantities[0] == pytest.approx(1.2 * quantities[1], rel=1e-9)
+
+
 @settings(max_examples=15)
 @given(actions=actions_of_an_episode, changed_after=st.integers(0, 39), seed=st.integers(0, 99))
 def test_episode_with_the_future_changed_is_the_same_until_then(

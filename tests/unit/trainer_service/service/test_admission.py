@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from tradewind.errors import InvalidInputError
+from tradewind.market import load_sample
+from tradewind.market.saving import save_bars
 from trainer_service.service.admission import AdmissionRules, admit
 from trainer_service.tracking import TrackingConfig
 from trainer_service.training import resources
@@ -118,6 +120,23 @@ def test_admit_with_file_outside_the_folder_of_the_service_is_refused_unread(
             admit_values(make_request(training_values, **section))
 
         assert "outside the folder" in violations(refusal)[field]
+
+
+def test_admit_with_a_folder_of_bars_looks_where_each_of_its_links_leads(
+    training_values: MakeValues, tmp_path: Path
+) -> None:
+    files, bars = tmp_path / "files", tmp_path / "files" / "bars"
+    bars.mkdir(parents=True)
+    save_bars(load_sample("BTC").slice(0, 100), bars / "a.parquet")
+    rules = replace(RULES, files=files)
+    values = make_request(training_values, data={"path": str(bars)}, risk_config={"enabled": True})
+    assert admit_values(values, rules=rules).data.path == bars
+    secret = tmp_path / "secret.csv"
+    secret.write_text("password\n")
+    (bars / "b.csv").symlink_to(secret)
+    with pytest.raises(InvalidInputError) as refusal:
+        admit_values(values, rules=rules)
+    assert "is a link that leads out of" in violations(refusal)["data.path"]
 
 
 def test_admit_with_actions_the_algorithm_cannot_take_is_refused(
@@ -331,7 +350,9 @@ def test_admit_with_what_is_no_file_is_refused_at_once(
         values["risk_config"] = {"policy_yaml": str(policy)}
     with pytest.raises(InvalidInputError) as refusal:
         admit("tiny", json.dumps(values), rules)
-    assert problem in violations(refusal)[f"{section}.{key}"]
+    said = violations(refusal)[f"{section}.{key}"]
+    # Bars may be in a folder: this one has none.
+    assert ("holds no files of bars" if (problem, key) == ("a folder", "path") else problem) in said
 
 
 def test_admit_with_a_policy_that_is_a_bomb_is_refused(

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from tradewind.errors import RiskPolicyError, SettingsError
+from tradewind.market import SAMPLE_SYMBOLS
 from trainer_service.training.config import JobConfig, TrainingConfig, parse_training_config
 
 MakeValues = Callable[..., dict[str, Any]]
@@ -111,6 +112,11 @@ EXAMPLES = sorted((Path(__file__).parents[4] / "config" / "training").glob("*.ya
             {"data": {"symbols": ["BTC", "ETH"], "paths": {"BTC": "btc.csv"}}},
             "data",
             "a file for each of ['BTC', 'ETH']",
+        ),
+        (
+            {"data": {"symbols": ["A", "B"], "path": "a", "paths": {"A": "a.csv", "B": "b.csv"}}},
+            "data",
+            "paths of path",
         ),
         ({"data": {"symbols": ["BTC", "ETH"]}}, "environment.actions", "take continuous actions"),
         ({"environment": {"gross_limit": 0.5}}, "environment", "at least position_fraction"),
@@ -220,4 +226,4 @@ def test_parse_training_config_with_shipped_example_accepts_it(
     config = parse_training_config(values, JobConfig)
 
     assert config.risk_config.enabled
-    assert config.data.symbol == "BTC" or config.data.symbols == ("BTC", "ETH", "LTC")
+    assert {config.data.symbol, *config.data.symbols} - {None} <= set(SAMPLE_SYMBOLS)
