@@ -1,0 +1,91 @@
+"""Bars of an exchange into a file: gone on with where it ends, and kept when the network fails."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tradewind.errors import ConflictError, UnavailableError
+from tradewind_cli.output import progress_console, refusal
+
+if TYPE_CHECKING:
+    from tradewind.market import Bars
+    from tradewind.market.fetching.exchanges import Exchange, ExchangeBars, Row
+    from tradewind.market.provenance import Provenance
+
+__all__ = ["exchange_bars", "fetch_from_exchange"]
+
+
+def exchange_bars(name: str, interval: str, settings: Path | None) -> "ExchangeBars":
+    """What `EXCHANGE:MARKET` stands for."""
+    from tradewind.market.fetching.exchanges import ExchangeBars
+    from tradewind.settings import read_yaml
+
+    exchange, _, symbol = name.partition(":")
+    told = {} if settings is None else read_yaml(settings)[0]
+    return ExchangeBars(exchange, symbol, interval, told)
+
+
+def fetch_from_exchange(
+    wanted: "ExchangeBars", out: Path, since: str | None, until: str | None
+) -> "tuple[Bars, Provenance]":
+    """Fetches what is not in the file yet, and writes all of it.
+
+    What came before the exchange stopped answering, or before Ctrl-C, is written, too: the same
+    command goes on from there.
+    """
+    from tradewind.market import load_bars
+    from tradewind.market.fetching.exchanges import Exchange, joined_bars
+    from tradewind.market.saving import save_bars
+
+    since_ns, until_ns = _time("--since", since), _time("--until", until)
+    symbol = wanted.symbol
+    before = load_bars(out, symbol) if out.exists() else None
+    if before is None and since_ns is None:
+        raise refusal("--since", "is needed: from when on")
+    if before is not None and since_ns is not None and since_ns < before.timestamps_ns[0]:
+        raise ConflictError(
+            f"{out} begins after --since, and is gone on with at its end alone: name another file"
+        )
+    exchange = Exchange(wanted)
+    if before is not None and before.interval_ns == exchange.interval_ns:
+        since_ns = int(before.close_times_ns[-1])
+    assert since_ns is not None
+    pages: list[list[Row]] = []
+    provenance = exchange.provenance()
+    try:
+        _take(exchange, since_ns, until_ns, pages)
+    except (UnavailableError, KeyboardInterrupt):
+        bars = joined_bars(symbol, exchange.interval_ns, before, pages)
+        if bars is not None and pages and len(bars) > 1:
+            save_bars(bars, out, provenance)
+            progress_console().print(f"{len(bars):,} bars are in {out}; the same command goes on")
+        raise
+    bars = joined_bars(symbol, exchange.interval_ns, before, pages)
+    if bars is None or len(bars) < 2:
+        raise UnavailableError(
+            f"{wanted.name}: the exchange has fewer than two bars of that time that have closed"
+        )
+    save_bars(bars, out, provenance)
+    return bars, provenance
+
+
+def _take(
+    exchange: "Exchange", since_ns: int, until_ns: int | None, pages: "list[list[Row]]"
+) -> None:
+    from tradewind.market.bars import format_time
+
+    console = progress_console()
+    for page in exchange.pages(since_ns, until_ns):
+        pages.append(page)
+        console.print(f"{sum(map(len, pages)):,} bars, up to {format_time(page[-1][0])}")
+
+
+def _time(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise refusal(option, f"must be a time such as 2024-01-01, not {text!r}") from None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return int(at.timestamp()) * 10**9
