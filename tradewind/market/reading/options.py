@@ -12,6 +12,7 @@ __all__ = [
     "BAR_COLUMNS",
     "DateOrder",
     "DecimalMark",
+    "NoRowsError",
     "OtherSymbolsError",
     "ReadOptions",
     "RowOrder",
@@ -24,6 +25,10 @@ DateOrder = Literal["month_first", "day_first"]
 DecimalMark = Literal[".", ","]
 
 BAR_COLUMNS: Final = (TIMESTAMP, OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)
+
+
+class NoRowsError(MarketDataError):
+    """A table has a header, or a schema, and nothing else."""
 
 
 class OtherSymbolsError(MarketDataError):
