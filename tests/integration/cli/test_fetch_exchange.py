@@ -133,7 +133,7 @@ def test_fetch_from_an_exchange_pages_waits_and_goes_on_without_the_candle_of_no
     assert answer.code == 0, answer.err
     assert answer.document["bars"] == 2_500
     assert answer.document["market"] == "always-open"
-    assert "1,000 bars, up to 2024-02-11T15:00:00+00:00" in answer.err
+    assert 'figures="up to 2024-04-14T03:00:00+00:00"' in answer.err
     # Twice refused, and each page after the one before it.
     since = LISTED_MS - 24 * HOUR_MS
     assert binance.asked == [since] * 3 + [LISTED_MS + at * HOUR_MS for at in (1_000, 2_000)]
@@ -169,6 +169,29 @@ def test_fetch_from_an_exchange_that_stops_answering_keeps_what_came_and_goes_on
     binance.fails_after = 10_000
     assert run(*command, "--until", "2024-03-01", "--json").document["bars"] == 60 * 24
     assert load_bars(out, "BTC/USDT").timestamps_ns[-1] == (LISTED_MS + 1_439 * HOUR_MS) * 10**6
+
+
+def test_fetch_from_an_exchange_with_ctrl_c_keeps_what_came_and_says_how_to_go_on(
+    run: Run,
+    settings: Path,
+    binance: Binance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "btc.parquet"
+    pages = Exchange.pages
+
+    def one(self: Exchange, *times: Any) -> Iterator[Any]:
+        yield next(iter(pages(self, *times)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Exchange, "pages", one)
+    command = ("data", "fetch", "binance:BTC/USDT", "--settings", settings, "--output", out)
+    stopped = run(*command, "--since", "2024-01-01")
+    assert stopped.code == 130
+    assert f"1,000 bars are in {out}; the same command goes on" in stopped.err
+    assert f"tradewind data fetch binance:BTC/USDT --interval 1h --output {out} --settings" in stopped.err
+    assert len(load_bars(out, "BTC/USDT")) == 1_000
 
 
 @pytest.mark.parametrize(
