@@ -86,11 +86,11 @@ def test_panel_cut_short_by_a_late_listing_is_of_the_market_of_the_whole(shares:
 def test_gaps_are_bars_that_the_market_had(shares: Bars) -> None:
     assert shares.gaps() == ()
     kept = np.r_[0:20, 21:60, 62:700]
-    columns = [
-        getattr(shares, name)[kept]
+    columns = {
+        name: getattr(shares, name)[kept]
         for name in ("timestamps_ns", "open", "high", "low", "close", "volume")
-    ]
-    holed = Bars("ACME", *columns, interval_ns=shares.interval_ns)
+    }
+    holed = Bars("ACME", **columns, interval_ns=shares.interval_ns)
     assert [(gap.after, gap.missing_bar_count) for gap in holed.gaps()] == [(19, 1), (58, 2)]
 
 
