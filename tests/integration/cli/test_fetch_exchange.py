@@ -190,7 +190,8 @@ def test_fetch_from_an_exchange_with_ctrl_c_keeps_what_came_and_says_how_to_go_o
     stopped = run(*command, "--since", "2024-01-01")
     assert stopped.code == 130
     assert f"1,000 bars are in {out}; the same command goes on" in stopped.err
-    assert f"tradewind data fetch binance:BTC/USDT --interval 1h --output {out} --settings" in stopped.err
+    again = f"tradewind data fetch binance:BTC/USDT --interval 1h --output {out} --settings"
+    assert again in stopped.err
     assert len(load_bars(out, "BTC/USDT")) == 1_000
 
 
