@@ -16,6 +16,7 @@ from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.halts import HaltWatch
 from orchestrator.agents.held_up import watched_loop
+from orchestrator.agents.instrument_choice import choose_instruments
 from orchestrator.agents.market_choice import choose_markets
 from orchestrator.agents.order_desk import OrderDesk
 from orchestrator.agents.pending import withheld_orders
@@ -47,6 +48,7 @@ from orchestrator.feeds import (
 from orchestrator.markets import Markets
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError
+from tradewind.identity import stated
 from tradewind.logs import log_context
 from tradewind.market import known_groups
 from tradewind.risk.calculators.volatility import AUTO, VOLATILITY
@@ -204,6 +206,7 @@ class OrchestratorAgent:
             safety=settings.safety,
             account=settings.account,
             routing_key=settings.routing_key,
+            instruments=self._markets.instruments,
         )
         self._halts.begin()
         await self._recover()
@@ -235,14 +238,20 @@ class OrchestratorAgent:
     def _choose_markets(self) -> Markets:
         settings = self._settings
         policies = {item.policy for item in settings.allocations}
-        return choose_markets(
+        contracts = {policy: self._contracts.policy(policy).contract for policy in policies}
+        markets = choose_markets(
             settings.market,
             settings.allocations,
-            {policy: self._contracts.policy(policy).contract.market for policy in policies},
+            {policy: contract.market for policy, contract in contracts.items()},
             FEEDS.make(self._known_times, "feed.kind"),
             self._journal.entries,
             settings.interval_ns,
         )
+        trained_on = {policy: contract.terms for policy, contract in contracts.items()}
+        markets.instruments = choose_instruments(
+            settings.instruments, settings.allocations, trained_on, markets.names
+        )
+        return markets
 
     def _hold_risk_policy_against_bars(self) -> None:
         policy, market = self._contracts.risk_policy, self._markets.account_market
@@ -288,6 +297,9 @@ class OrchestratorAgent:
             "account": settings.account,
             "interval_ns": settings.interval_ns,
             "markets": self._markets.names,
+            "instruments": {
+                symbol: stated(each) for symbol, each in self._markets.instruments.items()
+            },
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": self._broker.terms().model_dump(mode="json"),

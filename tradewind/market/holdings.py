@@ -14,12 +14,18 @@ import numpy as np
 from tradewind.errors import InvalidInputError
 from tradewind.kernels.compiled import inlined
 from tradewind.market.accounting import (
+    BORROW_PAID,
     CASH,
+    DIVIDENDS_RECEIVED,
     EQUITY,
     FEES_PAID,
+    FUNDING_PAID,
+    IMPACT_PAID,
     MARK_PRICE,
     QUANTITY,
+    REFUSED_TRADES,
     SLIPPAGE_PAID,
+    SPREAD_PAID,
     STATE_SIZE,
     Account,
     apply_fill,
@@ -27,6 +33,7 @@ from tradewind.market.accounting import (
     open_account,
 )
 from tradewind.market.bars import FloatArray
+from tradewind.market.conditions import fill_on_conditions, is_called, worst_friction
 from tradewind.market.terms import TradingTerms
 
 __all__ = [
@@ -34,6 +41,7 @@ __all__ = [
     "close_holdings",
     "fill_holdings",
     "open_holdings",
+    "padded_states",
     "plan_trades",
     "value_holdings",
 ]
@@ -76,11 +84,13 @@ def fill_holdings(
     slippage: float,
     rebalance_threshold: float,
     traded: FloatArray,
+    conditions: FloatArray,
 ) -> None:
     """Trades toward target positions at reference prices, such as the next bar's opens.
 
     What is traded is what `plan_trades` says; fills and costs are those of
-    `tradewind.market.accounting.fill_toward`. EQUITY is not valid until the next close.
+    `tradewind.market.accounting.fill_toward`, or, where there are conditions, of
+    `tradewind.market.conditions`. EQUITY is not valid until the next close.
 
     Args:
         states: State of the account, changed in place. Shape [s, STATE_SIZE].
@@ -92,6 +102,7 @@ def fill_holdings(
         slippage: Fraction of the price.
         rebalance_threshold: Of all trades together.
         traded: Becomes the signed quantities traded.
+        conditions: Of the bar.
     """
     plan_trades(
         states,
@@ -102,7 +113,11 @@ def fill_holdings(
         slippage,
         rebalance_threshold,
         traded,
+        conditions,
     )
+    if conditions.shape[0] > 0:
+        fill_on_conditions(states, prices, slippage, traded, conditions)
+        return
     for row in range(targets.size):
         quantity, price = traded[row], prices[row]
         if quantity != 0.0:
@@ -121,6 +136,7 @@ def plan_trades(
     slippage: float,
     rebalance_threshold: float,
     traded: FloatArray,
+    conditions: FloatArray,
 ) -> None:
     """Says what has to be traded to go to target positions at reference prices.
 
@@ -134,11 +150,18 @@ def plan_trades(
         slippage: Fraction of the price.
         rebalance_threshold: When all trades together are a smaller fraction of equity, they are
             left out, unless one closes a position.
-        traded: Becomes the signed quantities to trade, 0 for none. Shape [s].
+        traded: Becomes the signed quantities to trade, 0 for none, before any rounding. Shape [s].
+        conditions: What a venue asks and takes. Shape [CONDITION_COUNT, s], or [0, s] for none.
     """
     buying = (1.0 + slippage) * (1.0 + transaction_cost) - 1.0
     selling = 1.0 - (1.0 - slippage) * (1.0 - transaction_cost)
-    equity = _wanted_trades(states, targets, gross_limit, prices, buying, selling, traded)
+    if conditions.shape[0] > 0 and is_called(states, prices, conditions):
+        for row in range(targets.size):
+            traded[row] = -states[row, QUANTITY]  # a margin call closes everything
+        return
+    equity = _wanted_trades(
+        states, targets, gross_limit, prices, slippage, buying, selling, traded, conditions
+    )
     turnover, closes = 0.0, False
     for row in range(targets.size):
         turnover += abs(traded[row]) * prices[row]
@@ -153,9 +176,11 @@ def _wanted_trades(
     targets: FloatArray,
     gross_limit: float,
     prices: FloatArray,
+    slippage: float,
     buying: float,
     selling: float,
     traded: FloatArray,
+    conditions: FloatArray,
 ) -> float:
     """What has to be traded to have the targets, of what is left after the costs of it all.
 
@@ -178,6 +203,9 @@ def _wanted_trades(
         dividend, divisor = equity, 1.0
         for row in range(count):
             target, value = scale * targets[row], states[row, QUANTITY] * prices[row]
+            if conditions.shape[0] > 0 and not math.isnan(target):
+                most = (target * equity - value) / prices[row]
+                buying, selling = worst_friction(conditions, row, slippage, most, prices[row])
             if target * left > value:
                 dividend += value * buying
                 divisor += target * buying
@@ -194,6 +222,14 @@ def _wanted_trades(
         keeps = math.isnan(targets[row])
         traded[row] = 0.0 if keeps else wanted - states[row, QUANTITY]
     return equity
+
+
+def padded_states(states: FloatArray) -> FloatArray:
+    """States that were kept, with 0 for the figures that an earlier release did not keep."""
+    absent = STATE_SIZE - states.shape[-1]
+    if absent <= 0:
+        return states
+    return np.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, absent)])
 
 
 class Holdings:
@@ -219,6 +255,9 @@ class Holdings:
                 raise InvalidInputError(f"{name} must be positive and finite: {values.tolist()}")
         self.states: FloatArray = np.empty((marks.size, STATE_SIZE), dtype=np.float64)
         open_holdings(self.states, cash, marks)
+
+    def __setstate__(self, state: dict[str, FloatArray]) -> None:
+        self.states = padded_states(state["states"])
 
     def account(self, row: int) -> Account:
         """One symbol's row, as an account that shares the memory."""
@@ -249,7 +288,7 @@ class Holdings:
         value_holdings(self.states)
 
     def plan_trades(self, targets: FloatArray, terms: TradingTerms) -> FloatArray:
-        """What has to be traded to go to target positions at the mark prices.
+        """What has to be traded to go to target positions at the mark prices, not rounded yet.
 
         Args:
             targets: Signed fractions of equity, the gross limit still to come; NaN keeps a
@@ -268,12 +307,13 @@ class Holdings:
         plan_trades(
             self.states,
             targets,
-            terms.gross_limit,
+            terms.margin_limit,
             self.mark_prices,
             terms.transaction_cost,
             terms.slippage,
             terms.rebalance_threshold,
             traded,
+            terms.conditions(len(self.states)),
         )
         return traded
 
@@ -304,5 +344,34 @@ class Holdings:
 
     @property
     def costs(self) -> float:
-        """Fees and slippage of all fills."""
-        return self.fees_paid + float(self.states[:, SLIPPAGE_PAID].sum())
+        """Fees and slippage of all fills, funding and borrowing."""
+        states = self.states
+        return (
+            self.fees_paid
+            + float(states[:, SLIPPAGE_PAID].sum())
+            + float(states[:, FUNDING_PAID].sum() + states[:, BORROW_PAID].sum())
+        )
+
+    @property
+    def costs_by_component(self) -> dict[str, float]:
+        """What the costs are made of: fees, slippage, spread, impact, funding and borrow."""
+        paid = self.states.sum(axis=0)
+        of_slippage = paid[SPREAD_PAID] + paid[IMPACT_PAID]
+        return {
+            "fees": float(paid[FEES_PAID]),
+            "slippage": float(paid[SLIPPAGE_PAID] - of_slippage),
+            "spread": float(paid[SPREAD_PAID]),
+            "impact": float(paid[IMPACT_PAID]),
+            "funding": float(paid[FUNDING_PAID]),
+            "borrow": float(paid[BORROW_PAID]),
+        }
+
+    @property
+    def dividends(self) -> float:
+        """Dividends received, less those paid on short positions."""
+        return float(self.states[:, DIVIDENDS_RECEIVED].sum())
+
+    @property
+    def refused_trades(self) -> int:
+        """Trades that were wanted, and are less than a lot or than the minimum notional."""
+        return int(self.states[:, REFUSED_TRADES].sum())

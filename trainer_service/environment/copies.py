@@ -1,6 +1,7 @@
 """One step of many copies of the trading environment as one compiled call."""
 
-from typing import Final, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tradewind.market.accounting import (
 )
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
-from tradewind.market.holdings import open_holdings
+from tradewind.market.holdings import open_holdings, padded_states
 from tradewind.risk import BatchBar
 from trainer_service.environment.kernels import (
     Calendar,
@@ -68,6 +69,12 @@ class Copies(NamedTuple):
             episode_return=np.zeros(count),
             start_of_day_value=np.zeros(count),
         )
+
+    @classmethod
+    def of_state(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """A copy of arrays that were kept, also of a release whose accounts kept fewer figures."""
+        found = cls(**{name: array.copy() for name, array in arrays.items()})
+        return found._replace(states=padded_states(found.states))
 
 
 @compiled
@@ -143,6 +150,7 @@ def step_copies(
     open_prices: FloatArray,
     close_prices: FloatArray,
     features: ObservationArray,
+    conditions: FloatArray,
     open_seconds: FloatArray,
     close_seconds: FloatArray,
     first_of_day: NDArray[np.int64],
@@ -175,9 +183,10 @@ def step_copies(
         end: Field of Copies.
         episode_return: Field of Copies.
         start_of_day_value: Field of Copies.
-        open_prices: Field of Market, as the arrays up to features.
+        open_prices: Field of Market, as the arrays up to conditions.
         close_prices: Field of Market.
         features: Field of Market.
+        conditions: Field of Market.
         open_seconds: Field of Calendar, as the arrays up to average_daily_volumes.
         close_seconds: Field of Calendar.
         first_of_day: Field of Calendar.
@@ -203,7 +212,7 @@ def step_copies(
         How many episodes have ended.
     """
     copies = Copies(states, traded, at, start, end, episode_return, start_of_day_value)
-    market = Market(open_prices, close_prices, features)
+    market = Market(open_prices, close_prices, features, conditions)
     calendar = Calendar(open_seconds, close_seconds, first_of_day, average_daily_volumes)
     bar = BatchBar(
         portfolio_values,

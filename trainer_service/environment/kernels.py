@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tradewind.kernels.compiled import compiled
 from tradewind.market.accounting import BARS_HELD, EQUITY, exposure, unrealized_return
 from tradewind.market.bars import FloatArray
+from tradewind.market.conditions import book_actions, carry_positions
 from tradewind.market.feature_kernels import (
     POSITION_SIZE,
     ObservationArray,
@@ -36,11 +37,15 @@ class Market(NamedTuple):
         close: Close prices. Shape [n, s].
         features: Market part of the observation after each bar, one symbol's after another's.
             Shape [n, s × market_size].
+        conditions: What venues ask and take (`tradewind.market.conditions`): of each bar, one for
+            all where nothing depends on the bar, without rows where there are none.
+            Shape [n or 1, CONDITION_COUNT or 0, s].
     """
 
     open: FloatArray
     close: FloatArray
     features: ObservationArray
+    conditions: FloatArray
 
 
 class Calendar(NamedTuple):
@@ -129,6 +134,10 @@ def step_account(
         Reward, equity, and whether the equity has fallen too low.
     """
     before: float = states[0, EQUITY]
+    by_bar = market.conditions.shape[0] > 1
+    conditions = market.conditions[index + 1 if by_bar else 0]
+    if by_bar:
+        book_actions(states, conditions)
     fill_holdings(
         states,
         targets,
@@ -139,7 +148,10 @@ def step_account(
         rules.slippage,
         rules.rebalance_threshold,
         traded,
+        conditions,
     )
+    if by_bar:
+        carry_positions(states, market.close[index + 1], conditions)
     close_holdings(states, market.close[index + 1])
     write_observation(states, market, rules, index + 1, out)
     equity: float = states[0, EQUITY]

@@ -231,7 +231,7 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
             self._tracker.set_state(state["risk"])
         if self._rewards is not None:
             self._rewards.set_state(state["rewards"])
-        self._copies = Copies(**{name: array.copy() for name, array in state["copies"].items()})
+        self._copies = Copies.of_state(state["copies"])
         self._random = [_generator(each) for each in state["random"]]
         self._seeds, self._options = list(state["seeds"]), list(state["options"])
         self._running = state["running"]

@@ -16,6 +16,7 @@ from orchestrator.settings import OrchestratorSettings
 from tests.unit.market.session_bars import session_bars
 from tradewind.bundle import BoxSpace, BundleDraft, BundleMetadata, FeatureRecord, TrainingRecord
 from tradewind.market import Bars, FeatureSpec, load_sample
+from tradewind.market.instruments import Instrument
 from tradewind.market.saving import save_bars
 from tradewind.risk import RiskInputs, RiskReport
 from tradewind.risk.policy import RiskPolicy
@@ -193,7 +194,26 @@ def test_account_in_a_market_with_sessions_has_the_bits_of_an_episode(
     assert last.periods_per_year == bars.periods_per_year
 
 
-def check(bars: Bars, spec: FeatureSpec, trade: Callable[..., Any], **terms: Any) -> RiskInputs:
+@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+def test_account_of_an_instrument_that_rounds_has_the_bits_of_an_episode(
+    kind: Literal["discrete", "continuous"], trade: Callable[..., Any]
+) -> None:
+    bars = opening_where_the_one_before_closed(load_sample("ETH").slice(3_000, 3_000 + BAR_COUNT))
+    instrument = Instrument(
+        tick=0.25, lot=3.0, multiplier=0.1, min_notional=2_500.0, taker_fee=0.0007
+    )
+    terms: dict[str, Any] = {"actions": kind, "position_fraction": 0.9, "allow_short": True}
+    check(bars, FeatureSpec(), trade, **terms, instruments=(instrument,), refuses=True)
+
+
+def check(
+    bars: Bars,
+    spec: FeatureSpec,
+    trade: Callable[..., Any],
+    *,
+    refuses: bool = False,
+    **terms: Any,
+) -> RiskInputs:
     config = EnvironmentConfig(
         episode_bars=None, random_start=False, min_equity_fraction=0.0, **terms
     )
@@ -212,6 +232,10 @@ def check(bars: Bars, spec: FeatureSpec, trade: Callable[..., Any], **terms: Any
             assert not terminated
     assert ticks[-1].fees_paid == env.account.fees_paid > 0.0
     assert ticks[-1].cash == env.account.cash
+    refused = [item for tick in ticks[:-1] for item in tick.orders if not item.sent]
+    assert {item.reason for item in refused} <= {"BELOW_MINIMUM"}
+    assert len(refused) == env.holdings.refused_trades
+    assert bool(refused) == refuses
     last: RiskInputs = accounts[-1]
     return last
 
