@@ -121,7 +121,7 @@ class TradingTerms(Settings):
             but `transaction_cost` and `slippage`.
         """
         instruments = self.instruments_of(count)
-        if self._is_plain:
+        if not self.has_conditions:
             return no_conditions(count)
         found = np.zeros((CONDITION_COUNT, count))
         found[SPREAD], found[SPLIT] = self.costs.spread, 1.0
@@ -135,8 +135,9 @@ class TradingTerms(Settings):
         return found
 
     @cached_property
-    def _is_plain(self) -> bool:
-        return not self.instruments and self.costs == Costs()
+    def has_conditions(self) -> bool:
+        """Whether there is more to trading than `transaction_cost` and `slippage`."""
+        return bool(self.instruments) or self.costs != Costs()
 
     @property
     def margin_limit(self) -> float:

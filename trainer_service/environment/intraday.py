@@ -178,9 +178,10 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         Returns:
             Observation, reward, terminated, truncated and info: `equity` and `quantity` at the
             close, `quantity_traded`, after a trade `fill_price`, and at the end of the episode
-            `final_risk_inputs`, which a vectorised environment would lose by its reset. Of several
-            symbols `quantities`, `quantities_traded` and `fill_prices` (NaN where nothing was
-            traded), arrays of shape [symbols].
+            `final_risk_inputs`, which a vectorised environment would lose by its reset, and `costs`
+            by component, in the currency of the account. Of several symbols `quantities`,
+            `quantities_traded` and `fill_prices` (NaN where nothing was traded), arrays of shape
+            [symbols].
 
         Raises:
             ConflictError: No episode is running.
@@ -225,6 +226,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         self._ended = terminated or truncated
         if self._ended:
             info["final_risk_inputs"] = self.risk_inputs()
+            info["costs"] = self.holdings.costs_by_component
         return observation, reward, terminated, truncated, info
 
     def _record_trades(self, equity: float) -> dict[str, Any]:

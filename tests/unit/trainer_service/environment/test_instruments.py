@@ -254,3 +254,12 @@ def test_price_below_a_tick_or_another_market_is_refused_by_name() -> None:
         make(instruments=(Instrument(tick=1_000.0),))
     with pytest.raises(MarketDataError, match="traded on the market fx-week, the bars are of alw"):
         make(instruments=(Instrument(market="fx-week"),))
+
+
+def test_end_of_an_episode_says_the_costs_by_component() -> None:
+    env = IntradayTradingEnv(BARS, EnvironmentConfig(episode_bars=2, random_start=False), SPEC)
+    env.reset()
+    assert "costs" not in env.step(2)[-1]
+    costs = env.step(0)[-1]["costs"]
+    assert costs["fees"] > costs["slippage"] > 0.0
+    assert costs["spread"] == costs["impact"] == costs["funding"] == costs["borrow"] == 0.0
