@@ -24,20 +24,22 @@ class InstrumentWarning(UserWarning):
     """An account that can hardly trade what it is to trade."""
 
 
-def bar_conditions(series: Sequence[Bars], terms: TradingTerms) -> FloatArray:
+def bar_conditions(series: Sequence[Bars], terms: TradingTerms) -> FloatArray | None:
     """What each bar of some symbols is traded on, as `tradewind.market.conditions` reads it.
 
     The impact of a trade at the open of a bar is what was known at the close before. As long as
     seven days have not gone by, it is that of the first seven.
 
     Returns:
-        Shape [n, CONDITION_COUNT, s]; [1, CONDITION_COUNT, s] where nothing depends on the bar, and
-        [1, 0, s] where there are no conditions.
+        Shape [n, CONDITION_COUNT, s], or [1, CONDITION_COUNT, s] where nothing depends on the bar;
+        None where there are no conditions.
 
     Raises:
         InvalidInputError: There are instruments of another number of symbols.
         MarketDataError: An impact is asked of bars that have no volume.
     """
+    if not terms.has_conditions:
+        return None
     fixed = terms.conditions(len(series))
     instruments = terms.instruments_of(len(series)) or (Instrument(),) * len(series)
     carried = [_carry_rates(each, terms) for each in instruments]

@@ -1,14 +1,11 @@
 """What a venue makes of an order, and what a position costs while it is held: kernels.
 
 The environment, the orchestrator and the paper broker round, refuse and pay by these kernels.
-The conditions of s symbols are an array of shape [CONDITION_COUNT, s], or [0, s] where there are
-none: any quantity is traded at any price, and trading costs what `TradingTerms` says.
+The conditions of s symbols are an array of shape [CONDITION_COUNT, s].
 """
 
 import math
 from typing import Final
-
-import numpy as np
 
 from tradewind.kernels.compiled import compiled, inlined
 from tradewind.market.accounting import (
@@ -43,7 +40,6 @@ __all__ = [
     "carry_positions",
     "fill_on_conditions",
     "is_called",
-    "no_conditions",
     "round_price",
     "round_trade",
     "worst_friction",
@@ -64,11 +60,6 @@ CONDITION_COUNT: Final = 11
 
 _ROUNDING: Final = 1e-9
 """Of sums, as a fraction of a lot, of a position, and of a price in ticks."""
-
-
-def no_conditions(symbol_count: int) -> FloatArray:
-    """The conditions of symbols that have none. Shape [0, symbol_count]."""
-    return np.empty((0, symbol_count))
 
 
 @inlined
@@ -148,7 +139,7 @@ def worst_friction(
     return (1.0 + slip) * (1.0 + fee) - 1.0, 1.0 - (1.0 - slip) * (1.0 - fee)
 
 
-@inlined
+@compiled
 def is_called(states: FloatArray, prices: FloatArray, conditions: FloatArray) -> bool:
     """Whether the equity at some prices is less than the positions' maintenance margin."""
     equity, needed = 0.0, 0.0
@@ -159,7 +150,7 @@ def is_called(states: FloatArray, prices: FloatArray, conditions: FloatArray) ->
     return equity < needed
 
 
-@inlined
+@compiled
 def fill_on_conditions(
     states: FloatArray,
     prices: FloatArray,
@@ -201,7 +192,7 @@ def fill_on_conditions(
         states[row, IMPACT_PAID] += abs(quantity) * price * impact
 
 
-@inlined
+@compiled
 def book_actions(states: FloatArray, conditions: FloatArray) -> None:
     """Books splits and dividends before the open of a bar; what an account is worth stays.
 
@@ -222,7 +213,7 @@ def book_actions(states: FloatArray, conditions: FloatArray) -> None:
             states[row, DIVIDENDS_RECEIVED] += received
 
 
-@inlined
+@compiled
 def carry_positions(states: FloatArray, prices: FloatArray, conditions: FloatArray) -> None:
     """Charges what positions cost until the close of a bar: funding, and borrowing of shorts.
 

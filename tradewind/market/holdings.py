@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tradewind.errors import InvalidInputError
-from tradewind.kernels.compiled import inlined
+from tradewind.kernels.compiled import compiled, inlined
 from tradewind.market.accounting import (
     BORROW_PAID,
     CASH,
@@ -33,7 +33,13 @@ from tradewind.market.accounting import (
     open_account,
 )
 from tradewind.market.bars import FloatArray
-from tradewind.market.conditions import fill_on_conditions, is_called, worst_friction
+from tradewind.market.conditions import (
+    book_actions,
+    carry_positions,
+    fill_on_conditions,
+    is_called,
+    worst_friction,
+)
 from tradewind.market.terms import TradingTerms
 
 __all__ = [
@@ -42,7 +48,9 @@ __all__ = [
     "fill_holdings",
     "open_holdings",
     "padded_states",
+    "plan_on_conditions",
     "plan_trades",
+    "trade_on_conditions",
     "value_holdings",
 ]
 
@@ -84,13 +92,11 @@ def fill_holdings(
     slippage: float,
     rebalance_threshold: float,
     traded: FloatArray,
-    conditions: FloatArray,
 ) -> None:
     """Trades toward target positions at reference prices, such as the next bar's opens.
 
     What is traded is what `plan_trades` says; fills and costs are those of
-    `tradewind.market.accounting.fill_toward`, or, where there are conditions, of
-    `tradewind.market.conditions`. EQUITY is not valid until the next close.
+    `tradewind.market.accounting.fill_toward`. EQUITY is not valid until the next close.
 
     Args:
         states: State of the account, changed in place. Shape [s, STATE_SIZE].
@@ -102,7 +108,6 @@ def fill_holdings(
         slippage: Fraction of the price.
         rebalance_threshold: Of all trades together.
         traded: Becomes the signed quantities traded.
-        conditions: Of the bar.
     """
     plan_trades(
         states,
@@ -113,11 +118,7 @@ def fill_holdings(
         slippage,
         rebalance_threshold,
         traded,
-        conditions,
     )
-    if conditions.shape[0] > 0:
-        fill_on_conditions(states, prices, slippage, traded, conditions)
-        return
     for row in range(targets.size):
         quantity, price = traded[row], prices[row]
         if quantity != 0.0:
@@ -136,7 +137,6 @@ def plan_trades(
     slippage: float,
     rebalance_threshold: float,
     traded: FloatArray,
-    conditions: FloatArray,
 ) -> None:
     """Says what has to be traded to go to target positions at reference prices.
 
@@ -150,17 +150,130 @@ def plan_trades(
         slippage: Fraction of the price.
         rebalance_threshold: When all trades together are a smaller fraction of equity, they are
             left out, unless one closes a position.
-        traded: Becomes the signed quantities to trade, 0 for none, before any rounding. Shape [s].
-        conditions: What a venue asks and takes. Shape [CONDITION_COUNT, s], or [0, s] for none.
+        traded: Becomes the signed quantities to trade, 0 for none. Shape [s].
     """
     buying = (1.0 + slippage) * (1.0 + transaction_cost) - 1.0
     selling = 1.0 - (1.0 - slippage) * (1.0 - transaction_cost)
-    if conditions.shape[0] > 0 and is_called(states, prices, conditions):
+    _plan(
+        states,
+        targets,
+        gross_limit,
+        prices,
+        slippage,
+        buying,
+        selling,
+        rebalance_threshold,
+        traded,
+        states,  # in the place of conditions, which are not looked at
+        False,
+    )
+
+
+@compiled
+def plan_on_conditions(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    prices: FloatArray,
+    slippage: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+    conditions: FloatArray,
+) -> None:
+    """`plan_trades` where there are conditions, which say fees, spreads and the tick.
+
+    Below the maintenance margin everything is to be closed.
+
+    Args:
+        states: As of `plan_trades`, like all but the last.
+        targets: Wanted positions.
+        gross_limit: Of the targets.
+        prices: Reference prices.
+        slippage: Fraction of the price.
+        rebalance_threshold: Of all trades together.
+        traded: Becomes the signed quantities to trade, not rounded yet.
+        conditions: Shape [CONDITION_COUNT, s].
+    """
+    if is_called(states, prices, conditions):
         for row in range(targets.size):
-            traded[row] = -states[row, QUANTITY]  # a margin call closes everything
+            traded[row] = -states[row, QUANTITY]
         return
+    _plan(
+        states,
+        targets,
+        gross_limit,
+        prices,
+        slippage,
+        0.0,
+        0.0,
+        rebalance_threshold,
+        traded,
+        conditions,
+        True,
+    )
+
+
+@compiled
+def trade_on_conditions(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    opens: FloatArray,
+    closes: FloatArray,
+    slippage: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+    conditions: FloatArray,
+) -> None:
+    """Takes an account over a bar on conditions, but for the marks at its close.
+
+    Splits and dividends are booked before its open, positions are traded at it, and funding and
+    borrowing charged at its close.
+
+    Args:
+        states: As of `plan_on_conditions`, like all but the next three.
+        targets: Wanted positions.
+        gross_limit: Of the targets.
+        opens: Reference prices of the fills. Shape [s].
+        closes: Prices that funding and borrowing are charged at. Shape [s].
+        slippage: Fraction of the price.
+        rebalance_threshold: Of all trades together.
+        traded: Becomes the signed quantities traded.
+        conditions: Of the bar.
+    """
+    book_actions(states, conditions)
+    plan_on_conditions(
+        states, targets, gross_limit, opens, slippage, rebalance_threshold, traded, conditions
+    )
+    fill_on_conditions(states, opens, slippage, traded, conditions)
+    carry_positions(states, closes, conditions)
+
+
+@inlined
+def _plan(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    prices: FloatArray,
+    slippage: float,
+    buying: float,
+    selling: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+    conditions: FloatArray,
+    conditioned: bool,
+) -> None:
     equity = _wanted_trades(
-        states, targets, gross_limit, prices, slippage, buying, selling, traded, conditions
+        states,
+        targets,
+        gross_limit,
+        prices,
+        slippage,
+        buying,
+        selling,
+        traded,
+        conditions,
+        conditioned,
     )
     turnover, closes = 0.0, False
     for row in range(targets.size):
@@ -181,6 +294,7 @@ def _wanted_trades(
     selling: float,
     traded: FloatArray,
     conditions: FloatArray,
+    conditioned: bool,
 ) -> float:
     """What has to be traded to have the targets, of what is left after the costs of it all.
 
@@ -203,7 +317,7 @@ def _wanted_trades(
         dividend, divisor = equity, 1.0
         for row in range(count):
             target, value = scale * targets[row], states[row, QUANTITY] * prices[row]
-            if conditions.shape[0] > 0 and not math.isnan(target):
+            if conditioned and not math.isnan(target):
                 most = (target * equity - value) / prices[row]
                 buying, selling = worst_friction(conditions, row, slippage, most, prices[row])
             if target * left > value:
@@ -304,16 +418,27 @@ class Holdings:
         if targets.shape != (len(self.states),):
             raise InvalidInputError(f"targets must be {len(self.states)} numbers, not {targets!r}")
         traded: FloatArray = np.empty(len(self.states), dtype=np.float64)
+        if terms.has_conditions:
+            plan_on_conditions(
+                self.states,
+                targets,
+                terms.margin_limit,
+                self.mark_prices,
+                terms.slippage,
+                terms.rebalance_threshold,
+                traded,
+                terms.conditions(len(self.states)),
+            )
+            return traded
         plan_trades(
             self.states,
             targets,
-            terms.margin_limit,
+            terms.gross_limit,
             self.mark_prices,
             terms.transaction_cost,
             terms.slippage,
             terms.rebalance_threshold,
             traded,
-            terms.conditions(len(self.states)),
         )
         return traded
 

@@ -20,7 +20,6 @@ from tradewind.market.conditions import (
     SPLIT,
     SPREAD,
     TICK,
-    no_conditions,
 )
 from tradewind.market.instruments import Costs, Instrument
 from tradewind.settings import Settings
@@ -117,12 +116,9 @@ class TradingTerms(Settings):
         Without what depends on the bar: impact, funding, borrowing, splits and dividends.
 
         Returns:
-            Shape [CONDITION_COUNT, count]; [0, count] where there are no instruments and no costs
-            but `transaction_cost` and `slippage`.
+            Shape [CONDITION_COUNT, count].
         """
         instruments = self.instruments_of(count)
-        if not self.has_conditions:
-            return no_conditions(count)
         found = np.zeros((CONDITION_COUNT, count))
         found[SPREAD], found[SPLIT] = self.costs.spread, 1.0
         for row, each in enumerate(instruments or (Instrument(),) * count):

@@ -150,7 +150,6 @@ def step_copies(
     open_prices: FloatArray,
     close_prices: FloatArray,
     features: ObservationArray,
-    conditions: FloatArray,
     open_seconds: FloatArray,
     close_seconds: FloatArray,
     first_of_day: NDArray[np.int64],
@@ -169,6 +168,7 @@ def step_copies(
     rewards: NDArray[np.float32],
     terminated: NDArray[np.bool_],
     dones: NDArray[np.bool_],
+    conditions: FloatArray | None,
 ) -> int:
     """Takes every copy to its next bar.
 
@@ -183,10 +183,9 @@ def step_copies(
         end: Field of Copies.
         episode_return: Field of Copies.
         start_of_day_value: Field of Copies.
-        open_prices: Field of Market, as the arrays up to conditions.
+        open_prices: Field of Market, as the arrays up to features.
         close_prices: Field of Market.
         features: Field of Market.
-        conditions: Field of Market.
         open_seconds: Field of Calendar, as the arrays up to average_daily_volumes.
         close_seconds: Field of Calendar.
         first_of_day: Field of Calendar.
@@ -207,12 +206,13 @@ def step_copies(
         rewards: Shape [n].
         terminated: Whether the equity has fallen too low. Shape [n].
         dones: Whether the episode has ended, terminated or truncated. Shape [n].
+        conditions: As of `step_account`.
 
     Returns:
         How many episodes have ended.
     """
     copies = Copies(states, traded, at, start, end, episode_return, start_of_day_value)
-    market = Market(open_prices, close_prices, features, conditions)
+    market = Market(open_prices, close_prices, features)
     calendar = Calendar(open_seconds, close_seconds, first_of_day, average_daily_volumes)
     bar = BatchBar(
         portfolio_values,
@@ -238,6 +238,7 @@ def step_copies(
             targets[row],
             traded[row],
             observations[row],
+            conditions,
         )
         index = at[row] + 1
         at[row] = index

@@ -122,6 +122,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         self.action_space, self.observation_space = task.action_space, task.observation_space
         # Looked up at every step.
         self._market, self._rules, self._calendar = task.market, task.rules, task.calendar
+        self._conditions = task.conditions
         self._observation_size = task.observation_size
         IntradayTradingEnv._begin(self, self.feature_spec.lookback - 1)
         self._ended = True
@@ -216,6 +217,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
             targets,
             self._traded,
             observation,
+            self._conditions,
         )
         if self._rewards is not None:
             reward = float(self._rewards.step(self.holdings.states[None], self._traded[None])[0])

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from tradewind.kernels.compiled import compiled
 from tradewind.market.accounting import BARS_HELD, EQUITY, exposure, unrealized_return
 from tradewind.market.bars import FloatArray
-from tradewind.market.conditions import book_actions, carry_positions
 from tradewind.market.feature_kernels import (
     POSITION_SIZE,
     ObservationArray,
     write_position_row,
 )
-from tradewind.market.holdings import close_holdings, fill_holdings
+from tradewind.market.holdings import close_holdings, fill_holdings, trade_on_conditions
 
 __all__ = [
     "RUIN_RATIO",
@@ -37,15 +36,11 @@ class Market(NamedTuple):
         close: Close prices. Shape [n, s].
         features: Market part of the observation after each bar, one symbol's after another's.
             Shape [n, s × market_size].
-        conditions: What venues ask and take (`tradewind.market.conditions`): of each bar, one for
-            all where nothing depends on the bar, without rows where there are none.
-            Shape [n or 1, CONDITION_COUNT or 0, s].
     """
 
     open: FloatArray
     close: FloatArray
     features: ObservationArray
-    conditions: FloatArray
 
 
 class Calendar(NamedTuple):
@@ -118,6 +113,7 @@ def step_account(
     targets: FloatArray,
     traded: FloatArray,
     out: ObservationArray,
+    conditions: FloatArray | None,
 ) -> tuple[float, float, bool]:
     """Goes from the close of bar `index` to the close of the next one.
 
@@ -129,29 +125,39 @@ def step_account(
         targets: Wanted positions as signed fractions of equity; NaN keeps a quantity. Shape [s].
         traded: Becomes the signed quantities traded. Shape [s].
         out: Becomes the observation after the next bar. Shape [observation_size].
+        conditions: What venues ask and take (`tradewind.market.conditions`): of each bar, or one
+            for all of them; None where there are none. Shape [n or 1, CONDITION_COUNT, s].
 
     Returns:
         Reward, equity, and whether the equity has fallen too low.
     """
     before: float = states[0, EQUITY]
-    by_bar = market.conditions.shape[0] > 1
-    conditions = market.conditions[index + 1 if by_bar else 0]
-    if by_bar:
-        book_actions(states, conditions)
-    fill_holdings(
-        states,
-        targets,
-        rules.gross_limit,
-        market.close[index] if rules.sized_at_close else market.open[index + 1],
-        market.open[index + 1],
-        rules.transaction_cost,
-        rules.slippage,
-        rules.rebalance_threshold,
-        traded,
-        conditions,
-    )
-    if by_bar:
-        carry_positions(states, market.close[index + 1], conditions)
+    if conditions is None:  # then numba compiles nothing of what follows
+        fill_holdings(
+            states,
+            targets,
+            rules.gross_limit,
+            market.close[index] if rules.sized_at_close else market.open[index + 1],
+            market.open[index + 1],
+            rules.transaction_cost,
+            rules.slippage,
+            rules.rebalance_threshold,
+            traded,
+        )
+    else:
+        trade_on_conditions(
+            states,
+            targets,
+            rules.gross_limit,
+            market.close[index],
+            rules.sized_at_close,
+            market.open[index + 1],
+            market.close[index + 1],
+            rules.slippage,
+            rules.rebalance_threshold,
+            traded,
+            conditions[min(index + 1, conditions.shape[0] - 1)],
+        )
     close_holdings(states, market.close[index + 1])
     write_observation(states, market, rules, index + 1, out)
     equity: float = states[0, EQUITY]

@@ -45,6 +45,7 @@ class TradingTask:
         feature_spec: The specification, which each symbol's part of an observation follows.
         symbols: What is traded, in order.
         market: Prices and features.
+        conditions: What venues ask and take, as `step_account` has it.
         calendar: Times and volumes.
         periods_per_year: Bars in a year of their market.
         rules: The settings as a kernel reads them.
@@ -101,8 +102,8 @@ class TradingTask:
             features=np.ascontiguousarray(
                 np.hstack([FeaturePipeline(self.feature_spec).transform(each) for each in series])
             ),
-            conditions=bar_conditions(series, self.config),
         )
+        self.conditions = bar_conditions(series, self.config)
         volumes = np.column_stack([average_daily_volumes(each) for each in series])
         self.calendar = Calendar(
             open_seconds=self.bars.timestamps_ns / _NS_PER_SECOND,

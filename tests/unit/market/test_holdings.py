@@ -11,7 +11,6 @@ from tradewind.errors import InvalidInputError
 from tradewind.market import Account, Holdings, TradingTerms
 from tradewind.market.accounting import QUANTITY
 from tradewind.market.bars import FloatArray
-from tradewind.market.conditions import no_conditions
 from tradewind.market.holdings import close_holdings, fill_holdings
 
 prices = st.floats(0.01, 1e5)
@@ -41,7 +40,6 @@ def fill(
         slippage,
         threshold,
         traded,
-        no_conditions(len(targets)),
     )
     return traded
 
