@@ -8,7 +8,7 @@ import numpy as np
 
 from tradewind.errors import MarketDataError
 from tradewind.market.bars import Bars, FloatArray, format_time
-from tradewind.market.conditions import BORROW, FUNDING, IMPACT
+from tradewind.market.conditions import BORROW, DIVIDEND, FUNDING, IMPACT, SPLIT
 from tradewind.market.instruments import Instrument
 from tradewind.market.markets import market_named
 from tradewind.market.terms import TradingTerms
@@ -18,6 +18,10 @@ __all__ = ["InstrumentWarning", "bar_conditions", "check_instruments", "elapsed_
 
 _NS_PER_HOUR: Final = 3_600 * 1_000_000_000
 _NS_PER_YEAR: Final = 365 * 24 * _NS_PER_HOUR
+
+
+_SMALLEST_STEP: Final = 1e-4
+_LARGEST_DIVIDEND: Final = 1.2
 
 
 class InstrumentWarning(UserWarning):
@@ -38,12 +42,13 @@ def bar_conditions(series: Sequence[Bars], terms: TradingTerms) -> FloatArray | 
         InvalidInputError: There are instruments of another number of symbols.
         MarketDataError: An impact is asked of bars that have no volume.
     """
-    if not terms.has_conditions:
+    actions = {row: each for row, each in enumerate(series) if each.adjustment is not None}
+    if not (terms.has_conditions or actions):
         return None
     fixed = terms.conditions(len(series))
     instruments = terms.instruments_of(len(series)) or (Instrument(),) * len(series)
     carried = [_carry_rates(each, terms) for each in instruments]
-    if not (terms.costs.impact or any(map(any, carried))):
+    if not (terms.costs.impact or actions or any(map(any, carried))):
         return fixed[np.newaxis]
     found = np.repeat(fixed[np.newaxis], len(series[0]), axis=0)
     for row, (bars, instrument) in enumerate(zip(series, instruments, strict=True)):
@@ -56,7 +61,28 @@ def bar_conditions(series: Sequence[Bars], terms: TradingTerms) -> FloatArray | 
         found[1:, BORROW, row] = borrow * (np.diff(closes) / _NS_PER_YEAR)
         if terms.costs.impact:
             found[:, IMPACT, row] = terms.costs.impact * _unit_impacts(bars)
+        if row in actions:
+            found[1:, SPLIT, row], found[1:, DIVIDEND, row] = _actions(bars)
     return found
+
+
+def _actions(bars: Bars) -> tuple[FloatArray, FloatArray]:
+    """Splits and dividends between a bar and the one before it. Shapes [n - 1].
+
+    A step of the adjustment by a factor f says that what one unit was worth at a close is worth as
+    much as f units at the next open. A large one is a split: units are multiplied by f. A small one
+    is a dividend of close · (1 − 1/f) in cash (the CRSP convention, which Yahoo's closes follow).
+    Taken one for the other, an account is worth the same. Smaller ones yet are the rounding of
+    adjusted closes.
+    """
+    assert bars.adjustment is not None, "others have no actions"
+    steps = bars.adjustment[1:] / bars.adjustment[:-1]
+    last = bars.traded(bars.close)[:-1]
+    is_real = np.abs(steps - 1.0) > _SMALLEST_STEP
+    is_dividend = is_real & (steps > 1.0) & (steps <= _LARGEST_DIVIDEND)
+    splits = np.where(is_real & ~is_dividend, steps, 1.0)
+    dividends = np.where(is_dividend, last * (1.0 - 1.0 / steps), 0.0)
+    return splits, dividends
 
 
 def elapsed_costs(
@@ -127,16 +153,17 @@ def check_instruments(series: Sequence[Bars], terms: TradingTerms, *, stacklevel
                 f"{bars.symbol}: its instrument is traded on the market {each.market}, the bars "
                 f"are of {bars.market.name}: name another instrument, or the bars' market"
             )
-        below = np.flatnonzero(bars.low < (each.tick or 0.0))
+        lows = bars.traded(bars.low)
+        below = np.flatnonzero(lows < (each.tick or 0.0))
         if below.size:
             at = int(below[0])
             raise MarketDataError(
                 f"{bars.symbol}: row {at + 1} ({format_time(bars.timestamps_ns[at])}) has a low of "
-                f"{bars.low[at]:g}, below one tick of {each.tick:g}: it is another instrument, or "
+                f"{lows[at]:g}, below one tick of {each.tick:g}: it is another instrument, or "
                 "its prices have another unit"
             )
         most = terms.initial_cash * min(terms.position_fraction, terms.margin_limit)
-        smallest = max(each.lot_units * float(bars.low.min()), each.min_notional or 0.0)
+        smallest = max(each.lot_units * float(lows.min()), each.min_notional or 0.0)
         if smallest > most:
             warnings.warn(
                 f"{bars.symbol}: its smallest order is one of {smallest:,.2f} {each.currency}, and "

@@ -65,6 +65,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         InvalidInputError: Discrete actions are to trade several symbols.
     """
 
+    _conditions: FloatArray | None = None  # that states of release 0.2 do not have
+
     def __init__(
         self,
         bars: BarSeries | None = None,

@@ -97,8 +97,8 @@ class TradingTask:
         check_instruments(series, self.config, stacklevel=3)
         self.periods_per_year = self.bars.periods_per_year
         self.market = Market(
-            open=np.column_stack([each.open for each in series]),
-            close=np.column_stack([each.close for each in series]),
+            open=np.column_stack([each.traded(each.open) for each in series]),
+            close=np.column_stack([each.traded(each.close) for each in series]),
             features=np.ascontiguousarray(
                 np.hstack([FeaturePipeline(self.feature_spec).transform(each) for each in series])
             ),

@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.market import series_of
 from tradewind.market.bars import FloatArray
 from tradewind.policy import Network
 from trainer_service.environment import IntradayTradingEnv
@@ -102,8 +101,7 @@ def _record(env: IntradayTradingEnv, step: Callable[[Observations], StepResult])
         ended = terminated or truncated
     account = env.risk_inputs()
     start: int = info["start"]
-    closes = [each.close[start : start + len(quantities)] for each in series_of(env.bars)]
-    prices = np.column_stack(closes)
+    prices = env.trading_task.market.close[start : start + len(quantities)]
     return Episode(
         observations=np.stack(seen),
         timestamps=account.timestamps,

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.market.session_bars import session_bars
 from tradewind.errors import MarketDataError
-from tradewind.market import BarPanel, Bars, Costs, FeatureSpec, Instrument, load_sample
+from tradewind.market import BarPanel, Bars, Costs, FeatureSpec, Instrument, load_bars, load_sample
 from tradewind.market.bar_conditions import InstrumentWarning
 from tradewind.market.bars import FloatArray
 from tradewind.market.markets import ALWAYS_OPEN
@@ -263,3 +265,77 @@ def test_end_of_an_episode_says_the_costs_by_component() -> None:
     costs = env.step(0)[-1]["costs"]
     assert costs["fees"] > costs["slippage"] > 0.0
     assert costs["spread"] == costs["impact"] == costs["funding"] == costs["borrow"] == 0.0
+
+
+def adjusted_bars(step: float) -> tuple[Bars, int]:
+    """Traded prices that fall by a factor in the middle of an episode, adjusted for it."""
+    rows, at = len(BARS), SPEC.lookback + 40
+    adjustment = np.where(np.arange(rows) < at, 1.0 / step, 1.0)
+    return dataclasses.replace(BARS, adjustment=adjustment), at
+
+
+@pytest.mark.parametrize("target", [0.5, -0.5])
+def test_split_in_an_episode_multiplies_units_and_changes_neither_value_nor_features(
+    target: float,
+) -> None:
+    bars, at = adjusted_bars(2.0)
+    assert (bars.traded(bars.close)[at - 1] / bars.close[at - 1], bars.adjustment) != (1.0, None)
+    plain, env = (make(each, allow_short=True, **FREE) for each in (BARS, bars))
+    before = at - SPEC.lookback
+    expected = go(plain, target, *[math.nan] * 60)
+    assert go(env, target, *[math.nan] * (before - 1)) == pytest.approx(expected[:before])
+    held, entry = env.account.quantity, env.account.entry_price
+    seen = env.step_to(np.array([math.nan]))
+    assert env.account.quantity == 2.0 * held
+    assert env.account.entry_price == pytest.approx(0.5 * (entry or 0.0))
+    assert seen[-1]["equity"] == pytest.approx(expected[before], rel=1e-12)
+    assert go(env, *[math.nan] * 60)[: 60 - before] == pytest.approx(expected[before + 1 :])
+    assert np.allclose(env.observe(), plain_observation(plain, env), atol=1e-6)
+
+
+def plain_observation(plain: IntradayTradingEnv, env: IntradayTradingEnv) -> Any:
+    while plain._index < env._index:
+        plain.step_to(np.array([math.nan]))
+    return plain.observe()
+
+
+def test_dividend_is_paid_in_cash_and_fills_are_at_traded_prices() -> None:
+    dividend_share = 0.02
+    bars, at = adjusted_bars(1.0 / (1.0 - dividend_share))
+    env = make(bars, **FREE)
+    go(env, 0.5)
+    assert env.account.last_fill_price == pytest.approx(BARS.open[SPEC.lookback] / 0.98)
+    held = env.account.quantity
+    go(env, *[math.nan] * (at - SPEC.lookback))
+    received = held * dividend_share * BARS.close[at - 1] / 0.98
+    assert env.holdings.dividends == pytest.approx(received, rel=1e-9)
+    assert env.account.quantity == held
+    gained = held * (BARS.close[at] - BARS.open[SPEC.lookback] / 0.98)
+    assert env.holdings.equity == pytest.approx(100_000.0 + gained + received, rel=1e-12)
+
+
+def test_adjustment_of_bars_goes_with_their_parts_and_counts_in_the_digest() -> None:
+    bars, _ = adjusted_bars(2.0)
+    assert bars.digest != BARS.digest
+    for part in (bars.slice(10, 400), pickle.loads(pickle.dumps(bars.slice(10, 400)))):
+        assert part.adjustment.tolist() == bars.adjustment[10:400].tolist()  # type: ignore[index]
+    for wrong in (np.ones(3), np.zeros(len(bars)), np.full(len(bars), np.nan)):
+        with pytest.raises(MarketDataError, match="adjustment must be a positive number for each"):
+            dataclasses.replace(BARS, adjustment=wrong)
+
+
+def test_file_read_adjusted_keeps_what_its_prices_were_traded_at(tmp_path: Path) -> None:
+    path = tmp_path / "acme.csv"
+    days = [f"2024-01-{day:02}" for day in (2, 3, 4, 5)]
+    closes, adjusted = (100.0, 102.0, 52.0, 53.0), (50.0, 51.0, 52.0, 53.0)
+    path.write_text(
+        "Date,Open,High,Low,Close,Adj Close,Volume\n"
+        + "".join(
+            f"{day},{close},{close},{close},{close},{right},1000\n"
+            for day, close, right in zip(days, closes, adjusted, strict=True)
+        )
+    )
+    bars = load_bars(path, adjusted=True, market="XNYS")
+    assert bars.close.tolist() == list(adjusted)
+    assert bars.traded(bars.close).tolist() == list(closes)
+    assert load_bars(path, market="XNYS").adjustment is None
