@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from orchestrator.account.carry import carried_facts, carried_instruments
 from orchestrator.account.journal import Journal, JournalEntry
 from orchestrator.account.portfolio import Allocation, Portfolio
 from orchestrator.account.risk_history import RiskHistory, history_length
@@ -50,7 +51,7 @@ from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError
 from tradewind.identity import stated
 from tradewind.logs import log_context
-from tradewind.market import known_groups
+from tradewind.market import Instrument, known_groups
 from tradewind.risk.calculators.volatility import AUTO, VOLATILITY
 from tradewind.risk.periods import check_periods, window_doubts
 from tradewind.tracing import Tracer, in_span
@@ -105,6 +106,7 @@ class OrchestratorAgent:
         self.portfolio = Portfolio(
             [Allocation(item.symbols, item.policy, item.cash) for item in settings.allocations]
         )
+        self._carried: Mapping[str, Instrument] = {}
         self.open_orders: Sequence[OrderState] | None = ()
         self._halts = HaltWatch(
             settings.account,
@@ -182,6 +184,8 @@ class OrchestratorAgent:
             settings.orders,
             settings.safety.broker_timeout_s,
         )
+        if self._broker.terms().paper is not None:
+            self._carry()
         facts = self._facts()
         self.bus.set_facts(facts)
         log = DecisionLogWriter(settings.log, facts, before_flush=journal.sync)
@@ -253,6 +257,15 @@ class OrchestratorAgent:
         )
         return markets
 
+    def _carry(self) -> None:
+        """Has the account charged what a broker on paper does not book."""
+        policies = {item.policy for item in self.portfolio.allocations}
+        terms = {policy: self._contracts.policy(policy).contract.terms for policy in policies}
+        self._carried = carried_instruments(
+            self.portfolio.allocations, terms, self._markets.instruments
+        )
+        self.portfolio.carry(self._carried, self._settings.interval_ns)
+
     def _hold_risk_policy_against_bars(self) -> None:
         policy, market = self._contracts.risk_policy, self._markets.account_market
         interval_ns = self._settings.interval_ns
@@ -300,6 +313,7 @@ class OrchestratorAgent:
             "instruments": {
                 symbol: stated(each) for symbol, each in self._markets.instruments.items()
             },
+            "carried": carried_facts(self._carried),
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": self._broker.terms().model_dump(mode="json"),

@@ -14,7 +14,13 @@ from tradewind.market.markets import market_named
 from tradewind.market.terms import TradingTerms
 from tradewind.market.volume import average_daily_volumes, daily_averages
 
-__all__ = ["InstrumentWarning", "bar_conditions", "check_instruments", "elapsed_costs"]
+__all__ = [
+    "InstrumentWarning",
+    "bar_conditions",
+    "carry_rates",
+    "check_instruments",
+    "elapsed_costs",
+]
 
 _NS_PER_HOUR: Final = 3_600 * 1_000_000_000
 _NS_PER_YEAR: Final = 365 * 24 * _NS_PER_HOUR
@@ -47,7 +53,7 @@ def bar_conditions(series: Sequence[Bars], terms: TradingTerms) -> FloatArray | 
         return None
     fixed = terms.conditions(len(series))
     instruments = terms.instruments_of(len(series)) or (Instrument(),) * len(series)
-    carried = [_carry_rates(each, terms) for each in instruments]
+    carried = [carry_rates(each, terms) for each in instruments]
     if not (terms.costs.impact or actions or any(map(any, carried))):
         return fixed[np.newaxis]
     found = np.repeat(fixed[np.newaxis], len(series[0]), axis=0)
@@ -106,7 +112,7 @@ def elapsed_costs(
     return funding * periods, borrow * ((now_ns - before_ns) / _NS_PER_YEAR)
 
 
-def _carry_rates(instrument: Instrument, terms: TradingTerms) -> tuple[float, float]:
+def carry_rates(instrument: Instrument, terms: TradingTerms) -> tuple[float, float]:
     """Funding a period, and borrowing a year."""
     costs = terms.costs
     funding = instrument.funding if costs.funding is None else costs.funding

@@ -34,6 +34,9 @@ from tradewind.market.accounting import (
 )
 from tradewind.market.bars import FloatArray
 from tradewind.market.conditions import (
+    BORROW,
+    CONDITION_COUNT,
+    FUNDING,
     book_actions,
     carry_positions,
     fill_on_conditions,
@@ -388,6 +391,20 @@ class Holdings:
         self.account(row).apply_fill(quantity, fill_price, reference_price=reference_price, fee=fee)
         value_holdings(self.states)
 
+    def carry(self, row: int, price: float, funding: float, borrow: float) -> None:
+        """Charges what the position in a symbol costs until a close, before it is marked at it.
+
+        Args:
+            row: The symbol.
+            price: The close.
+            funding: Fraction of its value that a long position pays.
+            borrow: Fraction of its value that a short position pays.
+        """
+        conditions = np.zeros((CONDITION_COUNT, 1))
+        conditions[FUNDING], conditions[BORROW] = funding, borrow
+        carry_positions(self.states[row : row + 1], np.array([price]), conditions)
+        value_holdings(self.states)
+
     def close_bars(self, prices: Mapping[int, float]) -> None:
         """Marks the positions that have a bar at its close; the others stay as they are.
 
@@ -471,11 +488,12 @@ class Holdings:
     def costs(self) -> float:
         """Fees and slippage of all fills, funding and borrowing."""
         states = self.states
-        return (
-            self.fees_paid
-            + float(states[:, SLIPPAGE_PAID].sum())
-            + float(states[:, FUNDING_PAID].sum() + states[:, BORROW_PAID].sum())
-        )
+        return self.fees_paid + float(states[:, SLIPPAGE_PAID].sum()) + self.carry_paid
+
+    @property
+    def carry_paid(self) -> float:
+        """Funding and borrowing."""
+        return float(self.states[:, FUNDING_PAID].sum() + self.states[:, BORROW_PAID].sum())
 
     @property
     def costs_by_component(self) -> dict[str, float]:

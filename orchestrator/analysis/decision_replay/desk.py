@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.account.carry import read_carried
 from orchestrator.account.portfolio import Allocation, Portfolio, WantedTrade, read_allocations
 from orchestrator.agents.enforcement import Intent, round_intents
 from orchestrator.agents.reasons import Reason
@@ -131,6 +132,7 @@ class _Desk:
         contract = bundle.contract
         traded, idle = divide(read_allocations(facts), contract.symbols, bundle.name)
         self.portfolio = Portfolio([*traded, *idle])
+        self.portfolio.carry(read_carried(facts), facts["interval_ns"])
         self.idle = tuple(symbol for allocation in idle for symbol in allocation.symbols)
         self._market = {
             allocation.symbols: market.at(allocation.symbols, contract.features)
