@@ -113,7 +113,7 @@ def test_fills_are_at_ticks_in_lots_and_at_the_instruments_fee(
 
 def test_limit_order_that_waited_pays_the_makers_fee(make: Callable[..., PaperBroker]) -> None:
     broker = make(Instrument(taker_fee=0.0004, maker_fee=-0.0001))
-    limit = {"kind": OrderKind.LIMIT, "limit_price": 99.0}
+    limit: dict[str, Any] = {"kind": OrderKind.LIMIT, "limit_price": 99.0}
     submit(broker, order("a", 1.0, **limit))
     asyncio.run(broker.observe([bar(1, 100.0)]))
     assert not fills(broker)
