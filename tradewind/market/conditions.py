@@ -157,6 +157,7 @@ def fill_on_conditions(
     slippage: float,
     traded: FloatArray,
     conditions: FloatArray,
+    sizing_prices: FloatArray,
 ) -> None:
     """Fills what is wanted as far as the conditions let it, and counts what they do not.
 
@@ -169,13 +170,14 @@ def fill_on_conditions(
         slippage: Fraction of the price.
         traded: The signed quantities wanted, which become those traded. Shape [s].
         conditions: Shape [CONDITION_COUNT, s].
+        sizing_prices: What quantities were sized at, and smallest orders are judged at. Shape [s].
     """
     for row in range(traded.size):
         asked, price, held = traded[row], prices[row], states[row, QUANTITY]
         if asked == 0.0:
             continue
         quantity = round_trade(
-            asked, held, price, conditions[LOT, row], conditions[MIN_NOTIONAL, row]
+            asked, held, sizing_prices[row], conditions[LOT, row], conditions[MIN_NOTIONAL, row]
         )
         traded[row] = quantity
         if quantity == 0.0:

@@ -37,6 +37,7 @@ from tradewind.market.conditions import (
     BORROW,
     CONDITION_COUNT,
     FUNDING,
+    SPLIT,
     book_actions,
     carry_positions,
     fill_on_conditions,
@@ -221,6 +222,8 @@ def trade_on_conditions(
     states: FloatArray,
     targets: FloatArray,
     gross_limit: float,
+    last_closes: FloatArray,
+    sized_at_close: bool,
     opens: FloatArray,
     closes: FloatArray,
     slippage: float,
@@ -234,9 +237,12 @@ def trade_on_conditions(
     borrowing charged at its close.
 
     Args:
-        states: As of `plan_on_conditions`, like all but the next three.
+        states: As of `plan_on_conditions`, like what is not said here.
         targets: Wanted positions.
         gross_limit: Of the targets.
+        last_closes: The closes before the bar. Shape [s].
+        sized_at_close: Whether quantities follow from them, or from the opens. A split in between
+            multiplies what was ordered.
         opens: Reference prices of the fills. Shape [s].
         closes: Prices that funding and borrowing are charged at. Shape [s].
         slippage: Fraction of the price.
@@ -244,11 +250,24 @@ def trade_on_conditions(
         traded: Becomes the signed quantities traded.
         conditions: Of the bar.
     """
-    book_actions(states, conditions)
+    sizing_prices = last_closes if sized_at_close else opens
+    if not sized_at_close:
+        book_actions(states, conditions)
     plan_on_conditions(
-        states, targets, gross_limit, opens, slippage, rebalance_threshold, traded, conditions
+        states,
+        targets,
+        gross_limit,
+        sizing_prices,
+        slippage,
+        rebalance_threshold,
+        traded,
+        conditions,
     )
-    fill_on_conditions(states, opens, slippage, traded, conditions)
+    if sized_at_close:
+        book_actions(states, conditions)
+        for row in range(traded.size):
+            traded[row] *= conditions[SPLIT, row]
+    fill_on_conditions(states, opens, slippage, traded, conditions, sizing_prices)
     carry_positions(states, closes, conditions)
 
 

@@ -198,16 +198,28 @@ def test_account_in_a_market_with_sessions_has_the_bits_of_an_episode(
     assert last.periods_per_year == bars.periods_per_year
 
 
-@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+@pytest.mark.parametrize(
+    ("kind", "sized_at"), [("discrete", "open"), ("continuous", "open"), ("continuous", "close")]
+)
 def test_account_of_an_instrument_that_rounds_has_the_bits_of_an_episode(
-    kind: Literal["discrete", "continuous"], trade: Callable[..., Any], tmp_path: Path
+    kind: Literal["discrete", "continuous"],
+    sized_at: Literal["open", "close"],
+    trade: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
-    bars = opening_where_the_one_before_closed(load_sample("ETH").slice(3_000, 3_000 + BAR_COUNT))
+    bars = load_sample("ETH").slice(3_000, 3_000 + BAR_COUNT)
+    if sized_at == "open":
+        bars = opening_where_the_one_before_closed(bars)
     instrument = Instrument(
         tick=0.25, lot=3.0, multiplier=0.1, min_notional=2_500.0, taker_fee=0.0007,
         funding=0.0003, funding_hours=4.0, borrow_cost=0.4,
     )  # fmt: skip
-    terms: dict[str, Any] = {"actions": kind, "position_fraction": 0.9, "allow_short": True}
+    terms: dict[str, Any] = {
+        "actions": kind,
+        "position_fraction": 0.9,
+        "allow_short": True,
+        "sized_at": sized_at,
+    }
     last = check(bars, FeatureSpec(), trade, **terms, instruments=(instrument,), refuses=True)
     log = DecisionLog(tmp_path / "log")
     ticks, parts = read_ticks(log), log.parts
