@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.market.session_bars import session_bars
 from tradewind.errors import MarketDataError
 from tradewind.market import BarPanel, Bars, Costs, FeatureSpec, Instrument, load_bars, load_sample
+from tradewind.market.accounting import STATE_SIZE
 from tradewind.market.bar_conditions import InstrumentWarning
 from tradewind.market.bars import FloatArray
 from tradewind.market.markets import ALWAYS_OPEN
@@ -27,7 +28,7 @@ from trainer_service.environment import (
 HALF_HOUR_NS = 1_800 * 1_000_000_000
 SPEC = FeatureSpec()
 BARS = load_sample("ETH").slice(3_000, 3_400)
-FREE = {"transaction_cost": 0.0, "slippage": 0.0, "rebalance_threshold": 0.0}
+FREE: dict[str, Any] = {"transaction_cost": 0.0, "slippage": 0.0, "rebalance_threshold": 0.0}
 
 
 def make(bars: Bars | BarPanel = BARS, **terms: Any) -> IntradayTradingEnv:
@@ -318,7 +319,7 @@ def test_adjustment_of_bars_goes_with_their_parts_and_counts_in_the_digest() -> 
     bars, _ = adjusted_bars(2.0)
     assert bars.digest != BARS.digest
     for part in (bars.slice(10, 400), pickle.loads(pickle.dumps(bars.slice(10, 400)))):
-        assert part.adjustment.tolist() == bars.adjustment[10:400].tolist()  # type: ignore[index]
+        assert np.array_equal(part.adjustment, np.asarray(bars.adjustment)[10:400])
     for wrong in (np.ones(3), np.zeros(len(bars)), np.full(len(bars), np.nan)):
         with pytest.raises(MarketDataError, match="adjustment must be a positive number for each"):
             dataclasses.replace(BARS, adjustment=wrong)
@@ -339,3 +340,28 @@ def test_file_read_adjusted_keeps_what_its_prices_were_traded_at(tmp_path: Path)
     assert bars.close.tolist() == list(adjusted)
     assert bars.traded(bars.close).tolist() == list(closes)
     assert load_bars(path, market="XNYS").adjustment is None
+
+
+def test_states_of_a_release_that_kept_fewer_figures_go_on() -> None:
+    config = EnvironmentConfig(episode_bars=50)
+    copies, again = (VectorizedTradingEnv(BARS, config, SPEC, n_envs=2) for _ in range(2))
+    copies.reset()
+    copies.step(np.array([2, 0]))
+    state = copies.get_state()
+    state["copies"]["states"] = state["copies"]["states"][..., :10].copy()
+    again.set_state(state)
+    assert again._copies.states.tobytes() == copies._copies.states.tobytes()
+    holdings = pickle.loads(pickle.dumps(make().holdings))
+    holdings.__setstate__({"states": holdings.states[:, :10]})
+    assert holdings.states.shape == (1, STATE_SIZE)
+
+
+def test_split_between_a_decision_and_its_fill_multiplies_what_was_ordered() -> None:
+    bars, at = adjusted_bars(2.0)
+    plain = make(sized_at="close", **FREE)
+    env = make(bars, sized_at="close", instruments=(Instrument(lot=0.001),), **FREE)
+    before = at - SPEC.lookback
+    for each in (plain, env):
+        go(each, *[math.nan] * before, 0.5)
+    assert env.account.quantity == pytest.approx(plain.account.quantity, abs=0.001)
+    assert env.holdings.equity == pytest.approx(plain.holdings.equity, rel=1e-4)
