@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.errors import MarketDataError
+from tradewind.market.instruments import Instrument
 from tradewind.market.markets import ALWAYS_OPEN, Market, market_named
+from tradewind.settings import parse_settings
 
 __all__ = ["Markets"]
 
@@ -29,6 +32,10 @@ class Markets:
         interval_ns: Length of a bar.
         annualises: Whether the risk service is told how many bars a year has; logs of releases that
             did not are replayed without.
+        instruments: What symbols are traded as; any quantity of the others is, at any price.
+
+    Attributes:
+        instruments: The same.
     """
 
     def __init__(
@@ -37,7 +44,9 @@ class Markets:
         interval_ns: int,
         *,
         annualises: bool = True,
+        instruments: Mapping[str, Instrument] = MappingProxyType({}),
     ) -> None:
+        self.instruments = dict(instruments)
         self._markets = dict(markets)
         self._distinct = tuple({*self._markets.values()})
         self._annualises = annualises
@@ -62,7 +71,13 @@ class Markets:
         markets = {
             symbol: None if name is None else market_named(name) for symbol, name in names.items()
         }
-        return cls(markets, facts["interval_ns"], annualises="markets" in facts)
+        instruments = {
+            symbol: parse_settings(said, Instrument, source="the log's instruments")
+            for symbol, said in facts.get("instruments", {}).items()
+        }
+        return cls(
+            markets, facts["interval_ns"], annualises="markets" in facts, instruments=instruments
+        )
 
     @property
     def interval_ns(self) -> int:

@@ -45,6 +45,9 @@ FILES: Final = {
     "risk-overlay": SettingsFile(
         "Limits stricter than the risk policy's", "tradewind.risk:RiskOverlay"
     ),
+    "instruments": SettingsFile(
+        "Instruments", "tradewind.market.instruments:InstrumentsFile", takes_references=False
+    ),
     "access": SettingsFile("The access policy", "tradewind.rpc.access.policy:AccessSettings"),
     "routing": SettingsFile(
         "The routing file", "inference_service.routing.file:RoutingSettings", takes_references=False

@@ -1,6 +1,7 @@
 """One step of many copies of the trading environment as one compiled call."""
 
-from typing import Final, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tradewind.market.accounting import (
 )
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
-from tradewind.market.holdings import open_holdings
+from tradewind.market.holdings import open_holdings, padded_states
 from tradewind.risk import BatchBar
 from trainer_service.environment.kernels import (
     Calendar,
@@ -68,6 +69,12 @@ class Copies(NamedTuple):
             episode_return=np.zeros(count),
             start_of_day_value=np.zeros(count),
         )
+
+    @classmethod
+    def of_state(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """A copy of arrays that were kept, also of a release whose accounts kept fewer figures."""
+        found = cls(**{name: array.copy() for name, array in arrays.items()})
+        return found._replace(states=padded_states(found.states))
 
 
 @compiled
@@ -161,6 +168,7 @@ def step_copies(
     rewards: NDArray[np.float32],
     terminated: NDArray[np.bool_],
     dones: NDArray[np.bool_],
+    conditions: FloatArray | None,
 ) -> int:
     """Takes every copy to its next bar.
 
@@ -198,6 +206,7 @@ def step_copies(
         rewards: Shape [n].
         terminated: Whether the equity has fallen too low. Shape [n].
         dones: Whether the episode has ended, terminated or truncated. Shape [n].
+        conditions: As of `step_account`.
 
     Returns:
         How many episodes have ended.
@@ -229,6 +238,7 @@ def step_copies(
             targets[row],
             traded[row],
             observations[row],
+            conditions,
         )
         index = at[row] + 1
         at[row] = index

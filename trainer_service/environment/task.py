@@ -17,6 +17,7 @@ from tradewind.market import (
     load_sample,
     series_of,
 )
+from tradewind.market.bar_conditions import bar_conditions, check_instruments
 from tradewind.market.bars import FloatArray
 from tradewind.market.group_runner import check_groups
 from tradewind.market.jumps import warn_of_jumps
@@ -44,6 +45,7 @@ class TradingTask:
         feature_spec: The specification, which each symbol's part of an observation follows.
         symbols: What is traded, in order.
         market: Prices and features.
+        conditions: What venues ask and take, as `step_account` has it.
         calendar: Times and volumes.
         periods_per_year: Bars in a year of their market.
         rules: The settings as a kernel reads them.
@@ -53,8 +55,10 @@ class TradingTask:
         reward: A reward that is none of the compiled step.
 
     Raises:
-        MarketDataError: The bars are too few, or not those the specification is for.
-        InvalidInputError: Discrete actions are to trade several symbols.
+        MarketDataError: The bars are too few, or not those the specification or an instrument is
+            for.
+        InvalidInputError: Discrete actions are to trade several symbols, or there are instruments
+            of another number of symbols.
         ComponentError: A feature group or the reward fails, or a group is too slow.
     """
 
@@ -90,14 +94,16 @@ class TradingTask:
         for each in series:
             # To whoever made the environment.
             warn_of_jumps(each, self.config.max_jump, stacklevel=3)
+        check_instruments(series, self.config, stacklevel=3)
         self.periods_per_year = self.bars.periods_per_year
         self.market = Market(
-            open=np.column_stack([each.open for each in series]),
-            close=np.column_stack([each.close for each in series]),
+            open=np.column_stack([each.traded(each.open) for each in series]),
+            close=np.column_stack([each.traded(each.close) for each in series]),
             features=np.ascontiguousarray(
                 np.hstack([FeaturePipeline(self.feature_spec).transform(each) for each in series])
             ),
         )
+        self.conditions = bar_conditions(series, self.config)
         volumes = np.column_stack([average_daily_volumes(each) for each in series])
         self.calendar = Calendar(
             open_seconds=self.bars.timestamps_ns / _NS_PER_SECOND,
@@ -222,7 +228,7 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
         transaction_cost=config.transaction_cost,
         slippage=config.slippage,
         rebalance_threshold=config.rebalance_threshold,
-        gross_limit=config.gross_limit,
+        gross_limit=config.margin_limit,
         sized_at_close=config.sized_at == "close",
         smallest_equity=config.min_equity_fraction * config.initial_cash,
         log_reward=config.reward == "log_return",

@@ -32,7 +32,9 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
         `expected_shortfall_95` (per bar), `trades`, `turnover_per_day` (notional traded a day, in
         units of the initial capital), `exposure` (mean absolute
         positions as a fraction of equity)
-        and `costs` (fees and slippage, as a fraction of the initial capital).
+        and `costs` (as a fraction of the initial capital); where instruments or costs by component
+        are traded, also `costs_fees` and the others of `Holdings.costs_by_component`, and
+        `refused_trades`, which were too small.
 
     Raises:
         RiskPolicyError: The risk policy states another number of bars in a year.
@@ -50,6 +52,17 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
         "turnover_per_day": episode.traded_notional / initial / days,
         "exposure": float(np.mean(np.abs(episode.exposures).sum(axis=1))),
         "costs": episode.costs / initial,
+        **_cost_figures(episode, initial),
+    }
+
+
+def _cost_figures(episode: Episode, initial: float) -> dict[str, float]:
+    if not episode.cost_components:
+        return {}
+    shares = {name: paid / initial for name, paid in episode.cost_components.items()}
+    return {
+        **{f"costs_{name}": share for name, share in shares.items()},
+        "refused_trades": float(episode.refused_trades),
     }
 
 

@@ -9,6 +9,7 @@ from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
 from tradewind.errors import MarketDataError
 
 __all__ = [
+    "ADJUSTMENT",
     "BAR_COLUMNS",
     "DateOrder",
     "DecimalMark",
@@ -18,6 +19,9 @@ __all__ = [
     "RowOrder",
     "TimestampUnit",
 ]
+
+ADJUSTMENT: Final = "adjustment"
+"""The column of adjusted / traded prices, of bars that were read adjusted."""
 
 TimestampUnit = Literal["s", "ms", "us", "ns"]
 RowOrder = Literal["oldest_first", "newest_first", "unsorted"]
