@@ -66,7 +66,8 @@ class TradingTask:
     ) -> None:
         self.bars = load_sample() if bars is None else bars
         self.config = config or EnvironmentConfig()
-        self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        self.feature_spec = spec.of_market(self.bars.market.name) if spec.groups else spec
         series = series_of(self.bars)
         self.symbols = tuple(each.symbol for each in series)
         if len(series) > 1 and self.config.actions != "continuous":
@@ -80,8 +81,8 @@ class TradingTask:
         if self._last_start < self._first_start:
             raise MarketDataError(
                 f"{len(self.bars)} bars of {self.symbol} are too few: {lookback} for the first "
-                f"observation and {shortest_episode} for an episode make "
-                f"{lookback + shortest_episode}"
+                f"observation and {shortest_episode} for an episode (environment.episode_bars; "
+                f"null takes all there are) make {lookback + shortest_episode}"
             )
         check_groups(self.feature_spec.groups)
         self.reward = self.config.reward if isinstance(self.config.reward, Reward) else None

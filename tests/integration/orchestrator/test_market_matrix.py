@@ -19,6 +19,7 @@ from tests.integration.orchestrator.market_bars import MARKETS, random_bars
 from tests.integration.orchestrator.panels import FRICTIONLESS, run, settings_of
 from tradewind.bundle import BundleDraft, read_bundle
 from tradewind.market import Bars, FeatureSpec, market_named
+from tradewind.market.feature_groups.session import Session
 from tradewind.policy import TorchScriptPolicy
 from trainer_service import EnvironmentConfig, IntradayTradingEnv, create_trainer_agent
 
@@ -100,6 +101,7 @@ def environment(bars: Bars, actions: str, **changes: Any) -> IntradayTradingEnv:
         ema_periods=(4,),
         ema_depth=3,
         vwap_window=12,
+        groups=(Session(),),
     )
     config = EnvironmentConfig(
         actions="discrete" if actions == "DQN" else "continuous",
