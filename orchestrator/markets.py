@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from tradewind.errors import MarketDataError
 from tradewind.market.markets import ALWAYS_OPEN, Market, market_named
 
-__all__ = ["Markets"]
+__all__ = ["LAST_CLOSE", "Markets"]
 
 _logger = logging.getLogger(__name__)
+
+LAST_CLOSE: Final = "last_close"
+"""What a log's facts say of the start of a day, where it is the last close before it."""
 
 _LONGEST_DAILY_NS: Final = 129_600 * 1_000_000_000
 """Bars of more than a day and a half are of several days."""
@@ -29,6 +32,9 @@ class Markets:
         interval_ns: Length of a bar.
         annualises: Whether the risk service is told how many bars a year has; logs of releases that
             did not are replayed without.
+        days_begin_before: Whether a day begins with the last close before it also where the bar
+            that ends the day before is missing; else with the first close within it, as in logs
+            of earlier releases.
     """
 
     def __init__(
@@ -37,10 +43,12 @@ class Markets:
         interval_ns: int,
         *,
         annualises: bool = True,
+        days_begin_before: bool = True,
     ) -> None:
         self._markets = dict(markets)
         self._distinct = tuple({*self._markets.values()})
         self._annualises = annualises
+        self._days_begin_before = days_begin_before
         self._interval_ns = interval_ns
         self._told: set[Market] = set()
         self._account_market = _most_frequent(list(self._markets.values()), interval_ns)
@@ -62,7 +70,12 @@ class Markets:
         markets = {
             symbol: None if name is None else market_named(name) for symbol, name in names.items()
         }
-        return cls(markets, facts["interval_ns"], annualises="markets" in facts)
+        return cls(
+            markets,
+            facts["interval_ns"],
+            annualises="markets" in facts,
+            days_begin_before=facts.get("start_of_day") == LAST_CLOSE,
+        )
 
     @property
     def interval_ns(self) -> int:
@@ -103,6 +116,15 @@ class Markets:
             except MarketDataError as problem:
                 self._tell_once(market, problem)
         return ALWAYS_OPEN.trading_day(close_ns)
+
+    def ends_day(self, close_ns: int) -> bool:
+        """Whether the bar of a close ends a trading day of the account, or goes on beyond its end.
+
+        Asked of the first close of a day: if not, the bar that ends the day before is missing.
+        """
+        if not self._days_begin_before:
+            return True
+        return self.trading_day(close_ns - self._interval_ns) != self.trading_day(close_ns)
 
     def session_hours_ns(self, symbol: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """When the sessions of a symbol's market open and close.

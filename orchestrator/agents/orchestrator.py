@@ -44,7 +44,7 @@ from orchestrator.feeds import (
     believed,
     read_ticks,
 )
-from orchestrator.markets import Markets
+from orchestrator.markets import LAST_CLOSE, Markets
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError
 from tradewind.logs import log_context
@@ -288,6 +288,7 @@ class OrchestratorAgent:
             "account": settings.account,
             "interval_ns": settings.interval_ns,
             "markets": self._markets.names,
+            "start_of_day": LAST_CLOSE,
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": self._broker.terms().model_dump(mode="json"),

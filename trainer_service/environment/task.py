@@ -236,6 +236,12 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
 
 
 def _first_bar_of_day(bars: BarSeries) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each bar, the first bar that closes on the same trading day. Shape [n]."""
+    """For each bar, the one whose close is the last before its trading day. Shape [n].
+
+    As a rule a day ends with a bar, whose close is the first of the new day. Where that bar is
+    missing it is the last one there is: a night belongs to the day that begins with it.
+    """
     days = bars.market.trading_days(bars.close_times_ns)
-    return np.searchsorted(days, days, side="left")
+    first = np.searchsorted(days, days, side="left")
+    began_within = bars.market.trading_days(bars.timestamps_ns)[first] == days
+    return np.where(began_within, np.maximum(first - 1, 0), first)
