@@ -188,6 +188,26 @@ class Markets:
         markets = self._distinct if symbol is None else (self._markets.get(symbol),)
         return min([self._due_ns(market, start_ns, bars) for market in markets])
 
+    def first_due_ns(self, now_ns: int) -> int:
+        """When the bar after the present one has closed, where no bar has shown its grid yet."""
+        return min(
+            self._due_ns(market, self._on_grid(market, now_ns), 1) for market in self._distinct
+        )
+
+    def _on_grid(self, market: Market | None, now_ns: int) -> int:
+        """The latest time up to now at which a bar starts, or would if the market were open.
+
+        Bars within sessions start with the opening: an hour's at half past nine, and half past ten.
+        """
+        start_ns = now_ns - now_ns % self._interval_ns
+        if market is None or market.sessions is None or market.is_daily(self._interval_ns):
+            return start_ns
+        if self._interval_ns > _LONGEST_DAILY_NS or not market.covers(now_ns):
+            return start_ns
+        runs = market.sessions
+        opens_ns = int(runs.run_opens_ns[np.searchsorted(runs.run_closes_ns, now_ns, "right")])
+        return now_ns - (now_ns - opens_ns) % self._interval_ns
+
     def _due_ns(self, market: Market | None, start_ns: int, bars: int) -> int:
         for _ in range(bars):
             start_ns = self._next_start_ns(market, start_ns)
