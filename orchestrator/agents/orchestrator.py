@@ -46,7 +46,7 @@ from orchestrator.feeds import (
     believed,
     read_ticks,
 )
-from orchestrator.markets import Markets
+from orchestrator.markets import LAST_CLOSE, Markets
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError
 from tradewind.identity import stated
@@ -314,6 +314,7 @@ class OrchestratorAgent:
                 symbol: stated(each) for symbol, each in self._markets.instruments.items()
             },
             "carried": carried_facts(self._carried),
+            "start_of_day": LAST_CLOSE,
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": self._broker.terms().model_dump(mode="json"),

@@ -46,7 +46,7 @@ class Copies(NamedTuple):
         start: The bar after which the episode started. Shape [n].
         end: The last bar of the episode. Shape [n].
         episode_return: Sum of the episode's rewards. Shape [n].
-        start_of_day_value: Equity at the first close of the present UTC day. Shape [n].
+        start_of_day_value: Equity at the last close before the present day. Shape [n].
     """
 
     states: FloatArray
@@ -230,6 +230,7 @@ def step_copies(
     for row in range(count):
         if row + PREFETCH_AHEAD < count:
             _prefetch_bar(market, calendar, at[row + PREFETCH_AHEAD] + 1)
+        before = states[row, 0, EQUITY]
         reward, equity, terminates = step_account(
             states[row],
             market,
@@ -243,8 +244,8 @@ def step_copies(
         index = at[row] + 1
         at[row] = index
         episode_return[row] += reward
-        if first_of_day[index] == index:
-            start_of_day_value[row] = equity
+        if first_of_day[index] >= index - 1:
+            start_of_day_value[row] = equity if first_of_day[index] == index else before
         _write_bar(copies, calendar, row, bar)
         rewards[row] = reward
         terminated[row] = terminates

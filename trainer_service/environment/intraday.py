@@ -261,7 +261,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
 
         Nothing is copied: the arrays are views for reading, and stay as they are while this episode
         and later ones go on. The day is that of the market (of UTC, where it never closes), and the
-        value at its close is the first of the new one. Average daily volume is that of the last
+        value at its last close is the first of the new one. Average daily volume is of the last
         seven days, a trading day, absent until the bars go back so far. The first trade has
         notional 0: it says that there was none before; a position of quantity 0 says that the
         account is flat. There are no order flows, and so no price changes to relate them to.

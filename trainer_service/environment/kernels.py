@@ -49,7 +49,7 @@ class Calendar(NamedTuple):
     Attributes:
         open_seconds: Start of each bar, seconds since the epoch. Shape [n].
         close_seconds: Close of each bar. Shape [n].
-        first_of_day: The first bar that closes on the same trading day. Shape [n].
+        first_of_day: The bar at whose close the trading day starts. Shape [n].
         average_daily_volumes: Of the seven days before; NaN where unknown. Shape [n, s].
     """
 

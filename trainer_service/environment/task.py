@@ -70,7 +70,8 @@ class TradingTask:
     ) -> None:
         self.bars = load_sample() if bars is None else bars
         self.config = config or EnvironmentConfig()
-        self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        self.feature_spec = spec.of_market(self.bars.market.name) if spec.groups else spec
         series = series_of(self.bars)
         self.symbols = tuple(each.symbol for each in series)
         if len(series) > 1 and self.config.actions != "continuous":
@@ -84,8 +85,8 @@ class TradingTask:
         if self._last_start < self._first_start:
             raise MarketDataError(
                 f"{len(self.bars)} bars of {self.symbol} are too few: {lookback} for the first "
-                f"observation and {shortest_episode} for an episode make "
-                f"{lookback + shortest_episode}"
+                f"observation and {shortest_episode} for an episode (environment.episode_bars; "
+                f"null takes all there are) make {lookback + shortest_episode}"
             )
         check_groups(self.feature_spec.groups)
         self.reward = self.config.reward if isinstance(self.config.reward, Reward) else None
@@ -241,6 +242,12 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
 
 
 def _first_bar_of_day(bars: BarSeries) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each bar, the first bar that closes on the same trading day. Shape [n]."""
+    """For each bar, the one whose close is the last before its trading day. Shape [n].
+
+    As a rule a day ends with a bar, whose close is the first of the new day. Where that bar is
+    missing it is the last one there is: a night belongs to the day that begins with it.
+    """
     days = bars.market.trading_days(bars.close_times_ns)
-    return np.searchsorted(days, days, side="left")
+    first = np.searchsorted(days, days, side="left")
+    began_within = bars.market.trading_days(bars.timestamps_ns)[first] == days
+    return np.where(began_within, np.maximum(first - 1, 0), first)

@@ -27,7 +27,7 @@ class AccountTrail:
         cash: Shape [n], like the next three.
         equity: Cash and positions at their marks.
         fees_paid: Since the account began.
-        start_of_day_equity: Equity at the first close of the UTC day.
+        start_of_day_equity: Equity at the last close before the trading day.
         known: Whether the symbol has had a bar. Shape [n, s], like all that follow.
         quantity: Signed position.
         entry_price: NaN while flat.
