@@ -95,7 +95,7 @@ NOT_RUN = {
 }
 # Fewer steps and bars than the shipped settings say, so that it takes a minute.
 SMALLER = {
-    "total_timesteps: 61440": "total_timesteps: 8192",
+    "total_timesteps: 61440": "total_timesteps: 4096",
     "feed: {kind: sample, held_out_fraction: 0.2,": "feed: {kind: sample, held_out_fraction: 0.02,",
 }
 PORTS = ("50051", "50052", "50053", "9101", "9102", "9103")
@@ -123,8 +123,8 @@ def test_readme_with_its_blocks_in_order_runs_as_written(tmp_path: Path) -> None
     assert "btc-ppo" in said
 
     # Trade traded what Train trained: every tick decided but those that warm the features up.
-    traded = re.findall(r"^.*\d bars.*$", said, re.MULTILINE)[-1]
-    counted = dict(re.findall(r"(\w+) ([\d,]+)", traded.rpartition(";")[2]))
+    (traded,) = re.findall(r"^orchestrator default: equity .*; (.*)$", said, re.MULTILINE)
+    counted = dict(re.findall(r"(\w+) ([\d,]+)", traded))
     assert int(counted["bars"].replace(",", "")) > 1_000, said
     doubts = {name for name in counted if name.isupper()}
     assert doubts <= {"WARM_UP", "MISSING_BAR"}, traded
