@@ -47,6 +47,7 @@ NOT_RUN = {
     "docs/operations/deployment.md": {
         "make wheels": CONTAINERS,
         "PIP_EXTRA_INDEX_URL=": CONTAINERS,
+        "docker compose cp keys:": CONTAINERS,
         "export POSTGRES_PASSWORD=": CONTAINERS,
         "docker compose cp config/routing.yaml": CONTAINERS,
         "docker compose -f docker-compose.yml -f docker-compose.gpu.yml": "wants a GPU",
