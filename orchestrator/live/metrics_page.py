@@ -9,6 +9,7 @@ from orchestrator.events import EventBus
 from orchestrator.live.door import Bounds, Door
 from orchestrator.metrics import MetricsText
 from tradewind.errors import SettingsError
+from tradewind.ports import why_not
 
 __all__ = ["MetricsPage", "metrics_response"]
 
@@ -46,7 +47,8 @@ class MetricsPage:
         try:
             await self._door.open(application, self._listen)
         except OSError as problem:
-            raise SettingsError(f"cannot serve metrics on {self._listen}: {problem}") from None
+            why = why_not(self._listen, problem)
+            raise SettingsError(f"cannot serve metrics on {self._listen}: {why}") from None
         self.address = self._door.address
         return self
 

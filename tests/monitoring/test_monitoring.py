@@ -18,8 +18,8 @@ import yaml
 
 from tests.faults.load import CALM, CRASHED
 from tests.integration.orchestrator.conftest import publisher
-from tradewind.address import reserve_port
 from tradewind.bundle import BundleDraft, BundleStore
+from tradewind.ports import reserve_port
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, RiskClient
 

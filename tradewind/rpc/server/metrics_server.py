@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, MetricsHandler
 
 from tradewind.address import host_and_port, loopback_dial_address
 from tradewind.errors import SettingsError
+from tradewind.ports import why_not
 
 __all__ = ["serve_metrics"]
 
@@ -50,7 +51,9 @@ def serve_metrics(
         family, _, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         server = _server_class(family)(target, registry, connections, deadline_s)
     except OSError as problem:
-        raise SettingsError(f"cannot serve metrics on {listen}: {problem}") from None
+        raise SettingsError(
+            f"cannot serve metrics on {listen}: {why_not(listen, problem)}"
+        ) from None
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     address = loopback_dial_address(host, server.server_port)
