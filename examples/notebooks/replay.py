@@ -13,6 +13,7 @@
 # %%
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,14 +25,17 @@ from orchestrator.decision_log import DecisionLog
 from tradewind.bundle import BundleStore
 from tradewind.rpc import ServiceProcess
 from tradewind.shipped import shipped_or_own
+from tradewind.urls import sqlite_url
 from trainer_service import IntradayTradingEnv, create_trainer_agent
+
+folder = Path(tempfile.mkdtemp(prefix="tradewind-replay-"))
 
 
 def train(seed: int) -> Path:
     return create_trainer_agent(
         {
             "policy": f"notebook-{seed}",
-            "store": "bundles-replayed",
+            "store": str(folder / "bundles"),
             "algorithm": "PPO",
             "algo_params": {"n_steps": 256},
             "training_params": {
@@ -51,31 +55,29 @@ traded, other = train(1), train(2)
 # The account: half-hour bars, one at a time; at each a prediction, an Evaluate, its orders and a row of the log.
 
 # %%
-log_folder = Path("runs/notebook-replay/log")
 free = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
 with ExitStack() as stack:
     inference, risk = (
-        stack.enter_context(
-            ServiceProcess(name, [*arguments, *free], log=Path(f"runs/notebook-{name}.log"))
-        )
+        stack.enter_context(ServiceProcess(name, [*arguments, *free], log=folder / f"{name}.log"))
         for name, arguments in {
-            "inference_service": ["--store", "bundles-replayed"],
+            "inference_service": ["--store", str(folder / "bundles")],
             "risk_service": [
                 *("--policy", str(shipped_or_own(Path("config/risk_limits.yaml")))),
-                *("--database", "sqlite:///runs/notebook-audit.sqlite"),
+                *("--database", sqlite_url(folder / "audit.sqlite")),
             ],
         }.items()
     )
     settings = {
         "account": "notebook",
-        "folder": "runs/notebook-replay",
-        "log": {"folder": str(log_folder)},
+        "folder": str(folder),
+        "log": {"folder": str(folder / "log")},
         "services": {"inference": inference.address, "risk": risk.address},
         "allocations": [{"symbol": "BTC", "policy": "notebook-1"}],
         "feed": {"kind": "sample", "held_out_fraction": 0.02},
     }
-    Path("runs/orchestrator.yaml").write_text(yaml.safe_dump(settings))
-    orchestrator = [sys.executable, "-m", "orchestrator", "--config", "runs/orchestrator.yaml"]
+    config = folder / "orchestrator.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    orchestrator = [sys.executable, "-m", "orchestrator", "--config", str(config)]
     done = subprocess.run(orchestrator, capture_output=True, text=True, check=True)
 print(done.stdout)
 
@@ -83,8 +85,8 @@ print(done.stdout)
 # The proof: observations, answers, orders, fills and risk, calculated again from the bars and the bundles alone.
 
 # %%
-log = DecisionLog(log_folder)
-proved = verify(log, BundleStore("bundles-replayed"))
+log = DecisionLog(folder / "log")
+proved = verify(log, BundleStore(folder / "bundles"))
 assert proved.equal
 proved
 
@@ -97,4 +99,6 @@ print(f"{instead.actions.equal} of {instead.actions.compared} actions are the sa
 print(f"return {instead.logged.total_return:+.2%} → {instead.other.total_return:+.2%}")
 
 # %%
-Path("runs/notebook-tearsheet.html").write_bytes(render_tearsheet(log))
+sheet = folder / "tearsheet.html"
+sheet.write_bytes(render_tearsheet(log))
+sheet

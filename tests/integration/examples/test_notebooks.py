@@ -24,8 +24,10 @@ def cells(notebook: Path) -> list[str]:
 def split_last(cell: str) -> tuple[CodeType, CodeType | None]:
     """A cell as a notebook runs it: its statements, and the expression that it shows."""
     tree = ast.parse(cell)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    shown = None if last is None else compile(ast.Expression(last.value), "cell", "eval")
+    shown = None
+    if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+        tree.body.pop()
+        shown = compile(ast.Expression(last.value), "cell", "eval")
     return compile(tree, "cell", "exec"), shown
 
 
