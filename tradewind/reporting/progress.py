@@ -62,7 +62,8 @@ def progress_console() -> Console:
     if sys.stderr is None:
         return Console(quiet=True)
     stream: Any = _Unbroken(sys.stderr)
-    return Console(file=stream, force_jupyter=False)
+    # FORCE_COLOR, as in a CI job or a notebook's kernel, makes no terminal of a pipe.
+    return Console(file=stream, force_terminal=stream.isatty(), force_jupyter=False)
 
 
 class WorkBar:
