@@ -319,7 +319,7 @@ def test_adjustment_of_bars_goes_with_their_parts_and_counts_in_the_digest() -> 
     bars, _ = adjusted_bars(2.0)
     assert bars.digest != BARS.digest
     for part in (bars.slice(10, 400), pickle.loads(pickle.dumps(bars.slice(10, 400)))):
-        assert np.array_equal(part.adjustment, np.asarray(bars.adjustment)[10:400])
+        assert np.array_equal(np.asarray(part.adjustment), np.asarray(bars.adjustment)[10:400])
     for wrong in (np.ones(3), np.zeros(len(bars)), np.full(len(bars), np.nan)):
         with pytest.raises(MarketDataError, match="adjustment must be a positive number for each"):
             dataclasses.replace(BARS, adjustment=wrong)
