@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
-from tradewind.errors import MarketDataError
+from tradewind.errors import MarketDataError, StorageError
+from tradewind.settings import read_yaml
 from tradewind_cli.data_fetch import fetch
 from tradewind_cli.data_join import join
 from tradewind_cli.data_trades import convert_trades
@@ -74,10 +76,22 @@ def _source(
     adjusted: Annotated[
         bool, typer.Option("--adjusted", help="Multiply prices by adjusted close / close.")
     ] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.yaml", help="Options in a file, as check --write-settings."),
+    ] = None,
 ) -> _Source:
-    options = {"symbol": symbol, "columns": _columns(column or []), "tz": tz, "order": order}
+    options: dict[str, Any] = {
+        "symbol": symbol,
+        "columns": _columns(column or []),
+        "tz": tz,
+        "order": order,
+    }
     options |= {"timestamp_unit": timestamp_unit, "dates": dates, "decimal": decimal}
-    return _Source(file, {**options, "adjusted": adjusted})
+    options |= {"adjusted": adjusted}
+    if settings is not None:
+        options = _settings_from(settings) | {k: value for k, value in options.items() if value}
+    return _Source(file, options)
 
 
 def _of_bars(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,9 +112,18 @@ def _of_bars(command: Callable[..., None]) -> Callable[..., None]:
 
 @app.command()
 @_of_bars
-def check(source: _Source, as_json: JsonOption = False) -> None:
+def check(
+    source: _Source,
+    write_settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.yaml", help="Writes what was recognised as options."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Says what was recognised in a file, and whether its bars can be used."""
     bars = source.load()
+    if write_settings is not None:
+        _write_settings(bars, write_settings)
     print_json(_summary(bars)) if as_json else _print_summary(bars)
 
 
@@ -176,6 +199,27 @@ def convert(
         return
     _print_summary(bars)
     print_fields({"written": str(out)})
+
+
+def _write_settings(bars: "Bars", path: Path) -> None:
+    assert bars.recognised is not None, "they come from a file"
+    text = yaml.safe_dump(dict(bars.recognised.settings), allow_unicode=True, sort_keys=False)
+    try:
+        path.write_text(f"# How {bars.recognised.source} was read.\n{text}", encoding="utf-8")
+    except OSError as problem:
+        raise StorageError(f"cannot write {path}: {problem.strerror or problem}") from None
+
+
+def _settings_from(path: Path) -> dict[str, Any]:
+    from tradewind.market.reading import ReadOptions
+
+    values, _ = read_yaml(path)
+    known = set(inspect.signature(ReadOptions).parameters)
+    if unknown := sorted(set(values) - known):
+        raise refusal(
+            "--settings", f"{path} has {', '.join(unknown)}; it can have {', '.join(sorted(known))}"
+        )
+    return values
 
 
 def _columns(assignments: Iterable[str]) -> dict[str, str | int]:

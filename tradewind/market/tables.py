@@ -32,7 +32,7 @@ __all__ = ["PRICE_COLUMNS", "Loaded", "read_columns", "read_table"]
 PRICE_COLUMNS: Final = (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)
 
 _CELLS_PER_CHUNK: Final = 1024
-_HEAD_BYTES: Final = 2**17  # twice what a dialect is told from
+_HEAD_BYTES: Final = 2**20  # twice what a dialect is told from
 _ADJUSTED: Final = "adjusted close"
 _NO_VOLUME: Final = pa.array(["", "-", "null", "nan", "n/a", "none"])
 
@@ -251,9 +251,28 @@ def _load(
             form.label,
             (*notes, *bars.notes),
             len(bars.timestamps_ns),
+            _settings(source, form, options, bars.order, has_volume=origins[VOLUME] != "none"),
         ),
         known,
     )
+
+
+def _settings(
+    source: _Source, form: TimeForm, options: ReadOptions, order: str, *, has_volume: bool
+) -> dict[str, Any]:
+    """The options that say what was recognised, and what was given of the others."""
+    columns = {
+        role: place + 1 if source.unnamed else source.names[place]
+        for role, place in source.roles.columns.items()
+        if (role != TIMESTAMP or source.roles.clock is None) and (role != VOLUME or has_volume)
+    }
+    given = {
+        "decimal": options.decimal, "adjusted": options.adjusted, "symbol": options.symbol
+    }  # fmt: skip
+    # A date beside a time of day is recognised only by itself, and so is a table without a header.
+    named = {} if source.unnamed and source.roles.clock is not None else {"columns": columns}
+    said = {name: value for name, value in given.items() if value}
+    return {**named, **form.settings, "order": order, **said}
 
 
 def _chosen_rows(

@@ -1,9 +1,12 @@
 """Files as exchanges and collectors of their trades write them."""
 
+import bz2
 import gzip
 import io
 import zipfile
 from collections.abc import Callable
+
+import pyarrow as pa
 
 from tests.data.vendors.series import DAYS, HALF_HOURS, Row, VendorFile, vendor_file
 
@@ -69,6 +72,33 @@ def crypto_files() -> list[VendorFile]:
             "collector_floats.csv",
             "timestamp,open,high,low,close,volume",
             lambda r: f"{r.seconds}.0,{r.ohlcv}",
+        ),
+        VendorFile(
+            "XBTUSD_30.csv.zst",
+            pa.compress(kraken.content, codec="zstd", asbytes=True),
+            kraken.rows,
+        ),
+        VendorFile("XBTUSD_30.csv.bz2", bz2.compress(kraken.content), kraken.rows),
+        vendor_file(
+            "coinbase_candles.csv",
+            "time,low,high,open,close,volume",
+            lambda r: f"{r.seconds},{r.low},{r.high},{r.open},{r.close},{r.volume}",
+            newest_first=True,
+        ),
+        vendor_file(
+            "coinbase_advanced.csv",
+            "start,low,high,open,close,volume",
+            lambda r: f'"{r.seconds}","{r.low}","{r.high}","{r.open}","{r.close}","{r.volume}"',
+        ),
+        vendor_file(
+            "epochs_in_quotes.csv",
+            '"timestamp","open","high","low","close","volume"',
+            lambda r: f'"{r.seconds}000","{r.open}","{r.high}","{r.low}","{r.close}","{r.volume}"',
+        ),
+        vendor_file(
+            "epochs_of_floats_ms.csv",
+            "timestamp,open,high,low,close,volume",
+            lambda r: f"{r.seconds}000.0,{r.ohlcv}",
         ),
         vendor_file(
             "candles_bitfinex_columns.csv",

@@ -4,6 +4,7 @@ import io
 from datetime import timedelta
 
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet
 
 from tests.data.vendors.series import DAYS, HALF_HOURS, Row, VendorFile, german, vendor_file, walk
@@ -126,6 +127,71 @@ def history_files() -> list[VendorFile]:
             DAYS,
         ),
         vendor_file(
+            "chinese.csv",
+            "日期,开盘,最高,最低,收盘,成交量,成交额,振幅,涨跌幅",
+            lambda r: f"{r.stamp(date)},{r.ohlcv},1.5,0.2,0.1",
+            DAYS,
+        ),
+        vendor_file(
+            "chinese_traditional_gbk.csv",
+            "交易日期,开盘价,最高价,最低价,收盘价,成交量",
+            lambda r: f"{r.stamp('%Y%m%d')},{r.ohlcv}",
+            DAYS,
+            encoding="gbk",
+            columns={"timestamp": 1, "open": 2, "high": 3, "low": 4, "close": 5, "volume": 6},
+        ),
+        vendor_file(
+            "spanish.csv",
+            "Fecha;Apertura;Máximo;Mínimo;Cierre;Volumen",
+            lambda r: f"{r.stamp('%d/%m/%Y')};{_german(r)}",
+            walk(300, timedelta(days=1)),
+        ),
+        vendor_file(
+            "italian.csv",
+            "Data;Apertura;Massimo;Minimo;Chiusura;Volume",
+            lambda r: f"{r.stamp('%d/%m/%Y')};{_german(r)}",
+            walk(300, timedelta(days=1)),
+        ),
+        vendor_file(
+            "portuguese.csv",
+            "Data;Abertura;Máxima;Mínima;Fechamento;Volume",
+            lambda r: f"{r.stamp('%d/%m/%Y')};{_german(r)}",
+            walk(300, timedelta(days=1)),
+        ),
+        vendor_file(
+            "french_long.csv",
+            "Date;Ouverture;Plus haut;Plus bas;Clôture;Volume",
+            lambda r: f"{r.stamp('%d/%m/%Y')};{_german(r)}",
+            walk(300, timedelta(days=1)),
+        ),
+        vendor_file(
+            "yahoo_new.csv",
+            "Date,Open,High,Low,Close,Adj Close,Volume",
+            lambda r: (
+                f'"{r.stamp("%b %d, %Y")}","{r.open:,.2f}","{r.high:,.2f}","{r.low:,.2f}",'
+                f'"{r.close:,.2f}","{r.close:,.2f}","{r.volume:,.2f}"'
+            ),
+            walk(300, timedelta(days=1)),
+            newest_first=True,
+        ),
+        vendor_file(
+            "iso_offset_marked.csv",
+            "timestamp,open,high,low,close,volume",
+            lambda r: f"{r.stamp('%Y-%m-%dT%H:%M:%S+00:00')},{r.ohlcv}",
+            encoding="utf-8-sig",
+        ),
+        vendor_file(
+            "epochs_ns.csv",
+            "ts,o,h,l,c,v",
+            lambda r: f"{r.seconds}000000000,{r.ohlcv}",
+        ),
+        vendor_file(
+            "utf16_semicolons.csv",
+            "Datum;Eröffnung;Hoch;Tief;Schluss;Volumen",
+            lambda r: f"{r.stamp('%d.%m.%Y %H:%M')};{_german(r)}",
+            encoding="utf-16-le",
+        ),
+        vendor_file(
             "india.csv",
             "Date,Symbol,Open,High,Low,Close,Volume",
             lambda r: f"{r.stamp('%d-%b-%Y')},NIFTY,{r.ohlcv}",
@@ -164,6 +230,8 @@ def history_files() -> list[VendorFile]:
             DAYS,
         ),
         _parquet("frame.parquet", HALF_HOURS),
+        _arrow("frame.feather", "uncompressed"),
+        _arrow("frame.arrow", "zstd"),
         # One option each: nothing in these files says it.
         vendor_file(
             "us_dates_first_days.csv",
@@ -207,6 +275,18 @@ def _with_footer(file: VendorFile, footer: str) -> VendorFile:
 def _repeated(file: VendorFile) -> VendorFile:
     rows = file.content.splitlines(keepends=True)
     return VendorFile(file.name, b"".join([*rows[:9], rows[8], *rows[9:]]), file.rows)
+
+
+def _arrow(name: str, compression: str) -> VendorFile:
+    sink = io.BytesIO()
+    columns = {
+        name: [getattr(row, name.lower()) for row in HALF_HOURS]
+        for name in ("Open", "High", "Low", "Close", "Volume")
+    }
+    times = pa.array([row.time for row in HALF_HOURS], pa.timestamp("us", "UTC"))
+    table = pa.table({"Date": times, **columns})
+    pyarrow.feather.write_feather(table, sink, compression=compression)
+    return VendorFile(name, sink.getvalue(), HALF_HOURS)
 
 
 def _parquet(name: str, rows: list[Row]) -> VendorFile:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.data.vendors.crypto import crypto_files
+from tests.data.vendors.databento import databento_bars
 from tests.data.vendors.histories import history_files
 from tests.data.vendors.series import VendorFile
 from tests.data.vendors.terminals import terminal_files
@@ -15,7 +16,7 @@ __all__ = ["vendor_files"]
 
 
 def vendor_files() -> list[VendorFile]:
-    return crypto_files() + terminal_files() + history_files()
+    return crypto_files() + terminal_files() + history_files() + databento_bars()
 
 
 def main(folder: Path) -> None:

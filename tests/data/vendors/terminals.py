@@ -72,6 +72,23 @@ def terminal_files() -> list[VendorFile]:
                 f"{r.ohlcv.replace(',', ', ')}, 5, 2, 3"
             ),
         ),
+        vendor_file(
+            "ninjatrader.txt", "", lambda r: f"{r.stamp('%Y%m%d %H%M%S')};{_semicolons(r)}"
+        ),
+        vendor_file(
+            "ninjatrader_daily.txt", "", lambda r: f"{r.stamp('%Y%m%d')};{_semicolons(r)}", DAYS
+        ),
+        vendor_file(
+            "lean_crypto_hour.csv",
+            "",
+            lambda r: f"{r.stamp('%Y%m%d %H:%M')},{r.ohlcv}",
+            HALF_HOURS[::2],
+        ),
+        vendor_file(
+            "ibkr_tws_chart.csv",
+            "Date,Time,Open,High,Low,Close,Volume",
+            lambda r: f"{r.stamp('%Y%m%d,%H:%M:%S')},{r.ohlcv}",
+        ),
         vendor_file("kibot.txt", "", lambda r: f"{r.stamp('%m/%d/%Y,%H:%M')},{r.ohlcv}"),
         vendor_file("firstrate.txt", "", lambda r: f"{r.stamp('%Y-%m-%d %H:%M:%S')},{r.ohlcv}"),
         vendor_file(

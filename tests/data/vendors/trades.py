@@ -53,12 +53,13 @@ EVENTS = walk_events()
 
 @dataclass(frozen=True)
 class TradeFile:
-    """A file, what of it is read, and the options that it needs."""
+    """A file, what of it is read, the options that it needs, and in which unit its sizes are."""
 
     name: str
     content: bytes
     of: str = "trades"
     options: dict[str, Any] = field(default_factory=dict)
+    size_factor: int = 1
 
 
 def trade_files() -> list[TradeFile]:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.data.vendors.make import vendor_files
 from tests.data.vendors.series import VendorFile
+from tests.data.vendors.trades import EVENTS, trade_files
 from tradewind.market import load_bars, load_sample
 from tradewind.market.sample import sample_path
 from tradewind.market.saving import save_bars
@@ -74,6 +75,47 @@ def test_check_with_columns_by_name_and_position_takes_them(run: Run, write: Wri
     assert by_name.document["rows"][0]["volume"] == 7
     assert by_position.document["rows"] == by_name.document["rows"]
     assert run("data", "check", path, "--column", "volume").code == 2
+
+
+def test_settings_that_check_writes_read_the_file_again(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    path, _ = write("us_dates_first_days.csv")
+    settings = tmp_path / "reading.yaml"
+    given = ("--dates", "month_first")
+    assert run("data", "check", path, *given, "--write-settings", settings).code == 0
+    assert "dates: month_first" in settings.read_text()
+    answer = run("data", "check", path, "--settings", settings, "--json")
+    assert (
+        answer.document["digest"] == run("data", "check", path, *given, "--json").document["digest"]
+    )
+    settings.write_text("speed: 3\n")
+    refused = run("data", "check", path, "--settings", settings)
+    assert refused.code == 2
+    assert "has speed; it can have adjusted, columns," in refused.err
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USD", "^GSPC", "EURUSD=X", "BRK&B", "../../etc"])
+def test_check_with_signs_in_a_symbol_keeps_them(run: Run, write: Write, symbol: str) -> None:
+    path, _ = write("yahoo.csv")
+    answer = run("data", "check", path, "--symbol", symbol, "--json")
+    assert answer.document["symbol"] == symbol
+    assert symbol in run("data", "check", path, "--symbol", symbol).out
+
+
+def test_convert_with_trades_builds_bars(run: Run, tmp_path: Path) -> None:
+    path, out = tmp_path / "BTC.csv", tmp_path / "BTC.parquet"
+    (file,) = [one for one in trade_files() if one.name == "BTCUSDT-aggTrades.csv"]
+    path.write_bytes(file.content)
+    answer = run("data", "convert", path, out, "--bars", "time:1m", "--json")
+    assert answer.document["events"] == len(EVENTS)
+    assert load_bars(out).interval_ns == 60 * 10**9
+    assert "Binance aggTrades" in run("data", "convert", path, out, "--bars", "tick:100").out
+    refused = run("data", "convert", path, out, "--bars", "hours")
+    assert refused.code == 2
+    assert "bars must be time:LENGTH" in refused.err
+    assert run("data", "convert", path, out, "--of", "quotes").code == 2
+    assert run("data", "convert", path, out, "--bars", "tick:9", "--adjusted").code == 2
 
 
 def test_convert_with_a_name_that_is_not_parquet_or_the_file_itself_is_refused(

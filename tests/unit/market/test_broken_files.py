@@ -1,5 +1,6 @@
 """Files that hold no bars, or some that cannot be told for sure, are refused with their line."""
 
+import bz2
 import gzip
 import io
 import os
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pytest
 
+from tests.data.vendors.databento import databento_bars
 from tests.data.vendors.series import HALF_HOURS, Row, lines, walk
 from tradewind.errors import MarketDataError
 from tradewind.market import load_bars
@@ -205,6 +208,20 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "workbook": (b"", "it is a workbook; save its sheet as CSV"),
     "two files in a zip": (b"", "must hold one file, not 2 .a.csv, b.csv."),
+    "a line without an end": (
+        "\n".join(good()) + "\n" + "7" * (2**20 + 1), "line 502 has more than 1,048,576 bytes"
+    ),
+    "nothing but a line without an end": ("7" * (2**20 + 1), "line 1 has more than 1,048,576"),
+    "gzip that fills memory": (
+        gzip.compress(HEADER.encode() + b"\n" + b"0" * (65 * 2**20), 1),
+        "unpack to more than 67,108,864: if that is right, unpack it yourself",
+    ),
+    "bzip2 cut short": (bz2.compress("\n".join(good()).encode())[:-20], "damaged bzip2"),
+    "zstd cut short": (
+        pa.compress("\n".join(good()).encode(), codec="zstd", asbytes=True)[:-20], "damaged zstd"
+    ),
+    "DBN cut short": (databento_bars()[0].content[:-9], "damaged DBN: it ends within a record"),
+    "a tape archive": (b"bars.csv\0\0\0\0000644", "not text: byte 8 .line 1. is zero"),
     "gzip cut short": (gzip.compress("\n".join(good()).encode())[:-200], "damaged gzip"),
     "a byte order mark, then no UTF-8": (
         b"\xef\xbb\xbf" + with_line(30, "\xaf,1,2").encode("latin-1"),
@@ -285,6 +302,13 @@ def test_file_that_grows_while_it_is_read_is_refused(
     monkeypatch.setattr(f"{source.__name__}.os.fstat", look)
     with pytest.raises(MarketDataError, match="it changed while it was read"):
         load_bars(path)
+
+
+def test_table_of_ten_thousand_columns_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    names, cells = (",".join(f"{sign}{n}" for n in range(10_000)) for sign in ("x", "1"))
+    path.write_text(lines(f"{HEADER},{names}", HALF_HOURS[:20], lambda r: f"{plain(r)},{cells}"))
+    assert len(load_bars(path)) == 20
 
 
 def test_huge_volumes_and_rounded_highs_are_taken(tmp_path: Path) -> None:

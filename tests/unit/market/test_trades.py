@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.vendors.databento import databento_trades
 from tests.data.vendors.trades import EVENTS, Event, TradeFile, trade_files
 from tradewind.errors import MarketDataError
 from tradewind.market import load_bars
 from tradewind.market.trades import BarRule, load_trades, text
 from tradewind.market.trades.building import BarBuilder, Events
 
-FILES = trade_files()
+FILES = [*trade_files(), *databento_trades()]
 RULES = ("time:1m", "tick:100", "volume:50", "dollar:250000")
 
 
@@ -58,13 +59,17 @@ def test_file_of_trades_with_its_shape_gives_its_bars(tmp_path: Path, file: Trad
     path = tmp_path / file.name
     path.write_bytes(file.content)
     for rule in RULES[: 4 if file.of == "trades" else 2]:
+        name, _, size = rule.partition(":")
+        if name in ("volume", "dollar"):
+            rule = f"{name}:{int(size) * file.size_factor}"
         built = load_trades(path, rule, **file.options)
-        made = plain_bars(EVENTS, rule, file.of)
+        made = plain_bars(EVENTS, f"{name}:{size}", file.of)
         bars = built.bars
         assert bars.timestamps_ns.tolist() == [bar.start_ns for bar in made]
         columns = zip(bars.open, bars.high, bars.low, bars.close, strict=True)
         assert list(columns) == [bar.prices for bar in made]
-        assert bars.volume.tolist() == [bar.volume for bar in made]
+        volumes = [bar.volume * file.size_factor for bar in made]
+        assert bars.volume.tolist() == pytest.approx(volumes, rel=1e-13)
         if file.of == "quotes":
             assert built.spreads is not None
             total = float(built.spreads @ built.counts)

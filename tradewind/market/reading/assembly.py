@@ -52,11 +52,12 @@ class RawColumns:
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """Valid bars, oldest first, and what was done to have them."""
+    """Valid bars, oldest first, what was done to have them, and the order in which they stood."""
 
     timestamps_ns: NDArray[np.int64]
     columns: dict[str, Numbers]
     notes: tuple[str, ...] = field(default=())
+    order: str = "oldest_first"
 
 
 def assemble(raw: RawColumns, options: ReadOptions) -> Assembled:
@@ -96,7 +97,8 @@ def assemble(raw: RawColumns, options: ReadOptions) -> Assembled:
         _refuse_skipped_hour(raw, times, rows)
     for column in (times, *columns.values()):
         column.setflags(write=False)  # They are nobody else's: `Bars` need not copy them.
-    return Assembled(times, columns, tuple(notes))
+    order_was = options.order or ("oldest_first" if order is None else "newest_first")
+    return Assembled(times, columns, tuple(notes), order_was)
 
 
 def _order(raw: RawColumns, options: ReadOptions, notes: list[str]) -> NDArray[np.int64] | None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from tradewind.market.reading.plain_rows import (
     read_plain_rows,
 )
 from tradewind.market.reading.roles import Roles, roles_of_header, roles_of_rows
+from tradewind.market.reading.source import MOST_LINE_BYTES
 from tradewind.market.reading.times import TimeForm, is_clock, is_epoch, tell_text
 
 __all__ = ["CsvTable"]
@@ -131,6 +132,7 @@ class CsvTable:
         try:
             table = self._fetch(pa.string(), pa.string())
         except pa.ArrowException as problem:
+            self._refuse_long_line()
             raise MarketDataError(f"cannot read {self.subject}: {problem}") from None
         columns, symbols = self._split(table)
         return self._joined(table), form, columns, symbols
@@ -272,7 +274,20 @@ class CsvTable:
         lines = self.data[self.dialect.offset :].splitlines()
         return sum(1 for line in lines if line) != row_count
 
+    def _refuse_long_line(self) -> None:
+        start = self.dialect.offset
+        while len(self.data) - start > MOST_LINE_BYTES:
+            end = self.data.rfind(b"\n", start, start + MOST_LINE_BYTES)
+            if end < 0:
+                line = self.data.count(b"\n", 0, start) + 1
+                raise MarketDataError(
+                    f"cannot read {self.subject}: line {line} has more than {MOST_LINE_BYTES:,} "
+                    "bytes: no row of a table of bars"
+                )
+            start = end + 1
+
     def _torn(self, width: int) -> MarketDataError:
+        self._refuse_long_line()
         violations: list[FieldViolation] = []
         count = 0
         delimiter = self.dialect.delimiter
@@ -304,7 +319,5 @@ class CsvTable:
 def _of_numbers(form: TimeForm) -> TimeForm:
     """The form for times that the CSV reader has converted already."""
     if form.factor == 1 and not pa.types.is_integer(form.direct):
-        return TimeForm(
-            lambda cells: pc.cast(cells, pa.int64()), form.needed, form.label, naive=form.naive
-        )
+        return replace(form, cast=lambda cells: pc.cast(cells, pa.int64()))
     return form

@@ -16,7 +16,7 @@ __all__ = ["Dialect", "numbered_rows", "tell_dialect"]
 # In this order: a text with ';' may have ',' in its numbers, hardly the other way round.
 _DELIMITERS: Final = {"\t": "tab", ";": "';'", "|": "'|'", ",": "','"}
 _FEWEST_CELLS: Final = 5  # a time and four prices
-_LOOKED_AT: Final = 64 * 1024
+_LOOKED_AT: Final = 512 * 1024
 _MOST_LINES: Final = 200
 _MOST_PREAMBLE_LINES: Final = 30
 _VALUE: Final = re.compile(r"^[$€£]?[-+]?[\d.,:/' \u00a0\u202f-]*\d[\d.,:/' \u00a0\u202f-]*$")
@@ -95,6 +95,10 @@ def tell_dialect(subject: str, data: bytes, *, fewest_cells: int = _FEWEST_CELLS
     offset = len("".join(lines[:start]).encode())
     sample = tuple(tuple(row) for row in rows[start:] if len(row) == width)
     if not sample:
+        if not whole:
+            raise MarketDataError(
+                f"{subject} has no bars: no row ends within the first {_LOOKED_AT:,} bytes"
+            )
         raise NoRowsError(f"{subject} has no bars: there is no row after the header")
     return Dialect(delimiter, names, width, offset, start + 1, skipped, sample)
 

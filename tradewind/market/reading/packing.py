@@ -146,6 +146,7 @@ class _Decoded(io.RawIOBase):
             dbn.Compression("none"),
             pretty_px=False,
             pretty_ts=False,
+            map_symbols=True,
         )
 
     def readable(self) -> bool:
@@ -166,6 +167,8 @@ class _Decoded(io.RawIOBase):
                 self._transcoder.write(chunk)
             else:
                 self._done = True
+                if self._transcoder.buffer():
+                    raise ValueError("it ends within a record")
                 self._transcoder.finish()
         except self._errors as problem:
             raise MarketDataError(f"cannot read {self._path}: damaged DBN: {problem}") from None

@@ -1,7 +1,8 @@
 """What was recognised in a table of bars, for people and for programs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["Recognition"]
 
@@ -17,6 +18,7 @@ class Recognition:
         times: How times were read, e.g. "integers, ms since the epoch".
         notes: What was done beyond reading: turned round, left out, clamped, assumed.
         bar_count: Number of bars.
+        settings: The options of `load_bars` that say what was recognised.
     """
 
     source: str
@@ -25,6 +27,7 @@ class Recognition:
     times: str
     notes: tuple[str, ...]
     bar_count: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def lines(self) -> tuple[str, ...]:
         """One line for each thing that was recognised."""

@@ -5,7 +5,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import IO, Final
 
@@ -13,13 +13,16 @@ from tradewind.errors import MarketDataError
 from tradewind.files import FileStamp, check_file
 from tradewind.market.reading.packing import unpacked
 
-__all__ = ["Content", "open_unchanged", "read_content"]
+__all__ = ["MOST_LINE_BYTES", "Content", "open_unchanged", "read_content"]
 
 # Bars in text pack to a third or a tenth. More than a hundredth is a file made to fill memory.
 _MOST_UNPACKED: Final = 16 * 2**30
 _MOST_RATIO: Final = 100
 _SURELY_UNPACKED: Final = 64 * 2**20
 _CHUNK: Final = 2**20
+MOST_LINE_BYTES: Final = 2**20
+"""Most bytes of a line; a table of ten thousand columns has a fiftieth."""
+
 _LOOKED_AT: Final = 64 * 1024
 _PARQUET: Final = b"PAR1"
 _ARROW: Final = b"ARROW1"
@@ -48,7 +51,7 @@ def read_content(path: Path) -> Content:
     """
     with open_unchanged(path) as file, unpacked(path, file) as (inner, notes):
         size = os.fstat(file.fileno()).st_size
-        data = inner.read() if inner is file else _limited(path, inner, size)
+        data = _whole(path, file) if inner is file else _limited(path, inner, size)
     if not data:
         what = "the file in it is empty" if notes else "the file is empty"
         raise MarketDataError(f"cannot read {path}: {what}")
@@ -62,7 +65,7 @@ def read_content(path: Path) -> Content:
 
 
 @contextmanager
-def open_unchanged(path: Path) -> Iterator[BufferedReader]:
+def open_unchanged(path: Path) -> Iterator[FileIO]:
     """Opens a file, and refuses it at the end if it was written to meanwhile.
 
     Raises:
@@ -70,7 +73,7 @@ def open_unchanged(path: Path) -> Iterator[BufferedReader]:
     """
     try:
         check_file(path)
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             before = FileStamp.of(os.fstat(file.fileno()))
             yield file
             after = FileStamp.of(os.fstat(file.fileno()))
@@ -80,6 +83,17 @@ def open_unchanged(path: Path) -> Iterator[BufferedReader]:
         raise MarketDataError(
             f"cannot read {path}: it changed while it was read; read it when its writer is done"
         )
+
+
+def _whole(path: Path, file: FileIO) -> bytes:
+    head = file.read(MOST_LINE_BYTES)
+    binary = head.startswith((_PARQUET, _ARROW))
+    if len(head) == MOST_LINE_BYTES and not binary and b"\n" not in head and b"\r" not in head:
+        raise MarketDataError(
+            f"cannot read {path}: line 1 has more than {MOST_LINE_BYTES:,} bytes: no table of bars"
+        )
+    file.seek(0)
+    return file.readall()
 
 
 def _limited(path: Path, file: IO[bytes], packed_size: int) -> bytes:

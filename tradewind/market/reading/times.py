@@ -1,8 +1,8 @@
 """From cells to instants: which form the times of a table have, and their conversion."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
@@ -40,6 +40,7 @@ class TimeForm:
         direct: The Arrow type as which a CSV reader gives the same, None where it cannot.
         factor: What the integers of `direct` are multiplied by.
         naive: There is neither an offset nor a zone: the times were taken to be UTC.
+        settings: The options that say the same.
     """
 
     cast: Cast
@@ -48,6 +49,7 @@ class TimeForm:
     direct: Any = None
     factor: int = 1
     naive: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_text(column: Any) -> bool:
@@ -133,6 +135,7 @@ def _integers(head: Sequence[str], options: ReadOptions) -> TimeForm:
         label=f"integers, {unit} since the epoch",
         direct=pa.int64(),
         factor=factor,
+        settings={"timestamp_unit": unit},
     )
 
 
@@ -153,6 +156,7 @@ def _fractions(first: str, options: ReadOptions) -> TimeForm:
         cast=cast,
         needed=f"a number of {unit} since the epoch",
         label=f"numbers with decimals, {unit} since the epoch",
+        settings={"timestamp_unit": unit},
     )
 
 
@@ -172,6 +176,7 @@ def _floats(first: str, options: ReadOptions) -> TimeForm:
         cast=cast,
         needed=f"a number of {unit} since the epoch",
         label=f"floating-point numbers, {unit} since the epoch",
+        settings={"timestamp_unit": unit},
     )
 
 
@@ -189,6 +194,7 @@ def _iso(first: str, options: ReadOptions) -> TimeForm:
         label="ISO 8601 " + (form if zoned else _zone_label(zone)),
         direct=None if zone else kind,
         naive=not zoned and zone is None,
+        settings={} if zoned else {"tz": zone or "UTC"},
     )
 
 
@@ -201,7 +207,17 @@ def _written(form: WrittenForm, options: ReadOptions, as_text: Cast) -> TimeForm
         needed=f"a time written as {form.label} (as in the first row){_once(zone)}",
         label=form.label + ("" if form.has_offset else ", " + _zone_label(zone)),
         naive=not form.has_offset and zone is None,
+        settings=_settings_of(form, options),
     )
+
+
+def _settings_of(form: WrittenForm, options: ReadOptions) -> dict[str, str]:
+    settings = {}
+    if "month/" in form.label and "day/" in form.label:
+        settings["dates"] = "month_first" if form.month_first else "day_first"
+    if not form.has_offset and form.zone is None:
+        settings["tz"] = options.tz or "UTC"
+    return settings
 
 
 def _stamps(column: Any, options: ReadOptions) -> TimeForm:
@@ -215,6 +231,7 @@ def _stamps(column: Any, options: ReadOptions) -> TimeForm:
         needed=f"a time from 1677 to 2262{_once(zone)}",
         label=f"{column.type}" + ("" if stored else f", {_zone_label(zone)}"),
         naive=stored is None and zone is None,
+        settings={} if stored else {"tz": zone or "UTC"},
     )
 
 

@@ -94,7 +94,7 @@ def load_trades(
     dates: DateOrder | None = None,
     market: str | None = None,
 ) -> TradeBars:
-    """Builds bars from a file of trades or quotes, holding no more of it than a few megabytes.
+    """Builds bars from a file of trades or quotes, holding some blocks of it at a time.
 
     What is recognised is as for `load_bars`; docs/guides/data.md lists the forms.
 

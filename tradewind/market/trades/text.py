@@ -26,7 +26,7 @@ __all__ = ["CLOCK", "Cells", "TradeText"]
 CLOCK: Final = "clock"
 
 _BLOCK: Final = 8 * 2**20
-_HEAD: Final = 2**17
+_HEAD: Final = 2**20
 _FEWEST_CELLS: Final = 3
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 
