@@ -1,4 +1,4 @@
-"""`tradewind schema`: what a settings file may hold."""
+"""`tradewind schema`: what a settings file, or the metadata of a bundle, may hold."""
 
 from typing import Annotated
 
@@ -11,15 +11,13 @@ __all__ = ["schema"]
 
 
 def schema(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A kind of settings file, such as inference.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A kind of file, such as inference.")],
 ) -> None:
-    """Prints the JSON Schema of a settings file: for an editor, or for a check of one's own."""
-    from tradewind_cli.settings_files import FILES, schema_of
+    """Prints the JSON Schema of a settings file or of bundle-metadata: for an editor, or for a check of one's own."""
+    from tradewind_cli.settings_files import FILES, WRITTEN, schema_of
 
-    if name not in FILES:
-        names = ", ".join(FILES)
+    if name not in {**FILES, **WRITTEN}:
+        names = ", ".join((*FILES, *WRITTEN))
         raise InvalidInputError(
             "the command line is refused",
             [FieldViolation("NAME", f"there is no schema {name!r}; there are {names}")],
