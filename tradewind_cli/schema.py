@@ -11,9 +11,14 @@ __all__ = ["schema"]
 
 
 def schema(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A kind of file, such as inference.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A settings file, such as inference, or bundle-metadata."
+        ),
+    ],
 ) -> None:
-    """Prints the JSON Schema of a settings file or of bundle-metadata: for an editor, or for a check of one's own."""
+    """Prints a JSON Schema: for an editor, or for a check of one's own."""
     from tradewind_cli.settings_files import FILES, WRITTEN, schema_of
 
     if name not in {**FILES, **WRITTEN}:

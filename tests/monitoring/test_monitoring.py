@@ -78,7 +78,7 @@ def metrics(
     risk.write_text(f"database: {audit}\npolicy: {ROOT / 'config' / 'risk_limits.yaml'}\n")
     inference_settings = folder / "inference.yaml"
     # Nobody takes the spans: their traces are the exemplars of the metrics all the same.
-    tracing = "server: {tracing: {endpoint: 'http://127.0.0.1:1'}}\nallow_unsigned: true\n"
+    tracing = "server: {tracing: {endpoint: 'http://127.0.0.1:1'}}\n"
     inference_settings.write_text(tracing)
     publisher(BundleStore(folder / "store"), released_draft)()
     arguments = {

@@ -93,7 +93,7 @@ class CallScopes:
             _, _, given = traceparent().partition("-")
             trace_id, _, rest = given.partition("-")
             span_id, _, flags = rest.partition("-")
-            kept = flags == "01"
+            kept = bool(flags) and int(flags, 16) & 1  # its other bits say other things
             observe(seconds, {"trace_id": trace_id, "span_id": span_id} if kept else None)
 
         return observed
