@@ -68,7 +68,9 @@ def _title(layout: Mapping[str, Any], axis: str) -> str:
 def _heading(item: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
     of = _title(layout, item.get("yaxis", "y").replace("y", "yaxis", 1))
     name = str(item.get("name", ""))
-    return name if not of or (of.startswith(name) and name) else f"{name} · {of}" if name else of
+    if of.startswith(name):
+        return of
+    return f"{name} · {of}" if of else name
 
 
 def _decode(values: Mapping[str, str] | Sequence[float]) -> NDArray[np.float64]:
