@@ -3,7 +3,6 @@
 from typing import Self
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from orchestrator.events import EventBus
 from orchestrator.live.door import Bounds, Door
@@ -14,9 +13,10 @@ from tradewind.ports import why_not
 __all__ = ["MetricsPage", "metrics_response"]
 
 
-def metrics_response(text: MetricsText) -> web.Response:
+def metrics_response(request: web.Request, text: MetricsText) -> web.Response:
     """The metrics, as an answer."""
-    return web.Response(body=text.body(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    body, content_type = text.page(request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 class MetricsPage:
@@ -55,5 +55,5 @@ class MetricsPage:
     async def __aexit__(self, *_: object) -> None:
         await self._door.close()
 
-    async def _show(self, _: web.Request) -> web.Response:
-        return metrics_response(self._text)
+    async def _show(self, request: web.Request) -> web.Response:
+        return metrics_response(request, self._text)

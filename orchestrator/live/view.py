@@ -188,8 +188,8 @@ class LiveView:
         await self._door.space_out(request, "state", _STATE_EVERY_S)
         return web.Response(body=self._hub.state_json(), content_type="application/json")
 
-    async def _show_metrics(self, _: web.Request) -> web.Response:
-        return metrics_response(self._metrics)
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        return metrics_response(request, self._metrics)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self._check_alive()
