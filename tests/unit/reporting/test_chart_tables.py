@@ -11,7 +11,7 @@ DAY_S = 86_400.0
 
 
 def test_table_of_a_long_chart_has_its_ends_each_line_and_the_limits_by_name() -> None:
-    times = 1.6e9 + DAY_S * np.arange(10_000)
+    times = 1.6e9 + DAY_S * np.arange(10_000.0)
     values = np.linspace(100.0, 50.0, 10_000)
     chart = growth_chart(times, {"Account": Curve(values, "#000000")}, 0.25)
 
@@ -29,7 +29,7 @@ def test_table_of_a_long_chart_has_its_ends_each_line_and_the_limits_by_name() -
 
 
 def test_table_of_lines_that_begin_and_end_elsewhere_shows_a_dash_and_no_zero() -> None:
-    times = 1.6e9 + DAY_S * np.arange(100)
+    times = 1.6e9 + DAY_S * np.arange(100.0)
     data = [
         line("Whole", times, np.arange(100.0)),
         line("Part", times[40:60], np.full(20, 7.0)),
