@@ -4,7 +4,8 @@
 
 Trains QR-DQN five times in each way, with seeds 0 to 4, on the bars before the held-out ones, and
 judges each policy on the held-out bars, costs included. Prints a table of means over the seeds with
-95 % confidence intervals (Student's t), writes every figure to study.json and draws study.svg.
+95 % confidence intervals (Student's t), writes every figure to study.json and draws study.svg. One
+that was interrupted goes on by the same command.
 
 A policy that carries less risk has to be compared with what carries as little without a policy: to
 each one belongs a constant position, the share of equity whose drawdown on the same bars, after the
@@ -93,12 +94,25 @@ def training_config(way: str, seed: int, timesteps: int) -> JobConfig:
     )
 
 
-def train_all(symbol: str, seeds: int, timesteps: int) -> dict[str, list[dict[str, float]]]:
-    """Figures on the held-out bars: by way, one entry a seed."""
+def train_all(
+    symbol: str, seeds: int, timesteps: int, kept: Path | None = None
+) -> dict[str, list[dict[str, float]]]:
+    """Figures on the held-out bars: by way, one entry a seed.
+
+    With a file for them, they are kept after each training, and a study that was interrupted goes
+    on with the first that is not there.
+    """
+    ended: dict[str, dict[str, float]] = {}
+    if kept is not None and kept.exists():
+        ended = json.loads(kept.read_text())
     past, future = split_bars(load_sample(symbol), HELD_OUT)
     found: dict[str, list[dict[str, float]]] = {}
     for way in WAYS:
         for seed in range(seeds):
+            name = f"{symbol}, {timesteps} steps, {way}, seed {seed}"
+            if name in ended:
+                found.setdefault(way, []).append(ended[name])
+                continue
             started = time.monotonic()
             config = training_config(way, seed, timesteps)
             env = IntradayTradingEnv(past, config.environment)
@@ -106,10 +120,14 @@ def train_all(symbol: str, seeds: int, timesteps: int) -> dict[str, list[dict[st
             judged = train_and_judge(config, env, past, future, reporter)
             figures = judged.figures | {"two_weeks": two_week_drawdown(judged.policy.equity)}
             figures |= matched(held_out_episode(env, future), judged.figures)
-            for name, episode in (("buy_and_hold", judged.buy_and_hold),):
-                figures[f"{name}_two_weeks"] = two_week_drawdown(episode.equity)
+            figures["buy_and_hold_two_weeks"] = two_week_drawdown(judged.buy_and_hold.equity)
             found.setdefault(way, []).append(figures)
-            shown = ", ".join(f"{name} {figures.get(name, math.nan):.4g}" for name in FIGURES)
+            ended[name] = figures
+            if kept is not None:
+                new = kept.with_suffix(".new")
+                new.write_text(json.dumps(ended))
+                new.replace(kept)
+            shown = ", ".join(f"{key} {figures.get(key, math.nan):.4g}" for key in FIGURES)
             seconds = time.monotonic() - started
             print(f"{way}, seed {seed}: {shown} ({seconds:.0f} s)", flush=True)
     return found
@@ -219,8 +237,12 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int, default=60_000)
     parser.add_argument("--output", type=Path, default=Path("runs/study"))
     options = parser.parse_args()
-    found = train_all(options.symbol, options.seeds, options.timesteps)
     options.output.mkdir(parents=True, exist_ok=True)
+    kept = options.output / "trainings.json"
+    try:
+        found = train_all(options.symbol, options.seeds, options.timesteps, kept)
+    except KeyboardInterrupt:
+        raise SystemExit(f"interrupted: the same command goes on with what {kept} has") from None
     (options.output / "study.json").write_text(json.dumps(found, indent=1))
     draw(found, options.output / "study.svg")
     print(f"\n{table(found)}\n\n{options.output / 'study.svg'}")

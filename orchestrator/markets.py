@@ -2,17 +2,23 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tradewind.errors import MarketDataError
+from tradewind.market.instruments import Instrument
 from tradewind.market.markets import ALWAYS_OPEN, Market, market_named
+from tradewind.settings import parse_settings
 
-__all__ = ["Markets"]
+__all__ = ["LAST_CLOSE", "Markets"]
 
 _logger = logging.getLogger(__name__)
+
+LAST_CLOSE: Final = "last_close"
+"""What a log's facts say of the start of a day, where it is the last close before it."""
 
 _LONGEST_DAILY_NS: Final = 129_600 * 1_000_000_000
 """Bars of more than a day and a half are of several days."""
@@ -29,6 +35,13 @@ class Markets:
         interval_ns: Length of a bar.
         annualises: Whether the risk service is told how many bars a year has; logs of releases that
             did not are replayed without.
+        days_begin_before: Whether a day begins with the last close before it also where the bar
+            that ends the day before is missing; else with the first close within it, as in logs
+            of earlier releases.
+        instruments: What symbols are traded as; any quantity of the others is, at any price.
+
+    Attributes:
+        instruments: The same.
     """
 
     def __init__(
@@ -37,10 +50,14 @@ class Markets:
         interval_ns: int,
         *,
         annualises: bool = True,
+        instruments: Mapping[str, Instrument] = MappingProxyType({}),
+        days_begin_before: bool = True,
     ) -> None:
+        self.instruments = dict(instruments)
         self._markets = dict(markets)
         self._distinct = tuple({*self._markets.values()})
         self._annualises = annualises
+        self._days_begin_before = days_begin_before
         self._interval_ns = interval_ns
         self._told: set[Market] = set()
         self._account_market = _most_frequent(list(self._markets.values()), interval_ns)
@@ -62,7 +79,17 @@ class Markets:
         markets = {
             symbol: None if name is None else market_named(name) for symbol, name in names.items()
         }
-        return cls(markets, facts["interval_ns"], annualises="markets" in facts)
+        instruments = {
+            symbol: parse_settings(said, Instrument, source="the log's instruments")
+            for symbol, said in facts.get("instruments", {}).items()
+        }
+        return cls(
+            markets,
+            facts["interval_ns"],
+            annualises="markets" in facts,
+            days_begin_before=facts.get("start_of_day") == LAST_CLOSE,
+            instruments=instruments,
+        )
 
     @property
     def interval_ns(self) -> int:
@@ -103,6 +130,15 @@ class Markets:
             except MarketDataError as problem:
                 self._tell_once(market, problem)
         return ALWAYS_OPEN.trading_day(close_ns)
+
+    def ends_day(self, close_ns: int) -> bool:
+        """Whether the bar of a close ends a trading day of the account, or goes on beyond its end.
+
+        Asked of the first close of a day: if not, the bar that ends the day before is missing.
+        """
+        if not self._days_begin_before:
+            return True
+        return self.trading_day(close_ns - self._interval_ns) != self.trading_day(close_ns)
 
     def session_hours_ns(self, symbol: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """When the sessions of a symbol's market open and close.
@@ -165,6 +201,26 @@ class Markets:
         """
         markets = self._distinct if symbol is None else (self._markets.get(symbol),)
         return min([self._due_ns(market, start_ns, bars) for market in markets])
+
+    def first_due_ns(self, now_ns: int) -> int:
+        """When the bar after the present one has closed, where no bar has shown its grid yet."""
+        return min(
+            self._due_ns(market, self._on_grid(market, now_ns), 1) for market in self._distinct
+        )
+
+    def _on_grid(self, market: Market | None, now_ns: int) -> int:
+        """The latest time up to now at which a bar starts, or would if the market were open.
+
+        Bars within sessions start with the opening: an hour's at half past nine, and half past ten.
+        """
+        start_ns = now_ns - now_ns % self._interval_ns
+        if market is None or market.sessions is None or market.is_daily(self._interval_ns):
+            return start_ns
+        if self._interval_ns > _LONGEST_DAILY_NS or not market.covers(now_ns):
+            return start_ns
+        runs = market.sessions
+        opens_ns = int(runs.run_opens_ns[np.searchsorted(runs.run_closes_ns, now_ns, "right")])
+        return now_ns - (now_ns - opens_ns) % self._interval_ns
 
     def _due_ns(self, market: Market | None, start_ns: int, bars: int) -> int:
         for _ in range(bars):

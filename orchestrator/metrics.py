@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from orchestrator.agents.reasons import Reason
 from orchestrator.events import EventBus, Snapshot
 from orchestrator.records import TickRecord
+from tradewind.rpc.exposition import exposition
 
 __all__ = ["LiveCounts", "MetricsText", "OrchestratorCollector"]
 
@@ -114,15 +115,18 @@ class MetricsText:
     def __init__(self, bus: EventBus, live: Callable[[], LiveCounts] | None = None) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(OrchestratorCollector(bus, live))
-        self._body = b""
-        self._made_at = -_KEPT_S
+        self._made: dict[bool, tuple[float, bytes, str]] = {}
 
-    def body(self) -> bytes:
-        """The metrics."""
+    def page(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics in the form that a scraper's `Accept` asks for, and their content type."""
         now = time.monotonic()
-        if now - self._made_at >= _KEPT_S:
-            self._body, self._made_at = generate_latest(self._registry), now
-        return self._body
+        form = "application/openmetrics-text" in accept
+        made = self._made.get(form)
+        if made is None or now - made[0] >= _KEPT_S:
+            # Of OpenMetrics the one version that all know: what asks cannot fill a store of pages.
+            asked = "application/openmetrics-text; version=1.0.0" if form else ""
+            made = self._made[form] = (now, *exposition(self._registry, asked))
+        return made[1:]
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -195,7 +195,7 @@ class TickRecord:
         cash: Of the account.
         equity: Cash and positions at their marks.
         fees_paid: Since the account began.
-        start_of_day_equity: Equity at the first close of the UTC day.
+        start_of_day_equity: Equity at the last close before the trading day.
         inputs_digest: BLAKE2b-128 over bars and observations, hexadecimal.
         decisions: One for each policy that was asked.
         risk: The answer to Evaluate; None when it was not asked or did not answer.

@@ -17,6 +17,7 @@ from orchestrator.feeds import (
 from tradewind.address import MetricsListen, host_and_port, is_loopback
 from tradewind.alerts.settings import AlertSettings
 from tradewind.logs import LogSettings
+from tradewind.market.instruments import NamedInstrument
 from tradewind.part_options import PartSettings
 from tradewind.rpc.tls import ClientTls
 from tradewind.settings import ALTERNATIVE, Settings
@@ -208,6 +209,13 @@ class OrchestratorSettings(Settings):
     """When what is traded is traded: a name such as always-open, fx-week or XNYS, or auto, which
     takes it from the policy, or else recognises it from the bars."""
 
+    instruments: dict[Annotated[str, Field(min_length=1)], NamedInstrument] = Field(
+        default_factory=dict
+    )
+    """What symbols are traded as: `{BTC: BTC}` with names of config/instruments.yaml, or as they
+    are. A symbol that is not named is traded as its policy was trained; one that is named otherwise
+    is refused."""
+
     folder: Path = Path("runs/orchestrator")
     """The journal, the paper broker's books and, by default, the decision log."""
 
@@ -272,6 +280,12 @@ class OrchestratorSettings(Settings):
     def _refuse_repetitions(self) -> Self:
         if len(set(self.symbols)) != len(self.symbols):
             raise ValueError(f"each symbol may be allocated once: {', '.join(self.symbols)}")
+        unknown = sorted({*self.instruments} - {*self.symbols})
+        if unknown:
+            raise ValueError(
+                f"instruments: {', '.join(unknown)} is not traded here, {', '.join(self.symbols)} "
+                "are; it is {SYMBOL: INSTRUMENT}"
+            )
         return self
 
     @property

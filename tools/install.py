@@ -9,6 +9,7 @@ What is there already is left alone. Runs before anything is installed: no impor
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -101,7 +102,16 @@ def install_packages(pins: Path) -> str:
     for names in ({"pip"} & missing.keys(), missing.keys() - {"pip"}):
         if names:
             install(missing, sorted(names))
+    drop_test_programs()
     return f"installed {len(missing)} of {len(wanted)}, torch {installed()['torch']}"
+
+
+def drop_test_programs() -> None:
+    """Removes the programs with which torch tests itself: a twelfth of all that is installed."""
+    for torch in VENV.glob("lib/python*/site-packages/torch"):
+        shutil.rmtree(torch / "test", ignore_errors=True)
+        for program in (torch / "bin").glob("test_*"):
+            program.unlink()
 
 
 def install(versions: dict[str, str], names: list[str]) -> None:

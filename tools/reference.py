@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tradewind_cli.settings_files import FILES, schema_of  # noqa: E402
+from tradewind_cli.settings_files import FILES, WRITTEN, schema_of  # noqa: E402
 
 PACKAGES: Final = (
     *("tradewind", "trainer_service", "inference_service", "risk_service", "orchestrator"),
@@ -240,7 +240,8 @@ def wanted() -> dict[Path, str]:
         schema = editor_schema(path)
         if schema is not None:
             examples.setdefault(schema.stem, []).append(str(path.relative_to(ROOT)))
-    files = {SCHEMAS / f"{name}.json": schema_text(schema) for name, schema in schemas.items()}
+    shown = {**schemas, **{name: schema_of(name) for name in WRITTEN}}
+    files = {SCHEMAS / f"{name}.json": schema_text(schema) for name, schema in shown.items()}
     return {PAGE: Page(schemas, examples).text(), **files}
 
 

@@ -14,7 +14,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("audit", "docs", "envoy", "kserve", "kubernetes", "mlserver", "tritonclient")
+NAMES = ("audit", "ccxt", "docs", "envoy", "kserve", "kubernetes", "mlserver", "tritonclient")
 
 
 def make(name: str) -> None:

@@ -1,14 +1,9 @@
 """Addresses as settings and flags spell them."""
 
-import contextlib
 import ipaddress
-import socket
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
-
-from tradewind.errors import SettingsError
 
 __all__ = [
     "UNIX",
@@ -19,7 +14,6 @@ __all__ = [
     "is_reached_from_afar",
     "join_host_and_port",
     "loopback_dial_address",
-    "reserve_port",
     "stays_here",
     "without_scheme",
 ]
@@ -84,41 +78,6 @@ def loopback_dial_address(host: str, port: int) -> str:
     elif host == "::":
         host = "::1"
     return join_host_and_port(host, port)
-
-
-@contextlib.contextmanager
-def reserve_port(address: str) -> Iterator[str]:
-    """Inside the block a port is taken, yet processes of this user can listen on it together.
-
-    Each of them must set SO_REUSEPORT; the kernel spreads connections over those that listen.
-
-    Args:
-        address: `HOST:PORT`; port 0 picks a free one.
-
-    Yields:
-        `HOST:PORT` with the port that was taken.
-
-    Raises:
-        SettingsError: The port is taken, or the host is not one of this machine's.
-    """
-    host, port = host_and_port(address)
-    try:
-        family, _, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        reservation = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as problem:
-        raise SettingsError(f"cannot listen on {address}: {problem}") from None
-    with reservation:
-        try:
-            # Bound alone and shared only then: a server that was there before is found, whatever
-            # it allows. SO_REUSEADDR for the moment of binding, so that connections that have just
-            # ended do not count; afterwards it would let another reservation in.
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            reservation.bind(target)
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        except OSError as problem:
-            raise SettingsError(f"cannot listen on {address}: {problem}") from None
-        yield join_host_and_port(host, reservation.getsockname()[1])
 
 
 def _check_listen(address: str) -> str:

@@ -29,7 +29,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="""Risk-aware trading policies, from training to microsecond serving.
 

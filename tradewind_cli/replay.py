@@ -31,7 +31,7 @@ def replay(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="Folder of a decision log.")],
     store: Annotated[
         Path, typer.Option(help="Bundle store: the bundles that decided lie there.")
-    ] = Path("runs/store"),
+    ] = Path("bundles"),
     policy: Annotated[
         str | None, typer.Option(help="Run another bundle of the store: its policy, …")
     ] = None,

@@ -1,4 +1,4 @@
-"""`tradewind schema`: what a settings file may hold."""
+"""`tradewind schema`: what a settings file, or the metadata of a bundle, may hold."""
 
 from typing import Annotated
 
@@ -12,14 +12,17 @@ __all__ = ["schema"]
 
 def schema(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A kind of settings file, such as inference.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="A settings file, such as inference, or bundle-metadata."
+        ),
     ],
 ) -> None:
-    """Prints the JSON Schema of a settings file: for an editor, or for a check of one's own."""
-    from tradewind_cli.settings_files import FILES, schema_of
+    """Prints a JSON Schema: for an editor, or for a check of one's own."""
+    from tradewind_cli.settings_files import FILES, WRITTEN, schema_of
 
-    if name not in FILES:
-        names = ", ".join(FILES)
+    if name not in {**FILES, **WRITTEN}:
+        names = ", ".join((*FILES, *WRITTEN))
         raise InvalidInputError(
             "the command line is refused",
             [FieldViolation("NAME", f"there is no schema {name!r}; there are {names}")],

@@ -1,4 +1,4 @@
-"""`tradewind schema`: JSON Schemas of the settings files, for editors and whoever checks them."""
+"""`tradewind schema`: JSON Schemas of settings and of bundles, for editors and other programs."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from tradewind.settings import Settings
 
-__all__ = ["FILES", "SettingsFile", "schema_of"]
+__all__ = ["FILES", "WRITTEN", "SettingsFile", "schema_of"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ FILES: Final = {
     "risk-overlay": SettingsFile(
         "Limits stricter than the risk policy's", "tradewind.risk:RiskOverlay"
     ),
+    "instruments": SettingsFile(
+        "Instruments", "tradewind.market.instruments:InstrumentsFile", takes_references=False
+    ),
     "access": SettingsFile("The access policy", "tradewind.rpc.access.policy:AccessSettings"),
     "routing": SettingsFile(
         "The routing file", "inference_service.routing.file:RoutingSettings", takes_references=False
@@ -54,6 +57,13 @@ FILES: Final = {
     ),
     "tuning": SettingsFile("A search", "trainer_service.research.tuning:TuningConfig"),
 }
+WRITTEN: Final = {
+    "bundle-metadata": SettingsFile(
+        "metadata.json of a bundle", "tradewind.bundle:BundleMetadata", takes_references=False
+    ),
+}
+"""Files that Tradewind writes and other programs read."""
+
 _REFERENCE: Final = {
     "description": "Taken from elsewhere: ${NAME}, ${NAME:-default} or ${file:PATH}.",
     "type": "string",
@@ -62,8 +72,8 @@ _REFERENCE: Final = {
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """The JSON Schema of a kind of settings file."""
-    file = FILES[name]
+    """The JSON Schema of a kind of file."""
+    file = {**FILES, **WRITTEN}[name]
     module, _, attribute = file.model.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
     made = model.model_json_schema(schema_generator=_Generator)

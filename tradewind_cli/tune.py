@@ -64,9 +64,7 @@ def tune(
 
     with (
         said_when_interrupted(
-            lambda: (
-                f"{ended} trials ended here and are kept, the one that ran is lost; it goes on by"
-            ),
+            lambda: f"{ended} trials ended and are kept, the one that ran is lost; it goes on by",
             lambda: [again],
             as_json=as_json,
         ),

@@ -8,13 +8,14 @@ from typing import Protocol
 
 from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 __all__ = ["WorkerMetrics"]
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_S = 2.0
+_ASKED = {"Accept": "application/openmetrics-text; version=1.0.0"}  # with units and exemplars
 # Workers are on this machine, whatever proxy the environment names for others.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -58,13 +59,15 @@ class WorkerMetrics(Collector):
             restarts.add_metric((str(worker.index),), worker.restart_count)
             text = self._ask(worker)
             ready_count += text is not None
-            for family in text_string_to_metric_families(text or ""):
+            found = text_string_to_metric_families(text) if text else ()  # type: ignore[no-untyped-call]
+            for family in found:
                 merged = families.setdefault(
-                    family.name, Metric(family.name, family.documentation, family.type)
+                    family.name,
+                    Metric(family.name, family.documentation, family.type, family.unit),
                 )
                 for sample in family.samples:
                     labels = {**sample.labels, "worker": str(worker.index)}
-                    merged.add_sample(sample.name, labels, sample.value)
+                    merged.add_sample(sample.name, labels, sample.value, exemplar=sample.exemplar)
         ready.add_metric((), ready_count)
         return [ready, restarts, *families.values()]
 
@@ -73,7 +76,8 @@ class WorkerMetrics(Collector):
         if not address:
             return None
         try:
-            with _OPENER.open(f"http://{address}/metrics", timeout=_TIMEOUT_S) as page:
+            request = urllib.request.Request(f"http://{address}/metrics", headers=_ASKED)
+            with _OPENER.open(request, timeout=_TIMEOUT_S) as page:
                 text: str = page.read().decode()
                 return text
         except (urllib.error.URLError, OSError) as problem:

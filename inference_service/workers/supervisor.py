@@ -18,8 +18,9 @@ from inference_service.loading.process import ONE_THREAD, LoaderProcess
 from inference_service.settings import InferenceSettings
 from inference_service.workers.metrics import WorkerMetrics
 from inference_service.workers.order import WorkerOrder
-from tradewind.address import UNIX, host_and_port, loopback_dial_address, reserve_port
+from tradewind.address import UNIX, host_and_port, loopback_dial_address
 from tradewind.errors import UnavailableError
+from tradewind.ports import reserve_port
 from tradewind.rpc.server.server import announce_ready, on_signals, serve_metrics
 
 __all__ = ["supervise"]

@@ -7,7 +7,8 @@ from typing import Any
 from orchestrator.brokers import Holdings as BrokerHoldings
 from orchestrator.records import BarRecord, FillRecord, PositionRecord
 from tradewind.errors import ConflictError
-from tradewind.market import Account, Holdings, PositionState, TradingTerms
+from tradewind.market import Account, Holdings, Instrument, PositionState, TradingTerms
+from tradewind.market.bar_conditions import elapsed_costs
 from tradewind.risk import FloatArray
 
 __all__ = ["CENT", "Allocation", "Portfolio", "WantedTrade", "read_allocations"]
@@ -63,8 +64,22 @@ class Portfolio:
         self._holdings: dict[tuple[str, ...], Holdings] = {}
         # Each symbol that has had a bar: its row of the holdings, sharing their memory.
         self._accounts: dict[str, Account] = {}
+        self._carried: Mapping[str, Instrument] = {}
+        self._interval_ns = 0
+        self._closed_ns: dict[str, int] = {}
         self.capital_base = sum(allocation.cash for allocation in allocations)
         self.last_fill_sequence = 0
+
+    def carry(self, carried: Mapping[str, Instrument], interval_ns: int) -> None:
+        """Charges funding and borrowing from now on, as the environment does at each close.
+
+        It is for accounts at a simulated broker, whose books do not have them.
+
+        Args:
+            carried: What costs something while it is held, by symbol.
+            interval_ns: Length of a bar.
+        """
+        self._carried, self._interval_ns = carried, interval_ns
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -137,7 +152,21 @@ class Portfolio:
             if bar.symbol not in self._accounts:
                 self._open(bar.symbol, allocation, row, bar.close)
             else:
-                self._holdings[allocation.symbols].close_bars({row: bar.close})
+                holdings = self._holdings[allocation.symbols]
+                if bar.symbol in self._carried:
+                    self._charge(holdings, row, bar)
+                holdings.close_bars({row: bar.close})
+            if self._carried:
+                closed_ns = bar.start_ns + self._interval_ns
+                self._closed_ns[bar.symbol] = max(closed_ns, self._closed_ns.get(bar.symbol, 0))
+
+    def _charge(self, holdings: Holdings, row: int, bar: BarRecord) -> None:
+        """Charges what a position has cost since the close before."""
+        before_ns, now_ns = self._closed_ns[bar.symbol], bar.start_ns + self._interval_ns
+        if now_ns > before_ns:
+            each = self._carried[bar.symbol]
+            rates = elapsed_costs(each, each.funding, each.borrow_cost, before_ns, now_ns)
+            holdings.carry(row, bar.close, *rates)
 
     def _open(self, symbol: str, allocation: Allocation, row: int, price: float) -> None:
         """Takes in the first bar of a symbol."""
@@ -171,6 +200,11 @@ class Portfolio:
         """Of all fills."""
         return sum(account.fees_paid for account in self._accounts.values())
 
+    @property
+    def carry_paid(self) -> float:
+        """Funding and borrowing so far, which a simulated broker's books do not have."""
+        return sum(holdings.carry_paid for holdings in self._holdings.values())
+
     def positions(self) -> tuple[PositionRecord, ...]:
         """Every symbol that has had a bar."""
         return tuple(
@@ -189,7 +223,11 @@ class Portfolio:
             ConflictError: They differ; the message says in what.
         """
         differences = []
-        cash = self.cash - sum(fill.quantity * fill.price + fill.fee for fill in pending)
+        cash = (
+            self.cash
+            + self.carry_paid
+            - sum(fill.quantity * fill.price + fill.fee for fill in pending)
+        )
         if not abs(holdings.cash - cash) < CENT:
             differences.append(f"cash {cash:.4f} here, {holdings.cash:.4f} there")
         for symbol in sorted({*self._places, *holdings.positions}):

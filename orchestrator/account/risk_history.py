@@ -90,8 +90,10 @@ class RiskHistory:
             self._record_trade(fill.filled_ns / _NS_PER_SECOND, fill.quantity * fill.price)
         day = self._markets.trading_day(close_ns)
         if day != self._day:
+            values = self._values.view()
+            is_first = self._day is None or self._markets.ends_day(close_ns)
+            self.start_of_day_value = equity if is_first else float(values[-1])
             self._day = day
-            self.start_of_day_value = equity
         self._values.append(equity)
         self._seconds.append(seconds)
         values = self._values.view()

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.agents.reasons import Reason
+from tradewind.market.instruments import Instrument
 from tradewind.risk import EnforcedPolicy, Position, RiskInputs, RiskPolicy
 from tradewind.risk.pretrade import PRE_TRADE_METRICS, IntendedOrder, PreTradeLimits, check_order
 from tradewind.risk.rules import Action, Readings, RuleSettings
 
-__all__ = ["Intent", "PreTrade", "apply_demand"]
+__all__ = ["Intent", "PreTrade", "apply_demand", "round_intents"]
 
 # The rules have the limits; how much of an order would be within them is not asked here.
 _NO_LIMITS = PreTradeLimits()
@@ -55,6 +56,37 @@ def apply_demand(
     if action >= Action.BLOCK:
         return [dataclasses.replace(intent, refusal=reason) for intent in intents], reason
     return [_reduced(intent, held.get(intent.symbol, 0.0), reason) for intent in intents], reason
+
+
+def round_intents(
+    intents: Sequence[Intent], instruments: Mapping[str, Instrument], held: Mapping[str, float]
+) -> list[Intent]:
+    """Makes the orders what their instruments take, by the code that fills them in training.
+
+    What closes a position is left as it is, however small it is.
+
+    Args:
+        intents: What is wanted; refused ones are passed over.
+        instruments: What symbols are traded as; the orders of others are left as they are.
+        held: Signed position of each symbol.
+
+    Returns:
+        The orders, rounded towards zero; those of which nothing is left, whole and refused.
+    """
+    return [
+        _rounded(intent, instruments[intent.symbol], held.get(intent.symbol, 0.0))
+        if intent.symbol in instruments and not intent.refusal
+        else intent
+        for intent in intents
+    ]
+
+
+def _rounded(intent: Intent, instrument: Instrument, held: float) -> Intent:
+    quantity = instrument.round_quantity(intent.quantity, held, intent.price)
+    below_tick = intent.price < (instrument.tick or 0.0) and quantity != -held
+    if intent.quantity and (quantity == 0.0 or below_tick):
+        return dataclasses.replace(intent, refusal=Reason.BELOW_MINIMUM)
+    return intent if quantity == intent.quantity else dataclasses.replace(intent, quantity=quantity)
 
 
 class PreTrade:

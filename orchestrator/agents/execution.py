@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from orchestrator.account.portfolio import Portfolio
 from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.decision import TickDecision, policy_decision
-from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand
+from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand, round_intents
 from orchestrator.agents.questions import (
     PolicyAnswer,
     PolicyQuestion,
@@ -26,6 +27,7 @@ from orchestrator.feeds import BarFlag, Tick
 from orchestrator.records import BarRecord, Outcome, RiskAnswer, Timings
 from orchestrator.settings import RoutingKey, SafetySettings
 from tradewind.market import PanelPipeline, PositionState
+from tradewind.market.instruments import Instrument
 from tradewind.risk import RiskInputs
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient
@@ -51,6 +53,7 @@ class ExecutionAgent:
         safety: What is done in doubt.
         account: The account's name at the risk service.
         routing_key: What stays with one variant of a routed policy.
+        instruments: What symbols are traded as.
     """
 
     def __init__(
@@ -64,7 +67,10 @@ class ExecutionAgent:
         safety: SafetySettings,
         account: str,
         routing_key: RoutingKey = "account",
+        instruments: Mapping[str, Instrument] = MappingProxyType({}),
     ) -> None:
+        self._instruments = instruments
+        self._told_small: set[str] = set()
         self._inference = inference
         self._risk = risk
         self._guard = guard
@@ -353,9 +359,8 @@ class ExecutionAgent:
         self, action: Action, reply: RiskReply, inputs: RiskInputs, decision: TickDecision
     ) -> None:
         held = {symbol: self._portfolio.quantity(symbol) for symbol in self._portfolio.symbols}
-        intents, reason = apply_demand(
-            action, decision.intents, held, self._safety.throttle_fraction
-        )
+        wanted = round_intents(decision.intents, self._instruments, held)
+        intents, reason = apply_demand(action, wanted, held, self._safety.throttle_fraction)
         if reason is not None:
             decision.add(reason)
             if action is Action.BLOCK:
@@ -372,7 +377,27 @@ class ExecutionAgent:
             if checked != intents:
                 decision.add(Reason.PRE_TRADE_LIMIT)
             intents = checked
+            if self._instruments:
+                intents = round_intents(intents, self._instruments, held)
+                self._tell_small(intents, decision)
         decision.intents = intents
+
+    def _tell_small(self, intents: Sequence[Intent], decision: TickDecision) -> None:
+        """Counts orders that are too small, and says the first one of each symbol."""
+        for intent in intents:
+            if intent.refusal == Reason.BELOW_MINIMUM:
+                decision.add(Reason.BELOW_MINIMUM)
+                if intent.symbol not in self._told_small:
+                    self._told_small.add(intent.symbol)
+                    why = self._instruments[intent.symbol].why_refused(
+                        intent.quantity, intent.price
+                    )
+                    _logger.warning(
+                        "%s: an order of %s is not sent: %s; later ones are counted only",
+                        Reason.BELOW_MINIMUM,
+                        intent.symbol,
+                        why,
+                    )
 
 
 def _digest(bars: Sequence[BarRecord], questions: Sequence[PolicyQuestion]) -> str:

@@ -23,8 +23,7 @@ class Expectation:
 
     def first(self) -> int:
         """When the first tick must have come, nanoseconds since the epoch."""
-        now_ns = time.time_ns()
-        return self._markets.due_ns(now_ns - now_ns % self._interval_ns) + self._slack_ns
+        return self._markets.first_due_ns(time.time_ns()) + self._slack_ns
 
     def after(self, tick: Tick) -> int:
         """When the one after a tick must: as long after it as the next bar closes after its own.

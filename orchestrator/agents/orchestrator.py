@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from orchestrator.account.carry import carried_facts, carried_instruments
 from orchestrator.account.journal import Journal, JournalEntry
 from orchestrator.account.portfolio import Allocation, Portfolio
 from orchestrator.account.risk_history import RiskHistory, history_length
@@ -16,6 +17,7 @@ from orchestrator.agents.execution import ExecutionAgent
 from orchestrator.agents.expectation import Expectation
 from orchestrator.agents.halts import HaltWatch
 from orchestrator.agents.held_up import watched_loop
+from orchestrator.agents.instrument_choice import choose_instruments
 from orchestrator.agents.market_choice import choose_markets
 from orchestrator.agents.order_desk import OrderDesk
 from orchestrator.agents.pending import withheld_orders
@@ -44,11 +46,12 @@ from orchestrator.feeds import (
     believed,
     read_ticks,
 )
-from orchestrator.markets import Markets
+from orchestrator.markets import LAST_CLOSE, Markets
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, TradewindError
+from tradewind.identity import stated
 from tradewind.logs import log_context
-from tradewind.market import known_groups
+from tradewind.market import Instrument, known_groups
 from tradewind.risk.calculators.volatility import AUTO, VOLATILITY
 from tradewind.risk.periods import check_periods, window_doubts
 from tradewind.tracing import Tracer, in_span
@@ -103,6 +106,7 @@ class OrchestratorAgent:
         self.portfolio = Portfolio(
             [Allocation(item.symbols, item.policy, item.cash) for item in settings.allocations]
         )
+        self._carried: Mapping[str, Instrument] = {}
         self.open_orders: Sequence[OrderState] | None = ()
         self._halts = HaltWatch(
             settings.account,
@@ -180,6 +184,8 @@ class OrchestratorAgent:
             settings.orders,
             settings.safety.broker_timeout_s,
         )
+        if self._broker.terms().paper is not None:
+            self._carry()
         facts = self._facts()
         self.bus.set_facts(facts)
         log = DecisionLogWriter(settings.log, facts, before_flush=journal.sync)
@@ -204,6 +210,7 @@ class OrchestratorAgent:
             safety=settings.safety,
             account=settings.account,
             routing_key=settings.routing_key,
+            instruments=self._markets.instruments,
         )
         self._halts.begin()
         await self._recover()
@@ -235,14 +242,29 @@ class OrchestratorAgent:
     def _choose_markets(self) -> Markets:
         settings = self._settings
         policies = {item.policy for item in settings.allocations}
-        return choose_markets(
+        contracts = {policy: self._contracts.policy(policy).contract for policy in policies}
+        markets = choose_markets(
             settings.market,
             settings.allocations,
-            {policy: self._contracts.policy(policy).contract.market for policy in policies},
+            {policy: contract.market for policy, contract in contracts.items()},
             FEEDS.make(self._known_times, "feed.kind"),
             self._journal.entries,
             settings.interval_ns,
         )
+        trained_on = {policy: contract.terms for policy, contract in contracts.items()}
+        markets.instruments = choose_instruments(
+            settings.instruments, settings.allocations, trained_on, markets.names
+        )
+        return markets
+
+    def _carry(self) -> None:
+        """Has the account charged what a broker on paper does not book."""
+        policies = {item.policy for item in self.portfolio.allocations}
+        terms = {policy: self._contracts.policy(policy).contract.terms for policy in policies}
+        self._carried = carried_instruments(
+            self.portfolio.allocations, terms, self._markets.instruments
+        )
+        self.portfolio.carry(self._carried, self._settings.interval_ns)
 
     def _hold_risk_policy_against_bars(self) -> None:
         policy, market = self._contracts.risk_policy, self._markets.account_market
@@ -288,6 +310,11 @@ class OrchestratorAgent:
             "account": settings.account,
             "interval_ns": settings.interval_ns,
             "markets": self._markets.names,
+            "instruments": {
+                symbol: stated(each) for symbol, each in self._markets.instruments.items()
+            },
+            "carried": carried_facts(self._carried),
+            "start_of_day": LAST_CLOSE,
             "capital_base": self.portfolio.capital_base,
             "allocations": [item.model_dump(mode="json") for item in settings.allocations],
             "broker": self._broker.terms().model_dump(mode="json"),

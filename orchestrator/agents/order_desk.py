@@ -97,6 +97,7 @@ class OrderDesk:
                     close_ns,
                     self._markets.next_close_ns(intent.symbol, close_ns),
                     for_safety=intent.reason is Reason.FLATTEN,
+                    instrument=self._markets.instruments.get(intent.symbol),
                 ),
                 intent.reason.value,
             )

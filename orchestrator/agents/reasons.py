@@ -36,6 +36,7 @@ class Reason(StrEnum):
     POLICY = "POLICY"  # sent as the policy wanted
     FLATTEN = "FLATTEN"  # sent to close the position
     PRE_TRADE_LIMIT = "PRE_TRADE_LIMIT"
+    BELOW_MINIMUM = "BELOW_MINIMUM"  # less than a lot, a minimum notional or a tick: not sent
     ORDER_OPEN = "ORDER_OPEN"  # an earlier order of the symbol is not final
     WITHDRAWN = "WITHDRAWN"  # taken back: its position is closed instead, or nothing is traded
     ORDER_REJECTED = "ORDER_REJECTED"  # by the broker

@@ -3,17 +3,19 @@
 import math
 import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from orchestrator.brokers.orders import Order, OrderKind, TimeInForce
 from orchestrator.records import BarRecord
+from tradewind.market.instruments import Instrument, NamedInstrument
 from tradewind.settings import Settings
 
 __all__ = ["PaperBrokerSettings", "PaperMarketSettings", "Trade", "trade_in_bar"]
 
 _NS_PER_MS = 1_000_000
+_ANY: Final = Instrument()
 
 
 class PaperMarketSettings(Settings):
@@ -55,6 +57,13 @@ class PaperBrokerSettings(Settings):
     market: PaperMarketSettings = PaperMarketSettings()
     """What trading costs there: latency, spread, depth and fees."""
 
+    instruments: dict[Annotated[str, Field(min_length=1)], NamedInstrument] = Field(
+        default_factory=dict
+    )
+    """What this broker takes symbols for: it rejects orders that are no multiple of the lot or
+    below the minimum, fills at multiples of the tick, and asks the instrument's fees where it names
+    any. Those that are not named here are what the account trades them as."""
+
     max_leverage: float = Field(default=2.0, gt=0.0)
     """Largest sum of absolute notionals over equity after an order and those that came before it;
     orders beyond it are rejected, unless they reduce their position."""
@@ -84,13 +93,15 @@ def trade_in_bar(
     bar: BarRecord,
     interval_ns: int,
     settings: PaperMarketSettings,
+    instrument: Instrument = _ANY,
 ) -> Trade | None:
     """Fills what is left of an order from the book of a bar, as far as the book goes.
 
     The mid moves on a straight line from the bar's open to its close, and the order meets it when
     it has come into the market, or at the open. Level k lies half_spread + k × level_spacing from
     the mid. A stop meets the mid once that has come to its price; a limit order once the best
-    level is within its limit, and takes the levels that are.
+    level is within its limit, and takes the levels that are. Of an instrument, levels lie at
+    multiples of its tick, a partial fill is one of its lot, and what waited pays the maker's fee.
 
     Returns:
         The trade; None when the order comes after the bar or nothing is to be had.
@@ -99,6 +110,7 @@ def trade_in_bar(
     share = settings.level_share
     if since_open_ns >= interval_ns or (bar.volume == 0.0 and share is not None):
         return None
+    arrived_ns = since_open_ns
     mid = bar.open + (bar.close - bar.open) * (since_open_ns / interval_ns)
     if order.kind is not OrderKind.MARKET:
         met = _meeting(order, left, bar, (since_open_ns, mid), interval_ns, settings)
@@ -113,23 +125,31 @@ def trade_in_bar(
     for level in range(settings.levels):
         noise = math.exp(draws.gauss(0.0, 1.0) * settings.level_variation)
         distance = settings.half_spread + level * settings.level_spacing
+        at = instrument.round_price(mid * (1.0 + side * distance), side)
         # Where the market came to the limit, the best level is at it but for the rounding.
-        if limit is not None and level and side * mid * (1.0 + side * distance) > limit:
+        if limit is not None and level and side * at > limit:
             break
         size = wanted if share is None else min(bar.volume * share * noise, wanted - taken)
-        cost += size * mid * (1.0 + side * distance)
+        # In this order, for a replay of older logs is held against the bits.
+        cost += size * mid * (1.0 + side * distance) if instrument.tick is None else size * at
         taken += size
         if taken >= wanted:
             break
+    if taken < wanted and instrument.lot:
+        whole = abs(instrument.round_quantity(taken, 0.0, math.inf))
+        cost, taken = cost * (whole / taken), whole
     if taken == 0.0 or (order.time_in_force is TimeInForce.FOK and taken < wanted):
         return None
     # All of it is exactly what was left, whatever the rounding of the sum.
     quantity = left if taken >= wanted else side * taken
     # One level is paid as it is, without the rounding of a product and its quotient.
-    price = cost / taken if level else mid * (1.0 + side * settings.half_spread)
+    price = cost / taken if level else at
     if limit is not None and side * price > limit:
         price = side * limit
-    fee = abs(quantity) * price * settings.fee
+    waited = since_open_ns > arrived_ns or active_from_ns < bar.start_ns
+    made = order.kind is OrderKind.LIMIT and waited and instrument.maker_fee is not None
+    rate = instrument.maker_fee if made else instrument.taker_fee
+    fee = abs(quantity) * price * (settings.fee if rate is None else rate)
     return Trade(quantity, price, mid, fee, bar.start_ns + since_open_ns)
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from orchestrator.brokers.orders import Order, OrderKind, TimeInForce
+from tradewind.market.instruments import Instrument
 from tradewind.settings import Settings
 
 __all__ = ["OrderSettings"]
@@ -34,6 +35,7 @@ class OrderSettings(Settings):
         valid_until_ns: int,
         *,
         for_safety: bool = False,
+        instrument: Instrument | None = None,
     ) -> Order:
         """An order; see Order.
 
@@ -45,6 +47,7 @@ class OrderSettings(Settings):
             submitted_ns: When it is decided.
             valid_until_ns: Until when it may work.
             for_safety: It closes a position, whatever that costs.
+            instrument: What it trades: a limit is rounded to its tick, never to a worse price.
         """
         order = (client_order_id, symbol, quantity, price, submitted_ns, valid_until_ns)
         if for_safety or not quantity:
@@ -53,4 +56,6 @@ class OrderSettings(Settings):
         if self.kind is OrderKind.LIMIT:
             distance = self.limit_distance if quantity > 0.0 else -self.limit_distance
             limit_price = price * (1.0 + distance)
+            if instrument is not None:
+                limit_price = instrument.round_price(limit_price, -quantity)
         return Order(*order, self.kind, limit_price, time_in_force=self.time_in_force)

@@ -74,10 +74,15 @@ def read_terms(facts: Mapping[str, Any]) -> BrokerTerms | None:
 
 
 def paper_terms(settings: PaperBrokerSettings) -> BrokerTerms:
-    """The terms of the paper broker."""
+    """The terms of the paper broker; where instruments have fees, no single one is checked."""
+    by_instrument = any(
+        fee is not None
+        for each in settings.instruments.values()
+        for fee in (each.taker_fee, each.maker_fee)
+    )
     return BrokerTerms(
         name="paper",
-        fee=settings.market.fee,
+        fee=None if by_instrument else settings.market.fee,
         orders=(OrderKind.MARKET, OrderKind.LIMIT, OrderKind.STOP),
         times_in_force=tuple(TimeInForce),
         paper=settings,

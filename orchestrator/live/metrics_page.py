@@ -3,19 +3,20 @@
 from typing import Self
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from orchestrator.events import EventBus
 from orchestrator.live.door import Bounds, Door
 from orchestrator.metrics import MetricsText
 from tradewind.errors import SettingsError
+from tradewind.ports import why_not
 
 __all__ = ["MetricsPage", "metrics_response"]
 
 
-def metrics_response(text: MetricsText) -> web.Response:
+def metrics_response(request: web.Request, text: MetricsText) -> web.Response:
     """The metrics, as an answer."""
-    return web.Response(body=text.body(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    body, content_type = text.page(request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 class MetricsPage:
@@ -46,12 +47,13 @@ class MetricsPage:
         try:
             await self._door.open(application, self._listen)
         except OSError as problem:
-            raise SettingsError(f"cannot serve metrics on {self._listen}: {problem}") from None
+            why = why_not(self._listen, problem)
+            raise SettingsError(f"cannot serve metrics on {self._listen}: {why}") from None
         self.address = self._door.address
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._door.close()
 
-    async def _show(self, _: web.Request) -> web.Response:
-        return metrics_response(self._text)
+    async def _show(self, request: web.Request) -> web.Response:
+        return metrics_response(request, self._text)

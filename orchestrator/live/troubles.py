@@ -44,6 +44,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     Reason.RISK_HALT: "the risk service halted the account",
     Reason.RISK_LIQUIDATE: "the risk service had every position closed",
     Reason.PRE_TRADE_LIMIT: "an order beyond a pre-trade limit was not sent",
+    Reason.BELOW_MINIMUM: "an order below the instrument's lot, minimum or tick was not sent",
     Reason.ORDER_OPEN: "an earlier order of the symbol was still open",
     Reason.WITHDRAWN: "an open order was taken back: its position is closed instead",
     Reason.ORDER_REJECTED: "the broker rejected an order",

@@ -22,6 +22,7 @@ from orchestrator.live.state import LiveState
 from orchestrator.metrics import MetricsText
 from orchestrator.settings import LiveSettings, OrchestratorSettings
 from tradewind.errors import ConflictError, InvalidInputError, SettingsError, TradewindError
+from tradewind.ports import why_not
 from tradewind.settings import Settings
 from tradewind.tracing import Tracer
 
@@ -109,9 +110,9 @@ class LiveView:
             await self._door.open(self._application(), self._live.listen)
         except OSError as problem:
             await self._desk.__aexit__()
-            raise SettingsError(
-                f"cannot serve the live view on {self._live.listen}: {problem}"
-            ) from None
+            listen = self._live.listen
+            why = why_not(listen, problem)
+            raise SettingsError(f"cannot serve the live view on {listen}: {why}") from None
         self.url = f"http://{self._door.address}/"
         self._following = asyncio.create_task(self._hub.run())
         return self
@@ -187,8 +188,8 @@ class LiveView:
         await self._door.space_out(request, "state", _STATE_EVERY_S)
         return web.Response(body=self._hub.state_json(), content_type="application/json")
 
-    async def _show_metrics(self, _: web.Request) -> web.Response:
-        return metrics_response(self._metrics)
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        return metrics_response(request, self._metrics)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         self._check_alive()

@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -61,21 +62,28 @@ def site(envoy: Path, inference: str, tmp_path_factory: pytest.TempPathFactory) 
     config = yaml.safe_load(text)
     resources = config["static_resources"]
     resources["listeners"][0]["address"]["socket_address"]["port_value"] = port
-    (endpoints,) = resources["clusters"][0]["load_assignment"]["endpoints"]
-    (endpoint,) = endpoints["lb_endpoints"]
-    service_port = int(inference.rpartition(":")[2])
-    endpoint["endpoint"]["address"]["socket_address"]["port_value"] = service_port
+    rest_port = free_port()
+    ports = {"inference": int(inference.rpartition(":")[2]), "open_inference_rest": rest_port}
+    for cluster in resources["clusters"]:
+        (endpoints,) = cluster["load_assignment"]["endpoints"]
+        (endpoint,) = endpoints["lb_endpoints"]
+        endpoint["endpoint"]["address"]["socket_address"]["port_value"] = ports[cluster["name"]]
     (folder / "gateway.yaml").write_text(yaml.safe_dump(config))
     command = [str(envoy), "--config-path", str(folder / "gateway.yaml"), "--concurrency", "1"]
     command += ["--use-dynamic-base-id", "--log-level", "error"]
+    rest_command = [sys.executable, str(ROOT / "examples" / "envoy" / "open_inference_rest.py")]
+    rest_command += ["--listen", f"127.0.0.1:{rest_port}", "--inference", inference]
     with (folder / "envoy.log").open("w") as log:
+        rest = subprocess.Popen(rest_command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_until_open(port, process, folder / "envoy.log")
+        wait_until_open(rest_port, rest, folder / "envoy.log")
         yield Site(f"http://127.0.0.1:{port}", *origins)
     finally:
-        process.terminate()
-        process.wait(20)
+        for each in (process, rest):
+            each.terminate()
+            each.wait(20)
         for server in (allowed, foreign):
             server.shutdown()
             server.server_close()
@@ -124,6 +132,66 @@ def test_gateway_with_a_wrong_shape_answers_400_with_the_field(site: Site) -> No
 def test_gateway_with_an_unknown_policy_answers_404(site: Site) -> None:
     status, answer = post(site.gateway + PREDICT, {**ASKED, "policy": "nobody"})
     assert (status, answer["code"]) == (404, 5)
+
+
+def get(url: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.load(refused)
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    made = {"name": "observation", "datatype": "FP32", "shape": [2, 6], "data": NUMBERS * 2}
+    return {**made, **changes}
+
+
+def test_open_inference_rest_through_the_gateway_answers_what_predict_answers(site: Site) -> None:
+    at = f"{site.gateway}/v2"
+    assert get(f"{at}/health/live") == (200, {"live": True})
+    assert get(f"{at}/health/ready") == (200, {"ready": True})
+    assert get(at)[1]["name"] == "tradewind"
+    assert get(f"{at}/models/tiny-dqn/ready") == (200, {"name": "tiny-dqn", "ready": True})
+    assert get(f"{at}/models/nobody/ready")[0] == 503
+    (observation,) = get(f"{at}/models/tiny-dqn")[1]["inputs"]
+    assert observation == {"name": "observation", "datatype": "FP32", "shape": [-1, 6]}
+
+    _, predicted = post(site.gateway + PREDICT, ASKED)
+    for where in ("tiny-dqn", "tiny-dqn/versions/2026-11-22.1"):
+        for data in (NUMBERS * 2, [NUMBERS, NUMBERS]):
+            body = {"id": "7", "inputs": [tensor(data=data)], "parameters": {"stochastic": False}}
+            status, answer = post(f"{at}/models/{where}/infer", body)
+            assert (status, answer["id"], answer["model_name"]) == (200, "7", "tiny-dqn")
+            outputs = {each["name"]: each for each in answer["outputs"]}
+            assert outputs["action"]["data"] == [int(predicted["discrete"])] * 2
+            assert outputs["action"]["shape"] == [2]
+            assert isinstance(answer["parameters"]["slo_met"], bool)
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "status", "says"),
+    [
+        ("nobody", {"inputs": [tensor()]}, 404, "nobody"),
+        ("tiny-dqn", {"inputs": [tensor(shape=[2, 5])]}, 400, "observation"),
+        ("tiny-dqn", {"inputs": [tensor(data=["1.5"] * 12)]}, 400, "inputs[0]: data"),
+        ("tiny-dqn", {"inputs": [tensor(data=[[1], [1, 2]])]}, 400, "inputs[0]: "),
+        ("tiny-dqn", {"inputs": [tensor(data=[1e300] * 12)]}, 400, "raw_input_contents"),
+        ("tiny-dqn", {"inputs": [tensor(datatype="BYTES")]}, 400, "inputs[0]: datatype"),
+        ("tiny-dqn", {"inputs": [{"name": "observation"}]}, 400, "inputs[0]: datatype: is missing"),
+        ("tiny-dqn", {"inputs": [3]}, 400, "inputs[0]: "),
+        ("tiny-dqn", {"inputs": [tensor(shape="26")]}, 400, "inputs[0]: "),
+        ("tiny-dqn", {"inputs": [tensor()], "parameters": {"seed": [1]}}, 400, "parameters.seed"),
+        ("tiny-dqn", {"inputs": [tensor()], "outputs": [{"name": "no"}]}, 400, "outputs"),
+        ("tiny-dqn", [], 400, "inputs"),
+    ],
+)
+def test_open_inference_rest_with_bad_input_says_which_field(
+    site: Site, where: str, body: Any, status: int, says: str
+) -> None:
+    answered, answer = post(f"{site.gateway}/v2/models/{where}/infer", body)
+    assert (answered, list(answer)) == (status, ["error"])
+    assert says in answer["error"]
 
 
 def test_browser_of_an_allowed_site_predicts_by_json_and_by_grpc_web(

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.waiting import wait_until
-from tradewind.address import host_and_port, reserve_port
+from tradewind.address import host_and_port
+from tradewind.ports import reserve_port
 from tradewind.rpc.access import read_token
 from tradewind.rpc.clients import InferenceClient, RiskClient, TrainerClient
 from tradewind.rpc.tls import ClientTls, client_credentials

@@ -18,8 +18,8 @@ import yaml
 
 from tests.faults.load import CALM, CRASHED
 from tests.integration.orchestrator.conftest import publisher
-from tradewind.address import reserve_port
 from tradewind.bundle import BundleDraft, BundleStore
+from tradewind.ports import reserve_port
 from tradewind.rpc import ServiceProcess
 from tradewind.rpc.clients import InferenceClient, RiskClient
 
@@ -76,10 +76,14 @@ def metrics(
     )
     risk = folder / "risk.yaml"
     risk.write_text(f"database: {audit}\npolicy: {ROOT / 'config' / 'risk_limits.yaml'}\n")
+    inference_settings = folder / "inference.yaml"
+    # Nobody takes the spans: their traces are the exemplars of the metrics all the same.
+    tracing = "server: {tracing: {endpoint: 'http://127.0.0.1:1'}}\n"
+    inference_settings.write_text(tracing)
     publisher(BundleStore(folder / "store"), released_draft)()
     arguments = {
         "trainer": ["--config", str(trainer), "--jobs", jobs, "--store", str(folder / "bundles")],
-        "inference": ["--store", str(folder / "store")],
+        "inference": ["--store", str(folder / "store"), "--config", str(inference_settings)],
         "risk": ["--config", str(risk)],
     }
     listening = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
@@ -122,6 +126,7 @@ def prometheus(metrics: dict[str, str], tmp_path_factory: pytest.TempPathFactory
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
     ]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
@@ -169,6 +174,22 @@ def test_every_metric_that_alerts_and_dashboard_name_is_exported(metrics: dict[s
     }
     # Workers restart under a supervisor only, which one worker does not have.
     assert named - exported == {"tradewind_inference_worker_restarts_total"}
+
+
+def test_prometheus_knows_units_and_exemplars(prometheus: str) -> None:
+    def ask(path: str) -> Any:
+        with urllib.request.urlopen(f"{prometheus}/api/v1/{path}") as answer:
+            return json.load(answer)["data"]
+
+    for metric, unit in (
+        ("tradewind_rpc_handling_seconds", "seconds"),
+        ("tradewind_inference_loaded_bytes", "bytes"),
+        ("tradewind_orchestrator_bar_seconds", "seconds"),
+    ):
+        assert {each["unit"] for each in ask(f"metadata?metric={metric}")[metric]} == {unit}
+    name = urllib.parse.quote("tradewind_rpc_handling_seconds_bucket")
+    (found,) = ask(f"query_exemplars?query={name}&start=0&end={time.time() + 60}")[:1]
+    assert len(found["exemplars"][0]["labels"]["trace_id"]) == 32
 
 
 def test_every_panel_of_the_dashboard_has_data(prometheus: str) -> None:

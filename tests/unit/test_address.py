@@ -3,8 +3,9 @@ import socket
 
 import pytest
 
-from tradewind.address import host_and_port, loopback_dial_address, reserve_port
+from tradewind.address import host_and_port, loopback_dial_address
 from tradewind.errors import SettingsError
+from tradewind.ports import reserve_port
 from tradewind.rpc import ServerSettings
 from tradewind.settings import parse_settings
 

@@ -1,8 +1,13 @@
 """The extra is that of the package in which the import failed."""
 
+import sys
+
 import pytest
 
+from tradewind.errors import TrainingError
 from tradewind.extras import missing_extra, naming_extras
+from trainer_service.tracking.settings import MlflowSettings
+from trainer_service.tracking.tracker import TrackedRun
 
 
 def failing_import(package: str, missing: str) -> None:
@@ -54,3 +59,14 @@ def test_program_that_misses_an_extra_ends_with_one_line(
     assert capsys.readouterr().err == (
         "risk_service: nowhere_to_be_found is not installed: pip install 'tradewind[risk]'\n"
     )
+
+
+def test_missing_mlflow_names_its_own_extra_and_not_that_of_the_trainer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "trainer_service.tracking.mlflow", raising=False)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    settings = MlflowSettings(uri="sqlite:///mlflow.db")
+    run = TrackedRun("btc", "night", {}, False, None)
+    with pytest.raises(TrainingError, match=r"tracking\.mlflow_uri: .*'tradewind\[mlflow\]'"):
+        settings.open(run)

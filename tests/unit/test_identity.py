@@ -12,7 +12,15 @@ from pydantic import Field
 
 from tradewind.errors import SettingsError
 from tradewind.identity import Identity, stated
-from tradewind.market import FeaturePipeline, FeatureSpec, TradingTerms, load_sample, split_bars
+from tradewind.market import (
+    Costs,
+    FeaturePipeline,
+    FeatureSpec,
+    Instrument,
+    TradingTerms,
+    load_sample,
+    split_bars,
+)
 from tradewind.market import features as features_module
 from tradewind.risk import RiskPolicy
 from tradewind.risk import policy as policy_module
@@ -273,7 +281,13 @@ def test_digest_of_features_changes_with_the_version_of_a_group_that_is_there(
 @pytest.mark.parametrize("name", TradingTerms.model_fields)
 def test_digest_of_trading_terms_changes_with_any_of_them_and_with_nothing_else(name: str) -> None:
     terms = TradingTerms()
-    values = {"actions": "continuous", "allow_short": True, "sized_at": "close"}
+    values = {
+        "actions": "continuous",
+        "allow_short": True,
+        "sized_at": "close",
+        "instruments": (Instrument(lot=0.1),),
+        "costs": Costs(spread=0.001),
+    }
     other = terms.model_copy(update={name: values.get(name) or getattr(terms, name) * 1.5})
     assert other.identity.digest != terms.identity.digest
     environment = EnvironmentConfig(episode_bars=5, reward_scale=1.0)

@@ -34,8 +34,9 @@ def test_bar_on_a_terminal_fits_its_width_and_takes_names_as_they_are(width: int
 
 
 def test_bar_without_a_terminal_is_one_line_of_fields_at_the_end(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as CI jobs set it
     with TrainingBar(progress_console()) as bar:
         bar.update(REPORT, MARKUP)
     printed = capsys.readouterr()
@@ -60,10 +61,13 @@ def test_bar_whose_reader_has_gone_does_not_end_the_work(
 ) -> None:
     read, write = os.pipe()
     os.close(read)
-    stream = os.fdopen(write, "w", buffering=1)
+
+    class Stream(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return terminal
+
+    stream = Stream(os.fdopen(write, "wb"), line_buffering=True)
     monkeypatch.setattr(sys, "stderr", stream)
-    if terminal:
-        monkeypatch.setenv("FORCE_COLOR", "1")
     done = 0
     with WorkBar(progress_console(), "x", 2) as bar:
         for done in (1, 2):
@@ -88,6 +92,7 @@ def test_bar_in_a_notebook_updates_one_output_and_prints_nothing(
         shown.append(data)
         return SimpleNamespace(update=lambda data, **_: shown.append(data))
 
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as ipykernel sets it
     for name, attribute, value in (
         ("IPython", "get_ipython", lambda: SimpleNamespace(kernel=object())),
         ("IPython.display", "display", display),

@@ -59,6 +59,19 @@ def files() -> dict[Path, str]:
     return reference.wanted()
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "tests" / "contract").rglob("metadata.json")),
+    ids=lambda path: path.parts[-3],
+)
+def test_bundle_of_any_release_is_as_the_schema_of_its_metadata_says(path: Path) -> None:
+    schema = schema_of("bundle-metadata")
+    Draft202012Validator.check_schema(schema)
+    metadata = json.loads(path.read_text())
+    assert [found.message for found in Draft202012Validator(schema).iter_errors(metadata)] == []
+    assert not Draft202012Validator(schema).is_valid({**metadata, UNKNOWN: 1})
+
+
 @pytest.mark.parametrize("path", CONFIG, ids=lambda path: str(path.relative_to(ROOT / "config")))
 def test_settings_file_with_its_schema_is_valid_and_a_wrong_key_is_not(path: Path) -> None:
     validator, values = validator_of(path), yaml.safe_load(path.read_text())

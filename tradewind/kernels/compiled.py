@@ -121,7 +121,8 @@ class _KernelCache(FunctionCache):
         """What was compiled before; what was not is compiled next, which is said: it takes long."""
         found: object = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         if found is None:
-            _say_that_it_takes_long()
+            if not _LOG.isEnabledFor(logging.INFO):
+                _say_that_it_takes_long()
             _LOG.info("compiling %s", self._kernel.py_func.__name__)
         return found
 

@@ -16,16 +16,22 @@ from tradewind.market.bars import FloatArray
 
 __all__ = [
     "BARS_HELD",
+    "BORROW_PAID",
     "CASH",
+    "DIVIDENDS_RECEIVED",
     "ENTRY_PRICE",
     "EQUITY",
     "FEES_PAID",
+    "FUNDING_PAID",
+    "IMPACT_PAID",
     "LAST_FILL_PRICE",
     "LAST_TRADE_NOTIONAL",
     "MARK_PRICE",
     "MAX_COST_FRACTION",
     "QUANTITY",
+    "REFUSED_TRADES",
     "SLIPPAGE_PAID",
+    "SPREAD_PAID",
     "STATE_SIZE",
     "Account",
     "PositionState",
@@ -49,7 +55,13 @@ LAST_FILL_PRICE: Final = 6  # 0 before the first fill
 LAST_TRADE_NOTIONAL: Final = 7  # signed, buys positive; 0 before the first fill
 FEES_PAID: Final = 8  # sum over all fills
 SLIPPAGE_PAID: Final = 9  # sum over all fills of quantity × (fill − reference price)
-STATE_SIZE: Final = 10
+SPREAD_PAID: Final = 10  # of the slippage, what the quoted spread took
+IMPACT_PAID: Final = 11  # of the slippage, what the trades' own impact took
+FUNDING_PAID: Final = 12  # sum over all bars; below 0 where more was received
+BORROW_PAID: Final = 13  # sum over all bars
+DIVIDENDS_RECEIVED: Final = 14  # sum over all bars; below 0 for what was paid while short
+REFUSED_TRADES: Final = 15  # wanted, but less than a lot or than the minimum notional
+STATE_SIZE: Final = 16
 
 MAX_COST_FRACTION: Final = 0.5
 

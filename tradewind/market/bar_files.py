@@ -8,7 +8,10 @@ from tradewind.errors import MarketDataError
 
 __all__ = ["bar_files"]
 
-_ENDINGS: Final = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".gz", ".zip")
+_ENDINGS: Final = (
+    *(".parquet", ".pq", ".arrow", ".feather", ".csv", ".tsv", ".txt", ".dbn"),
+    *(".gz", ".zip", ".zst", ".bz2", ".xz"),
+)
 
 
 def bar_files(folder: Path) -> tuple[list[Path], list[str]]:

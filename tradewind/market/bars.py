@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, VOLUME
 from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_TIMESTAMP_NS, refusal, series_defects
-from tradewind.market.reading import ReadOptions, Recognition
+from tradewind.market.reading import ADJUSTMENT, ReadOptions, Recognition
 from tradewind.market.recognition import recognise_market
 from tradewind.market.resampling import longer_bars
 from tradewind.market.sessions import Market, format_time
@@ -79,6 +79,9 @@ class Bars:
             of two), which needs at least two bars.
         given_market: The market they are of; None recognises it when `market` is first asked for.
         recognised: How they were read, for bars from a file or a frame; pickling forgets it.
+        adjustment: What prices were multiplied by, where they are adjusted for splits and
+            dividends: features are built from adjusted prices, and fills are at traded ones, which
+            are price / adjustment. None where they are as traded. Shape [n].
 
     Raises:
         MarketDataError: No bars, lengths that differ, times that do not increase, or a bar that
@@ -95,6 +98,7 @@ class Bars:
     interval_ns: int = 0
     given_market: Market | None = field(default=None, repr=False)
     recognised: Recognition | None = field(default=None, repr=False, kw_only=True)
+    adjustment: FloatArray | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         times = np.asarray(self.timestamps_ns)
@@ -106,6 +110,9 @@ class Bars:
         for name in (OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME):
             column = np.asarray(getattr(self, name), dtype=np.float64)
             object.__setattr__(self, name, _read_only(column))
+        if self.adjustment is not None:
+            adjustment = np.asarray(self.adjustment, dtype=np.float64)
+            object.__setattr__(self, "adjustment", _read_only(adjustment))
         self._check()
         if self.interval_ns == 0:
             spacings = np.diff(self.timestamps_ns)
@@ -126,6 +133,13 @@ class Bars:
         found, defect_count = series_defects(self.timestamps_ns, columns)
         if found:
             raise refusal(self.symbol, found, defect_count)
+        adjustment = self.adjustment
+        if adjustment is not None and not (
+            adjustment.shape == (count,) and (np.isfinite(adjustment) & (adjustment > 0.0)).all()
+        ):
+            raise MarketDataError(
+                f"{self.symbol}: adjustment must be a positive number for each of the {count} bars"
+            )
         smallest = 1 if count == 1 else 0
         if not smallest <= self.interval_ns <= 2 * MAX_TIMESTAMP_NS:
             raise MarketDataError(
@@ -166,6 +180,7 @@ class Bars:
             owned(loaded.columns[CLOSE]),
             owned(loaded.columns[VOLUME]),
             recognised=loaded.recognition,
+            adjustment=loaded.columns.get(ADJUSTMENT),
         )
 
     @classmethod
@@ -194,7 +209,8 @@ class Bars:
         # A part may be too short to recognise the market of the whole.
         market = self.market if "_whole" in vars(self) else self.given_market
         columns = self._columns().values()
-        return Bars, (self.symbol, self.timestamps_ns, *columns, self.interval_ns, market)
+        made = (self.symbol, self.timestamps_ns, *columns, self.interval_ns, market)
+        return _unpickled, (*made, self.adjustment)
 
     def _columns(self) -> dict[str, FloatArray]:
         return {
@@ -244,6 +260,7 @@ class Bars:
             self.interval_ns,
             self.given_market,
             recognised=self.recognised,
+            adjustment=None if self.adjustment is None else self.adjustment[part],
         )
         return bars.of_whole(self)
 
@@ -273,6 +290,9 @@ class Bars:
                 left.
         """
         longer = longer_bars(self, length)
+        # The adjustment changes between sessions: that of a longer bar is its last one's.
+        lasts = np.searchsorted(self.timestamps_ns, longer.timestamps_ns[1:]) - 1
+        adjustment = self.adjustment
         return Bars(
             self.symbol,
             longer.timestamps_ns,
@@ -284,7 +304,12 @@ class Bars:
             longer.interval_ns,
             self.market,
             recognised=longer.recognised,
+            adjustment=None if adjustment is None else adjustment[np.append(lasts, -1)],
         )
+
+    def traded(self, prices: FloatArray) -> FloatArray:
+        """Prices of these bars as they were traded: without the adjustment. Shape [n]."""
+        return prices if self.adjustment is None else prices / self.adjustment
 
     def gaps(self) -> tuple[Gap, ...]:
         """Where bars are missing that their market had: reported, never filled.
@@ -341,7 +366,14 @@ class Bars:
         sha256.update(self.timestamps_ns.astype("<i8").tobytes())
         for column in self._columns().values():
             sha256.update(column.astype("<f8").tobytes())
+        if self.adjustment is not None:
+            sha256.update(b"adjustment" + self.adjustment.astype("<f8").tobytes())
         return sha256.hexdigest()
+
+
+def _unpickled(*made: Any) -> Bars:
+    *columns, adjustment = made
+    return Bars(*columns, adjustment=adjustment)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

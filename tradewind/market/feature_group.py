@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from numpy.typing import ArrayLike
 
@@ -70,6 +70,14 @@ class FeatureGroup(VersionedPart):
     @abstractmethod
     def row(self, window: BarWindow) -> ArrayLike:
         """The numbers after the last bar of a window of exactly `lookback` bars; all finite."""
+
+    def of_market(self, market: str) -> Self:  # noqa: ARG002 - for those who know of markets
+        """The group for bars of a market, by its name; itself where it knows of none.
+
+        Raises:
+            MarketDataError: It is for bars of another one.
+        """
+        return self
 
     def rows(self, bars: BarWindow) -> FloatArray | None:  # noqa: ARG002
         """The numbers after each bar of a series: what `row` gives, to the last bit.

@@ -171,6 +171,15 @@ class FeatureSpec(Settings):
             values["groups"] = recorded_groups(values["groups"], known, "features.groups")
         return parse_settings(values, cls, source="features")
 
+    def of_market(self, market: str) -> Self:
+        """The specification for bars of a market, by its name: groups that ask for it know it.
+
+        Raises:
+            MarketDataError: A group is for bars of another market.
+        """
+        groups = tuple(group.of_market(market) for group in self.groups)
+        return self if groups == self.groups else self.model_copy(update={"groups": groups})
+
     @property
     def component_names(self) -> tuple[str, ...]:
         """A name for every component of the observation, in order."""

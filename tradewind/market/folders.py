@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tradewind.errors import MarketDataError
 from tradewind.market.bar_files import bar_files
 from tradewind.market.reading import ReadOptions, Recognition
-from tradewind.market.reading.options import OtherSymbolsError
+from tradewind.market.reading.options import NoRowsError, OtherSymbolsError
 from tradewind.market.sessions import format_time
 from tradewind.market.tables import Loaded, read_columns
 
@@ -73,7 +73,7 @@ def read_folder(folder: Path, options: ReadOptions) -> FolderBars:
     if others:
         shown = ", ".join(others[:_SHOWN])
         notes.append(f"{len(others)} other file(s) left alone: {shown}")
-    pieces = _of_symbol(folder, _pieces(chosen, options), options.symbol, notes)
+    pieces = _of_symbol(folder, _pieces(chosen, options, notes), options.symbol, notes)
     pieces.sort(key=lambda piece: (piece.first_ns, piece.last_ns))
     _check_dates(folder, pieces)
     _check_same_length(folder, pieces)
@@ -81,10 +81,14 @@ def read_folder(folder: Path, options: ReadOptions) -> FolderBars:
     return FolderBars(_joined(folder, pieces, notes), _partition(folder, last), last)
 
 
-def _pieces(files: Sequence[Path], options: ReadOptions) -> Iterator[_Piece | OtherSymbolsError]:
+def _pieces(
+    files: Sequence[Path], options: ReadOptions, notes: list[str]
+) -> Iterator[_Piece | OtherSymbolsError]:
     for path in files:
         try:
             yield _Piece(path, read_columns(path, options))
+        except NoRowsError:
+            notes.append(f"{path.name} has no rows")
         except OtherSymbolsError as problem:
             if options.symbol is None:
                 raise
@@ -112,6 +116,8 @@ def _of_symbol(
     if not pieces and len(others) == 1:
         # A file of one symbol is called as its user likes, and so are many files of the same one.
         return strangers
+    if not pieces and not others:
+        raise MarketDataError(f"{folder} has no bars: its files have no rows")
     if not pieces or (others and symbol is None):
         raise OtherSymbolsError(str(folder), sorted(others))
     if others:
@@ -214,8 +220,7 @@ def _joined(folder: Path, pieces: Sequence[_Piece], notes: list[str]) -> Loaded:
         times, owners = times[order], owners[order]
         columns = {name: column[order] for name, column in columns.items()}
         repeated = np.flatnonzero(np.diff(times) == 0)
-        for row in repeated:
-            _check_same(folder, pieces, times, columns, owners, int(row))
+        _check_alike(folder, pieces, times, columns, owners, repeated)
         keep = np.ones(times.size, dtype=np.bool_)
         keep[repeated + 1] = False
         times = times[keep]
@@ -228,24 +233,26 @@ def _joined(folder: Path, pieces: Sequence[_Piece], notes: list[str]) -> Loaded:
     return Loaded(times, columns, _recognition(folder, pieces, notes, times.size))
 
 
-def _check_same(
+def _check_alike(
     folder: Path,
     pieces: Sequence[_Piece],
     times: NDArray[np.int64],
     columns: dict[str, NDArray[np.float64]],
     owners: NDArray[np.int64],
-    row: int,
+    repeated: NDArray[np.intp],
 ) -> None:
-    differing = [name for name, column in columns.items() if column[row] != column[row + 1]]
-    if not differing:
-        return
-    one, other = (_below(folder, pieces[owners[at]].path) for at in (row, row + 1))
-    name = differing[0]
-    raise MarketDataError(
-        f"{folder}: {one} and {other} both have a bar of {format_time(times[row])}, with {name} "
-        f"{columns[name][row]:g} and {columns[name][row + 1]:g}: take one of them out; of files of "
-        "different symbols, say which as symbol, as the files or their folders (symbol=…) are named"
-    )
+    """Refuses bars of the same time that differ; each of `repeated` is alike to the next row."""
+    for name, column in columns.items():
+        differing = repeated[column[repeated] != column[repeated + 1]]
+        if differing.size:
+            row = int(differing[0])
+            one, other = (_below(folder, pieces[owners[at]].path) for at in (row, row + 1))
+            raise MarketDataError(
+                f"{folder}: {one} and {other} both have a bar of {format_time(times[row])}, with "
+                f"{name} {column[row]:g} and {column[row + 1]:g}: take one of them out; of files "
+                "of different symbols, say which as symbol, as the files or their folders "
+                "(symbol=…) are named"
+            )
 
 
 def _recognition(

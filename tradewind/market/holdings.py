@@ -12,14 +12,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tradewind.errors import InvalidInputError
-from tradewind.kernels.compiled import inlined
+from tradewind.kernels.compiled import compiled, inlined
 from tradewind.market.accounting import (
+    BORROW_PAID,
     CASH,
+    DIVIDENDS_RECEIVED,
     EQUITY,
     FEES_PAID,
+    FUNDING_PAID,
+    IMPACT_PAID,
     MARK_PRICE,
     QUANTITY,
+    REFUSED_TRADES,
     SLIPPAGE_PAID,
+    SPREAD_PAID,
     STATE_SIZE,
     Account,
     apply_fill,
@@ -27,6 +33,17 @@ from tradewind.market.accounting import (
     open_account,
 )
 from tradewind.market.bars import FloatArray
+from tradewind.market.conditions import (
+    BORROW,
+    CONDITION_COUNT,
+    FUNDING,
+    SPLIT,
+    book_actions,
+    carry_positions,
+    fill_on_conditions,
+    is_called,
+    worst_friction,
+)
 from tradewind.market.terms import TradingTerms
 
 __all__ = [
@@ -34,7 +51,10 @@ __all__ = [
     "close_holdings",
     "fill_holdings",
     "open_holdings",
+    "padded_states",
+    "plan_on_conditions",
     "plan_trades",
+    "trade_on_conditions",
     "value_holdings",
 ]
 
@@ -138,7 +158,145 @@ def plan_trades(
     """
     buying = (1.0 + slippage) * (1.0 + transaction_cost) - 1.0
     selling = 1.0 - (1.0 - slippage) * (1.0 - transaction_cost)
-    equity = _wanted_trades(states, targets, gross_limit, prices, buying, selling, traded)
+    _plan(
+        states,
+        targets,
+        gross_limit,
+        prices,
+        slippage,
+        buying,
+        selling,
+        rebalance_threshold,
+        traded,
+        states,  # in the place of conditions, which are not looked at
+        False,
+    )
+
+
+@compiled
+def plan_on_conditions(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    prices: FloatArray,
+    slippage: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+    conditions: FloatArray,
+) -> None:
+    """`plan_trades` where there are conditions, which say fees, spreads and the tick.
+
+    Below the maintenance margin everything is to be closed.
+
+    Args:
+        states: As of `plan_trades`, like all but the last.
+        targets: Wanted positions.
+        gross_limit: Of the targets.
+        prices: Reference prices.
+        slippage: Fraction of the price.
+        rebalance_threshold: Of all trades together.
+        traded: Becomes the signed quantities to trade, not rounded yet.
+        conditions: Shape [CONDITION_COUNT, s].
+    """
+    if is_called(states, prices, conditions):
+        for row in range(targets.size):
+            traded[row] = -states[row, QUANTITY]
+        return
+    _plan(
+        states,
+        targets,
+        gross_limit,
+        prices,
+        slippage,
+        0.0,
+        0.0,
+        rebalance_threshold,
+        traded,
+        conditions,
+        True,
+    )
+
+
+@compiled
+def trade_on_conditions(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    last_closes: FloatArray,
+    sized_at_close: bool,
+    opens: FloatArray,
+    closes: FloatArray,
+    slippage: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+    conditions: FloatArray,
+) -> None:
+    """Takes an account over a bar on conditions, but for the marks at its close.
+
+    Splits and dividends are booked before its open, positions are traded at it, and funding and
+    borrowing charged at its close.
+
+    Args:
+        states: As of `plan_on_conditions`, like what is not said here.
+        targets: Wanted positions.
+        gross_limit: Of the targets.
+        last_closes: The closes before the bar. Shape [s].
+        sized_at_close: Whether quantities follow from them, or from the opens. A split in between
+            multiplies what was ordered.
+        opens: Reference prices of the fills. Shape [s].
+        closes: Prices that funding and borrowing are charged at. Shape [s].
+        slippage: Fraction of the price.
+        rebalance_threshold: Of all trades together.
+        traded: Becomes the signed quantities traded.
+        conditions: Of the bar.
+    """
+    sizing_prices = last_closes if sized_at_close else opens
+    if not sized_at_close:
+        book_actions(states, conditions)
+    plan_on_conditions(
+        states,
+        targets,
+        gross_limit,
+        sizing_prices,
+        slippage,
+        rebalance_threshold,
+        traded,
+        conditions,
+    )
+    if sized_at_close:
+        book_actions(states, conditions)
+        for row in range(traded.size):
+            traded[row] *= conditions[SPLIT, row]
+    fill_on_conditions(states, opens, slippage, traded, conditions, sizing_prices)
+    carry_positions(states, closes, conditions)
+
+
+@inlined
+def _plan(
+    states: FloatArray,
+    targets: FloatArray,
+    gross_limit: float,
+    prices: FloatArray,
+    slippage: float,
+    buying: float,
+    selling: float,
+    rebalance_threshold: float,
+    traded: FloatArray,
+    conditions: FloatArray,
+    conditioned: bool,
+) -> None:
+    equity = _wanted_trades(
+        states,
+        targets,
+        gross_limit,
+        prices,
+        slippage,
+        buying,
+        selling,
+        traded,
+        conditions,
+        conditioned,
+    )
     turnover, closes = 0.0, False
     for row in range(targets.size):
         turnover += abs(traded[row]) * prices[row]
@@ -153,9 +311,12 @@ def _wanted_trades(
     targets: FloatArray,
     gross_limit: float,
     prices: FloatArray,
+    slippage: float,
     buying: float,
     selling: float,
     traded: FloatArray,
+    conditions: FloatArray,
+    conditioned: bool,
 ) -> float:
     """What has to be traded to have the targets, of what is left after the costs of it all.
 
@@ -178,6 +339,9 @@ def _wanted_trades(
         dividend, divisor = equity, 1.0
         for row in range(count):
             target, value = scale * targets[row], states[row, QUANTITY] * prices[row]
+            if conditioned and not math.isnan(target):
+                most = (target * equity - value) / prices[row]
+                buying, selling = worst_friction(conditions, row, slippage, most, prices[row])
             if target * left > value:
                 dividend += value * buying
                 divisor += target * buying
@@ -194,6 +358,14 @@ def _wanted_trades(
         keeps = math.isnan(targets[row])
         traded[row] = 0.0 if keeps else wanted - states[row, QUANTITY]
     return equity
+
+
+def padded_states(states: FloatArray) -> FloatArray:
+    """States that were kept, with 0 for the figures that an earlier release did not keep."""
+    absent = STATE_SIZE - states.shape[-1]
+    if absent <= 0:
+        return states
+    return np.pad(states, [(0, 0)] * (states.ndim - 1) + [(0, absent)])
 
 
 class Holdings:
@@ -220,6 +392,9 @@ class Holdings:
         self.states: FloatArray = np.empty((marks.size, STATE_SIZE), dtype=np.float64)
         open_holdings(self.states, cash, marks)
 
+    def __setstate__(self, state: dict[str, FloatArray]) -> None:
+        self.states = padded_states(state["states"])
+
     def account(self, row: int) -> Account:
         """One symbol's row, as an account that shares the memory."""
         return Account.over(self.states[row])
@@ -233,6 +408,20 @@ class Holdings:
             InvalidInputError: As `Account.apply_fill` says.
         """
         self.account(row).apply_fill(quantity, fill_price, reference_price=reference_price, fee=fee)
+        value_holdings(self.states)
+
+    def carry(self, row: int, price: float, funding: float, borrow: float) -> None:
+        """Charges what the position in a symbol costs until a close, before it is marked at it.
+
+        Args:
+            row: The symbol.
+            price: The close.
+            funding: Fraction of its value that a long position pays.
+            borrow: Fraction of its value that a short position pays.
+        """
+        conditions = np.zeros((CONDITION_COUNT, 1))
+        conditions[FUNDING], conditions[BORROW] = funding, borrow
+        carry_positions(self.states[row : row + 1], np.array([price]), conditions)
         value_holdings(self.states)
 
     def close_bars(self, prices: Mapping[int, float]) -> None:
@@ -249,7 +438,7 @@ class Holdings:
         value_holdings(self.states)
 
     def plan_trades(self, targets: FloatArray, terms: TradingTerms) -> FloatArray:
-        """What has to be traded to go to target positions at the mark prices.
+        """What has to be traded to go to target positions at the mark prices, not rounded yet.
 
         Args:
             targets: Signed fractions of equity, the gross limit still to come; NaN keeps a
@@ -265,6 +454,18 @@ class Holdings:
         if targets.shape != (len(self.states),):
             raise InvalidInputError(f"targets must be {len(self.states)} numbers, not {targets!r}")
         traded: FloatArray = np.empty(len(self.states), dtype=np.float64)
+        if terms.has_conditions:
+            plan_on_conditions(
+                self.states,
+                targets,
+                terms.margin_limit,
+                self.mark_prices,
+                terms.slippage,
+                terms.rebalance_threshold,
+                traded,
+                terms.conditions(len(self.states)),
+            )
+            return traded
         plan_trades(
             self.states,
             targets,
@@ -304,5 +505,35 @@ class Holdings:
 
     @property
     def costs(self) -> float:
-        """Fees and slippage of all fills."""
-        return self.fees_paid + float(self.states[:, SLIPPAGE_PAID].sum())
+        """Fees and slippage of all fills, funding and borrowing."""
+        states = self.states
+        return self.fees_paid + float(states[:, SLIPPAGE_PAID].sum()) + self.carry_paid
+
+    @property
+    def carry_paid(self) -> float:
+        """Funding and borrowing."""
+        return float(self.states[:, FUNDING_PAID].sum() + self.states[:, BORROW_PAID].sum())
+
+    @property
+    def costs_by_component(self) -> dict[str, float]:
+        """What the costs are made of: fees, slippage, spread, impact, funding and borrow."""
+        paid = self.states.sum(axis=0)
+        of_slippage = paid[SPREAD_PAID] + paid[IMPACT_PAID]
+        return {
+            "fees": float(paid[FEES_PAID]),
+            "slippage": float(paid[SLIPPAGE_PAID] - of_slippage),
+            "spread": float(paid[SPREAD_PAID]),
+            "impact": float(paid[IMPACT_PAID]),
+            "funding": float(paid[FUNDING_PAID]),
+            "borrow": float(paid[BORROW_PAID]),
+        }
+
+    @property
+    def dividends(self) -> float:
+        """Dividends received, less those paid on short positions."""
+        return float(self.states[:, DIVIDENDS_RECEIVED].sum())
+
+    @property
+    def refused_trades(self) -> int:
+        """Trades that were wanted, and are less than a lot or than the minimum notional."""
+        return int(self.states[:, REFUSED_TRADES].sum())

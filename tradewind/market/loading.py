@@ -9,7 +9,7 @@ from tradewind.market.agreement import refuse_contradiction
 from tradewind.market.bars import Bars
 from tradewind.market.calendars import market_named
 from tradewind.market.forming import without_forming_bar
-from tradewind.market.reading import ReadOptions
+from tradewind.market.reading import ADJUSTMENT, ReadOptions
 from tradewind.market.reading.options import DateOrder, DecimalMark, RowOrder, TimestampUnit
 
 __all__ = ["TimestampUnit", "load_bars"]
@@ -94,6 +94,7 @@ def load_bars(
         volume=loaded.columns[VOLUME],
         given_market=given_market,
         recognised=loaded.recognition,
+        adjustment=loaded.columns.get(ADJUSTMENT),
     )
     if given_market is not None:
         refuse_contradiction(bars)

@@ -257,5 +257,6 @@ def _pick(bars: Bars, times: TimestampArray, of_market: Bars) -> Bars:
         bars.volume[rows],
         bars.interval_ns,
         bars.given_market,
+        adjustment=None if bars.adjustment is None else bars.adjustment[rows],
     )
     return picked.of_whole(of_market)

@@ -205,7 +205,9 @@ def _said_of_lengths(
 ) -> Iterator[str]:
     counts = lasts - firsts + 1
     spans = ends[firsts] - starts[firsts]
-    lacking = counts < -(-spans // bars.interval_ns)
+    sessions = bars.market.sessions
+    pauses = 0 if sessions is None else _pauses_ns(sessions, starts[firsts], ends[firsts])
+    lacking = counts < -(-(spans - pauses) // bars.interval_ns)
     if lacking.any():
         first = format_time(starts[firsts][lacking][0])
         yield (
@@ -215,6 +217,16 @@ def _said_of_lengths(
     short = spans < long_ns
     if short.any() and not bars.market.is_daily(long_ns):
         yield f"{np.count_nonzero(short):,} bar(s) end with their session before their length"
+
+
+def _pauses_ns(sessions: Sessions, starts: Times, ends: Times) -> Times:
+    """How long the market pauses between two times, as at lunch. Shape [n]."""
+    lengths = sessions.run_opens_ns[1:] - sessions.run_closes_ns[:-1]
+    until = np.concatenate([[0], np.cumsum(lengths)])
+    first = np.searchsorted(sessions.run_closes_ns, starts, side="right")
+    last = np.searchsorted(sessions.run_closes_ns, ends, side="left")
+    pauses: Times = until[last] - until[first]
+    return pauses
 
 
 def _recognised(bars: _Series, count: int, notes: list[str]) -> Recognition:

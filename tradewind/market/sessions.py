@@ -167,6 +167,44 @@ class Market:
             return np.floor_divide(timestamps_ns, DAY_NS)
         return self.sessions.days[self._session_of(timestamps_ns)]
 
+    def closed_before_ns(self, timestamps_ns: TimestampArray) -> TimestampArray:
+        """How long the market was closed just before a bar; 0 where it was open since the last one.
+
+        Args:
+            timestamps_ns: Starts of bars, increasing. Shape [n].
+
+        Returns:
+            Nanoseconds of the night, week-end, holiday or break that ended since the bar before.
+            Shape [n]; 0 for the first bar.
+
+        Raises:
+            MarketDataError: The market's calendar does not go as far.
+        """
+        closed = np.zeros(timestamps_ns.size, dtype=np.int64)
+        if self.sessions is None:
+            return closed
+        self._check_all_covered(timestamps_ns)
+        opens, closes = self.sessions.run_opens_ns, self.sessions.run_closes_ns
+        runs = np.searchsorted(closes, timestamps_ns, side="right")
+        first = np.flatnonzero(np.diff(runs) > 0) + 1
+        closed[first] = opens[runs[first]] - closes[runs[first] - 1]
+        return closed
+
+    def session_elapsed(self, timestamps_ns: TimestampArray) -> NDArray[np.float64]:
+        """What part of its session is over when each bar starts, from 0 to 1. Shape [n].
+
+        0 for what comes before the opening; of the day (UTC) where the market never closes.
+
+        Raises:
+            MarketDataError: The market's calendar does not go as far.
+        """
+        if self.sessions is None:
+            return (timestamps_ns % DAY_NS) / DAY_NS
+        session = self._session_of(timestamps_ns)
+        opens, closes = self.sessions.opens_ns[session], self.sessions.closes_ns[session]
+        elapsed: NDArray[np.float64] = np.maximum(timestamps_ns - opens, 0) / (closes - opens)
+        return elapsed
+
     def next_bar_start_ns(self, bar_start_ns: int, interval_ns: int) -> int:
         """When the bar that follows a bar starts: across nights, week-ends, holidays, half days.
 
@@ -285,9 +323,7 @@ class Market:
     def _session_of(self, timestamps_ns: TimestampArray) -> NDArray[np.intp]:
         """Index of the session that is open at each time, or else of the next one."""
         assert self.sessions is not None
-        if timestamps_ns.size:
-            self._check_covered(int(timestamps_ns.min()))
-            self._check_covered(int(timestamps_ns.max()))
+        self._check_all_covered(timestamps_ns)
         return np.searchsorted(self.sessions.closes_ns, timestamps_ns, side="right")
 
     @cached_property
@@ -297,6 +333,11 @@ class Market:
     def _check_covered(self, ts_ns: int) -> None:
         if not self.covers(ts_ns):
             raise self._beyond(ts_ns)
+
+    def _check_all_covered(self, timestamps_ns: TimestampArray) -> None:
+        if timestamps_ns.size:
+            self._check_covered(int(timestamps_ns.min()))
+            self._check_covered(int(timestamps_ns.max()))
 
     def _check_run(self, run: int, ts_ns: int) -> None:
         assert self.sessions is not None

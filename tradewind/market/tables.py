@@ -20,7 +20,7 @@ from tradewind.market.provenance import Provenance
 from tradewind.market.reading.amounts import number_cast, plain_number_cast, tell_decimal_mark
 from tradewind.market.reading.assembly import RawColumns, assemble
 from tradewind.market.reading.csv_table import CsvTable
-from tradewind.market.reading.options import OtherSymbolsError, ReadOptions
+from tradewind.market.reading.options import NoRowsError, OtherSymbolsError, ReadOptions
 from tradewind.market.reading.parquet_rows import is_parquet, read_rows
 from tradewind.market.reading.recognition import Recognition
 from tradewind.market.reading.roles import Roles, roles_of_header
@@ -141,7 +141,7 @@ def read_table(
     names = table.column_names
     roles = roles_of_header(subject, names, options)
     if table.num_rows == 0:
-        raise MarketDataError(f"{subject} has no bars: it has no rows")
+        raise NoRowsError(f"{subject} has no bars: it has no rows")
     label = f"{kind}, {roles.form}" if roles.form else kind
     provenance = Provenance.of_metadata(table.schema.metadata)
     source = _Source(

@@ -1,6 +1,7 @@
 """The terms a policy trades on: what its actions mean, and what trading costs."""
 
 import operator
+from functools import cached_property
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -10,6 +11,17 @@ from tradewind.constants import ACTION_BUY, ACTION_HOLD, ACTION_SELL
 from tradewind.errors import InvalidInputError
 from tradewind.identity import Identity, part_key, stated
 from tradewind.market.bars import FloatArray
+from tradewind.market.conditions import (
+    CONDITION_COUNT,
+    FEE,
+    LOT,
+    MAINTENANCE,
+    MIN_NOTIONAL,
+    SPLIT,
+    SPREAD,
+    TICK,
+)
+from tradewind.market.instruments import Costs, Instrument
 from tradewind.settings import Settings
 
 __all__ = ["TradingTerms"]
@@ -55,12 +67,24 @@ class TradingTerms(Settings):
     """Trades of a smaller fraction of equity are left out, unless they close the position: a
     repeated BUY does not pay for rounding the position to size again."""
 
+    instruments: tuple[Instrument, ...] = ()
+    """What each symbol is traded as, in their order, or one for all of them: its lot, tick and
+    smallest order, its margin, and what it costs. None: any quantity at any price."""
+
+    costs: Costs = Costs()
+    """What trading and holding costs beside `transaction_cost` and `slippage`."""
+
     @model_validator(mode="after")
     def _check_gross_limit(self) -> Self:
         if self.gross_limit < self.position_fraction:
             raise ValueError(
                 f"gross_limit ({self.gross_limit:g}) must be at least position_fraction "
                 f"({self.position_fraction:g})"
+            )
+        currencies = sorted({each.currency for each in self.instruments})
+        if len(currencies) > 1:
+            raise ValueError(
+                f"instruments: one account has one currency, not {', '.join(currencies)}"
             )
         return self
 
@@ -70,6 +94,52 @@ class TradingTerms(Settings):
         values = {name: getattr(self, name) for name in TradingTerms.model_fields}
         terms = stated(TradingTerms.model_construct(**values))
         return Identity("trading terms", {part_key("trading", _VERSION): terms})
+
+    def instruments_of(self, count: int) -> tuple[Instrument, ...]:
+        """The instrument of each of so many symbols; none where there are none.
+
+        Raises:
+            InvalidInputError: There are as many as of other symbols.
+        """
+        if len(self.instruments) in (0, count):
+            return self.instruments
+        if len(self.instruments) == 1:
+            return self.instruments * count
+        raise InvalidInputError(
+            f"instruments: there are {len(self.instruments)} for {count} symbol(s); give one for "
+            "each, in their order, or one for all"
+        )
+
+    def conditions(self, count: int) -> FloatArray:
+        """What a venue asks and takes, as kernels read it (`tradewind.market.conditions`).
+
+        Without what depends on the bar: impact, funding, borrowing, splits and dividends.
+
+        Returns:
+            Shape [CONDITION_COUNT, count].
+        """
+        instruments = self.instruments_of(count)
+        found = np.zeros((CONDITION_COUNT, count))
+        found[SPREAD], found[SPLIT] = self.costs.spread, 1.0
+        for row, each in enumerate(instruments or (Instrument(),) * count):
+            fee = self.costs.fee if each.taker_fee is None else each.taker_fee
+            found[FEE, row] = self.transaction_cost if fee is None else fee
+            found[LOT, row] = each.lot_units
+            found[TICK, row] = each.tick or 0.0
+            found[MIN_NOTIONAL, row] = each.min_notional or 0.0
+            found[MAINTENANCE, row] = each.maintenance_margin
+        return found
+
+    @cached_property
+    def has_conditions(self) -> bool:
+        """Whether there is more to trading than `transaction_cost` and `slippage`."""
+        return bool(self.instruments) or self.costs != Costs()
+
+    @property
+    def margin_limit(self) -> float:
+        """`gross_limit`, or less where the instruments' initial margin allows less."""
+        most = max((each.initial_margin for each in self.instruments), default=0.0)
+        return min(self.gross_limit, 1.0 / most) if most else self.gross_limit
 
     @property
     def lowest_action(self) -> float:

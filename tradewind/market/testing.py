@@ -35,6 +35,7 @@ def check_feature_group(group: FeatureGroup, bars: Bars | None = None) -> None:
         SettingsError: What it says of itself is refused.
     """
     bars = load_sample("BTC").slice(0, group.lookback + _BARS) if bars is None else bars
+    group = group.of_market(bars.market.name)
     values = {"bar_seconds": bars.interval_ns / 1e9, "groups": (group,), "position": False}
     spec = parse_settings(values, FeatureSpec, source="the group")
     check_groups(spec.groups)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tradewind.kernels.compiled import compiled
 from tradewind.market.bars import Bars, FloatArray
 
-__all__ = ["average_daily_volume", "average_daily_volumes"]
+__all__ = ["average_daily_volume", "average_daily_volumes", "daily_averages"]
 
 _DAYS: Final = 7
 _WINDOW_NS: Final = _DAYS * 86_400 * 1_000_000_000
@@ -83,10 +83,15 @@ def _sessions_within(
 
 def average_daily_volumes(bars: Bars) -> FloatArray:
     """`average_daily_volume` at every bar. Shape [n]."""
-    volumes: FloatArray = np.empty(len(bars), dtype=np.float64)
+    return daily_averages(bars, bars.volume)
+
+
+def daily_averages(bars: Bars, values: FloatArray) -> FloatArray:
+    """What `average_daily_volume` is of volumes, of any values of the bars. Shapes [n]."""
+    averages: FloatArray = np.empty(len(bars), dtype=np.float64)
     hours = bars.market.session_hours_ns
-    _write_all(bars.timestamps_ns, bars.volume, bars.interval_ns, *hours, volumes)
-    return volumes
+    _write_all(bars.timestamps_ns, values, bars.interval_ns, *hours, averages)
+    return averages
 
 
 @compiled

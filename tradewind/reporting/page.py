@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from tradewind.reporting.style import Chart
+from tradewind.reporting.tables import chart_table
 
 __all__ = ["day", "render_page"]
 
@@ -19,7 +20,8 @@ def render_page(package: str, template: str, charts: Mapping[str, Chart], **valu
     """Renders a page.
 
     plotly.js is part of the page, compressed; the browser unpacks it (Chrome 80, Firefox 113,
-    Safari 16.4 and later). Nothing is loaded from anywhere.
+    Safari 16.4 and later). Nothing is loaded from anywhere. The template draws a chart by the macro
+    `chart` of parts.html.j2, which puts its figures below it as a table.
 
     Args:
         package: Where the template lies, in a folder `templates`.
@@ -39,6 +41,7 @@ def render_page(package: str, template: str, charts: Mapping[str, Chart], **valu
     )
     page: str = environment.get_template(template).render(
         charts=[{"id": name, **chart} for name, chart in charts.items()],
+        tables={name: chart_table(chart) for name, chart in charts.items()},
         plotly=_packed_plotly(),
         **values,
     )

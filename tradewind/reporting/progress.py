@@ -62,7 +62,8 @@ def progress_console() -> Console:
     if sys.stderr is None:
         return Console(quiet=True)
     stream: Any = _Unbroken(sys.stderr)
-    return Console(file=stream, force_jupyter=False)
+    # FORCE_COLOR, as in a CI job or a notebook's kernel, makes no terminal of a pipe.
+    return Console(file=stream, force_terminal=stream.isatty(), force_jupyter=False)
 
 
 class WorkBar:
@@ -149,7 +150,8 @@ class WorkBar:
     def _text(self) -> str:
         """For people."""
         shown = self._state
-        share = f"{shown['done'] / shown['total']:.0%}".replace("%", " %") if shown["total"] else ""
+        done = min(shown["done"] / shown["total"], 1.0) if shown["total"] else None
+        share = "" if done is None else f"{100.0 * done:.0f} %"
         seconds = f"{time.monotonic() - self._started:.0f} s"
         return "  ".join(filter(None, (shown["doing"], share, shown["figures"], seconds)))
 
@@ -179,7 +181,7 @@ def _bar(console: Console) -> Progress:
     # What the work prints is its own, and goes where it was to go.
     own = sys.stdout is not None and sys.stdout.isatty()
     return Progress(
-        *columns, console=console, refresh_per_second=5, redirect_stdout=own, redirect_stderr=own
+        *columns, console=console, refresh_per_second=2, redirect_stdout=own, redirect_stderr=own
     )
 
 

@@ -37,8 +37,6 @@ LIMIT: Final = "#D55E00"
 SHORT: Final = "#CC79A7"
 FLAT: Final = "#9AA5B1"
 SYMBOLS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-_GRID: Final = "#E8ECF1"
-_TEXT: Final = "#3E4C59"
 
 _POINTS: Final = 4_000
 
@@ -69,12 +67,10 @@ def decimate(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def base_layout(height: int, **changes: Any) -> dict[str, Any]:
-    """A layout with our fonts, margins and grid; `changes` win."""
+    """A layout with our fonts and margins; `changes` win. Colours but the data's are the page's."""
     return {
         "height": height,
         "margin": {"l": 72, "r": 24, "t": 16, "b": 44},
-        "paper_bgcolor": "#FFFFFF",
-        "plot_bgcolor": "#FFFFFF",
         "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
         "colorway": [POLICY, BENCHMARK, LIMIT, "#009E73", SHORT, "#56B4E9"],
         "hovermode": "x unified",
@@ -86,11 +82,8 @@ def base_layout(height: int, **changes: Any) -> dict[str, Any]:
 def axis(title: str, **changes: Any) -> dict[str, Any]:
     """An axis with a title, units included."""
     return {
-        "title": {"text": title, "standoff": 10, "font": {"color": _TEXT, "size": 12.5}},
-        "gridcolor": _GRID,
-        "linecolor": "#CBD2D9",
+        "title": {"text": title, "standoff": 10, "font": {"size": 12.5}},
         "zeroline": False,
-        "tickfont": {"color": _TEXT},
         "automargin": True,
         **changes,
     }

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from tradewind.market import TradingTerms
+from tradewind.market.instruments import NamedInstrument
 from tradewind.market.jumps import MAX_JUMP
 from tradewind.parts import Named
 from tradewind.risk import RiskPolicy
@@ -66,6 +67,10 @@ class EnvironmentSettings(EnvironmentConfig):
     reward: Annotated[AnyReward, Named(Reward, REWARDS, plain=_COMPILED)] = "log_return"
     """log_return or simple_return, changes of equity over the bar; or a reward of one's own,
     `{kind: NAME, options: {...}}`."""
+
+    instruments: tuple[NamedInstrument, ...] = ()
+    """What each symbol is traded as, in their order, or one for all of them, by their names in
+    config/instruments.yaml or as they are. None: any quantity at any price."""
 
     def made(self) -> EnvironmentConfig:
         """The same, which a bundle records: the reward by name and version."""

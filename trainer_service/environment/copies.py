@@ -1,6 +1,7 @@
 """One step of many copies of the trading environment as one compiled call."""
 
-from typing import Final, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from tradewind.market.accounting import (
 )
 from tradewind.market.bars import FloatArray
 from tradewind.market.feature_kernels import ObservationArray
-from tradewind.market.holdings import open_holdings
+from tradewind.market.holdings import open_holdings, padded_states
 from tradewind.risk import BatchBar
 from trainer_service.environment.kernels import (
     Calendar,
@@ -45,7 +46,7 @@ class Copies(NamedTuple):
         start: The bar after which the episode started. Shape [n].
         end: The last bar of the episode. Shape [n].
         episode_return: Sum of the episode's rewards. Shape [n].
-        start_of_day_value: Equity at the first close of the present UTC day. Shape [n].
+        start_of_day_value: Equity at the last close before the present day. Shape [n].
     """
 
     states: FloatArray
@@ -68,6 +69,12 @@ class Copies(NamedTuple):
             episode_return=np.zeros(count),
             start_of_day_value=np.zeros(count),
         )
+
+    @classmethod
+    def of_state(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """A copy of arrays that were kept, also of a release whose accounts kept fewer figures."""
+        found = cls(**{name: array.copy() for name, array in arrays.items()})
+        return found._replace(states=padded_states(found.states))
 
 
 @compiled
@@ -161,6 +168,7 @@ def step_copies(
     rewards: NDArray[np.float32],
     terminated: NDArray[np.bool_],
     dones: NDArray[np.bool_],
+    conditions: FloatArray | None,
 ) -> int:
     """Takes every copy to its next bar.
 
@@ -198,6 +206,7 @@ def step_copies(
         rewards: Shape [n].
         terminated: Whether the equity has fallen too low. Shape [n].
         dones: Whether the episode has ended, terminated or truncated. Shape [n].
+        conditions: As of `step_account`.
 
     Returns:
         How many episodes have ended.
@@ -221,6 +230,7 @@ def step_copies(
     for row in range(count):
         if row + PREFETCH_AHEAD < count:
             _prefetch_bar(market, calendar, at[row + PREFETCH_AHEAD] + 1)
+        before = states[row, 0, EQUITY]
         reward, equity, terminates = step_account(
             states[row],
             market,
@@ -229,12 +239,13 @@ def step_copies(
             targets[row],
             traded[row],
             observations[row],
+            conditions,
         )
         index = at[row] + 1
         at[row] = index
         episode_return[row] += reward
-        if first_of_day[index] == index:
-            start_of_day_value[row] = equity
+        if first_of_day[index] >= index - 1:
+            start_of_day_value[row] = equity if first_of_day[index] == index else before
         _write_bar(copies, calendar, row, bar)
         rewards[row] = reward
         terminated[row] = terminates

@@ -65,6 +65,8 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         InvalidInputError: Discrete actions are to trade several symbols.
     """
 
+    _conditions: FloatArray | None = None  # that states of release 0.2 do not have
+
     def __init__(
         self,
         bars: BarSeries | None = None,
@@ -122,6 +124,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         self.action_space, self.observation_space = task.action_space, task.observation_space
         # Looked up at every step.
         self._market, self._rules, self._calendar = task.market, task.rules, task.calendar
+        self._conditions = task.conditions
         self._observation_size = task.observation_size
         IntradayTradingEnv._begin(self, self.feature_spec.lookback - 1)
         self._ended = True
@@ -178,9 +181,10 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         Returns:
             Observation, reward, terminated, truncated and info: `equity` and `quantity` at the
             close, `quantity_traded`, after a trade `fill_price`, and at the end of the episode
-            `final_risk_inputs`, which a vectorised environment would lose by its reset. Of several
-            symbols `quantities`, `quantities_traded` and `fill_prices` (NaN where nothing was
-            traded), arrays of shape [symbols].
+            `final_risk_inputs`, which a vectorised environment would lose by its reset, and `costs`
+            by component, in the currency of the account. Of several symbols `quantities`,
+            `quantities_traded` and `fill_prices` (NaN where nothing was traded), arrays of shape
+            [symbols].
 
         Raises:
             ConflictError: No episode is running.
@@ -215,6 +219,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
             targets,
             self._traded,
             observation,
+            self._conditions,
         )
         if self._rewards is not None:
             reward = float(self._rewards.step(self.holdings.states[None], self._traded[None])[0])
@@ -225,6 +230,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
         self._ended = terminated or truncated
         if self._ended:
             info["final_risk_inputs"] = self.risk_inputs()
+            info["costs"] = self.holdings.costs_by_component
         return observation, reward, terminated, truncated, info
 
     def _record_trades(self, equity: float) -> dict[str, Any]:
@@ -255,7 +261,7 @@ class IntradayTradingEnv(gymnasium.Env[ObservationArray, EnvironmentAction]):
 
         Nothing is copied: the arrays are views for reading, and stay as they are while this episode
         and later ones go on. The day is that of the market (of UTC, where it never closes), and the
-        value at its close is the first of the new one. Average daily volume is that of the last
+        value at its last close is the first of the new one. Average daily volume is of the last
         seven days, a trading day, absent until the bars go back so far. The first trade has
         notional 0: it says that there was none before; a position of quantity 0 says that the
         account is flat. There are no order flows, and so no price changes to relate them to.

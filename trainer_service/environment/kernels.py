@@ -14,7 +14,7 @@ from tradewind.market.feature_kernels import (
     ObservationArray,
     write_position_row,
 )
-from tradewind.market.holdings import close_holdings, fill_holdings
+from tradewind.market.holdings import close_holdings, fill_holdings, trade_on_conditions
 
 __all__ = [
     "RUIN_RATIO",
@@ -49,7 +49,7 @@ class Calendar(NamedTuple):
     Attributes:
         open_seconds: Start of each bar, seconds since the epoch. Shape [n].
         close_seconds: Close of each bar. Shape [n].
-        first_of_day: The first bar that closes on the same trading day. Shape [n].
+        first_of_day: The bar at whose close the trading day starts. Shape [n].
         average_daily_volumes: Of the seven days before; NaN where unknown. Shape [n, s].
     """
 
@@ -113,6 +113,7 @@ def step_account(
     targets: FloatArray,
     traded: FloatArray,
     out: ObservationArray,
+    conditions: FloatArray | None,
 ) -> tuple[float, float, bool]:
     """Goes from the close of bar `index` to the close of the next one.
 
@@ -124,22 +125,39 @@ def step_account(
         targets: Wanted positions as signed fractions of equity; NaN keeps a quantity. Shape [s].
         traded: Becomes the signed quantities traded. Shape [s].
         out: Becomes the observation after the next bar. Shape [observation_size].
+        conditions: What venues ask and take (`tradewind.market.conditions`): of each bar, or one
+            for all of them; None where there are none. Shape [n or 1, CONDITION_COUNT, s].
 
     Returns:
         Reward, equity, and whether the equity has fallen too low.
     """
     before: float = states[0, EQUITY]
-    fill_holdings(
-        states,
-        targets,
-        rules.gross_limit,
-        market.close[index] if rules.sized_at_close else market.open[index + 1],
-        market.open[index + 1],
-        rules.transaction_cost,
-        rules.slippage,
-        rules.rebalance_threshold,
-        traded,
-    )
+    if conditions is None:  # then numba compiles nothing of what follows
+        fill_holdings(
+            states,
+            targets,
+            rules.gross_limit,
+            market.close[index] if rules.sized_at_close else market.open[index + 1],
+            market.open[index + 1],
+            rules.transaction_cost,
+            rules.slippage,
+            rules.rebalance_threshold,
+            traded,
+        )
+    else:
+        trade_on_conditions(
+            states,
+            targets,
+            rules.gross_limit,
+            market.close[index],
+            rules.sized_at_close,
+            market.open[index + 1],
+            market.close[index + 1],
+            rules.slippage,
+            rules.rebalance_threshold,
+            traded,
+            conditions[min(index + 1, conditions.shape[0] - 1)],
+        )
     close_holdings(states, market.close[index + 1])
     write_observation(states, market, rules, index + 1, out)
     equity: float = states[0, EQUITY]

@@ -17,6 +17,7 @@ from tradewind.market import (
     load_sample,
     series_of,
 )
+from tradewind.market.bar_conditions import bar_conditions, check_instruments
 from tradewind.market.bars import FloatArray
 from tradewind.market.group_runner import check_groups
 from tradewind.market.jumps import warn_of_jumps
@@ -44,6 +45,7 @@ class TradingTask:
         feature_spec: The specification, which each symbol's part of an observation follows.
         symbols: What is traded, in order.
         market: Prices and features.
+        conditions: What venues ask and take, as `step_account` has it.
         calendar: Times and volumes.
         periods_per_year: Bars in a year of their market.
         rules: The settings as a kernel reads them.
@@ -53,8 +55,10 @@ class TradingTask:
         reward: A reward that is none of the compiled step.
 
     Raises:
-        MarketDataError: The bars are too few, or not those the specification is for.
-        InvalidInputError: Discrete actions are to trade several symbols.
+        MarketDataError: The bars are too few, or not those the specification or an instrument is
+            for.
+        InvalidInputError: Discrete actions are to trade several symbols, or there are instruments
+            of another number of symbols.
         ComponentError: A feature group or the reward fails, or a group is too slow.
     """
 
@@ -66,7 +70,8 @@ class TradingTask:
     ) -> None:
         self.bars = load_sample() if bars is None else bars
         self.config = config or EnvironmentConfig()
-        self.feature_spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        spec = feature_spec or FeatureSpec(bar_seconds=self.bars.interval_ns / 1e9)
+        self.feature_spec = spec.of_market(self.bars.market.name) if spec.groups else spec
         series = series_of(self.bars)
         self.symbols = tuple(each.symbol for each in series)
         if len(series) > 1 and self.config.actions != "continuous":
@@ -80,8 +85,8 @@ class TradingTask:
         if self._last_start < self._first_start:
             raise MarketDataError(
                 f"{len(self.bars)} bars of {self.symbol} are too few: {lookback} for the first "
-                f"observation and {shortest_episode} for an episode make "
-                f"{lookback + shortest_episode}"
+                f"observation and {shortest_episode} for an episode (environment.episode_bars; "
+                f"null takes all there are) make {lookback + shortest_episode}"
             )
         check_groups(self.feature_spec.groups)
         self.reward = self.config.reward if isinstance(self.config.reward, Reward) else None
@@ -90,14 +95,16 @@ class TradingTask:
         for each in series:
             # To whoever made the environment.
             warn_of_jumps(each, self.config.max_jump, stacklevel=3)
+        check_instruments(series, self.config, stacklevel=3)
         self.periods_per_year = self.bars.periods_per_year
         self.market = Market(
-            open=np.column_stack([each.open for each in series]),
-            close=np.column_stack([each.close for each in series]),
+            open=np.column_stack([each.traded(each.open) for each in series]),
+            close=np.column_stack([each.traded(each.close) for each in series]),
             features=np.ascontiguousarray(
                 np.hstack([FeaturePipeline(self.feature_spec).transform(each) for each in series])
             ),
         )
+        self.conditions = bar_conditions(series, self.config)
         volumes = np.column_stack([average_daily_volumes(each) for each in series])
         self.calendar = Calendar(
             open_seconds=self.bars.timestamps_ns / _NS_PER_SECOND,
@@ -222,7 +229,7 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
         transaction_cost=config.transaction_cost,
         slippage=config.slippage,
         rebalance_threshold=config.rebalance_threshold,
-        gross_limit=config.gross_limit,
+        gross_limit=config.margin_limit,
         sized_at_close=config.sized_at == "close",
         smallest_equity=config.min_equity_fraction * config.initial_cash,
         log_reward=config.reward == "log_return",
@@ -235,6 +242,12 @@ def _trading_rules(config: EnvironmentConfig, spec: FeatureSpec) -> TradingRules
 
 
 def _first_bar_of_day(bars: BarSeries) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each bar, the first bar that closes on the same trading day. Shape [n]."""
+    """For each bar, the one whose close is the last before its trading day. Shape [n].
+
+    As a rule a day ends with a bar, whose close is the first of the new day. Where that bar is
+    missing it is the last one there is: a night belongs to the day that begins with it.
+    """
     days = bars.market.trading_days(bars.close_times_ns)
-    return np.searchsorted(days, days, side="left")
+    first = np.searchsorted(days, days, side="left")
+    began_within = bars.market.trading_days(bars.timestamps_ns)[first] == days
+    return np.where(began_within, np.maximum(first - 1, 0), first)

@@ -105,6 +105,7 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
         self._targets: FloatArray | None = None
         # Slow to ask or to put together, and a step needs them every time.
         self._constants = (*self.task.market, *self.task.calendar, self.task.rules)
+        self._conditions = self.task.conditions
         self._action_shape = (n_envs, *(self.action_space.shape or ()))
 
     def reset(self) -> ObservationArray:
@@ -158,7 +159,8 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
         terminated: NDArray[np.bool_] = np.empty(count, dtype=np.bool_)
         dones: NDArray[np.bool_] = np.empty(count, dtype=np.bool_)
         given = (*self._copies, *self._constants, targets, *self._bar)
-        arguments: tuple[Any, ...] = (*given, observations, rewards, terminated, dones)
+        results = (observations, rewards, terminated, dones)
+        arguments: tuple[Any, ...] = (*given, *results, self._conditions)
         ended = step_copies(*arguments)
         if self._rewards is not None:
             rewards[:] = self._rewards.step(self._copies.states, self._copies.traded)
@@ -231,7 +233,7 @@ class VectorizedTradingEnv(RiskMeasuringEnv):
             self._tracker.set_state(state["risk"])
         if self._rewards is not None:
             self._rewards.set_state(state["rewards"])
-        self._copies = Copies(**{name: array.copy() for name, array in state["copies"].items()})
+        self._copies = Copies.of_state(state["copies"])
         self._random = [_generator(each) for each in state["random"]]
         self._seeds, self._options = list(state["seeds"]), list(state["options"])
         self._running = state["running"]

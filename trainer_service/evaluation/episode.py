@@ -1,6 +1,6 @@
 """One pass of a policy over bars, and what is recorded of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewind.market import series_of
 from tradewind.market.bars import FloatArray
 from tradewind.policy import Network
 from trainer_service.environment import IntradayTradingEnv
@@ -42,7 +41,9 @@ class Episode:
         exposures: Position values as signed fractions of equity. Shape [steps + 1, symbols].
         trade_count: Fills.
         traded_notional: Sum of their absolute notionals.
-        costs: Fees and slippage paid, in the currency of the account.
+        costs: Fees, slippage, funding and borrowing paid, in the currency of the account.
+        cost_components: What they are made of, where instruments or costs by component are traded.
+        refused_trades: Trades that were too small for their instruments.
         periods_per_year: Bars in a year of their market.
         market: Name of that market.
     """
@@ -56,6 +57,8 @@ class Episode:
     trade_count: int
     traded_notional: float
     costs: float
+    cost_components: Mapping[str, float]
+    refused_trades: int
     periods_per_year: float
     market: str
 
@@ -98,8 +101,7 @@ def _record(env: IntradayTradingEnv, step: Callable[[Observations], StepResult])
         ended = terminated or truncated
     account = env.risk_inputs()
     start: int = info["start"]
-    closes = [each.close[start : start + len(quantities)] for each in series_of(env.bars)]
-    prices = np.column_stack(closes)
+    prices = env.trading_task.market.close[start : start + len(quantities)]
     return Episode(
         observations=np.stack(seen),
         timestamps=account.timestamps,
@@ -110,6 +112,8 @@ def _record(env: IntradayTradingEnv, step: Callable[[Observations], StepResult])
         trade_count=int(np.count_nonzero(account.trade_notionals)),
         traded_notional=float(np.abs(account.trade_notionals).sum()),
         costs=env.holdings.costs,
+        cost_components=env.holdings.costs_by_component if env.config.has_conditions else {},
+        refused_trades=env.holdings.refused_trades,
         periods_per_year=env.periods_per_year,
         market=env.bars.market.name,
     )

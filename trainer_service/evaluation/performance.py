@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tradewind.market import market_named
 from tradewind.risk import RiskPolicy
 from tradewind.risk.calculators.volatility import VOLATILITY
 from tradewind.risk.curve import summarize_curve
@@ -29,16 +30,18 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
 
     Returns:
         `return`, `sharpe`, `sortino`, `volatility`, `max_drawdown`, `var_95` and
-        `expected_shortfall_95` (per bar), `trades`, `turnover_per_day` (notional traded a day, in
-        units of the initial capital), `exposure` (mean absolute
+        `expected_shortfall_95` (per bar), `trades`, `turnover_per_day` (notional traded a trading
+        day, in units of the initial capital), `exposure` (mean absolute
         positions as a fraction of equity)
-        and `costs` (fees and slippage, as a fraction of the initial capital).
+        and `costs` (as a fraction of the initial capital); where instruments or costs by component
+        are traded, also `costs_fees` and the others of `Holdings.costs_by_component`, and
+        `refused_trades`, which were too small.
 
     Raises:
         RiskPolicyError: The risk policy states another number of bars in a year.
     """
     initial = float(episode.equity[0])
-    days = float(episode.timestamps[-1] - episode.timestamps[0]) / _SECONDS_PER_DAY
+    days = _days(episode)
     figures = {"return": float(episode.equity[-1]) / initial - 1.0}
     if episode.ruined:
         curve = summarize_curve(episode.equity, episode.timestamps, policy)
@@ -50,7 +53,26 @@ def measure_performance(episode: Episode, policy: RiskPolicy) -> dict[str, float
         "turnover_per_day": episode.traded_notional / initial / days,
         "exposure": float(np.mean(np.abs(episode.exposures).sum(axis=1))),
         "costs": episode.costs / initial,
+        **_cost_figures(episode, initial),
     }
+
+
+def _cost_figures(episode: Episode, initial: float) -> dict[str, float]:
+    if not episode.cost_components:
+        return {}
+    shares = {name: paid / initial for name, paid in episode.cost_components.items()}
+    return {
+        **{f"costs_{name}": share for name, share in shares.items()},
+        "refused_trades": float(episode.refused_trades),
+    }
+
+
+def _days(episode: Episode) -> float:
+    """Days that an episode takes: of the clock where the market never closes, else of trading."""
+    sessions = market_named(episode.market).sessions
+    if sessions is None:
+        return float(episode.timestamps[-1] - episode.timestamps[0]) / _SECONDS_PER_DAY
+    return (len(episode.equity) - 1) * sessions.per_year / episode.periods_per_year
 
 
 def _risk_figures(episode: Episode, policy: RiskPolicy) -> dict[str, float]:

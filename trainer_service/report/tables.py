@@ -74,7 +74,16 @@ _FIGURES: Final[tuple[tuple[str, str, _Form, str], ...]] = (
     ("trades", "Trades", count, "fills"),
     ("turnover_per_day", "Turnover per day", times, "notional traded, in units of capital"),
     ("exposure", "Exposure", percent, "mean absolute position, as a share of equity"),
-    ("costs", "Costs", fine_percent, "fees and slippage, as a share of the initial capital"),
+    ("costs", "Costs", fine_percent, "all of them, as a share of the initial capital"),
+)
+_COMPONENTS: Final[tuple[tuple[str, str, _Form, str], ...]] = (
+    ("costs_fees", "– fees", fine_percent, "of the fills"),
+    ("costs_slippage", "– slippage", fine_percent, "fixed, and the rounding to the tick"),
+    ("costs_spread", "– spread", fine_percent, "half the quoted spread of every fill"),
+    ("costs_impact", "– impact", fine_percent, "by the square-root law"),
+    ("costs_funding", "– funding", fine_percent, "paid by longs to shorts; below 0: received"),
+    ("costs_borrow", "– borrowing", fine_percent, "of what was sold short"),
+    ("refused_trades", "Refused trades", count, "below the lot or the smallest order"),
 )
 
 
@@ -87,7 +96,10 @@ def figure_rows(figures: Mapping[str, float]) -> list[Row]:
             help_text,
             tuple(figure_cell(figures, f"{prefix}{name}", form) for prefix in prefixes),
         )
-        for name, label, form, help_text in _FIGURES
+        for name, label, form, help_text in (
+            *_FIGURES,
+            *(component for component in _COMPONENTS if component[0] in figures),
+        )
     ]
 
 

@@ -23,6 +23,7 @@ from tradewind.market import (
     split_bars,
 )
 from tradewind.market.agreement import refuse_contradiction
+from tradewind.market.sessions import DAY_NS
 from tradewind.part_options import told
 from tradewind.risk import ProductionRiskAdvisor, RiskPolicy
 from tradewind.risk.periods import check_periods, window_doubts
@@ -144,6 +145,17 @@ def hold_against_bars(policy: RiskPolicy, bars: BarSeries) -> None:
         refuse_contradiction(each)
     if bars.market.said:
         _logger.info("market of %s: %s", bars.symbol, bars.market.said)
+    closed_ns = bars.market.closed_before_ns(bars.timestamps_ns)
+    if closed_ns.any():
+        _logger.info(
+            "%s: the market closed before %d of %d bars, for up to %.1f days: each such step goes "
+            "from the last close to the close of the first bar after it, in production too; "
+            "features.groups: [{kind: session}] tells the policy of it",
+            bars.symbol,
+            np.count_nonzero(closed_ns),
+            len(bars),
+            closed_ns.max() / DAY_NS,
+        )
     for doubt in window_doubts(policy, bars.interval_ns / 1e9):
         _logger.warning("risk policy: %s", doubt)
 

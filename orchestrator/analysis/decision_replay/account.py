@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.account.carry import read_carried
 from orchestrator.account.portfolio import Portfolio, read_allocations
 from orchestrator.account.risk_history import RiskHistory
 from orchestrator.analysis.decision_replay.ticks import LoggedTick
@@ -26,7 +27,7 @@ class AccountTrail:
         cash: Shape [n], like the next three.
         equity: Cash and positions at their marks.
         fees_paid: Since the account began.
-        start_of_day_equity: Equity at the first close of the UTC day.
+        start_of_day_equity: Equity at the last close before the trading day.
         known: Whether the symbol has had a bar. Shape [n, s], like all that follow.
         quantity: Signed position.
         entry_price: NaN while flat.
@@ -94,6 +95,7 @@ def book_account(
         ConflictError: The fills cannot be booked; the message names the tick.
     """
     portfolio = Portfolio(read_allocations(facts))
+    portfolio.carry(read_carried(facts), facts["interval_ns"])
     history = RiskHistory(
         portfolio.symbols,
         facts["capital_base"],

@@ -2,14 +2,17 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orchestrator.account.portfolio import Allocation, Portfolio, read_allocations
+from orchestrator.account.carry import read_carried
+from orchestrator.account.portfolio import Allocation, Portfolio, WantedTrade, read_allocations
+from orchestrator.agents.enforcement import Intent, round_intents
+from orchestrator.agents.reasons import Reason
 from orchestrator.analysis.decision_replay.answers import targets_of
 from orchestrator.analysis.decision_replay.bundles import OpenBundle, run_network
 from orchestrator.analysis.decision_replay.fills import markets_of, open_paper_broker
@@ -129,6 +132,7 @@ class _Desk:
         contract = bundle.contract
         traded, idle = divide(read_allocations(facts), contract.symbols, bundle.name)
         self.portfolio = Portfolio([*traded, *idle])
+        self.portfolio.carry(read_carried(facts), facts["interval_ns"])
         self.idle = tuple(symbol for allocation in idle for symbol in allocation.symbols)
         self._market = {
             allocation.symbols: market.at(allocation.symbols, contract.features)
@@ -169,7 +173,7 @@ class _Desk:
         actions = run_network(self._bundle.serving, observed)
         targets = targets_of(actions, contract.terms, contract.symbol_count)
         for symbols, own in zip(asked, targets, strict=True):
-            for trade in self.portfolio.wanted_trades(symbols, own, contract.terms):
+            for trade in self._rounded(self.portfolio.wanted_trades(symbols, own, contract.terms)):
                 # Named as the log's: the same order then meets the same paper market.
                 yield self._style.order(
                     f"{self._account}-{tick.sequence}-{trade.symbol}",
@@ -178,4 +182,12 @@ class _Desk:
                     trade.price,
                     tick.close_ns,
                     self._markets.next_close_ns(trade.symbol, tick.close_ns),
+                    instrument=self._markets.instruments.get(trade.symbol),
                 )
+
+    def _rounded(self, trades: Iterable[WantedTrade]) -> Iterator[Intent]:
+        """What is left of trades by what their instruments take."""
+        intents = [Intent(it.symbol, it.quantity, it.price, Reason.POLICY) for it in trades]
+        held = {symbol: self.portfolio.quantity(symbol) for symbol in self.portfolio.symbols}
+        rounded = round_intents(intents, self._markets.instruments, held)
+        return (intent for intent in rounded if not intent.refusal)

@@ -52,7 +52,7 @@ NEVER_COMPARED: Final = (
     "demanded and why (that is in its audit trail), refused bars, ids, and times"
 )
 _ACCOUNT_FACTS: Final = ("allocations", "capital_base", "interval_ns", "history_length")
-_LATER_FACTS: Final = ("markets",)  # that older logs have not
+_LATER_FACTS: Final = ("markets", "carried")  # that older logs have not
 _FILL_FIELDS: Final = tuple(FillRecord.__dataclass_fields__)
 
 
@@ -244,8 +244,8 @@ class _Run:
             self._trade_again(parts)
         else:
             self._hold_against_terms(parts)
-            for terms in dict.fromkeys(terms for terms in said if terms is not None):
-                self.not_checked.append(not_traded_again(terms))
+            told = (not_traded_again(terms) for terms in said if terms is not None)
+            self.not_checked += dict.fromkeys(told)
 
     def _trade_again(self, parts: Sequence[LogPart]) -> None:
         given = trade_again(self.ticks, parts)[self.rows.start :]

@@ -132,7 +132,7 @@ def count_chart(counts: Mapping[str, int], unit: str) -> Chart:
         margin={"l": 16, "r": 64, "t": 8, "b": 36},
         bargap=0.35,
         xaxis=axis(unit, tickformat="~s", rangemode="tozero", nticks=6),
-        yaxis=axis("", gridcolor="#FFFFFF"),
+        yaxis=axis("", showgrid=False),
     )
     return {"data": data, "layout": layout}
 

@@ -1,7 +1,9 @@
 """A broker on paper, with the frictions of a real one and books that survive a crash."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from orchestrator.brokers.books import Books
 from orchestrator.brokers.broker import Broker
@@ -18,8 +20,13 @@ from orchestrator.brokers.terms import BrokerTerms, paper_terms
 from orchestrator.mandate import Mandate
 from orchestrator.records import BarRecord, FillRecord
 from tradewind.errors import ConflictError, NotFoundError
+from tradewind.market.instruments import Instrument
 
 __all__ = ["PaperBroker"]
+
+_ROUNDING: Final = 1e-9
+"""Of sums, as a fraction of what is summed up."""
+_ANY: Final = Instrument()
 
 
 class PaperBroker(Broker):
@@ -49,8 +56,10 @@ class PaperBroker(Broker):
         self._interval_ns = mandate.interval_ns
         self._settings = options.market
         self._max_leverage = options.max_leverage
-        self._terms = paper_terms(options)
         self._markets = mandate.known_markets
+        self._instruments = {**self._markets.instruments, **options.instruments}
+        known = options.model_copy(update={"instruments": self._instruments})
+        self._terms = paper_terms(known)
         self._waited_ns: dict[str, int] = {}  # for how long no bar came, of each open order
         holdings = self._books.holdings()
         self._cash, self._positions = holdings.cash, dict(holdings.positions)
@@ -170,6 +179,8 @@ class PaperBroker(Broker):
                 prices[other.symbol] = other.reference_price
         prices |= self._prices
         held = expected.get(order.symbol, 0.0)
+        if too_small := self._not_taken(order, held):
+            return too_small
         expected[order.symbol] = held + order.quantity
         if abs(expected[order.symbol]) > abs(held):
             equity = self._cash + sum(
@@ -178,6 +189,24 @@ class PaperBroker(Broker):
             gross = sum(abs(quantity * prices[symbol]) for symbol, quantity in expected.items())
             if gross > self._max_leverage * equity:
                 return f"a gross notional of {gross:,.2f} is beyond {self._max_leverage:g} × equity"
+        return ""
+
+    def _not_taken(self, order: Order, held: float) -> str:
+        """Why the instrument does not take an order as it is; empty when it does."""
+        instrument = self._instruments.get(order.symbol)
+        if instrument is None:
+            return ""
+        quantity, price = order.quantity, order.reference_price
+        rounded = instrument.round_quantity(quantity, held, price)
+        if rounded == 0.0:
+            return instrument.why_refused(quantity, price)
+        if abs(rounded - quantity) > _ROUNDING * abs(quantity):
+            return f"{quantity:.12g} is no multiple of the lot of {instrument.lot_units:g}"
+        limit = order.limit_price
+        if limit is not None and not math.isclose(
+            instrument.round_price(limit, order.quantity), limit, rel_tol=_ROUNDING
+        ):
+            return f"{limit:.12g} is no multiple of the tick of {instrument.tick:g}"
         return ""
 
     def _wait(self, before_ns: int, next_ns: int) -> None:
@@ -201,7 +230,15 @@ class PaperBroker(Broker):
             if bar is not None:
                 left = order.quantity - state.filled_quantity
                 active = active_ns(order, self._settings)
-                trade = trade_in_bar(order, left, active, bar, self._interval_ns, self._settings)
+                trade = trade_in_bar(
+                    order,
+                    left,
+                    active,
+                    bar,
+                    self._interval_ns,
+                    self._settings,
+                    self._instruments.get(order.symbol, _ANY),
+                )
                 if trade is not None and trade.filled_ns < valid_until_ns:
                     fills.append(self._book(order, trade, len(self._fills) + len(fills) + 1))
                     state = _after(state, trade)

@@ -91,6 +91,16 @@ class Chart {
     new ResizeObserver(() => this.plot.setSize(this.size())).observe(this.box);
   }
 
+  // What the curve says, for who does not see it.
+  describe(title, values, say) {
+    const known = values.filter((value) => value !== null);
+    const [low, high] = known.length ? [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))] : [null, null];
+    const said = known.length
+      ? `${say(known[0])} at first, ${say(low)} lowest, ${say(high)} highest, ${say(known.at(-1))} now`
+      : "nothing yet";
+    this.box.setAttribute("aria-label", `${title}: ${said}`);
+  }
+
   size() {
     return { width: Math.max(this.box.clientWidth, 50), height: Math.max(this.box.clientHeight, 30) };
   }
@@ -151,5 +161,8 @@ export class Charts {
     this.equity.plot.setData([close_ms, equity, equity_low, equity_high]);
     this.drawdown.plot.setData([close_ms, drawdown, level(this.drawdownLimit)]);
     this.latency.plot.setData([close_ms, times, level(this.budgetUs)]);
+    this.equity.describe("Equity over market time", equity, format.money);
+    this.drawdown.describe("Drawdown", drawdown, format.percent);
+    this.latency.describe("Time from bar to order", times, format.duration);
   }
 }

@@ -43,7 +43,8 @@ export const machineTime = given(
 export const age = given((ms) => {
   if (ms < 1e3) return "now";
   if (ms < 60e3) return `${Math.floor(ms / 1e3)} s ago`;
-  return ms < 3600e3 ? `${Math.floor(ms / 60e3)} min ago` : `${Math.floor(ms / 3600e3)} h ago`;
+  if (ms < 3600e3) return `${Math.floor(ms / 60e3)} min ago`;
+  return ms < 48 * 3600e3 ? `${Math.floor(ms / 3600e3)} h ago` : `${wholeFormat.format(Math.floor(ms / 86400e3))} d ago`;
 });
 
 export const word = (code) => code.toLowerCase().replaceAll("_", " ");

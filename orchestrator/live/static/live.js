@@ -8,6 +8,7 @@ import * as tables from "./tables.js";
 const SILENCE_MS = 6_000; // the server says something every second
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
+const CALM_MS = 1_000; // between two pictures for whoever wants less to move
 const DRAWDOWN = ["current_drawdown", "max_drawdown"];
 
 const find = (id) => document.getElementById(id);
@@ -21,6 +22,11 @@ class Page {
     this.message = null;
     this.arrived = 0;
     this.drawing = false;
+    this.paused = false;
+    this.held = []; // ticks that came while it was paused
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    find("pause").addEventListener("click", () => this.setPaused(!this.paused));
+    watchWidths();
     for (const choice of document.querySelectorAll("input[name=filter]")) {
       choice.addEventListener("change", () => this.decisions.setFilter(choice.value));
     }
@@ -33,11 +39,11 @@ class Page {
       this.run = message.run;
       this.halt.setResume(message.resume);
       this.decisions.clear();
+      this.held = [];
       find("account").textContent = message.run.account;
-      document.title = `${message.run.account} · Tradewind`;
     }
     this.charts.take(message.curves);
-    this.decisions.take(message.ticks);
+    this.held.push(...message.ticks);
     this.message = message;
     this.arrived = performance.now();
     this.draw();
@@ -48,18 +54,25 @@ class Page {
     if (this.drawing || document.hidden || this.message === null) return;
     this.drawing = true;
     requestAnimationFrame(() => {
-      this.drawing = false;
-      this.show(this.message);
+      const show = () => {
+        this.drawing = false;
+        this.show(this.message);
+      };
+      if (this.calm.matches) setTimeout(show, CALM_MS);
+      else show();
     });
   }
 
   show(message) {
-    const state = find("state");
-    state.textContent = message.state;
-    state.dataset.state = message.state;
-    find("detail").textContent = message.detail;
-    find("ticks-per-s").textContent = format.short(message.view.ticks_per_s);
+    // Set only when changed: they are read out to who does not see them.
+    setText("state", message.state);
+    find("state").dataset.state = message.state;
+    setText("detail", message.detail);
     this.halt.show(message.halt);
+    document.title = `${message.halt?.cause ? "HALTED · " : ""}${this.run.account} · Tradewind`;
+    if (this.paused) return;
+    this.decisions.take(this.held.splice(0));
+    find("ticks-per-s").textContent = format.short(message.view.ticks_per_s);
     this.showKeyFigures(message);
     this.showRisk(message.risk);
     tables.fill(find("positions"), tables.positions(message.positions));
@@ -114,12 +127,34 @@ class Page {
     tables.fill(find("limits"), tables.limits(risk.metrics));
   }
 
+  // What moves stands still; that the account is halted is said all the same.
+  setPaused(paused) {
+    this.paused = paused;
+    find("pause").setAttribute("aria-pressed", String(paused));
+    find("pause").textContent = paused ? "Go on" : "Pause";
+    this.draw();
+  }
+
   showAge() {
-    if (this.message?.account) {
+    if (this.message?.account && !this.paused) {
       const { now_ms, account } = this.message;
       const waited = performance.now() - this.arrived;
       setText("age", format.age(Math.max(now_ms - account.decided_ms, 0) + waited));
     }
+  }
+}
+
+// Says of each table whether it is wider than its panel.
+function watchWidths() {
+  const observer = new ResizeObserver((entries) => {
+    for (const place of new Set(entries.map(({ target }) => target.closest(".scroll")))) {
+      const isWide = place.scrollWidth > place.clientWidth + 1;
+      place.closest(".panel").toggleAttribute("data-wide", isWide);
+    }
+  });
+  for (const place of document.querySelectorAll(".scroll")) {
+    observer.observe(place);
+    observer.observe(place.firstElementChild);
   }
 }
 

@@ -34,8 +34,9 @@ const number = (text, kind = "", title = "") => ({ text, kind: `number ${kind}`.
 const tone = (value) => (value > 0 ? "good" : value < 0 ? "bad" : "");
 
 export function positions(items) {
+  if (!items.length) return [[{ text: "none yet", kind: "empty" }]];
   return items.map((item) => [
-    { text: item.symbol, kind: "strong", title: item.policy },
+    { text: item.symbol, kind: "strong", title: [item.symbol, item.policy].filter(Boolean).join(" · ") },
     number(format.quantity(item.quantity)),
     number(format.quantity(item.mark_price)),
     number(format.whole(item.notional), "", format.money(item.notional)),
@@ -105,7 +106,7 @@ const VARIANT_ROWS = [
 // One variant a column, so that they stand side by side.
 export function variants(items) {
   return {
-    head: items.length ? [["", ...items.map((item) => ({ text: item.name, kind: "number" }))]] : [],
+    head: items.length ? [["variant", ...items.map((item) => ({ text: item.name, kind: "number", title: item.name }))]] : [],
     rows: items.length
       ? VARIANT_ROWS.map(([label, text, kind = () => ""]) => [
           label,

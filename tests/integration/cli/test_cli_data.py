@@ -148,6 +148,18 @@ def test_convert_with_resample_writes_longer_bars_and_says_how(run: Run, tmp_pat
     assert "what happened within a bar is not known" in refused.err
 
 
+def test_convert_of_a_folder_writes_one_file_elsewhere(run: Run, tmp_path: Path) -> None:
+    bars, folder = load_sample("BTC").slice(0, 500), tmp_path / "btc"
+    for at in (0, 250):
+        save_bars(bars.slice(at, at + 250), folder / f"{at}.parquet")
+    inside = run("data", "convert", folder, folder / "all.parquet")
+    assert inside.code == 2
+    assert "lies in the folder that is read" in inside.err
+    assert run("data", "check", folder, "--json").document["bars"] == 500
+    assert run("data", "convert", folder, tmp_path / "all.parquet", "--symbol", "BTC").code == 0
+    assert load_bars(tmp_path / "all.parquet", "BTC").digest == bars.digest
+
+
 def test_join_of_files_writes_the_panel_and_says_what_is_lost(run: Run, tmp_path: Path) -> None:
     save_bars(load_sample("ETH").slice(100, 900), tmp_path / "GC=F.parquet")
     panel = tmp_path / "panel.parquet"

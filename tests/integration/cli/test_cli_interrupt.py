@@ -21,6 +21,8 @@ from tradewind_cli import jobs
 SHORT = ("--set", "training_params.total_timesteps=512", "--set", "evaluation.report=false")
 Interrupt = Callable[..., None]
 
+pytestmark = pytest.mark.timeout(600)  # trainings, one after the other
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

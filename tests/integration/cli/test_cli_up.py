@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.integration.cli.conftest import Run
+from tests.ports import free_ports
 from tests.waiting import wait_until
 from tradewind.settings import read_yaml
 
@@ -60,14 +61,6 @@ class Up:
         code = self.process.wait(120)
         self._reader.join(60)
         return code
-
-
-def free_ports(count: int) -> list[int]:
-    with_ports = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in with_ports]
-    for each in with_ports:
-        each.close()
-    return ports
 
 
 @pytest.fixture

@@ -64,14 +64,14 @@ def test_cli_page_with_its_commands_in_order_runs(
         for before, after in changes.items():
             command = command.replace(before, after)
         if "VERSION" in command:
-            (folder, *_) = sorted((tmp_path / "runs/store/btc-ppo").iterdir())
+            (folder, *_) = sorted((tmp_path / "bundles/btc-ppo").iterdir())
             command = command.replace("VERSION", folder.name)
         if "JOB" in command:
             assert main(["jobs", "list", "--json"]) == 0
             (job, *_) = json.loads(capsys.readouterr().out)["jobs"]
             command = command.replace("JOB", job["job_id"])
         if "127.0.0.1:50052" in command:
-            serving = start_service("inference_service", "--store", str(tmp_path / "runs/store"))
+            serving = start_service("inference_service", "--store", str(tmp_path / "bundles"))
             command = command.replace("127.0.0.1:50052", serving.address)
             with InferenceClient(serving.address) as client:
                 client.predict(read_bundle(folder).golden.observations[0], policy="btc-ppo")

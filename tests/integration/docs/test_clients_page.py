@@ -1,21 +1,18 @@
 """What docs/guides/clients.md shows runs, in its order, against real services."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.pages import ROOT, blocks_of, run_blocks
 from tradewind.rpc import ServiceProcess, clients
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "guides" / "clients.md").read_text()
 
 
 def test_clients_page_with_its_python_blocks_in_order_runs(
     tmp_path: Path, start_service: Callable[..., ServiceProcess]
 ) -> None:
-    script = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
     flags = {
         "inference_service": ["--store", str(ROOT / "tests/contract/bundle/store_v1")],
         "risk_service": [
@@ -24,13 +21,14 @@ def test_clients_page_with_its_python_blocks_in_order_runs(
         ],
     }
     defaults = {"inference_service": "127.0.0.1:50052", "risk_service": "127.0.0.1:50053"}
-    for module, default in defaults.items():
-        assert default in script
-        script = script.replace(default, start_service(module, *flags[module]).address)
-    run = [sys.executable, "-c", script]
-    result = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "values_f32_le 20 bytes instead of 24" in result.stdout
+    changes = {
+        default: start_service(module, *flags[module]).address
+        for module, default in defaults.items()
+    }
+    folder = tmp_path / "session"
+    folder.mkdir()
+    said = run_blocks(blocks_of("docs/guides/clients.md"), folder, changes)
+    assert "values_f32_le 20 bytes instead of 24" in said
 
 
 def test_clients_page_with_its_table_names_every_call() -> None:

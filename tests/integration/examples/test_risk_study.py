@@ -31,8 +31,11 @@ def test_study_with_one_short_seed_trains_and_draws_every_way(
 ) -> None:
     monkeypatch.setattr(study, "WAYS", {name: study.WAYS[name] for name in ("penalty",)})
     monkeypatch.setattr(study, "HALVINGS", 4)
-    found = study.train_all("BTC", seeds=1, timesteps=2_100)
+    kept = tmp_path / "trainings.json"
+    found = study.train_all("BTC", seeds=1, timesteps=2_100, kept=kept)
     assert set(study.FIGURES) <= set(found["penalty"][0])
+    monkeypatch.setattr(study, "train_and_judge", None)  # nothing is trained twice
+    assert study.train_all("BTC", seeds=1, timesteps=2_100, kept=kept) == found
     study.draw(found, tmp_path / "study.svg")
     assert "<svg" in (tmp_path / "study.svg").read_text()
 

@@ -50,12 +50,14 @@ class Servicer(inference_pb2_grpc.InferenceServiceServicer):
 
 
 @contextlib.contextmanager
-def running_server(settings: TracingSettings | None) -> Iterator[RpcServer]:
+def running_server(
+    settings: TracingSettings | None, registry: CollectorRegistry | None = None
+) -> Iterator[RpcServer]:
     servicer = Servicer()  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
     server = RpcServer(
         "test",
         ServerSettings(listen="127.0.0.1:0", drain_s=0, tracing=settings),
-        CollectorRegistry(),
+        registry or CollectorRegistry(),
     )
     server.add_service(
         SERVICE, lambda to: inference_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, to)
@@ -63,6 +65,31 @@ def running_server(settings: TracingSettings | None) -> Iterator[RpcServer]:
     with server.running():
         server.set_serving(True)
         yield server
+
+
+def exemplars_of(registry: CollectorRegistry) -> list[dict[str, str]]:
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    return [sample.exemplar.labels for sample in samples if sample.exemplar]
+
+
+def test_time_of_a_traced_call_has_its_trace_as_exemplar_when_the_trace_is_kept(
+    connect: Connect, collector: Collector
+) -> None:
+    registry = CollectorRegistry()
+    settings = TracingSettings(endpoint=collector.endpoint, sampled_fraction=0.0)
+    with running_server(settings, registry) as server:
+        client = connect(InferenceClient, AsyncInferenceClient, server.address)
+        client.wait_ready(30.0)
+        client.predict(OBSERVATION, policy="good")
+        assert exemplars_of(registry) == []
+        with grpc.insecure_channel(server.address) as channel:
+            stub: Any = inference_pb2_grpc.InferenceServiceStub(channel)
+            kept = ("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")
+            stub.Predict(inference_pb2.PredictRequest(policy="good"), metadata=[kept])
+    (exemplar,) = exemplars_of(registry)
+    assert exemplar["trace_id"] == TRACE_ID
+    assert len(exemplar["span_id"]) == 16
+    assert exemplar["span_id"] != PARENT_ID
 
 
 def by_policy_and_kind(spans: list[ReceivedSpan]) -> dict[tuple[Any, int], ReceivedSpan]:

@@ -1,5 +1,6 @@
 """Which market bars say that they are of."""
 
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -86,11 +87,8 @@ def test_panel_cut_short_by_a_late_listing_is_of_the_market_of_the_whole(shares:
 def test_gaps_are_bars_that_the_market_had(shares: Bars) -> None:
     assert shares.gaps() == ()
     kept = np.r_[0:20, 21:60, 62:700]
-    columns = [
-        getattr(shares, name)[kept]
-        for name in ("timestamps_ns", "open", "high", "low", "close", "volume")
-    ]
-    holed = Bars("ACME", *columns, interval_ns=shares.interval_ns)
+    names = ("timestamps_ns", "open", "high", "low", "close", "volume")
+    holed = dataclasses.replace(shares, **{name: getattr(shares, name)[kept] for name in names})
     assert [(gap.after, gap.missing_bar_count) for gap in holed.gaps()] == [(19, 1), (58, 2)]
 
 

@@ -90,7 +90,7 @@ def test_group_gives_bar_by_bar_what_it_gives_of_a_series(group: FeatureGroup, b
 
 
 def test_every_group_of_tradewind_is_found_by_its_name_and_passes_its_check() -> None:
-    assert FEATURES.names() == ("range_volatility",)
+    assert FEATURES.names() == ("range_volatility", "session")
     for name in FEATURES.names():
         group = FEATURES.find(name, "features")()
         assert group.name == name not in {it.name for it in BUILT_IN_GROUPS}

@@ -143,6 +143,21 @@ def test_parquet_of_several_symbols_names_rows_as_the_file_counts_them(tmp_path:
     assert same(load_bars(path, "ETH"), ETH.slice(0, 50))
 
 
+def test_folder_with_files_without_rows_goes_on_without_them(tmp_path: Path) -> None:
+    schema = table_of_bars(BTC, named=False).schema
+    pyarrow.parquet.write_table(schema.empty_table(), tmp_path / "none.parquet")
+    (tmp_path / "header.csv").write_text("Date,Open,High,Low,Close\n")
+    with pytest.raises(MarketDataError, match="its files have no rows"):
+        load_bars(tmp_path, "BTC")
+    save(BTC, tmp_path / "z.parquet")
+    found = load_bars(tmp_path, "BTC")
+    assert same(found, BTC)
+    assert "header.csv has no rows; none.parquet has no rows" in notes(found)
+    (tmp_path / "self.csv").symlink_to(tmp_path / "self.csv")
+    with pytest.raises(MarketDataError, match=r"cannot read .*self.csv: Too many levels of symbol"):
+        load_bars(tmp_path, "BTC")
+
+
 MEASURE = """
 import sys
 import pyarrow

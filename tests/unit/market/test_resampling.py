@@ -86,6 +86,24 @@ def test_resample_over_a_lunch_break_begins_anew_after_it() -> None:
     ]
 
 
+@pytest.mark.parametrize("length", ["1h", "90min", "2h", "4h", "1d"])
+@pytest.mark.parametrize(
+    ("market", "first", "count"),
+    [
+        ("XNYS", "2018-06-25T13:30:00", 13 * 7 + 7 + 13),  # with a half day
+        ("XHKG", "2018-12-20T01:30:00", 11 * 2 + 5 + 11),  # the morning of Christmas Eve
+        ("fx-week", "2019-03-03T22:00:00", 48 * 10),
+    ],
+)
+def test_resampled_bars_follow_each_other_as_the_market_says(
+    market: str, first: str, count: int, length: str
+) -> None:
+    longer = session_bars(market, HALF_HOUR, count, first, name=True).resample(length)
+    assert longer.gaps() == ()
+    assert "lack bars" not in notes(longer)
+    assert "left out" not in notes(longer)
+
+
 def test_resample_of_the_fx_week_over_a_change_of_clocks_follows_new_york() -> None:
     bars = session_bars("fx-week", 3_600, 24 * 10, "2019-03-03T22:00:00", name=True)
     four = bars.resample("4h")

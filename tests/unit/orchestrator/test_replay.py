@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 
 from orchestrator.agents.runner import build_agent
+from orchestrator.analysis.decision_replay.account import AccountTrail, book_account
+from orchestrator.analysis.decision_replay.fills import trade_again
+from orchestrator.analysis.decision_replay.ticks import read_ticks
+from orchestrator.decision_log import DecisionLog
 from orchestrator.records import Outcome, TickRecord
 from orchestrator.settings import OrchestratorSettings
 from tests.unit.market.session_bars import session_bars
 from tradewind.bundle import BoxSpace, BundleDraft, BundleMetadata, FeatureRecord, TrainingRecord
 from tradewind.market import Bars, FeatureSpec, load_sample
+from tradewind.market.instruments import Instrument
 from tradewind.market.saving import save_bars
 from tradewind.risk import RiskInputs, RiskReport
 from tradewind.risk.policy import RiskPolicy
@@ -193,7 +198,46 @@ def test_account_in_a_market_with_sessions_has_the_bits_of_an_episode(
     assert last.periods_per_year == bars.periods_per_year
 
 
-def check(bars: Bars, spec: FeatureSpec, trade: Callable[..., Any], **terms: Any) -> RiskInputs:
+@pytest.mark.parametrize(
+    ("kind", "sized_at"), [("discrete", "open"), ("continuous", "open"), ("continuous", "close")]
+)
+def test_account_of_an_instrument_that_rounds_has_the_bits_of_an_episode(
+    kind: Literal["discrete", "continuous"],
+    sized_at: Literal["open", "close"],
+    trade: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    bars = load_sample("ETH").slice(3_000, 3_000 + BAR_COUNT)
+    if sized_at == "open":
+        bars = opening_where_the_one_before_closed(bars)
+    instrument = Instrument(
+        tick=0.25, lot=3.0, multiplier=0.1, min_notional=2_500.0, taker_fee=0.0007,
+        funding=0.0003, funding_hours=4.0, borrow_cost=0.4,
+    )  # fmt: skip
+    terms: dict[str, Any] = {
+        "actions": kind,
+        "position_fraction": 0.9,
+        "allow_short": True,
+        "sized_at": sized_at,
+    }
+    last = check(bars, FeatureSpec(), trade, **terms, instruments=(instrument,), refuses=True)
+    log = DecisionLog(tmp_path / "log")
+    ticks, parts = read_ticks(log), log.parts
+    assert trade_again(ticks, parts) == [list(tick.fills) for tick in ticks]
+    trail = AccountTrail.empty((bars.symbol,), len(ticks))
+    book_account(ticks, parts[0].facts, trail, lambda *_: None, np.zeros(len(ticks), np.bool_))
+    assert trail.equity[-1] == last.portfolio_values[-1]
+    assert trail.equity.tolist() == log.ticks["equity"].to_pylist()
+
+
+def check(
+    bars: Bars,
+    spec: FeatureSpec,
+    trade: Callable[..., Any],
+    *,
+    refuses: bool = False,
+    **terms: Any,
+) -> RiskInputs:
     config = EnvironmentConfig(
         episode_bars=None, random_start=False, min_equity_fraction=0.0, **terms
     )
@@ -212,6 +256,10 @@ def check(bars: Bars, spec: FeatureSpec, trade: Callable[..., Any], **terms: Any
             assert not terminated
     assert ticks[-1].fees_paid == env.account.fees_paid > 0.0
     assert ticks[-1].cash == env.account.cash
+    refused = [item for tick in ticks[:-1] for item in tick.orders if not item.sent]
+    assert {item.reason for item in refused} <= {"BELOW_MINIMUM"}
+    assert len(refused) == env.holdings.refused_trades
+    assert bool(refused) == refuses == bool(env.holdings.carry_paid)
     last: RiskInputs = accounts[-1]
     return last
 

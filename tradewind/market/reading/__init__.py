@@ -1,6 +1,6 @@
 """Files of bars as vendors write them: what is in them, and how that is told."""
 
-from tradewind.market.reading.options import ReadOptions
+from tradewind.market.reading.options import ADJUSTMENT, ReadOptions
 from tradewind.market.reading.recognition import Recognition
 
-__all__ = ["ReadOptions", "Recognition"]
+__all__ = ["ADJUSTMENT", "ReadOptions", "Recognition"]

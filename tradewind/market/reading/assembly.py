@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
 from tradewind.errors import MarketDataError
 from tradewind.market.checks import MAX_REPORTED_VIOLATIONS, refusal, series_defects
-from tradewind.market.reading.options import ReadOptions
+from tradewind.market.reading.options import ADJUSTMENT, ReadOptions
 
 __all__ = ["Assembled", "RawColumns", "assemble"]
 
@@ -154,7 +154,7 @@ def _adjusted(raw: RawColumns, columns: dict[str, Numbers], notes: list[str]) ->
         factor = raw.adjusted / columns[CLOSE]
         adjusted = {name: columns[name] * factor for name in (OPEN_PRICE, HIGH, LOW)}
     notes.append("prices multiplied by adjusted close / close")
-    return {**columns, **adjusted, CLOSE: raw.adjusted}
+    return {**columns, **adjusted, CLOSE: raw.adjusted, ADJUSTMENT: factor}
 
 
 def _clamp(columns: dict[str, Numbers], notes: list[str]) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 from tradewind.errors import FieldViolation, MarketDataError
 from tradewind.market.checks import MAX_REPORTED_VIOLATIONS
+from tradewind.market.reading.options import NoRowsError
 
 __all__ = ["Dialect", "numbered_rows", "tell_dialect"]
 
@@ -94,10 +95,11 @@ def tell_dialect(subject: str, data: bytes, *, fewest_cells: int = _FEWEST_CELLS
     offset = len("".join(lines[:start]).encode())
     sample = tuple(tuple(row) for row in rows[start:] if len(row) == width)
     if not sample:
-        fault = "there is no row after the header"
         if not whole:
-            fault = f"no row ends within the first {_LOOKED_AT:,} bytes"
-        raise MarketDataError(f"{subject} has no bars: {fault}")
+            raise MarketDataError(
+                f"{subject} has no bars: no row ends within the first {_LOOKED_AT:,} bytes"
+            )
+        raise NoRowsError(f"{subject} has no bars: there is no row after the header")
     return Dialect(delimiter, names, width, offset, start + 1, skipped, sample)
 
 

@@ -9,14 +9,19 @@ from tradewind.constants import CLOSE, HIGH, LOW, OPEN_PRICE, TIMESTAMP, VOLUME
 from tradewind.errors import MarketDataError
 
 __all__ = [
+    "ADJUSTMENT",
     "BAR_COLUMNS",
     "DateOrder",
     "DecimalMark",
+    "NoRowsError",
     "OtherSymbolsError",
     "ReadOptions",
     "RowOrder",
     "TimestampUnit",
 ]
+
+ADJUSTMENT: Final = "adjustment"
+"""The column of adjusted / traded prices, of bars that were read adjusted."""
 
 TimestampUnit = Literal["s", "ms", "us", "ns"]
 RowOrder = Literal["oldest_first", "newest_first", "unsorted"]
@@ -24,6 +29,10 @@ DateOrder = Literal["month_first", "day_first"]
 DecimalMark = Literal[".", ","]
 
 BAR_COLUMNS: Final = (TIMESTAMP, OPEN_PRICE, HIGH, LOW, CLOSE, VOLUME)
+
+
+class NoRowsError(MarketDataError):
+    """A table has a header, or a schema, and nothing else."""
 
 
 class OtherSymbolsError(MarketDataError):

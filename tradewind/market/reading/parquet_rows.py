@@ -13,9 +13,10 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from tradewind.errors import MarketDataError
-from tradewind.files import check_file, file_stamp
+from tradewind.files import check_file
 from tradewind.market.reading.options import OtherSymbolsError, ReadOptions
 from tradewind.market.reading.roles import roles_of_header
+from tradewind.market.reading.source import open_unchanged
 
 __all__ = ["ParquetRows", "is_parquet", "read_rows"]
 
@@ -96,13 +97,9 @@ def _batches(file: Any, columns: list[str]) -> Iterator[Any]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    before = file_stamp(path)
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            yield file
-    except (OSError, pa.ArrowException) as problem:
-        raise MarketDataError(f"cannot read {path}: {problem}") from None
-    if file_stamp(path) != before:
-        raise MarketDataError(
-            f"cannot read {path}: it changed while it was read; read it when its writer is done"
-        )
+    with open_unchanged(path):
+        try:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                yield file
+        except (OSError, pa.ArrowException) as problem:
+            raise MarketDataError(f"cannot read {path}: {problem}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations  # grpcio's own classes are generic in their 
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import grpc
@@ -43,6 +43,7 @@ class CallScopes:
     """
 
     def __init__(self, settings: CallLogSettings, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
         self._spans = None if tracer is None else ServerSpans(tracer)
         slow_ms = settings.slow_call_ms
         self._slow_s = float("inf") if slow_ms is None else slow_ms / 1e3
@@ -81,6 +82,21 @@ class CallScopes:
 
         spans = self._spans
         return scoped if spans is None or _is_probe(method) else spans.stream(method, scoped)
+
+    def observing(self, observe: Callable[..., None]) -> Callable[[float], None]:
+        """What observes how long calls take: with the trace of one that is kept as its exemplar."""
+        if self._tracer is None:
+            return observe
+        traceparent = self._tracer.traceparent
+
+        def observed(seconds: float) -> None:
+            _, _, given = traceparent().partition("-")
+            trace_id, _, rest = given.partition("-")
+            span_id, _, flags = rest.partition("-")
+            kept = bool(flags) and int(flags, 16) & 1  # its other bits say other things
+            observe(seconds, {"trace_id": trace_id, "span_id": span_id} if kept else None)
+
+        return observed
 
     def enter(self, method: str, context: grpc.ServicerContext) -> None:
         """Opens the scope of a call that is refused before its message is read."""

@@ -122,7 +122,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         self, method: str, call: Handler, read: Callable[[bytes], Any] | None, *, read_each: bool
     ) -> Handler:
         succeeded = self._handled.labels(method, "OK").inc
-        observe = self._seconds.labels(method).observe
+        observe = self._scopes.observing(self._seconds.labels(method).observe)
         clock = time.perf_counter
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:
@@ -156,7 +156,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         self, method: str, stream: Handler, read: Callable[[bytes], Any] | None, *, read_each: bool
     ) -> Handler:
         succeeded = self._handled.labels(method, "OK").inc
-        observe = self._seconds.labels(method).observe
+        observe = self._scopes.observing(self._seconds.labels(method).observe)
         clock = time.perf_counter
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:

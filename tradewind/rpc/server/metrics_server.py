@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, MetricsHandler
 
 from tradewind.address import host_and_port, loopback_dial_address
 from tradewind.errors import SettingsError
+from tradewind.ports import why_not
+from tradewind.rpc.exposition import WithUnits
 
 __all__ = ["serve_metrics"]
 
@@ -28,7 +30,7 @@ def serve_metrics(
     connections: int = _CONNECTIONS,
     deadline_s: float = _DEADLINE_S,
 ) -> tuple[str, Callable[[], None]]:
-    """Serves a registry at `/metrics`.
+    """Serves a registry at `/metrics`, as classic text or OpenMetrics, whichever is asked for.
 
     One connection too many closes another one: the oldest of those that have asked for nothing yet,
     or else the oldest. Those that only hold connections cannot keep a scraper out.
@@ -50,7 +52,9 @@ def serve_metrics(
         family, _, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         server = _server_class(family)(target, registry, connections, deadline_s)
     except OSError as problem:
-        raise SettingsError(f"cannot serve metrics on {listen}: {problem}") from None
+        raise SettingsError(
+            f"cannot serve metrics on {listen}: {why_not(listen, problem)}"
+        ) from None
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     address = loopback_dial_address(host, server.server_port)
@@ -89,7 +93,7 @@ class _Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._silent: dict[socket.socket, float] = {}  # since when, the oldest first
         self._asked: dict[socket.socket, float] = {}
-        super().__init__(target, _Handler.factory(registry))
+        super().__init__(target, _Handler.factory(WithUnits(registry)))
 
     def has_asked(self, connection: socket.socket) -> None:
         """The request is complete: it is answered, whoever comes meanwhile."""

@@ -17,6 +17,7 @@ from tradewind.address import (
     loopback_dial_address,
 )
 from tradewind.errors import SettingsError
+from tradewind.ports import why_not
 from tradewind.process.heap import settle_heap
 from tradewind.rpc.access import AccessControl, Identity
 from tradewind.rpc.keepalive import SERVER_MIN_PING_INTERVAL_MS
@@ -256,7 +257,7 @@ class RpcServer:
                 credentials = server_credentials(self._settings.tls)
                 port = self._grpc.add_secure_port(listen, credentials)
         except RuntimeError as problem:
-            raise SettingsError(f"cannot listen on {listen}: {problem}") from None
+            raise SettingsError(f"cannot listen on {listen}: {why_not(listen, problem)}") from None
         if listen.startswith(UNIX):
             return listen
         host, _ = host_and_port(listen)

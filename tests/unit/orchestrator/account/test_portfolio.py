@@ -11,7 +11,7 @@ from orchestrator.brokers import Holdings
 from orchestrator.decision_log import BarRecord, FillRecord
 from orchestrator.settings import OrchestratorSettings
 from tradewind.errors import ConflictError, InvalidInputError, SettingsError
-from tradewind.market import Account, TradingTerms
+from tradewind.market import Account, Instrument, TradingTerms
 from tradewind.settings import parse_settings
 
 PANEL = Allocation(("BTC", "ETH"), "panel", 1_000.0)
@@ -150,3 +150,27 @@ def test_cash_of_a_log_is_divided_among_what_another_policy_trades() -> None:
     assert [(it.symbols, it.cash) for it in idle] == [(("ETH", "XRP"), 600.0)]
     with pytest.raises(InvalidInputError, match="does not trade EOS"):
         divide(log, ("BTC", "EOS"), "other")
+
+
+def test_portfolio_charges_what_it_carries_and_agrees_with_books_that_do_not_have_it() -> None:
+    hour = 3_600 * 10**9
+    found = Portfolio([Allocation(("BTC",), "p", 10_000.0)])
+    found.carry({"BTC": Instrument(funding=0.001, funding_hours=2.0, borrow_cost=0.0)}, hour)
+
+    def close(number: int, price: float) -> None:
+        found.close_bars(
+            [BarRecord("BTC", number * hour, price, price, price, price, 1.0, (number + 1) * hour)]
+        )
+
+    close(0, 100.0)
+    found.apply([fill(1, "BTC", 10.0, 100.0)])
+    close(1, 110.0)  # a period ends with it
+    assert found.carry_paid == pytest.approx(1.1)
+    assert found.cash == pytest.approx(8_998.9)
+    close(2, 120.0)
+    assert found.carry_paid == pytest.approx(1.1)
+    close(1, 110.0)  # one that comes late is not charged again
+    close(7, 100.0)  # three periods in a gap
+    assert found.carry_paid == pytest.approx(1.1 + 3.0)
+    assert found.equity == pytest.approx(10_000.0 - 4.1)
+    found.check_against(Holdings(9_000.0, {"BTC": 10.0}), [])

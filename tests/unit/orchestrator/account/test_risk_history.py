@@ -78,3 +78,38 @@ def test_start_of_day_beyond_the_end_of_a_calendar_is_that_of_utc() -> None:
     markets = Markets({"A": market_named("XNYS")}, STEP_NS)
     close_ns = 86_400 * 10**9 * 35_000  # in 2065
     assert markets.trading_day(close_ns) == 35_000
+
+
+@pytest.mark.parametrize(
+    ("market", "closes", "starts"),
+    [
+        # The bar that ends New York's day is there, and missing: the night is the new day's.
+        ("XNYS", ["2019-11-25 20:30", "2019-11-25 21:00", "2019-11-26 15:00"], [1.0, 2.0, 2.0]),
+        ("XNYS", ["2019-11-25 20:00", "2019-11-25 20:30", "2019-11-26 15:00"], [1.0, 1.0, 2.0]),
+        (
+            "always-open",
+            ["2019-11-25 23:30", "2019-11-26 00:00", "2019-11-26 00:30"],
+            [1.0, 2.0, 2.0],
+        ),
+        (
+            "always-open",
+            ["2019-11-25 23:30", "2019-11-26 00:30", "2019-11-26 01:00"],
+            [1.0, 1.0, 1.0],
+        ),
+        ("fx-week", ["2019-11-29 21:30", "2019-12-01 22:30", "2019-12-01 23:00"], [1.0, 1.0, 1.0]),
+    ],
+)
+def test_day_starts_with_the_last_close_before_it(
+    market: str, closes: list[str], starts: list[float]
+) -> None:
+    history = RiskHistory((), 1e5, STEP_NS, 10, Markets({"A": market_named(market)}, STEP_NS))
+    for value, (text, start) in enumerate(zip(closes, starts, strict=True), start=1):
+        history.record(int(np.datetime64(text, "ns").astype(np.int64)), (), (), float(value), ())
+        assert history.start_of_day_value == start
+
+
+def test_day_of_a_log_of_an_earlier_release_starts_with_its_first_close() -> None:
+    close_ns = int(np.datetime64("2019-11-26 15:00", "ns").astype(np.int64))
+    facts = {"interval_ns": STEP_NS, "markets": {"A": "XNYS"}}
+    assert Markets.of_log(["A"], facts).ends_day(close_ns)
+    assert not Markets.of_log(["A"], {**facts, "start_of_day": "last_close"}).ends_day(close_ns)

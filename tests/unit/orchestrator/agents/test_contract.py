@@ -10,7 +10,7 @@ import pytest
 from orchestrator.agents.contract import read_contract
 from tradewind.bundle import BoxSpace, BundleDraft, FeatureRecord, TrainingRecord
 from tradewind.errors import BundleFormatError
-from tradewind.market import FeatureSpec, TradingTerms
+from tradewind.market import Costs, FeatureSpec, Instrument, TradingTerms
 
 TERMS = TradingTerms(transaction_cost=0.002, allow_short=True)
 SPEC = FeatureSpec(return_count=4)
@@ -42,6 +42,20 @@ def test_read_contract_with_a_complete_bundle_gives_what_it_was_trained_on(
     assert contract.features == SPEC
     assert contract.terms == TERMS
     assert contract.risk_policy_digest == metadata["risk"]["policy_digest"]
+
+
+def test_read_contract_of_an_instrument_has_it_and_its_digest(metadata: dict[str, Any]) -> None:
+    instrument, costs = Instrument(lot=0.1, taker_fee=0.001), Costs(spread=0.001)
+    terms = TERMS.model_copy(update={"instruments": (instrument,), "costs": costs})
+    metadata["training"]["config"]["environment"] = terms.model_dump(mode="json")
+    identity = terms.identity
+    metadata["terms"] = {"digest": identity.digest, "parts": identity.parts}
+    contract = read_contract(json.dumps(metadata))
+    assert contract.terms.instruments == (instrument,)
+    assert contract.terms.costs == costs
+    metadata["training"]["config"]["environment"]["instruments"][0]["lot"] = 0.2
+    with pytest.raises(BundleFormatError, match=r"on other trading terms .*trading\.instruments"):
+        read_contract(json.dumps(metadata))
 
 
 @pytest.mark.parametrize(

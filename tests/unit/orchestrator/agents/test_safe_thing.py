@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from orchestrator.feeds import Tick
 from orchestrator.settings import SafetySettings
 from tradewind.bundle import DiscreteSpace
 from tradewind.errors import UnavailableError
-from tradewind.market import FeatureSpec, TradingTerms
+from tradewind.market import FeatureSpec, Instrument, TradingTerms
 from tradewind.risk import EnforcedPolicy, RiskInputs, RiskPolicy, RiskReport
 from tradewind.risk.rules import Action
 from tradewind.rpc.clients import AsyncInferenceClient, AsyncRiskClient, Evaluation
@@ -62,7 +64,12 @@ class Risk(AsyncRiskClient):
         return Evaluation(self._action, (), None, report, None, "d", name)
 
 
-def decide(action: Action, safety: SafetySettings, **changes: Any) -> tuple[list[float], list[str]]:
+def decide(
+    action: Action,
+    safety: SafetySettings,
+    instruments: Mapping[str, Instrument] = MappingProxyType({}),
+    **changes: Any,
+) -> tuple[list[float], list[str]]:
     """Orders and reasons of a tick at which the account is long and its policy is not asked."""
     guard = Guard()
     portfolio = Portfolio([Allocation(("BTC",), "p", 10_000.0)])
@@ -75,6 +82,7 @@ def decide(action: Action, safety: SafetySettings, **changes: Any) -> tuple[list
         history=history,
         safety=safety,
         account="default",
+        instruments=instruments,
     )
     bar = BarRecord("BTC", START, 100.0, 101.0, 99.0, 100.0, 5.0, START + STEP)
     portfolio.close_bars([bar])
@@ -122,6 +130,12 @@ def test_demand_to_liquidate_is_met_although_a_required_metric_is_missing() -> N
 def test_halted_account_closes_its_positions_where_nothing_else_is_set() -> None:
     assert SafetySettings().on_halt == "flatten"
     assert decide(Action.HALT, SafetySettings(budget_ms=1e6)) == ([-3.0], ["WARM_UP", "RISK_HALT"])
+
+
+def test_halted_account_closes_a_position_smaller_than_a_lot_and_the_least_notional() -> None:
+    small = {"BTC": Instrument(lot=1_000.0, min_notional=1e6, tick=500.0)}
+    safety = SafetySettings(budget_ms=1e6)
+    assert decide(Action.HALT, safety, small) == ([-3.0], ["WARM_UP", "RISK_HALT"])
 
 
 @pytest.mark.parametrize(

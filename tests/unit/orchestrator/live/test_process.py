@@ -176,7 +176,7 @@ def test_flood_of_refused_bars_is_a_few_statuses(tick: MakeTick) -> None:
 
 def test_halted_account_that_still_holds_is_counted_tick_by_tick(tick: MakeTick) -> None:
     def count(bus: EventBus) -> float:
-        body = MetricsText(bus).body()
+        body, _ = MetricsText(bus).page()
         name = "tradewind_orchestrator_halted_ticks_holding"
         (found,) = re.findall(f"^{name} (.*)$", body.decode(), re.M)
         return float(found)

@@ -1,5 +1,6 @@
 """Sharpe ratio and volatility of every kind of bars, against NumPy with the market's own factor."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from trainer_service.evaluation.episode import Episode, play_to
 from trainer_service.evaluation.performance import measure_performance
 
 SHIPPED = Path(__file__).parents[4] / "config" / "risk_limits.yaml"
+DAY_NS = 86_400 * 10**9
 WHOLE = EnvironmentConfig(episode_bars=None, random_start=False, min_equity_fraction=0.0)
 
 # Market, length of a bar, first bar, and the bars in a year that anybody counts: days, or days
@@ -57,6 +59,10 @@ def test_figures_of_bars_are_annualised_with_the_bars_in_a_year_of_their_market(
     assert found["volatility"] == pytest.approx(deviation * periods**0.5, rel=1e-9)
     assert found["sharpe"] == pytest.approx(mean / deviation * periods**0.5, rel=1e-9)
     assert found["sortino"] == pytest.approx(mean / downside * periods**0.5, rel=1e-9)
+
+    days = returns.size / periods * {"always-open": 365, "XNYS": 252, "fx-week": 260}[market]
+    expected_turnover = episode.traded_notional / episode.equity[0] / days
+    assert found["turnover_per_day"] == pytest.approx(expected_turnover, rel=1e-9)
 
     # What shapes the reward and what production is told are of the same year.
     inputs = env.risk_inputs()
@@ -145,3 +151,31 @@ def test_start_of_day_with_sessions_is_the_value_at_the_close_before() -> None:
         if previous_close is not None:
             assert inputs.start_of_day_value == previous_close
     assert previous_close is not None
+
+
+def test_start_of_day_with_the_last_bar_of_days_missing_is_the_value_before_the_night() -> None:
+    whole = session_bars("XNYS", 1_800, 400, "2019-01-02T14:30", name=True)
+    # Every other day without its last half hour, as of a share that was not traded then.
+    kept = np.array([row % 26 != 12 for row in range(len(whole))])
+    names = ("timestamps_ns", "open", "high", "low", "close", "volume")
+    bars = dataclasses.replace(whole, **{name: getattr(whole, name)[kept] for name in names})
+    single = IntradayTradingEnv(bars, WHOLE)
+    agent = RiskAgentV2(RiskPolicy.from_yaml(SHIPPED))
+    copies = VectorizedTradingEnv(bars, WHOLE, n_envs=2, risk=agent)
+    single.reset()
+    copies.reset()
+    openings = np.flatnonzero(np.diff(bars.timestamps_ns) > 8 * 3_600 * 10**9) + 1
+    first = single.feature_spec.lookback - 1
+    for _ in range(200):
+        single.step(2)
+        copies.step(np.array([2, 1]))
+        inputs = single.risk_inputs()
+        at = first + inputs.portfolio_values.size - 1
+        before = openings[openings <= at].max() - 1  # the last close before today
+        # At the last close of a day that has it, the next day begins.
+        if bars.close_times_ns[at] % DAY_NS == 21 * 3_600 * 10**9:
+            before = at
+        assert inputs.start_of_day_value == inputs.portfolio_values[max(before - first, 0)]
+        assert copies.step_risk is not None
+        found = agent.calculate_only(inputs).metric_values["daily_drawdown"]
+        assert copies.step_risk.metric("daily_drawdown")[0] == found

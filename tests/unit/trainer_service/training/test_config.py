@@ -120,6 +120,17 @@ EXAMPLES = sorted((Path(__file__).parents[4] / "config" / "training").glob("*.ya
         ),
         ({"data": {"symbols": ["BTC", "ETH"]}}, "environment.actions", "take continuous actions"),
         ({"environment": {"gross_limit": 0.5}}, "environment", "at least position_fraction"),
+        (
+            {"environment": {"instruments": ["BTCC"]}},
+            "environment.instruments[0]",
+            "no instrument 'BTCC' in config/instruments.yaml: there are BTC, ",
+        ),
+        (
+            {"environment": {"instruments": [{"tick": 0}]}},
+            "environment.instruments[0].tick",
+            "greater than 0",
+        ),
+        ({"environment": {"costs": {"spread": -1}}}, "environment.costs.spread", "or equal to 0"),
         ({"environment": {"leverage": 3}}, "environment.leverage", "not permitted"),
         ({"features": {"rsi_period": 1}}, "features.rsi_period", "greater than or equal to 2"),
     ],
