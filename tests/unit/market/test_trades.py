@@ -79,6 +79,16 @@ def test_file_of_trades_with_its_shape_gives_its_bars(tmp_path: Path, file: Trad
             assert built.spreads is None
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_names_in_any_encoding_leave_the_first_row_whole(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "trades.csv"
+    rows = "".join(f"{1551052800 + n},10.5,2,\u00e9\n" for n in range(100))
+    path.write_bytes(f"time,price,size,B\u00f6rse\n{rows}".encode(encoding))
+    built = load_trades(path, "time:1m")
+    assert built.counts.tolist() == [60, 40]
+    assert built.bars.timestamps_ns[0] == 1551052800 * 10**9
+
+
 def test_blocks_of_any_size_give_the_same_bars(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

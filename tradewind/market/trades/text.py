@@ -89,7 +89,8 @@ class TradeText:
             )
         if not head:
             raise MarketDataError(f"cannot read {subject}: the file is empty")
-        dialect = tell_dialect(subject, head, fewest_cells=_FEWEST_CELLS)
+        text, encoding = _as_utf8(head)
+        dialect = tell_dialect(subject, text, fewest_cells=_FEWEST_CELLS)
         if dialect.names is None:
             roles = roles_of_plain_rows(subject, dialect.sample, columns, of)
         else:
@@ -100,7 +101,8 @@ class TradeText:
             form = tell_text(times, options, lambda: pa.array(times))
         except MarketDataError as problem:
             raise MarketDataError(f"{subject}, line {dialect.first_line}: {problem}") from None
-        return cls(subject, dialect, roles, form), head[dialect.offset :]
+        offset = len(text[: dialect.offset].decode().encode(encoding))
+        return cls(subject, dialect, roles, form), head[offset:]
 
     @property
     def whole_prices(self) -> bool:
@@ -217,6 +219,16 @@ class TradeText:
             if row < 0:
                 return line + number
         return line
+
+
+def _as_utf8(head: bytes) -> tuple[bytes, str]:
+    """A beginning of a text as UTF-8, and its encoding: any other than UTF-8 is read as Latin-1."""
+    try:
+        head.decode()
+    except UnicodeDecodeError as problem:
+        if problem.start < len(head) - 3:  # not a character that the beginning cuts
+            return head.decode("latin-1").encode(), "latin-1"
+    return head, "utf-8"
 
 
 def _no_refusal(_: Callable[[Cells], object]) -> MarketDataError:
