@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from tradewind.errors import MarketDataError, StorageError
-from tradewind.settings import read_yaml
 from tradewind_cli.data_fetch import fetch
 from tradewind_cli.data_join import join
 from tradewind_cli.data_trades import convert_trades
@@ -202,6 +200,8 @@ def convert(
 
 
 def _write_settings(bars: "Bars", path: Path) -> None:
+    import yaml
+
     assert bars.recognised is not None, "they come from a file"
     text = yaml.safe_dump(dict(bars.recognised.settings), allow_unicode=True, sort_keys=False)
     try:
@@ -212,6 +212,7 @@ def _write_settings(bars: "Bars", path: Path) -> None:
 
 def _settings_from(path: Path) -> dict[str, Any]:
     from tradewind.market.reading import ReadOptions
+    from tradewind.settings import read_yaml
 
     values, _ = read_yaml(path)
     known = set(inspect.signature(ReadOptions).parameters)

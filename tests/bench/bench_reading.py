@@ -26,14 +26,18 @@ from tradewind.market.pipeline import FeaturePipeline
 
 ROUNDS = 5
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 {prepare}
+def peak():  # not ru_maxrss, which a process inherits
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 read(sys.argv[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 start, used = time.perf_counter(), time.process_time()
 kept = read(sys.argv[2])
 wall, cpu = time.perf_counter() - start, time.process_time() - used
-grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+grown = (peak() - before) * 1024
 print(json.dumps([wall, cpu, grown]))
 """
 READERS = {
