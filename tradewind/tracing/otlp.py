@@ -152,6 +152,13 @@ class OtlpTracer:
         """The span around this, as W3C Trace Context writes it; empty for none."""
         return OtlpSpan(trace.get_current_span()).headers.get("traceparent", "")
 
+    def kept_ids(self) -> tuple[str, str] | None:
+        """Trace and span around this, in hexadecimal; None for none, or one that is not kept."""
+        around = trace.get_current_span().get_span_context()
+        if not around.trace_flags.sampled:
+            return None
+        return f"{around.trace_id:032x}", f"{around.span_id:016x}"
+
     def close(self) -> None:
         """Sends what is left; a collector that does not take it within 2 s is given up."""
         # The SDK itself would wait for 30 s, and take no other number.

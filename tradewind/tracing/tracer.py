@@ -75,6 +75,9 @@ class Tracer(Protocol):
     def traceparent(self) -> str:
         """The span around this, as W3C Trace Context writes it; empty for none."""
 
+    def kept_ids(self) -> tuple[str, str] | None:
+        """Trace and span around this, in hexadecimal; None for none, or one that is not kept."""
+
     def close(self) -> None:
         """Sends what is left, for a short while at most."""
 

@@ -18,6 +18,7 @@ from tests.integration.orchestrator.conftest import Desk, open_desk
 from tests.integration.orchestrator.market_bars import MARKETS, random_bars
 from tests.integration.orchestrator.panels import FRICTIONLESS, run, settings_of
 from tradewind.bundle import BundleDraft, read_bundle
+from tradewind.errors import ConflictError
 from tradewind.market import Bars, FeatureSpec, market_named
 from tradewind.market.feature_groups.session import Session
 from tradewind.policy import TorchScriptPolicy
@@ -178,6 +179,11 @@ def test_policy_trained_on_bars_of_a_market_trades_them_to_the_last_bit(
     assert not [flag for tick in ticks for bar in tick["bars"] for flag in bar["flags"]]
     assert_bits(decided, env, TorchScriptPolicy.load_bundle(path))
     assert_figures(cell, path, log, np.array([tick["equity"] for tick in ticks]))
+    # Nowhere else.
+    other = "XNYS" if cell.market == "fx-week" else "fx-week"
+    refusal = f"trained on the market {cell.market}, the settings say {other}"
+    with pytest.raises(ConflictError, match=refusal):
+        run(settings.model_copy(update={"market": other}))
 
 
 def assert_bits(ticks: list[Any], env: IntradayTradingEnv, policy: TorchScriptPolicy) -> None:

@@ -171,7 +171,7 @@ def live_view(records: Iterator[TickRecord], *, halt: bool = False) -> Iterator[
     async def serve() -> None:
         bus = EventBus()
         async with LiveView(
-            settings, LiveSettings(listen="127.0.0.1:0", interval_s=0.1), bus
+            settings, LiveSettings(listen="127.0.0.1:0", interval_s=0.1, allow_resume=True), bus
         ) as view:
             bus.set_facts(FACTS)
             bus.set_state("TRADING")

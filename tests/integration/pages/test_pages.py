@@ -99,6 +99,13 @@ def test_live_view_that_is_paused_or_lost_is_accessible_and_still_says_that_it_i
         page.keyboard.press("Space")
         expect(page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         expect(page.locator("#halt-cause")).to_contain_text("drawdown_halt", timeout=WAIT_MS)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator("#resume-name")).to_be_focused()
+        assert faults(page) == []
+        page.keyboard.press("Escape")
+        expect(page.locator("#halt-open")).to_be_focused()
+        page.keyboard.press("Shift+Tab")
         page.keyboard.press("Space")
         expect(page.locator("#decisions tr")).to_have_count(60, timeout=WAIT_MS)
         expect(page.locator("#equity-chart")).to_have_attribute(

@@ -6,14 +6,15 @@ from orchestrator.analysis.tearsheet.charts import count_chart
 from tradewind.reporting.charts import Curve, growth_chart, line
 from tradewind.reporting.style import axis, base_layout
 from tradewind.reporting.tables import chart_table
+from tradewind.risk import FloatArray
 
 DAY_S = 86_400.0
+DAYS: FloatArray = 1.6e9 + DAY_S * np.arange(10_000, dtype=np.float64)
 
 
 def test_table_of_a_long_chart_has_its_ends_each_line_and_the_limits_by_name() -> None:
-    times = 1.6e9 + DAY_S * np.arange(10_000.0)
     values = np.linspace(100.0, 50.0, 10_000)
-    chart = growth_chart(times, {"Account": Curve(values, "#000000")}, 0.25)
+    chart = growth_chart(DAYS, {"Account": Curve(values, "#000000")}, 0.25)
 
     table = chart_table(chart)
 
@@ -29,7 +30,7 @@ def test_table_of_a_long_chart_has_its_ends_each_line_and_the_limits_by_name() -
 
 
 def test_table_of_lines_that_begin_and_end_elsewhere_shows_a_dash_and_no_zero() -> None:
-    times = 1.6e9 + DAY_S * np.arange(100.0)
+    times = DAYS[:100]
     data = [
         line("Whole", times, np.arange(100.0)),
         line("Part", times[40:60], np.full(20, 7.0)),

@@ -87,14 +87,11 @@ class CallScopes:
         """What observes how long calls take: with the trace of one that is kept as its exemplar."""
         if self._tracer is None:
             return observe
-        traceparent = self._tracer.traceparent
+        kept_ids = self._tracer.kept_ids
 
         def observed(seconds: float) -> None:
-            _, _, given = traceparent().partition("-")
-            trace_id, _, rest = given.partition("-")
-            span_id, _, flags = rest.partition("-")
-            kept = bool(flags) and int(flags, 16) & 1  # its other bits say other things
-            observe(seconds, {"trace_id": trace_id, "span_id": span_id} if kept else None)
+            kept = kept_ids()
+            observe(seconds, kept and {"trace_id": kept[0], "span_id": kept[1]})
 
         return observed
 
