@@ -98,6 +98,8 @@ NOT_RUN = {
     "docs/reference/open-inference.md": {
         "python tools/side_environments.py tritonclient": "a step of .ci/run",
         "import numpy as np": "in the environment above: tests/contract",
+        "python examples/envoy/open_inference_rest.py": ENVOY,
+        "curl 127.0.0.1:8080/v2/models/btc-dqn/infer": ENVOY,
     },
 }
 # Fewer steps and bars than the shipped settings say, so that it takes a minute.
