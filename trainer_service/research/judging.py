@@ -8,7 +8,7 @@ from tradewind.errors import BundleFormatError, MarketDataError
 from tradewind.jobs import TrainingPhase
 from tradewind.market import BarSeries, FeatureSpec, series_of
 from tradewind.market.feature_group import KnownGroups
-from tradewind.policy import SealedNetwork, TorchScriptNetwork
+from tradewind.policy import SealedNetwork, TorchScriptNetwork, open_declared
 from tradewind.risk import RiskPolicy
 from tradewind.settings import parse_settings
 from trainer_service.algorithms import find_algorithm
@@ -116,5 +116,8 @@ def evaluate_bundle(
     whole = settings.model_copy(update={"episode_bars": None})
     hold_against_bars(risk_policy, bars)
     env = held_out_episode(IntradayTradingEnv(bars, whole, spec), bars)
+    config = config or EvaluationConfig()
+    if bundle.metadata.graph is not None:
+        return evaluate(env, open_declared(bundle), risk_policy, config, seed)
     with SealedNetwork(bundle) as network:
-        return evaluate(env, network, risk_policy, config or EvaluationConfig(), seed)
+        return evaluate(env, network, risk_policy, config, seed)

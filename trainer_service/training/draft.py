@@ -25,9 +25,7 @@ from tradewind.errors import ExportError
 from tradewind.jobs import TrainingPhase
 from tradewind.logs import current_request_id
 from tradewind.policy import (
-    GOLDEN_TOLERANCE,
     TorchScriptNetwork,
-    choose_network,
     measure_latency,
 )
 from tradewind.risk import RiskPolicy
@@ -36,7 +34,14 @@ from trainer_service.callbacks import MetricSeries
 from trainer_service.callbacks.multipliers import ConstraintOutcome
 from trainer_service.checkpoints.provenance import git_revision, library_versions
 from trainer_service.evaluation import evaluate, judge_constraints, record_observations
-from trainer_service.export import build_network, script_policy, serialize, verify_policy
+from trainer_service.export import (
+    build_network,
+    decided_rows,
+    declare_and_prove,
+    script_policy,
+    serialize,
+    verify_policy,
+)
 from trainer_service.progress import ProgressReporter
 from trainer_service.report import REPORT_FILE, render_report
 from trainer_service.training.config import RiskConfig, TrainingConfig
@@ -113,7 +118,7 @@ def make_draft(
     verify_policy(script, distribution, algorithm, model, observations)
     golden = _golden_set(network, observations, discrete=distribution.discrete)
     obs_space = _box_space(model.observation_space)
-    served_by, _ = choose_network(network, obs_space, golden)
+    declared = declare_and_prove(network, obs_space, golden, observations)
     draft = BundleDraft(
         name=config.policy,
         algo=f"SB3-{algorithm.name}",
@@ -127,7 +132,9 @@ def make_draft(
         terms=_terms_record(workspace),
         training=_training_record(trained, workspace, config),
         evaluation=figures,
-        slo=measure_latency(served_by, golden.observations),
+        slo=measure_latency(network if declared is None else declared.network, golden.observations),
+        graph=None if declared is None else declared.graph,
+        weights={} if declared is None else declared.weights,
     )
     if not config.evaluation.report:
         return draft
@@ -146,15 +153,12 @@ def _golden_set(
 ) -> GoldenSet:
     """Observations spread evenly over those given, and what the network says to them.
 
-    A discrete action that rounding could turn is left out: another runtime, or another batch size,
-    may add up a layer in another order.
+    A discrete action that rounding could turn is left out.
     """
     distribution, _ = network.distribution(observations)
     decided = np.ones(len(observations), dtype=bool)
     if discrete:
-        ranked = np.sort(distribution, axis=1)
-        scale = np.maximum(1.0, np.abs(ranked[:, -1]))
-        decided = ranked[:, -1] - ranked[:, -2] > GOLDEN_TOLERANCE * scale
+        decided = decided_rows(distribution)
     candidates = np.flatnonzero(decided)
     if not len(candidates):
         raise ExportError(
