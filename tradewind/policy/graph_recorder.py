@@ -152,7 +152,7 @@ class GraphRecorder(ProgramBuilder):
 
     def join(self, parts: Sequence[Piece], shape: tuple[int, ...]) -> Piece:
         """Pieces one behind the other."""
-        return self._record("join", shape, inputs=list(parts))
+        return self._record("join", shape, inputs=[part for part in parts if part.size])
 
     def _record(
         self,
