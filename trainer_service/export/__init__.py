@@ -1,5 +1,6 @@
 """From a Stable-Baselines3 model to a declared network, and to a script that torch can load."""
 
+from trainer_service.export.copies import CopySettings, write_copies
 from trainer_service.export.decided import decided_rows
 from trainer_service.export.declared import DeclaredExport, declare_and_prove
 from trainer_service.export.modules import (
@@ -13,6 +14,7 @@ from trainer_service.export.network import Exporter, build_network, flat_sequenc
 from trainer_service.export.script import check_exportable, script_policy, serialize, verify_policy
 
 __all__ = [
+    "CopySettings",
     "DeclaredExport",
     "DeterministicPolicyNetwork",
     "Exporter",
@@ -28,4 +30,5 @@ __all__ = [
     "script_policy",
     "serialize",
     "verify_policy",
+    "write_copies",
 ]

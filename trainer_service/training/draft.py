@@ -41,6 +41,7 @@ from trainer_service.export import (
     script_policy,
     serialize,
     verify_policy,
+    write_copies,
 )
 from trainer_service.progress import ProgressReporter
 from trainer_service.report import REPORT_FILE, render_report
@@ -135,6 +136,7 @@ def make_draft(
         slo=measure_latency(network if declared is None else declared.network, golden.observations),
         graph=None if declared is None else declared.graph,
         weights={} if declared is None else declared.weights,
+        extra_files=write_copies(layers, config.copies, observations),
     )
     if not config.evaluation.report:
         return draft
@@ -145,7 +147,7 @@ def make_draft(
         history=trained.history,
         risk_policy=rules,
     )
-    return replace(draft, extra_files={REPORT_FILE: report})
+    return replace(draft, extra_files={**draft.extra_files, REPORT_FILE: report})
 
 
 def _golden_set(

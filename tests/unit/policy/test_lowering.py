@@ -1,6 +1,5 @@
 import itertools
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.reading import numpy_reader
 from tradewind.bundle import Graph, read_weights, write_weights
 from tradewind.policy import TorchScriptNetwork, compile_declared
 from tradewind.policy.compiled_network import CompiledNetwork
@@ -192,17 +192,6 @@ def reset(module: nn.Module) -> nn.Module:
     return module.requires_grad_(False)
 
 
-def reader_of_the_docs() -> dict[str, Any]:
-    """What docs/reference/bundle.md shows of how to read a declared network with NumPy alone."""
-    text = (Path(__file__).parents[3] / "docs/reference/bundle.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (code,) = (block for block in blocks if "def act" in block)
-    assert len([line for line in code.splitlines() if line]) <= 60
-    found: dict[str, Any] = {}
-    exec(code, found)
-    return found
-
-
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: type(module).__name__)
 def test_lowered_network_gives_the_answers_of_torchscript(
     script_module: Script, module: nn.Module
@@ -235,7 +224,8 @@ def test_declared_network_from_its_files_gives_the_lowered_ones_bits_and_numpy_t
     declared = CompiledNetwork(compile_declared(read, tensors, SHAPE))
     observations = np.random.default_rng(2).normal(size=(200, *SHAPE)).astype(np.float32)
 
-    reader = reader_of_the_docs()
+    reader: dict[str, Any] = {}
+    exec(numpy_reader(), reader)
     numpy_s = reader["act"](json.loads(text), reader["read_safetensors"](file), observations)
 
     for method, by_numpy in zip(("act", "distribution"), numpy_s, strict=True):
