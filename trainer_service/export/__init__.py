@@ -2,7 +2,7 @@
 
 from trainer_service.export.copies import CopySettings, write_copies
 from trainer_service.export.decided import decided_rows
-from trainer_service.export.declared import DeclaredExport, declare_and_prove
+from trainer_service.export.declared import DeclaredExport, declare_export
 from trainer_service.export.modules import (
     DeterministicPolicyNetwork,
     GaussianPolicyNetwork,
@@ -25,7 +25,7 @@ __all__ = [
     "build_network",
     "check_exportable",
     "decided_rows",
-    "declare_and_prove",
+    "declare_export",
     "flat_sequence",
     "script_policy",
     "serialize",

@@ -25,7 +25,7 @@ from tradewind.policy import (
 )
 from trainer_service.export.decided import decided_rows
 
-__all__ = ["DeclaredExport", "declare_and_prove", "warn_unless_declared"]
+__all__ = ["DeclaredExport", "declare_export"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,73 +37,75 @@ class DeclaredExport:
     Attributes:
         graph: Its operations.
         weights: Its tensors.
-        network: As it will serve.
+        network: As it will serve: out of what stands in the files, written and read once.
     """
 
     graph: Graph
     weights: Weights
     network: CompiledNetwork
 
+    def is_proved(
+        self,
+        script: TorchScriptNetwork,
+        obs_space: BoxSpace,
+        golden: GoldenSet,
+        observations: NDArray[np.float32],
+    ) -> bool:
+        """Whether what a server will read acts as the script does; the log says where not.
 
-def warn_unless_declared(script: TorchScriptNetwork, observation_shape: tuple[int, ...]) -> None:
-    """Says so in the log where no graph can declare a network.
+        The answers are compared on the golden and on random observations, and on all that are
+        given: discrete actions have to be the same, but where rounding decides between two that are
+        as good as equal, and numbers within 1e-5.
+
+        Args:
+            script: The network, proved to act as the model.
+            obs_space: One observation.
+            golden: Of the bundle.
+            observations: Held out.
+        """
+        try:
+            prove(self.network, script, obs_space, golden)
+            rows = observations
+            if golden.actions.dtype == np.int64:
+                rows = observations[decided_rows(script.distribution(observations)[0])]
+            answers = GoldenSet(rows, script.act(rows)[0], script.distribution(rows)[0])
+            check_golden(self.network, answers, kind="held-out observation")
+        except (BundleError, LoweringError) as problem:
+            _warn(problem)
+            return False
+        return True
+
+
+def declare_export(
+    script: TorchScriptNetwork, observation_shape: tuple[int, ...]
+) -> DeclaredExport | None:
+    """Declares a network.
 
     Args:
         script: The network.
         observation_shape: Shape of one observation.
-    """
-    try:
-        declare_network(script, observation_shape)
-    except LoweringError as problem:
-        _warn(problem)
-
-
-def declare_and_prove(
-    script: TorchScriptNetwork,
-    obs_space: BoxSpace,
-    golden: GoldenSet,
-    observations: NDArray[np.float32],
-) -> DeclaredExport | None:
-    """Declares a network, and proves that what a server will read acts as the script does.
-
-    Proved is what stands in the files: the graph and the weights are written and read once. The
-    answers are compared on the golden and on random observations, and on all that are given:
-    discrete actions have to be the same, but where rounding decides between two that are as good as
-    equal, and numbers within 1e-5.
-
-    Args:
-        script: The network, proved to act as the model.
-        obs_space: One observation.
-        golden: Of the bundle.
-        observations: Held out.
 
     Returns:
-        None where no graph can declare the network: the bundle is then of format 1.
+        None where no graph can declare it, which the log says: its bundle is then of format 1.
 
     Raises:
-        ExportError: The declared network gives other answers than the script.
+        ExportError: What was written cannot be read.
     """
     try:
-        graph, weights = declare_network(script, obs_space.shape)
+        graph, weights = declare_network(script, observation_shape)
     except LoweringError as problem:
         _warn(problem)
         return None
     try:
         graph = Graph.model_validate_json(graph.model_dump_json())
-        weights = read_weights(write_weights(weights), graph.tensors(obs_space.shape))
-        network = CompiledNetwork(compile_declared(graph, weights, obs_space.shape))
-        prove(network, script, obs_space, golden)
-        rows = observations
-        if golden.actions.dtype == np.int64:
-            rows = observations[decided_rows(script.distribution(observations)[0])]
-        answers = GoldenSet(rows, script.act(rows)[0], script.distribution(rows)[0])
-        check_golden(network, answers, kind="held-out observation")
-    except (BundleError, LoweringError) as problem:
-        raise ExportError(f"the declared network is not the exported one: {problem}") from None
+        weights = read_weights(write_weights(weights), graph.tensors(observation_shape))
+    except BundleError as problem:
+        raise ExportError(f"the declared network cannot be read again: {problem}") from None
+    network = CompiledNetwork(compile_declared(graph, weights, observation_shape))
     return DeclaredExport(graph, weights, network)
 
 
-def _warn(problem: LoweringError) -> None:
+def _warn(problem: Exception) -> None:
     _LOG.warning(
         "no graph can declare the network: %s. Its bundle is of format 1: TorchScript serves it, "
         "slower and in a sealed process",

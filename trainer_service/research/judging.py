@@ -19,7 +19,7 @@ from trainer_service.evaluation import (
     evaluate,
     judge_constraints,
 )
-from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.export import build_network, declare_export, script_policy, serialize
 from trainer_service.progress import ProgressReporter
 from trainer_service.training.agent import TrainerAgent
 from trainer_service.training.config import TrainingConfig
@@ -61,7 +61,9 @@ def train_and_judge(
     reporter.enter(TrainingPhase.PREPARING)
     trained = trainer.fit(environment_on(env, past), reporter)
     layers, _ = build_network(find_algorithm(config.algorithm), trained.model)
-    network = TorchScriptNetwork(serialize(script_policy(layers)))
+    script = TorchScriptNetwork(serialize(script_policy(layers)))
+    declared = declare_export(script, env.observation_space.shape or ())
+    network = script if declared is None else declared.network  # what would serve
     reporter.enter(TrainingPhase.EVALUATING)
     risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
     found = evaluate(held_out, network, risk_policy, config.evaluation, training.seed)

@@ -37,7 +37,7 @@ from trainer_service.evaluation import evaluate, judge_constraints, record_obser
 from trainer_service.export import (
     build_network,
     decided_rows,
-    declare_and_prove,
+    declare_export,
     script_policy,
     serialize,
     verify_policy,
@@ -96,6 +96,9 @@ def make_draft(
     script = script_policy(layers)
     policy_pt = serialize(script)
     network = TorchScriptNetwork(policy_pt)
+    obs_space = _box_space(model.observation_space)
+    declared = declare_export(network, obs_space.shape)
+    serving = network if declared is None else declared.network
 
     reporter.enter(TrainingPhase.EVALUATING)
     seed = config.training_params.seed
@@ -105,21 +108,21 @@ def make_draft(
     figures = {} if trained.constraints is None else trained.constraints.figures()
     observations = workspace.observations
     if held_out_env is not None:
-        evaluation = evaluate(held_out_env, network, rules, config.evaluation, seed)
+        evaluation = evaluate(held_out_env, serving, rules, config.evaluation, seed)
         observations = evaluation.policy.observations
         figures |= evaluation.figures
         if constraints is not None and workspace.trading_env is not None:
             figures |= judge_constraints(
-                held_out_env, workspace.trading_env.config, network, rules, constraints.constraints
+                held_out_env, workspace.trading_env.config, serving, rules, constraints.constraints
             )
     elif observations is None:
-        observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
+        observations = record_observations(workspace.env, serving, _OBSERVATIONS_WITHOUT_BARS, seed)
 
     reporter.enter(TrainingPhase.EXPORTING)
     verify_policy(script, distribution, algorithm, model, observations)
     golden = _golden_set(network, observations, discrete=distribution.discrete)
-    obs_space = _box_space(model.observation_space)
-    declared = declare_and_prove(network, obs_space, golden, observations)
+    if declared is not None and not declared.is_proved(network, obs_space, golden, observations):
+        declared = None
     draft = BundleDraft(
         name=config.policy,
         algo=f"SB3-{algorithm.name}",
