@@ -27,7 +27,9 @@ def fresh() -> Iterator[LoaderProcess]:
 
 
 def loader_of(requests: socket.socket) -> BundleLoader:
-    return BundleLoader(requests, LoaderSettings(), BundleLimits(), None, 100.0, threading.Event())
+    return BundleLoader(
+        requests, LoaderSettings(), BundleLimits(), lambda: None, 100.0, threading.Event()
+    )
 
 
 def has_torch(process: LoaderProcess) -> bool:
