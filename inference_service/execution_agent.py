@@ -15,7 +15,6 @@ from tradewind.policy import (
     PolicyAction,
     PredictionInfo,
     TorchScriptPolicy,
-    use_one_torch_thread,
 )
 
 __all__ = [
@@ -127,7 +126,9 @@ class ExecutionAgentStub:
 def create_execution_agent_stub(
     bundle_path: Path | str, *, slo_us: float = MAX_PREDICTION_LATENCY_US
 ) -> ExecutionAgentStub:
-    """Verifies, loads and warms up a bundle; from then on torch uses one thread in this process.
+    """Verifies, loads and warms up a bundle.
+
+    One of format 1 needs torch, which from then on uses one thread in this process.
 
     Args:
         bundle_path: `<store>/<policy>/<version>`.
@@ -138,8 +139,12 @@ def create_execution_agent_stub(
         VersionNotFoundError: There is no such folder.
         StorageError: The file system failed.
     """
-    use_one_torch_thread()
-    return ExecutionAgentStub(TorchScriptPolicy.load_bundle(bundle_path), slo_us)
+    policy = TorchScriptPolicy.load_bundle(bundle_path)
+    if policy.metadata.graph is None:
+        from tradewind.policy import use_one_torch_thread
+
+        use_one_torch_thread()
+    return ExecutionAgentStub(policy, slo_us)
 
 
 def _refusal(field: str, description: str) -> InvalidInputError:

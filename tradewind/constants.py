@@ -37,7 +37,7 @@ MAX_PREDICTION_LATENCY_US: Final = 100.0
 MAX_RISK_EVALUATION_LATENCY_US: Final = 50.0
 """Service-level objective of one `calculate_only`, in microseconds."""
 
-POLICY_BUNDLE_VERSION: Final = 1
+POLICY_BUNDLE_VERSION: Final = 2
 """`format_version` of the bundles this release writes."""
 
 ERROR_DOMAIN: Final = "tradewind"

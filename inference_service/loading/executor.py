@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inference_service.awaited import UnawaitedError, is_awaited
 from inference_service.loading.fork import Fork
-from inference_service.loading.messages import ExecuteRequest
+from inference_service.loading.messages import ExecuteRequest, Need
 from tradewind.errors import BundleError, OverloadedError, UnavailableError
 from tradewind.policy.sealed.network import Method, SealedCalls, hear_loaded
 from tradewind.sealing.wire import WireError
@@ -177,7 +177,7 @@ class ExecutorNetwork:
     def _start(self) -> None:
         deadline = time.monotonic() + self._bounds.start_timeout_s
         try:
-            self._fork = Fork(self._requests, self._request, deadline)
+            self._fork = Fork(self._requests, self._request, deadline, Need.TORCHSCRIPT)
             hear_loaded(self._fork.connection, deadline=deadline)
         except BundleError:
             self._end()

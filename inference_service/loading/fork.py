@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Self
 
-from inference_service.loading.messages import ExecuteRequest, LoadRequest
+from inference_service.loading.messages import ExecuteRequest, LoadRequest, Need
 from tradewind.errors import UnavailableError
 from tradewind.sealing.wire import WireError, receive, send
 
@@ -25,6 +25,7 @@ class Fork:
         requests: Where the loading process takes requests.
         request: What it is to do.
         deadline: On the monotonic clock: until when the fork has to have taken the request.
+        need: What it needs; a Need.
 
     Attributes:
         connection: To the fork.
@@ -35,13 +36,17 @@ class Fork:
     """
 
     def __init__(
-        self, requests: socket.socket, request: LoadRequest | ExecuteRequest, deadline: float
+        self,
+        requests: socket.socket,
+        request: LoadRequest | ExecuteRequest,
+        deadline: float,
+        need: bytes = Need.NOTHING,
     ) -> None:
         self.connection, theirs = socket.socketpair()
         self._ending, ending = socket.socketpair()
         try:
             with theirs, ending:
-                socket.send_fds(requests, [b"\0"], [theirs.fileno(), ending.fileno()])
+                socket.send_fds(requests, [need], [theirs.fileno(), ending.fileno()])
             message, arrays = request.frame()
             send(self.connection, message, arrays, deadline=deadline)
         except BaseException:

@@ -9,7 +9,12 @@ from typing import NoReturn
 
 from inference_service.loading.executor import ExecutorGate, ExecutorNetwork, HangingError
 from inference_service.loading.fork import Fork, describe_ending
-from inference_service.loading.messages import ExecuteRequest, LoadRequest, read_bundle_frame
+from inference_service.loading.messages import (
+    ExecuteRequest,
+    LoadRequest,
+    Need,
+    read_bundle_frame,
+)
 from inference_service.loading.settings import ExecutorSettings, LoaderSettings
 from inference_service.registry import LoadedVersion
 from tradewind.bundle import Bundle, BundleFault, BundleLimits, TrustedKeys
@@ -24,6 +29,10 @@ __all__ = ["BundleLoader"]
 _START_S = 60.0  # to start, and to answer others first; a later scan asks again
 _MIB = 1024 * 1024
 _MOST_LOWERED_BYTES = 1024 * _MIB
+
+
+class _TorchScriptNeededError(Exception):
+    """The loading process has not imported torch, and the bundle is of format 1."""
 
 
 class BundleLoader:
@@ -110,9 +119,18 @@ class BundleLoader:
         self, folder: Path, on_begun: Callable[[], object]
     ) -> tuple[Bundle, LoweredNetwork | None, str]:
         request = LoadRequest(folder, self._limits, self._trusted(), self._bounds)
+        try:
+            return self._ask(request, Need.NOTHING, on_begun)
+        except _TorchScriptNeededError:
+            return self._ask(request, Need.TORCHSCRIPT, on_begun)
+
+    def _ask(
+        self, request: LoadRequest, need: bytes, on_begun: Callable[[], object]
+    ) -> tuple[Bundle, LoweredNetwork | None, str]:
+        folder = request.folder
         deadline = time.monotonic() + self._bounds.timeout_s + _START_S
         try:
-            fork = Fork(self._requests, request, deadline)
+            fork = Fork(self._requests, request, deadline, need)
         except OSError:  # of which TimeoutError is one
             raise UnavailableError("the loading process takes no request") from None
         with fork:
@@ -135,9 +153,11 @@ class BundleLoader:
         message, arrays = receive(fork.connection, array_bytes=file_bytes, deadline=deadline)
         if "error" in message:
             raise read_error(message)
+        if message.get("need") == Need.TORCHSCRIPT.decode():
+            raise _TorchScriptNeededError
         bundle = read_bundle_frame(folder, message, arrays)
         on_begun()
-        # From here on the fork is sealed and not believed.
+        # From here on a fork that executes TorchScript is sealed and not believed.
         deadline = min(deadline, time.monotonic() + self._bounds.timeout_s + 1.0)
         try:
             fork.wait(self._stopping, deadline)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,21 @@ from tradewind.bundle import (
 )
 from tradewind.sealing.wire import Frame, WireError
 
-__all__ = ["ExecuteRequest", "LoadRequest", "bundle_frame", "read_bundle_frame", "read_request"]
+__all__ = [
+    "ExecuteRequest",
+    "LoadRequest",
+    "Need",
+    "bundle_frame",
+    "read_bundle_frame",
+    "read_request",
+]
+
+
+class Need:
+    """What a fork needs of the loading process, as the byte that asks for one."""
+
+    NOTHING: Final = b"\0"
+    TORCHSCRIPT: Final = b"t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +120,13 @@ def read_request(
 
 
 def bundle_frame(bundle: Bundle) -> Frame:
-    """What stands for a bundle that was read and verified, before its network is touched."""
+    """What stands for a bundle that was read and verified, before its network is touched.
+
+    A declared network follows on its own, and its policy.pt serves nobody.
+    """
     golden = bundle.golden
-    files = [np.frombuffer(data, np.uint8) for data in (bundle.metadata_json, bundle.policy_pt)]
+    policy_pt = bundle.policy_pt if bundle.metadata.graph is None else b""
+    files = [np.frombuffer(data, np.uint8) for data in (bundle.metadata_json, policy_pt)]
     signature = bundle.signature and bundle.signature.model_dump(mode="json")
     return {"signature": signature}, [
         *files,

@@ -9,6 +9,7 @@ from tradewind.bundle.freshness import (
     write_freshness,
 )
 from tradewind.bundle.golden import GoldenSet
+from tradewind.bundle.graph import Graph
 from tradewind.bundle.labels import check_labels
 from tradewind.bundle.metadata import (
     BundleMetadata,
@@ -25,6 +26,7 @@ from tradewind.bundle.reader import Bundle, BundleLimits, read_bundle
 from tradewind.bundle.signing import BundleSignature, SigningKey, TrustedKeys
 from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
 from tradewind.bundle.store import BundleStore, PublishedBundle
+from tradewind.bundle.weights import Weights, read_weights, write_weights
 
 __all__ = [
     "FRESHNESS_FILE",
@@ -44,6 +46,7 @@ __all__ = [
     "FeatureRecord",
     "Freshness",
     "GoldenSet",
+    "Graph",
     "PublishedBundle",
     "RiskRecord",
     "SigningKey",
@@ -51,10 +54,13 @@ __all__ = [
     "TermsRecord",
     "TrainingRecord",
     "TrustedKeys",
+    "Weights",
     "check_labels",
     "check_policy_name",
     "publish_bundle",
     "read_bundle",
     "read_freshness",
+    "read_weights",
     "write_freshness",
+    "write_weights",
 ]

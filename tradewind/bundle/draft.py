@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tradewind.bundle.golden import GoldenSet
+from tradewind.bundle.graph import Graph
 from tradewind.bundle.metadata import (
     BundleMetadata,
     Distribution,
@@ -18,10 +19,12 @@ from tradewind.bundle.metadata import (
 from tradewind.bundle.names import (
     GOLDEN_FILE,
     POLICY_FILE,
+    WEIGHTS_FILE,
     check_extra_file_name,
     check_policy_name,
 )
 from tradewind.bundle.spaces import ActionSpace, BoxSpace
+from tradewind.bundle.weights import Weights, read_weights, write_weights
 
 __all__ = ["BundleDraft"]
 
@@ -45,6 +48,8 @@ class BundleDraft:
         risk: The risk policy that shaped the reward.
         terms: The identity of what its actions mean and what trading costs.
         extra_files: More files by name, such as a report; their digests go into the metadata.
+        graph: The network that serves. Without, the bundle is of format 1: policy_pt serves.
+        weights: Its tensors.
     """
 
     name: str
@@ -61,6 +66,8 @@ class BundleDraft:
     risk: RiskRecord | None = None
     terms: TermsRecord | None = None
     extra_files: Mapping[str, bytes] = field(default_factory=dict)
+    graph: Graph | None = None
+    weights: Weights = field(default_factory=dict)
 
     def contents(self) -> dict[str, bytes]:
         """Every file but metadata.json.
@@ -73,6 +80,7 @@ class BundleDraft:
             check_extra_file_name(name)
         return {
             POLICY_FILE: self.policy_pt,
+            **({} if self.graph is None else {WEIGHTS_FILE: write_weights(self.weights)}),
             GOLDEN_FILE: self.golden.to_npz(),
             **self.extra_files,
         }
@@ -94,6 +102,8 @@ class BundleDraft:
         files = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         metadata = BundleMetadata.build(
             {
+                "format_version": 1 if self.graph is None else 2,
+                "graph": self.graph,
                 "name": self.name,
                 "version": version,
                 "created_at": created_at,
@@ -112,4 +122,6 @@ class BundleDraft:
             }
         )
         self.golden.check(metadata)
+        if metadata.graph is not None:
+            read_weights(contents[WEIGHTS_FILE], metadata.graph.tensors(metadata.obs_space.shape))
         return metadata

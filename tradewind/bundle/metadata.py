@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -15,14 +15,17 @@ from pydantic import (
 )
 
 from tradewind.bundle.faults import BundleFault
+from tradewind.bundle.graph import Graph
 from tradewind.bundle.names import (
     GOLDEN_FILE,
     METADATA_FILE,
     POLICY_FILE,
     POLICY_NAME_PATTERN,
     VERSION_PATTERN,
+    WEIGHTS_FILE,
 )
 from tradewind.bundle.spaces import ActionSpace, BoxSpace, DiscreteSpace
+from tradewind.bundle.strict_json import refuse_constant, unique_keys
 from tradewind.constants import POLICY_BUNDLE_VERSION
 from tradewind.errors import BundleFormatError, SettingsError
 from tradewind.identity import RecordedParts
@@ -176,8 +179,9 @@ class Distribution(Settings):
 class BundleMetadata(Settings):
     """The contents of metadata.json."""
 
-    format_version: Literal[1] = POLICY_BUNDLE_VERSION
-    """Version of this format."""
+    format_version: Literal[1, 2] = POLICY_BUNDLE_VERSION
+    """Version of this format. In a bundle of version 1, policy.pt serves; of version 2, the graph
+    and policy.safetensors, and policy.pt is a copy for others."""
 
     name: str = Field(pattern=POLICY_NAME_PATTERN)
     """Name of the policy."""
@@ -224,6 +228,9 @@ class BundleMetadata(Settings):
     slo: SloRecord
     """Latency measured at export."""
 
+    graph: Graph | None = None
+    """The network that serves; None in a bundle of version 1."""
+
     def html(self, **facts: str) -> str:
         """What a notebook shows of the bundle, after more facts by name."""
         about = {
@@ -255,7 +262,8 @@ class BundleMetadata(Settings):
 
     def to_json(self) -> bytes:
         """The file's bytes."""
-        values = self.model_dump(mode="json")
+        # A release that knows version 1 alone refuses a key that it does not know.
+        values = self.model_dump(mode="json", exclude={"graph"} if self.graph is None else None)
         return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode()
 
     @classmethod
@@ -279,9 +287,7 @@ class BundleMetadata(Settings):
                 or a key is unknown, missing, repeated or contradicts another one.
         """
         try:
-            values = json.loads(
-                data, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
-            )
+            values = json.loads(data, parse_constant=refuse_constant, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError) as problem:
             raise BundleFormatError(
                 f"{METADATA_FILE} is not complete, valid JSON: {problem}",
@@ -293,19 +299,22 @@ class BundleMetadata(Settings):
                 reason=BundleFault.METADATA_INVALID,
             )
         found = values.get("format_version")
-        if found != POLICY_BUNDLE_VERSION:
+        if type(found) is not int or not 1 <= found <= POLICY_BUNDLE_VERSION:
             raise BundleFormatError(
                 f"{METADATA_FILE} has format_version {found!r}; "
-                f"this release reads {POLICY_BUNDLE_VERSION}",
+                f"this release reads 1 to {POLICY_BUNDLE_VERSION}",
                 reason=BundleFault.FORMAT_VERSION_UNKNOWN,
             )
         return cls.build(values)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        for required in (POLICY_FILE, GOLDEN_FILE):
+        declared = self.format_version > 1
+        for required in (POLICY_FILE, GOLDEN_FILE, *([WEIGHTS_FILE] if declared else [])):
             if required not in self.files:
                 raise ValueError(f"files must name {required}")
+        if declared != (self.graph is not None):
+            raise ValueError("a graph belongs to format_version 2, and to nothing else")
         if self.files[POLICY_FILE] != self.sha256:
             raise ValueError(f"sha256 is not the digest that files gives for {POLICY_FILE}")
         if self.distribution.discrete != isinstance(self.action_space, DiscreteSpace):
@@ -319,19 +328,11 @@ class BundleMetadata(Settings):
             bounds = (self.action_space.low, self.action_space.high)
             if any(b is None or (isinstance(b, tuple) and None in b) for b in bounds):
                 raise ValueError("squashed_gaussian needs an action space bounded on both sides")
+        if self.graph is not None:
+            self.graph.check(
+                self.obs_space.shape,
+                self.action_shape(1)[1:],
+                self.action_space.n if isinstance(self.action_space, DiscreteSpace) else None,
+                self.distribution_shape(1)[1:],
+            )
         return self
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"key {key!r} is repeated")
-            seen.add(key)
-    return values

@@ -15,6 +15,7 @@ __all__ = [
     "SERVED_LABEL",
     "SIGNATURE_FILE",
     "VERSION_PATTERN",
+    "WEIGHTS_FILE",
     "BundleVersion",
     "check_extra_file_name",
     "check_label",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 POLICY_FILE: Final = "policy.pt"
+WEIGHTS_FILE: Final = "policy.safetensors"
 GOLDEN_FILE: Final = "golden.npz"
 METADATA_FILE: Final = "metadata.json"
 SIGNATURE_FILE: Final = "metadata.json.sig"
@@ -35,7 +37,7 @@ VERSION_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[1-9][0-9]{0,5}$"
 _POLICY_NAME = re.compile(POLICY_NAME_PATTERN)
 _VERSION = re.compile(VERSION_PATTERN)
 _EXTRA_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_RESERVED_FILES = frozenset({POLICY_FILE, GOLDEN_FILE, METADATA_FILE, SIGNATURE_FILE})
+_RESERVED_FILES = frozenset({POLICY_FILE, WEIGHTS_FILE, GOLDEN_FILE, METADATA_FILE, SIGNATURE_FILE})
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field
@@ -12,8 +12,15 @@ from pydantic import Field
 from tradewind.bundle.faults import BundleFault
 from tradewind.bundle.golden import GoldenSet
 from tradewind.bundle.metadata import BundleMetadata
-from tradewind.bundle.names import GOLDEN_FILE, METADATA_FILE, POLICY_FILE, SIGNATURE_FILE
+from tradewind.bundle.names import (
+    GOLDEN_FILE,
+    METADATA_FILE,
+    POLICY_FILE,
+    SIGNATURE_FILE,
+    WEIGHTS_FILE,
+)
 from tradewind.bundle.signing import MAX_SIGNATURE_BYTES, BundleSignature, TrustedKeys
+from tradewind.bundle.weights import Weights, read_weights
 from tradewind.errors import (
     BundleError,
     BundleFormatError,
@@ -52,6 +59,7 @@ class Bundle:
         policy_pt: The very bytes that were verified: load these, not the file again.
         golden: Recorded observations and answers.
         signature: Who has signed it; None where nobody has, or nobody has looked.
+        weights: Tensors of the declared network; none in a bundle of format 1.
     """
 
     path: Path
@@ -60,6 +68,7 @@ class Bundle:
     policy_pt: bytes
     golden: GoldenSet
     signature: BundleSignature | None = None
+    weights: Weights = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.path)!r}, {self.metadata.algo})"
@@ -74,8 +83,9 @@ def read_bundle(
     """Reads and verifies a bundle, every file once.
 
     Verified are: metadata.json, that the folders bear the bundle's name and version, that the
-    folder holds exactly the files the metadata names, no links, sizes, digests, the signature,
-    and that the golden answers fit the spaces. The network is not loaded.
+    folder holds exactly the files the metadata names, no links, sizes, digests, the signature, that
+    a declared network and its weights fit each other and the spaces, and that the golden answers
+    fit these. The network is not executed.
 
     Args:
         path: `<store>/<policy>/<version>`.
@@ -137,7 +147,7 @@ def _read_open_folder(
                 reason=BundleFault.DIGEST_MISMATCH,
                 metadata={"file": name, "expected": expected, "found": found},
             )
-        if name in (POLICY_FILE, GOLDEN_FILE):
+        if name in (POLICY_FILE, WEIGHTS_FILE, GOLDEN_FILE):
             kept[name] = data
     signature = None
     if trusted is not None:
@@ -148,7 +158,11 @@ def _read_open_folder(
         )
     golden = GoldenSet.from_npz(kept[GOLDEN_FILE])
     golden.check(metadata)
-    return Bundle(folder, metadata, metadata_json, kept[POLICY_FILE], golden, signature)
+    weights: Weights = {}
+    if metadata.graph is not None:
+        tensors = metadata.graph.tensors(metadata.obs_space.shape)
+        weights = read_weights(kept[WEIGHTS_FILE], tensors)
+    return Bundle(folder, metadata, metadata_json, kept[POLICY_FILE], golden, signature, weights)
 
 
 def _check_names(folder: Path, metadata: BundleMetadata) -> None:

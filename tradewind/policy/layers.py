@@ -1,20 +1,17 @@
 """Layers and activations of a TorchScript graph, as instructions of a program."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
+from tradewind.bundle.operations import LARGEST_CONVOLUTION, convolution_steps
 from tradewind.errors import LoweringError
 from tradewind.policy import program
 from tradewind.policy.operands import load_constants, to_constants, to_float32, to_piece
 from tradewind.policy.program_builder import Piece, ProgramBuilder
 
 __all__ = ["LAYERS"]
-
-_LARGEST_CONVOLUTION: Final = 1 << 18
-"""Most weights of a convolution once it is a full matrix: about 25 µs of one core."""
 
 _SELU_ALPHA: Final = 1.6732632423543772
 _SELU_SCALE: Final = 1.0507009873554805
@@ -39,26 +36,22 @@ def _conv1d(
     dilation: list[int],
     groups: int,
 ) -> Piece:
-    """A convolution as the fully connected layer that it is, zero where a kernel does not reach."""
     source, kernels = to_piece(value), to_float32(weight)
     outputs, inputs, taps = kernels.shape
     channels, length = source.shape
     if groups != 1 or channels != inputs:
         raise LoweringError(f"rows of shape {source.shape} meet kernels {kernels.shape}")
-    reach = dilation[0] * (taps - 1) + 1
-    steps = (length + 2 * padding[0] - reach) // stride[0] + 1
-    if outputs * steps * source.size > _LARGEST_CONVOLUTION:
+    steps = convolution_steps(length, taps, stride[0], padding[0], dilation[0])
+    if outputs * steps * source.size > LARGEST_CONVOLUTION:
         raise LoweringError(f"of {outputs * steps} numbers from {source.size}: too large")
-    matrix = np.zeros((outputs, steps, channels, length), np.float32)
-    for step in range(steps):
-        for tap in range(taps):
-            place = step * stride[0] - padding[0] + tap * dilation[0]
-            if 0 <= place < length:
-                matrix[:, step, :, place] = kernels[:, :, tap]
-    biases = np.zeros(outputs, np.float32) if bias is None else to_float32(bias)
-    flat = replace(source, shape=(source.size,))
-    result = builder.linear(flat, matrix.reshape(-1, source.size), np.repeat(biases, steps))
-    return replace(result, shape=(outputs, steps))
+    return builder.convolve(
+        source,
+        kernels,
+        np.zeros(outputs, np.float32) if bias is None else to_float32(bias),
+        stride=stride[0],
+        padding=padding[0],
+        dilation=dilation[0],
+    )
 
 
 def _layer_norm(

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from tradewind.bundle import Graph, Weights
 from tradewind.errors import LoweringError
 from tradewind.policy.compiled_network import LoweredNetwork
+from tradewind.policy.graph_recorder import GraphRecorder
 from tradewind.policy.network import TorchScriptNetwork
 from tradewind.policy.operands import Index
 from tradewind.policy.operations import OPERATIONS
 from tradewind.policy.program import Program
 from tradewind.policy.program_builder import Piece, ProgramBuilder
 
-__all__ = ["lower_graph", "lower_network"]
+__all__ = ["declare_network", "lower_graph", "lower_network"]
 
 
 def lower_network(network: TorchScriptNetwork, observation_shape: Sequence[int]) -> LoweredNetwork:
@@ -51,20 +53,42 @@ def lower_graph(graph: torch.Graph, observation_shape: Sequence[int]) -> Program
     Raises:
         LoweringError: The graph does what no program can; the message names the operation.
     """
+    builder = ProgramBuilder(observation_shape)
+    return builder.build(*_follow(builder, graph))
+
+
+def declare_network(
+    network: TorchScriptNetwork, observation_shape: Sequence[int]
+) -> tuple[Graph, Weights]:
+    """The declared network that both methods of a network are, and its tensors.
+
+    Args:
+        network: The network.
+        observation_shape: Shape of one observation.
+
+    Raises:
+        LoweringError: A method does what no graph can declare; the message names the operation.
+    """
+    recorder = GraphRecorder(observation_shape)
+    action, distribution = (_follow(recorder, graph)[0] for graph in network.graphs())
+    return recorder.graph(action, distribution)
+
+
+def _follow(builder: ProgramBuilder, graph: torch.Graph) -> tuple[Piece, type[np.generic]]:
+    """Writes what a method does; gives its answer and the type of that."""
     inputs, outputs = list(graph.inputs()), list(graph.outputs())
     if len(inputs) != 2 or len(outputs) != 1:
         raise LoweringError(
             f"the method has {len(inputs) - 1} arguments and {len(outputs)} results, not one each"
         )
-    builder = ProgramBuilder(observation_shape)
     module, observations = (value.debugName() for value in inputs)
     values: dict[str, Any] = {module: inputs[0], observations: builder.observation}
     _lower_nodes(builder, graph.nodes(), values)
     answer = values[outputs[0].debugName()]
     if isinstance(answer, Index):
-        return builder.build(builder.decide(answer.source, answer.piece), np.int64)
+        return builder.decide(answer.source, answer.piece), np.int64
     if isinstance(answer, Piece):
-        return builder.build(answer, np.float32)
+        return answer, np.float32
     raise LoweringError("the result is neither float32 nor an argmax of the observations")
 
 

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tradewind.bundle.operations import convolution_steps
 from tradewind.policy import program
 from tradewind.policy.program import Program
 
@@ -97,6 +98,40 @@ class ProgramBuilder:
         place = self._add_parameters(np.asarray(bias, np.float32))
         self._add_parameters(matrix.T)
         return self._emit(program.LINEAR, (len(matrix),), source, place)
+
+    def convolve(
+        self,
+        source: Piece,
+        kernels: NDArray[np.float32],
+        bias: ArrayLike,
+        *,
+        stride: int,
+        padding: int,
+        dilation: int,
+    ) -> Piece:
+        """A convolution as the fully connected layer that it is, zero where a kernel is not.
+
+        Args:
+            source: [channels, length].
+            kernels: [outputs, channels, taps].
+            bias: [outputs].
+            stride: Steps from one place of the kernels to the next.
+            padding: Zeros before and after the source.
+            dilation: Steps from one number that a kernel sees to the next.
+        """
+        outputs, _, taps = kernels.shape
+        channels, length = source.shape
+        steps = convolution_steps(length, taps, stride, padding, dilation)
+        matrix = np.zeros((outputs, steps, channels, length), np.float32)
+        for step in range(steps):
+            for tap in range(taps):
+                place = step * stride - padding + tap * dilation
+                if 0 <= place < length:
+                    matrix[:, step, :, place] = kernels[:, :, tap]
+        flat = replace(source, shape=(source.size,))
+        biases = np.repeat(np.asarray(bias, np.float32), steps)
+        result = self.linear(flat, matrix.reshape(-1, source.size), biases)
+        return replace(result, shape=(outputs, steps))
 
     def standardize(self, source: Piece, size: int, epsilon: float) -> Piece:
         """(x − mean) / √(variance + ε) over each group of `size` successive numbers."""

@@ -13,7 +13,7 @@ from tradewind.policy.lowering import lower_network
 from tradewind.policy.network import TorchScriptNetwork
 from tradewind.policy.protocol import Network
 
-__all__ = ["choose_network", "lower_and_prove", "open_network"]
+__all__ = ["choose_network", "lower_and_prove", "open_network", "prove"]
 
 _SPREADS: Final = (1.0, 4.0)  # the wide ones reach clipping and saturated activations
 _ROWS_PER_SPREAD: Final = 128
@@ -76,14 +76,28 @@ def lower_and_prove(
     Raises:
         LoweringError: The compiled runtime cannot execute the network, or gives other answers.
     """
-    observations = np.concatenate(
-        [golden.observations, *_random_observations(golden.observations, obs_space)]
-    )
     try:
         lowered = lower_network(torchscript, obs_space.shape)
     except LoweringError as problem:
         raise LoweringError(f"not lowered: {problem}") from None
-    compiled = CompiledNetwork(lowered)
+    prove(CompiledNetwork(lowered), torchscript, obs_space, golden)
+    return lowered
+
+
+def prove(
+    compiled: CompiledNetwork,
+    torchscript: TorchScriptNetwork,
+    obs_space: BoxSpace,
+    golden: GoldenSet,
+) -> None:
+    """Compares a compiled network with TorchScript; see lower_and_prove.
+
+    Raises:
+        LoweringError: It gives other answers.
+    """
+    observations = np.concatenate(
+        [golden.observations, *_random_observations(golden.observations, obs_space)]
+    )
     compiled.warm_up(golden.observations)
     try:
         answers = GoldenSet(
@@ -95,7 +109,6 @@ def lower_and_prove(
             check_golden(compiled, answers, kind="observation")
     except BundleError as problem:
         raise LoweringError(f"the compiled network differs from TorchScript: {problem}") from None
-    return lowered
 
 
 def _random_observations(golden: NDArray[np.float32], space: BoxSpace) -> list[NDArray[np.float32]]:

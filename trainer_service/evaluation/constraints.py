@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tradewind.policy import TorchScriptNetwork
+from tradewind.policy import Network
 from tradewind.risk import RiskAgentV2, RiskPolicy
 from trainer_service.environment import EnvironmentConfig, IntradayTradingEnv
 from trainer_service.evaluation.episode import greedy
@@ -15,7 +15,7 @@ __all__ = ["judge_constraints"]
 def judge_constraints(
     held_out: IntradayTradingEnv,
     training: EnvironmentConfig,
-    network: TorchScriptNetwork,
+    network: Network,
     risk_policy: RiskPolicy,
     constraints: Mapping[str, float],
 ) -> dict[str, float]:

@@ -23,6 +23,7 @@ from tradewind.bundle import Distribution
 from tradewind.errors import BundleRuntimeError, ExportError
 from tradewind.part_options import told
 from tradewind.policy import TorchScriptNetwork
+from trainer_service.export.declared import declare_export
 from trainer_service.export.network import Exporter, build_network
 
 __all__ = ["check_exportable", "script_policy", "serialize", "verify_policy"]
@@ -42,11 +43,12 @@ def check_exportable(exporter: Exporter, model: BaseAlgorithm) -> None:
     network, distribution = build_network(exporter, model)
     script = script_policy(network)
     try:
-        TorchScriptNetwork(serialize(script))
+        loaded = TorchScriptNetwork(serialize(script))
     except BundleRuntimeError as problem:
         raise ExportError(f"no service would load the network: {problem}") from None
     space = model.observation_space
     assert isinstance(space, spaces.Box)
+    declare_export(loaded, space.shape)  # which warns where it cannot
     draws = np.random.default_rng(0).normal(size=(_TRIAL_OBSERVATIONS, *space.shape))
     observations = np.clip(draws, space.low, space.high).astype(np.float32)
     verify_policy(script, distribution, exporter, model, observations)

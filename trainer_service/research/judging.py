@@ -8,7 +8,7 @@ from tradewind.errors import BundleFormatError, MarketDataError
 from tradewind.jobs import TrainingPhase
 from tradewind.market import BarSeries, FeatureSpec, series_of
 from tradewind.market.feature_group import KnownGroups
-from tradewind.policy import SealedNetwork, TorchScriptNetwork
+from tradewind.policy import SealedNetwork, TorchScriptNetwork, open_declared
 from tradewind.risk import RiskPolicy
 from tradewind.settings import parse_settings
 from trainer_service.algorithms import find_algorithm
@@ -19,7 +19,7 @@ from trainer_service.evaluation import (
     evaluate,
     judge_constraints,
 )
-from trainer_service.export import build_network, script_policy, serialize
+from trainer_service.export import build_network, declare_export, script_policy, serialize
 from trainer_service.progress import ProgressReporter
 from trainer_service.training.agent import TrainerAgent
 from trainer_service.training.config import TrainingConfig
@@ -61,7 +61,9 @@ def train_and_judge(
     reporter.enter(TrainingPhase.PREPARING)
     trained = trainer.fit(environment_on(env, past), reporter)
     layers, _ = build_network(find_algorithm(config.algorithm), trained.model)
-    network = TorchScriptNetwork(serialize(script_policy(layers)))
+    script = TorchScriptNetwork(serialize(script_policy(layers)))
+    declared = declare_export(script, env.observation_space.shape or ())
+    network = script if declared is None else declared.network  # what would serve
     reporter.enter(TrainingPhase.EVALUATING)
     risk_policy = RiskPolicy.from_yaml(config.risk_config.policy_yaml)
     found = evaluate(held_out, network, risk_policy, config.evaluation, training.seed)
@@ -116,5 +118,8 @@ def evaluate_bundle(
     whole = settings.model_copy(update={"episode_bars": None})
     hold_against_bars(risk_policy, bars)
     env = held_out_episode(IntradayTradingEnv(bars, whole, spec), bars)
+    config = config or EvaluationConfig()
+    if bundle.metadata.graph is not None:
+        return evaluate(env, open_declared(bundle), risk_policy, config, seed)
     with SealedNetwork(bundle) as network:
-        return evaluate(env, network, risk_policy, config or EvaluationConfig(), seed)
+        return evaluate(env, network, risk_policy, config, seed)

@@ -20,6 +20,7 @@ from trainer_service.algorithms import find_algorithm
 from trainer_service.callbacks.multipliers import LagrangianConfig
 from trainer_service.environment.config import EnvironmentSettings, unfed_metrics
 from trainer_service.evaluation import EvaluationConfig
+from trainer_service.export.copies import CopySettings
 from trainer_service.redaction import redact_settings
 from trainer_service.tracking import TrackingConfig
 from trainer_service.training.data_source import DATA_SOURCES, DataSource
@@ -127,6 +128,9 @@ class TrainingConfig(Settings):
     tracking: TrackingConfig = TrackingConfig()
     """Where the training can be followed."""
 
+    copies: CopySettings = CopySettings()
+    """Copies of the network for others, in the bundle beside policy.pt."""
+
     policy: str = Field(default="policy", pattern=POLICY_NAME_PATTERN)
     """Name of the policy to publish."""
 
@@ -142,7 +146,9 @@ class TrainingConfig(Settings):
 
     def record(self) -> dict[str, Any]:
         """What shaped the training, as JSON: not where it went and was followed."""
-        return self.model_dump(mode="json", exclude={"store", "drafts", "signing_key", "tracking"})
+        return self.model_dump(
+            mode="json", exclude={"store", "drafts", "signing_key", "tracking", "copies"}
+        )
 
     def files(self) -> dict[str, Path]:
         """The files that the configuration names, by key."""

@@ -25,9 +25,7 @@ from tradewind.errors import ExportError
 from tradewind.jobs import TrainingPhase
 from tradewind.logs import current_request_id
 from tradewind.policy import (
-    GOLDEN_TOLERANCE,
     TorchScriptNetwork,
-    choose_network,
     measure_latency,
 )
 from tradewind.risk import RiskPolicy
@@ -36,7 +34,15 @@ from trainer_service.callbacks import MetricSeries
 from trainer_service.callbacks.multipliers import ConstraintOutcome
 from trainer_service.checkpoints.provenance import git_revision, library_versions
 from trainer_service.evaluation import evaluate, judge_constraints, record_observations
-from trainer_service.export import build_network, script_policy, serialize, verify_policy
+from trainer_service.export import (
+    build_network,
+    decided_rows,
+    declare_export,
+    script_policy,
+    serialize,
+    verify_policy,
+    write_copies,
+)
 from trainer_service.progress import ProgressReporter
 from trainer_service.report import REPORT_FILE, render_report
 from trainer_service.training.config import RiskConfig, TrainingConfig
@@ -90,6 +96,9 @@ def make_draft(
     script = script_policy(layers)
     policy_pt = serialize(script)
     network = TorchScriptNetwork(policy_pt)
+    obs_space = _box_space(model.observation_space)
+    declared = declare_export(network, obs_space.shape)
+    serving = network if declared is None else declared.network
 
     reporter.enter(TrainingPhase.EVALUATING)
     seed = config.training_params.seed
@@ -99,21 +108,21 @@ def make_draft(
     figures = {} if trained.constraints is None else trained.constraints.figures()
     observations = workspace.observations
     if held_out_env is not None:
-        evaluation = evaluate(held_out_env, network, rules, config.evaluation, seed)
+        evaluation = evaluate(held_out_env, serving, rules, config.evaluation, seed)
         observations = evaluation.policy.observations
         figures |= evaluation.figures
         if constraints is not None and workspace.trading_env is not None:
             figures |= judge_constraints(
-                held_out_env, workspace.trading_env.config, network, rules, constraints.constraints
+                held_out_env, workspace.trading_env.config, serving, rules, constraints.constraints
             )
     elif observations is None:
-        observations = record_observations(workspace.env, network, _OBSERVATIONS_WITHOUT_BARS, seed)
+        observations = record_observations(workspace.env, serving, _OBSERVATIONS_WITHOUT_BARS, seed)
 
     reporter.enter(TrainingPhase.EXPORTING)
     verify_policy(script, distribution, algorithm, model, observations)
     golden = _golden_set(network, observations, discrete=distribution.discrete)
-    obs_space = _box_space(model.observation_space)
-    served_by, _ = choose_network(network, obs_space, golden)
+    if declared is not None and not declared.is_proved(network, obs_space, golden, observations):
+        declared = None
     draft = BundleDraft(
         name=config.policy,
         algo=f"SB3-{algorithm.name}",
@@ -127,7 +136,10 @@ def make_draft(
         terms=_terms_record(workspace),
         training=_training_record(trained, workspace, config),
         evaluation=figures,
-        slo=measure_latency(served_by, golden.observations),
+        slo=measure_latency(network if declared is None else declared.network, golden.observations),
+        graph=None if declared is None else declared.graph,
+        weights={} if declared is None else declared.weights,
+        extra_files=write_copies(layers, config.copies, observations),
     )
     if not config.evaluation.report:
         return draft
@@ -138,7 +150,7 @@ def make_draft(
         history=trained.history,
         risk_policy=rules,
     )
-    return replace(draft, extra_files={REPORT_FILE: report})
+    return replace(draft, extra_files={**draft.extra_files, REPORT_FILE: report})
 
 
 def _golden_set(
@@ -146,15 +158,12 @@ def _golden_set(
 ) -> GoldenSet:
     """Observations spread evenly over those given, and what the network says to them.
 
-    A discrete action that rounding could turn is left out: another runtime, or another batch size,
-    may add up a layer in another order.
+    A discrete action that rounding could turn is left out.
     """
     distribution, _ = network.distribution(observations)
     decided = np.ones(len(observations), dtype=bool)
     if discrete:
-        ranked = np.sort(distribution, axis=1)
-        scale = np.maximum(1.0, np.abs(ranked[:, -1]))
-        decided = ranked[:, -1] - ranked[:, -2] > GOLDEN_TOLERANCE * scale
+        decided = decided_rows(distribution)
     candidates = np.flatnonzero(decided)
     if not len(candidates):
         raise ExportError(

@@ -12,7 +12,7 @@ from orchestrator.agents.contract import TradingContract, read_contract
 from tradewind.bundle import BundleStore, DiscreteSpace, read_bundle
 from tradewind.errors import BundleError, ConflictError, VersionNotFoundError
 from tradewind.market.feature_group import KnownGroups
-from tradewind.policy import Network, SealedNetwork
+from tradewind.policy import Network, SealedNetwork, open_declared
 
 __all__ = ["OpenBundle", "find_bundle", "open_bundle", "run_network"]
 
@@ -27,7 +27,8 @@ class OpenBundle:
         name: `policy/version`.
         contract: How its policy is traded.
         action_size: Numbers in a continuous action; None when actions are discrete.
-        torchscript: The network as TorchScript, in a sealed process.
+        torchscript: The network as TorchScript, in a sealed process; None for a declared network,
+            beside which policy.pt is never executed.
         compiled: The network as the inference service runs it; None when it cannot be compiled.
         compiled_reason: Why not.
     """
@@ -35,14 +36,16 @@ class OpenBundle:
     name: str
     contract: TradingContract
     action_size: int | None
-    torchscript: Network
+    torchscript: Network | None
     compiled: Network | None
     compiled_reason: str
 
     @property
     def serving(self) -> Network:
         """What the inference service runs."""
-        return self.torchscript if self.compiled is None else self.compiled
+        network = self.torchscript if self.compiled is None else self.compiled
+        assert network is not None
+        return network
 
 
 def open_bundle(
@@ -63,16 +66,16 @@ def open_bundle(
         StorageError: The file system failed.
     """
     bundle = read_bundle(path)
-    torchscript = SealedNetwork(bundle)
     metadata = bundle.metadata
+    torchscript = SealedNetwork(bundle) if metadata.graph is None else None
     space = metadata.action_space
     return OpenBundle(
         name=f"{metadata.name}/{metadata.version}",
         contract=read_contract(bundle.metadata_json.decode(), known, any_formulas=any_formulas),
         action_size=None if isinstance(space, DiscreteSpace) else space.size,
         torchscript=torchscript,
-        compiled=torchscript.compiled,
-        compiled_reason=torchscript.runtime_reason,
+        compiled=open_declared(bundle) if torchscript is None else torchscript.compiled,
+        compiled_reason="" if torchscript is None else torchscript.runtime_reason,
     )
 
 

@@ -1,5 +1,6 @@
-"""A bundle's network in a fresh environment that has torch, numpy and nothing else of ours."""
+"""A bundle's network in fresh environments that have torch, NumPy or ONNX and nothing of ours."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from tests.environments import make_environment
 from tests.exporting import build_network
+from tests.reading import numpy_reader
+from tradewind.bundle import write_weights
 from tradewind.market import load_sample, split_bars
-from tradewind.policy import use_one_torch_thread
+from tradewind.policy import TorchScriptNetwork, declare_network, use_one_torch_thread
 from trainer_service.algorithms import find_algorithm
 from trainer_service.environment import IntradayTradingEnv
-from trainer_service.export import script_policy, serialize
+from trainer_service.export import CopySettings, script_policy, serialize, write_copies
 from trainer_service.training.config import JobConfig, parse_training_config
 from trainer_service.training.workspace import Workspace
 
@@ -29,24 +32,55 @@ PARAMETERS = {
 
 PREDICT = """
 import importlib.util, sys
-for absent in ("tradewind", "trainer_service", "stable_baselines3", "gymnasium", "pandas", "numba"):
+own = ("tradewind", "trainer_service", "stable_baselines3", "gymnasium", "pandas", "numba")
+for absent in (*own, *sys.argv[1].split(",")):
     assert importlib.util.find_spec(absent) is None, absent
-import numpy, torch
-for folder in sys.argv[1:]:
-    policy = torch.jit.load(f"{folder}/policy.pt")
+import numpy
+{load}
+for folder in sys.argv[2:]:
     observations = numpy.load(f"{folder}/observations.npy")
-    with torch.inference_mode():
-        actions = policy(torch.from_numpy(observations)).numpy()
-        parameters = policy.distribution(torch.from_numpy(observations)).numpy()
+    actions, parameters = answer(folder, observations)
     assert len(parameters) == len(observations), parameters.shape
-    numpy.save(f"{folder}/actions.npy", actions)
+    numpy.savez(f"{folder}/{name}.npz", actions=actions, parameters=parameters)
 """
 
+TORCHSCRIPT = """
+import torch
+def answer(folder, observations):
+    policy = torch.jit.load(f"{folder}/policy.pt")
+    with torch.inference_mode():
+        given = torch.from_numpy(observations)
+        return policy(given).numpy(), policy.distribution(given).numpy()
+"""
 
-@pytest.fixture(scope="module")
-def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new virtual environment with torch, numpy and what these require, linked from this one."""
-    return make_environment(tmp_path_factory.mktemp("bare"), ["torch", "numpy"])
+PT2 = """
+import torch
+def answer(folder, observations):
+    policy = torch.export.load(f"{folder}/policy.pt2").module()
+    with torch.inference_mode():
+        return [each.numpy() for each in policy(torch.from_numpy(observations))]
+"""
+
+ONNX = """
+import onnxruntime
+def answer(folder, observations):
+    session = onnxruntime.InferenceSession(f"{folder}/policy.onnx")
+    return session.run(["action", "distribution"], {"observation": observations})
+"""
+
+SAFETENSORS = """
+def answer(folder, observations):
+    graph = json.load(open(f"{folder}/metadata.json"))["graph"]
+    return act(graph, read_safetensors(f"{folder}/policy.safetensors"), observations)
+"""
+
+# By what reads a copy: what it needs, what must not be there, how it reads.
+READERS = {
+    "torchscript": (["torch", "numpy"], "onnxruntime,safetensors", TORCHSCRIPT),
+    "pt2": (["torch", "numpy"], "onnxruntime,safetensors", PT2),
+    "onnx": (["onnxruntime", "numpy"], "torch,safetensors", ONNX),
+    "numpy": (["numpy"], "torch,onnxruntime,safetensors", SAFETENSORS),
+}
 
 
 def _train(algorithm: str) -> tuple[Any, NDArray[np.float32]]:
@@ -77,39 +111,55 @@ def _train(algorithm: str) -> tuple[Any, NDArray[np.float32]]:
     return model, np.stack(observations)
 
 
+def _write_bundle(folder: Path, model: Any, observations: NDArray[np.float32]) -> None:
+    """The files of a bundle that are read here."""
+    network, _ = build_network(model)
+    policy_pt = serialize(script_policy(network))
+    graph, weights = declare_network(TorchScriptNetwork(policy_pt), observations.shape[1:])
+    files = {
+        "policy.pt": policy_pt,
+        "policy.safetensors": write_weights(weights),
+        "metadata.json": json.dumps({"graph": graph.model_dump(mode="json")}).encode(),
+        **write_copies(network, CopySettings(pt2=True, onnx=True), observations),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    np.save(folder / "observations.npy", observations)
+
+
 @pytest.fixture(scope="module")
-def actions(
-    bare_python: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
-    """By algorithm, what the model says and what its network says in the bare environment."""
-    expected, folders = {}, {}
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, NDArray[Any]]]:
+    """By algorithm, a folder with its network, and what the model says."""
+    made = {}
     for algorithm in PARAMETERS:
         model, observations = _train(algorithm)
-        folder = folders[algorithm] = tmp_path_factory.mktemp(algorithm)
-        (folder / "policy.pt").write_bytes(serialize(script_policy(build_network(model)[0])))
-        np.save(folder / "observations.npy", observations)
+        folder = tmp_path_factory.mktemp(algorithm)
+        _write_bundle(folder, model, observations)
         inputs = model.get_vec_normalize_env().normalize_obs(observations)
-        expected[algorithm], _ = model.predict(inputs, deterministic=True)
+        made[algorithm] = (folder, model.predict(inputs, deterministic=True)[0])
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", READERS)
+def test_network_read_without_anything_of_ours_acts_as_the_model_on_held_out_observations(
+    bundles: dict[str, tuple[Path, NDArray[Any]]], tmp_path: Path, reader: str
+) -> None:
+    packages, absent, load = READERS[reader]
+    if reader == "numpy":
+        load = numpy_reader() + load
+    code = PREDICT.replace("{load}", load).replace("{name}", reader)
+    folders = [str(folder) for folder, _ in bundles.values()]
     finished = subprocess.run(
-        [str(bare_python), "-I", "-c", PREDICT, *map(str, folders.values())],
+        [str(make_environment(tmp_path, packages)), "-I", "-c", code, absent, *folders],
         capture_output=True,
         text=True,
     )
     assert finished.returncode == 0, finished.stderr
-    return {
-        algorithm: (expected[algorithm], np.load(folder / "actions.npy"))
-        for algorithm, folder in folders.items()
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", PARAMETERS)
-def test_network_with_torch_and_numpy_alone_acts_as_the_model_on_held_out_observations(
-    actions: dict[str, tuple[NDArray[Any], NDArray[Any]]], algorithm: str
-) -> None:
-    expected, found = actions[algorithm]
-    if algorithm == "SAC":
-        np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-5)
-    else:
-        np.testing.assert_array_equal(found, expected)
-    assert len(np.unique(expected)) > 1
+    for algorithm, (folder, expected) in bundles.items():
+        found = np.load(folder / f"{reader}.npz")["actions"]
+        assert len(np.unique(expected)) > 1
+        if algorithm == "SAC":
+            np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(found, expected)

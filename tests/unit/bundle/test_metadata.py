@@ -47,7 +47,7 @@ def test_metadata_cut_anywhere_is_refused(metadata: BundleMetadata) -> None:
         assert refused.value.reason == BundleFault.METADATA_INVALID
 
 
-@pytest.mark.parametrize("found", [0, 2, "1", None, 1.5])
+@pytest.mark.parametrize("found", [0, 3, "1", None, 1.5, True])
 def test_metadata_with_unknown_format_version_is_refused(
     metadata: BundleMetadata, found: object
 ) -> None:

@@ -60,7 +60,7 @@ def replace_by_folder(path: Path) -> None:
         (overwrite("golden.npz", b"other"), "DIGEST_MISMATCH", "golden.npz has SHA-256"),
         (truncate_metadata, "METADATA_INVALID", "not complete, valid JSON"),
         (overwrite("metadata.json", b""), "METADATA_INVALID", "not complete, valid JSON"),
-        (edit_metadata(format_version=2), "FORMAT_VERSION_UNKNOWN", "format_version 2"),
+        (edit_metadata(format_version=3), "FORMAT_VERSION_UNKNOWN", "format_version 3"),
         (edit_metadata(name="other"), "NAME_MISMATCH", "says other/"),
         (edit_metadata(version="2020-01-01.1"), "NAME_MISMATCH", "2020-01-01.1"),
         (lambda path: (path / "policy.pt").unlink(), "FILE_MISSING", "policy.pt is missing"),

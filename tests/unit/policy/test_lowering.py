@@ -1,5 +1,8 @@
 import itertools
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tradewind.policy import TorchScriptNetwork
+from tests.reading import numpy_reader
+from tradewind.bundle import Graph, read_weights, write_weights
+from tradewind.policy import TorchScriptNetwork, compile_declared
 from tradewind.policy.compiled_network import CompiledNetwork
-from tradewind.policy.lowering import lower_network
+from tradewind.policy.lowering import declare_network, lower_network
 from trainer_service.export import serialize
 from trainer_service.export.modules import (
     GaussianPolicyNetwork,
@@ -160,34 +165,38 @@ def gaussian(normalizer: nn.Module) -> nn.Module:
     )
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        greedy(nn.Tanh(), nn.Linear(16, 16), nn.ReLU()),
-        greedy(nn.Sigmoid(), nn.Linear(16, 16), nn.SiLU()),
-        greedy(nn.LeakyReLU(0.2), nn.Linear(16, 16), nn.ELU(0.7)),
-        greedy(nn.LayerNorm(16), nn.SELU(), nn.Linear(16, 16), nn.Mish()),
-        greedy(nn.LayerNorm(16, elementwise_affine=False), nn.Hardtanh(-0.5, 0.7)),
-        gaussian(nn.Identity()),
-        gaussian(normalizer()),
-        Dueling(),
-        Quantiles(),
-        Squashed(),
-        Convolving(),
-        Convolving(rest=0),
-        Arranged(),
-    ],
-    ids=lambda module: type(module).__name__,
-)
-def test_lowered_network_gives_the_answers_of_torchscript(
-    script_module: Script, module: nn.Module
-) -> None:
-    torch.manual_seed(2)  # the same weights in every run
+MODULES = [
+    greedy(nn.Tanh(), nn.Linear(16, 16), nn.ReLU()),
+    greedy(nn.Sigmoid(), nn.Linear(16, 16), nn.SiLU()),
+    greedy(nn.LeakyReLU(0.2), nn.Linear(16, 16), nn.ELU(0.7)),
+    greedy(nn.LayerNorm(16), nn.SELU(), nn.Linear(16, 16), nn.Mish()),
+    greedy(nn.LayerNorm(16, elementwise_affine=False), nn.Hardtanh(-0.5, 0.7)),
+    gaussian(nn.Identity()),
+    gaussian(normalizer()),
+    Dueling(),
+    Quantiles(),
+    Squashed(),
+    Convolving(),
+    Convolving(rest=0),
+    Arranged(),
+]
+
+
+def reset(module: nn.Module) -> nn.Module:
+    """The same weights in every run."""
+    torch.manual_seed(2)
     for part in module.modules():
         reset = getattr(part, "reset_parameters", None)
         if callable(reset):
             reset()
-    torchscript = TorchScriptNetwork(script_module(module.requires_grad_(False)))
+    return module.requires_grad_(False)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: type(module).__name__)
+def test_lowered_network_gives_the_answers_of_torchscript(
+    script_module: Script, module: nn.Module
+) -> None:
+    torchscript = TorchScriptNetwork(script_module(reset(module)))
     compiled = CompiledNetwork(lower_network(torchscript, SHAPE))
     observations = np.random.default_rng(2).normal(size=(200, *SHAPE)).astype(np.float32)
     for method in ("act", "distribution"):
@@ -198,6 +207,32 @@ def test_lowered_network_gives_the_answers_of_torchscript(
             np.testing.assert_array_equal(found, expected, strict=True)
         else:
             np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-5, strict=True)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: type(module).__name__)
+def test_declared_network_from_its_files_gives_the_lowered_ones_bits_and_numpy_the_same(
+    script_module: Script, tmp_path: Path, module: nn.Module
+) -> None:
+    torchscript = TorchScriptNetwork(script_module(reset(module)))
+    lowered = CompiledNetwork(lower_network(torchscript, SHAPE))
+    graph, weights = declare_network(torchscript, SHAPE)
+    file = tmp_path / "policy.safetensors"
+    file.write_bytes(write_weights(weights))
+    text = graph.model_dump_json()
+    read = Graph.model_validate_json(text)
+    tensors = read_weights(file.read_bytes(), read.tensors(SHAPE))
+    declared = CompiledNetwork(compile_declared(read, tensors, SHAPE))
+    observations = np.random.default_rng(2).normal(size=(200, *SHAPE)).astype(np.float32)
+
+    reader: dict[str, Any] = {}
+    exec(numpy_reader(), reader)
+    numpy_s = reader["act"](json.loads(text), reader["read_safetensors"](file), observations)
+
+    for method, by_numpy in zip(("act", "distribution"), numpy_s, strict=True):
+        expected, _ = getattr(lowered, method)(observations)
+        found, _ = getattr(declared, method)(observations)
+        np.testing.assert_array_equal(found, expected, strict=True)
+        np.testing.assert_allclose(by_numpy, expected, rtol=0.0, atol=1e-5, strict=True)
 
 
 @settings(max_examples=25)

@@ -107,7 +107,7 @@ def lowered_message(lowered: LoweredNetwork) -> tuple[dict[str, Any], list[NDArr
             }
         )
         arrays += [program.instructions, program.parameters, program.moments]
-    return {"programs": layout}, arrays
+    return {"reason": "", "programs": layout}, arrays
 
 
 def read_lowered(

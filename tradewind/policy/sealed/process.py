@@ -24,6 +24,7 @@ from tradewind.bundle import Bundle, BundleFault, BundleLimits, read_bundle
 from tradewind.errors import BundleError, BundleRuntimeError, SettingsError
 from tradewind.policy.bundle_policy import BundlePolicy
 from tradewind.policy.compiled_network import CompiledNetwork
+from tradewind.policy.declared import open_declared
 from tradewind.policy.sealed.network import Method, SealedCalls, check_answers, hear_proof
 from tradewind.sealing import environment_of_a_seal, missing_protections
 from tradewind.sealing.wire import WireError, receive, send
@@ -45,9 +46,10 @@ _MIB: Final = 1024 * 1024
 def load_sealed_policy(path: Path | str, limits: BundleLimits | None = None) -> BundlePolicy:
     """The policy of a bundle, of whose TorchScript nothing runs in this process.
 
-    As TorchScriptPolicy.load_bundle, but a sealed process loads the network, proves it and lowers
-    it. What it gives back is arrays, which the compiled runtime executes here; a network that
-    cannot be lowered stays in the sealed process and is asked there.
+    A declared network (format 2) is compiled here, as it holds nothing that can be executed. Of a
+    bundle of format 1, a sealed process loads the network, proves it and lowers it; what it gives
+    back is arrays, which the compiled runtime executes here. A network that cannot be lowered stays
+    in the sealed process and is asked there.
 
     Args:
         path: `<store>/<policy>/<version>`.
@@ -60,6 +62,8 @@ def load_sealed_policy(path: Path | str, limits: BundleLimits | None = None) -> 
         SettingsError: This machine cannot seal a process, and ALLOW_UNSEALED is not set.
     """
     bundle = read_bundle(path, limits)
+    if bundle.metadata.graph is not None:
+        return BundlePolicy(bundle, open_declared(bundle), "")
     sealed = SealedNetwork(bundle)
     if sealed.compiled is None:
         return BundlePolicy(bundle, sealed, sealed.runtime_reason)

@@ -59,7 +59,7 @@ def prove(connection: socket.socket, bundle: Bundle) -> TorchScriptNetwork | Non
         except LoweringError as problem:
             send(connection, {"reason": str(problem)[:4_000]})
         else:
-            send(connection, *_outcome(lowered_message(lowered)))
+            send(connection, *lowered_message(lowered))
     except TradewindError as problem:
         send(connection, error_message(problem))
         return None
@@ -102,13 +102,6 @@ def answer_calls(connection: socket.socket, network: TorchScriptNetwork) -> None
                 send(connection, {"elapsed_ns": elapsed}, [answer])
             except ValueError:  # nothing of it is sent yet
                 send(connection, error_message(_odd(answer)))
-
-
-def _outcome(
-    lowered: tuple[dict[str, Any], list[NDArray[Any]]],
-) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    layout, arrays = lowered
-    return {"reason": "", **layout}, arrays
 
 
 def _odd(answer: NDArray[Any]) -> BundleRuntimeError:

@@ -46,6 +46,7 @@ def test_bundle_of_every_algorithm_is_compiled_and_acts_as_the_model(
 
     policy = TorchScriptPolicy.load_bundle(BundleStore(tmp_path).publish(draft).path)
 
+    assert policy.metadata.format_version == 2
     assert (policy.runtime, policy.runtime_reason) == ("compiled", "")
     found, _ = policy.predict_batch(trained.observations)
     assert_same_actions(found, trained.expected_actions())
