@@ -273,7 +273,7 @@ def _summary(metadata: "BundleMetadata") -> dict[str, str]:
         "algorithm": metadata.algo,
         "observations": str(metadata.obs_space),
         "actions": str(metadata.action_space),
-        "policy.pt": f"sha256 {metadata.sha256}",
+        "network": f"sha256 {metadata.sha256}",
     }
     if metadata.features is not None:
         fields["features"] = f"sha256 {metadata.features.digest}"

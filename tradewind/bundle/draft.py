@@ -15,6 +15,7 @@ from tradewind.bundle.metadata import (
     SloRecord,
     TermsRecord,
     TrainingRecord,
+    network_digest,
 )
 from tradewind.bundle.names import (
     GOLDEN_FILE,
@@ -111,7 +112,7 @@ class BundleDraft:
                 "obs_space": self.obs_space,
                 "action_space": self.action_space,
                 "distribution": self.distribution,
-                "sha256": files[POLICY_FILE],
+                "sha256": network_digest(files, self.graph),
                 "files": files,
                 "features": self.features,
                 "risk": self.risk,

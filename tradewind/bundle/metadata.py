@@ -1,5 +1,6 @@
 """metadata.json: everything a bundle says about its policy."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -40,9 +41,28 @@ __all__ = [
     "SloRecord",
     "TermsRecord",
     "TrainingRecord",
+    "network_digest",
 ]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def network_digest(files: Mapping[str, str], graph: Graph | None) -> str:
+    """SHA-256 of what serves, in hexadecimal digits: of two networks it is never the same.
+
+    Of a declared network that of `{"graph": …, "weights": …}`, as JSON with sorted keys and without
+    spaces, in which `weights` is the SHA-256 of policy.safetensors; without a graph, that of
+    policy.pt.
+
+    Args:
+        files: SHA-256 by name.
+        graph: The declared network; None where policy.pt serves.
+    """
+    if graph is None:
+        return files[POLICY_FILE]
+    said = {"graph": graph.model_dump(mode="json"), "weights": files[WEIGHTS_FILE]}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class FeatureRecord(Settings):
@@ -205,7 +225,8 @@ class BundleMetadata(Settings):
     """What stochastic actions are sampled from."""
 
     sha256: Sha256
-    """SHA-256 of policy.pt."""
+    """SHA-256 of what serves: of policy.pt in version 1, of graph and weights in version 2 (see
+    `network_digest`)."""
 
     files: dict[str, Sha256]
     """SHA-256 of every file but metadata.json and its signature."""
@@ -315,8 +336,6 @@ class BundleMetadata(Settings):
                 raise ValueError(f"files must name {required}")
         if declared != (self.graph is not None):
             raise ValueError("a graph belongs to format_version 2, and to nothing else")
-        if self.files[POLICY_FILE] != self.sha256:
-            raise ValueError(f"sha256 is not the digest that files gives for {POLICY_FILE}")
         if self.distribution.discrete != isinstance(self.action_space, DiscreteSpace):
             raise ValueError(
                 f"distribution {self.distribution.kind} does not fit "
@@ -335,4 +354,7 @@ class BundleMetadata(Settings):
                 self.action_space.n if isinstance(self.action_space, DiscreteSpace) else None,
                 self.distribution_shape(1)[1:],
             )
+        if network_digest(self.files, self.graph) != self.sha256:
+            of = POLICY_FILE if self.graph is None else f"graph and {WEIGHTS_FILE}"
+            raise ValueError(f"sha256 is not the digest of {of}")
         return self

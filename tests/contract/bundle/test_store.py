@@ -10,12 +10,16 @@ from tradewind.policy import TorchScriptPolicy
 
 FOLDER = Path(__file__).parent
 RELEASED = {
-    store: {
+    "store_v1": {
         "tiny-dqn": "8162faa09035a0d2910448eaef4bdf7732799f4721495dc2f5e5b0933606ce8d",
         "tiny-sac": "5a94afc70f6f5c2299547cf3465579ca37aaab42fca07327d06b4549b721930f",
         "tiny-td3": "e8fc3ef7aa022052c1d35e5507afa3cff1dabb4466b9af5dbeed33c04733214b",
-    }
-    for store in ("store_v1", "store_v2")
+    },
+    "store_v2": {
+        "tiny-dqn": "3a72fa7c49d2edc5b850708e5cdc5f81bfd94e40947fc5d2d1738f5516b1e8f0",
+        "tiny-sac": "9b6513a7c666be5b8e17ab1cac0575d3509bae6070fe60f7b16e32fb1aad6298",
+        "tiny-td3": "4a10a33b487eeccebbbc70d54ba6c5115d80133c5f76415b506276208093de7e",
+    },
 }
 BUNDLES = [
     (store, policy, sha256)

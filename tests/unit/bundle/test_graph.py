@@ -1,6 +1,7 @@
 """A declared network is taken apart before it is believed."""
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,11 @@ Values = dict[str, Any]
 
 
 def read(values: Values) -> BundleMetadata:
-    return BundleMetadata.from_json(json.dumps(values).encode())
+    """Reads what somebody has written who gives the digest of what stands there."""
+    said = {"graph": values.get("graph"), "weights": values["files"].get("policy.safetensors")}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    written = {**values, "sha256": hashlib.sha256(canonical).hexdigest()}
+    return BundleMetadata.from_json(json.dumps(written).encode())
 
 
 def nodes_of(values: Values) -> dict[str, Values]:

@@ -60,7 +60,7 @@ def test_metadata_with_unknown_format_version_is_refused(
     ("changes", "cause"),
     [
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
-        ({"sha256": "c" * 64}, "sha256 is not the digest that files gives"),
+        ({"sha256": "c" * 64}, "sha256 is not the digest of policy.pt"),
         ({"sha256": "C" * 64}, "sha256: String should match pattern"),
         ({"files": {"policy.pt": "c" * 64}, "sha256": "c" * 64}, "files must name golden.npz"),
         ({"name": "../x"}, "name: String should match pattern"),

@@ -1,5 +1,7 @@
 """A bundle of format 2 serves from its graph and weights; its policy.pt is not even looked at."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,6 +44,23 @@ def test_declared_bundle_acts_as_its_script_does_bit_by_bit(
         )
         np.testing.assert_array_equal(found, expected, strict=True)
         np.testing.assert_array_equal(info["distribution"], about["distribution"])
+
+
+def test_digest_of_a_declared_network_is_that_of_graph_and_weights(
+    publish: Publish, discrete_draft: BundleDraft
+) -> None:
+    folder = publish(declare(discrete_draft))
+    said = json.loads((folder / "metadata.json").read_bytes())
+    weights = hashlib.sha256((folder / "policy.safetensors").read_bytes()).hexdigest()
+    named = {"weights": weights, "graph": said["graph"]}
+    canonical = json.dumps(named, sort_keys=True, separators=(",", ":")).encode()
+    assert said["sha256"] == hashlib.sha256(canonical).hexdigest()
+    # Another network with the same copy for others is not taken for it, in answers and in logs.
+    declared = declare(discrete_draft)
+    doubled = {name: array * 2 for name, array in declared.weights.items()}
+    other = json.loads((publish(replace(declared, weights=doubled)) / "metadata.json").read_bytes())
+    assert other["files"]["policy.pt"] == said["files"]["policy.pt"]
+    assert other["sha256"] != said["sha256"]
 
 
 @pytest.mark.parametrize("load", LOADERS)
