@@ -47,6 +47,9 @@ ALLOWED_LICENCES = frozenset(
     }
 )
 
+# Of packages whose metadata says nothing, read in their licence file; each for one version.
+READ_LICENCES = {("axe-playwright-python", "0.1.8"): "MIT AND MPL-2.0"}  # the latter: axe-core
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -95,12 +98,17 @@ def wrong_pins(files: Mapping[str, str]) -> list[str]:
     return problems
 
 
+def _licence_of(row: Mapping[str, str]) -> str:
+    said = row["License"]
+    return READ_LICENCES.get((row["Name"], row["Version"]), said) if said == "UNKNOWN" else said
+
+
 def refused_licences(rows: Iterable[Mapping[str, str]]) -> list[str]:
     """Packages with a licence that is not allowed, of the rows that pip-licenses writes."""
     return [
         f"{row['Name']} {row['Version']}: licence {row['License']!r} is not allowed"
         for row in rows
-        if not _is_allowed(row["License"])
+        if not _is_allowed(_licence_of(row))
     ]
 
 

@@ -83,6 +83,13 @@ def test_licences_with_the_allow_list_are_judged_part_by_part(
     assert (audit.refused_licences(rows) == []) == allowed
 
 
+def test_licence_that_was_read_counts_for_that_version_alone() -> None:
+    read = {"Name": "axe-playwright-python", "Version": "0.1.8", "License": "UNKNOWN"}
+    assert audit.refused_licences([read]) == []
+    assert audit.refused_licences([{**read, "Version": "0.1.9"}]) != []
+    assert audit.refused_licences([{**read, "License": "GPL-3.0-only"}]) != []
+
+
 def test_vulnerability_report_with_skipped_packages_is_no_pass() -> None:
     # What pip-audit writes, with "No known vulnerabilities found", where it reaches no service.
     skipped = {"name": "numpy", "skip_reason": "Dependency not found on PyPI"}
