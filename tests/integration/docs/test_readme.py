@@ -87,6 +87,7 @@ NOT_RUN = {
         "make audit": "a step of .ci/run",
     },
     "docs/reference/bundle.md": {
+        "import json\nimport math": "tests/contract/bundle_portability",
         "import torch": "in a folder of a bundle: tests/contract/bundle_portability",
         "import base64, hashlib, json": "in a folder of a signed bundle: tests/unit/bundle",
         ".venv/bin/python -m inference_service": "as in the README",

@@ -1,7 +1,10 @@
 import base64
 import hashlib
 import json
+import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,6 +69,20 @@ def test_signature_with_openssl_verifies(signed: Path, key_file: Path, tmp_path:
     (subject,) = json.loads(payload)["subject"]
     digest = hashlib.sha256((signed / "metadata.json").read_bytes()).hexdigest()
     assert subject == {"name": "metadata.json", "digest": {"sha256": digest}}
+
+
+def test_signature_with_the_lines_of_the_page_verifies_this_metadata_and_no_other(
+    signed: Path, key_file: Path, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/bundle.md").read_text()
+    (lines,) = (text for text in re.findall(r"```python\n(.*?)```", page, re.S) if ".pub" in text)
+    folder = shutil.copytree(signed, tmp_path / "copy")
+    shutil.copy(public(key_file), folder / "signing.key.pub")
+    command = [sys.executable, "-c", lines]
+    subprocess.run(command, cwd=folder, check=True)
+    rewrite(folder / "metadata.json", (folder / "metadata.json").read_bytes() + b" ")
+    refused = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert "AssertionError" in refused.stderr
 
 
 def test_signature_says_who_has_signed_when_and_until_when(
