@@ -120,4 +120,5 @@ def test_train_with_reports_switched_off_publishes_none(
         "golden.npz",
         "metadata.json",
         "policy.pt",
+        "policy.safetensors",
     ]
