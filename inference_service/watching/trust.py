@@ -14,6 +14,7 @@ from tradewind.bundle import (
     read_freshness,
 )
 from tradewind.errors import BundleError, BundleIntegrityError, StorageError
+from tradewind.files import FileStamp, file_stamp
 
 __all__ = ["StoreTrust"]
 
@@ -37,6 +38,7 @@ class StoreTrust:
         self._trusted = trusted
         self._required = required
         self._seen: Freshness | None = None
+        self._read_as: FileStamp | None = None
         self._trouble = ""
         self._was_usable = not required
 
@@ -55,11 +57,15 @@ class StoreTrust:
         if self._trusted is None:
             return False
         before, trouble = self._seen, ""
-        try:
-            keys = self.keys() or self._trusted
-            self._seen = read_freshness(self._root, keys.believed, before)
-        except (BundleError, StorageError) as problem:
-            trouble = str(problem)
+        stamp = file_stamp(self._root / FRESHNESS_FILE)
+        if stamp is None or stamp != self._read_as:  # to verify it takes more than a look
+            self._read_as = None
+            try:
+                keys = self.keys() or self._trusted
+                self._seen = read_freshness(self._root, keys.believed, before)
+                self._read_as = stamp
+            except (BundleError, StorageError) as problem:
+                trouble = str(problem)
         if self._seen is not None and not trouble and not self._seen.is_current(datetime.now(UTC)):
             expired = f"{self._seen.signature.expires_at:%Y-%m-%d %H:%M} UTC"
             trouble = (

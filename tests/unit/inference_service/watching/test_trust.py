@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,11 @@ from tradewind.bundle import (
     FRESHNESS_FILE,
     BundleDraft,
     BundleStore,
+    Freshness,
     SigningKey,
     TrustedKeys,
     read_bundle,
+    read_freshness,
     write_freshness,
 )
 from tradewind.policy import TorchScriptPolicy
@@ -210,3 +213,23 @@ def test_nothing_new_is_loaded_where_a_current_statement_is_required(
     write_freshness(store.root, key)
     watcher.scan()
     assert served(registry) == [version]
+
+
+def test_statement_that_stays_as_it_is_is_read_and_verified_once(
+    store: BundleStore, key: SigningKey, trusted: TrustedKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+
+    def read(root: Path, *arguments: Any) -> Freshness | None:
+        reads.append(root)
+        return read_freshness(root, *arguments)
+
+    monkeypatch.setattr("inference_service.watching.trust.read_freshness", read)
+    store.root.mkdir()
+    write_freshness(store.root, key)
+    trust = StoreTrust(store.root, trusted)
+    assert [trust.scan() for _ in range(3)] == [True, False, False]
+    assert len(reads) == 1
+    write_freshness(store.root, key, withdrawn=["tiny-dqn/2026-01-01.1"])
+    assert trust.scan()
+    assert len(reads) == 2
