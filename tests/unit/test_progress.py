@@ -77,10 +77,13 @@ def test_bar_whose_reader_has_gone_does_not_end_the_work(
         stream.close()
 
 
-def test_bar_without_standard_error_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bar_without_standard_error_draws_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     with WorkBar(progress_console(), "x") as bar:
         bar.show(done=1)
+    assert capsys.readouterr().out == ""  # it is no stand-in for what is missing
 
 
 def test_bar_in_a_notebook_updates_one_output_and_prints_nothing(

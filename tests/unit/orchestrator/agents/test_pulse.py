@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import threading
 
 import pytest
 
@@ -58,14 +59,50 @@ def test_pulse_on_a_terminal_says_what_changed_and_what_risk_demands(
 
 
 def test_pulse_of_a_terminal_that_is_held_waits_for_nobody(bus: EventBus, tick: MakeTick) -> None:
+    released, tried = threading.Event(), threading.Event()
+
     class Held(Terminal):
         def write(self, text: str) -> int:
+            tried.set()
+            released.wait()
+            return super().write(text)
+
+    terminal = Held()
+    pulse = Pulse(bus, "main", terminal)
+
+    async def trade() -> None:
+        async with pulse.beating():
+            for number in range(5):
+                bus.publish(tick(number))
+                pulse.beat()
+                await asyncio.to_thread(tried.wait)
+
+    asyncio.run(trade())  # would never end if it waited for the terminal
+    assert terminal.getvalue() == ""
+    released.set()
+    wait_until(lambda: terminal.getvalue().startswith("main 2020-09-13"))
+
+
+def test_pulse_of_a_terminal_that_is_gone_goes_on(bus: EventBus, tick: MakeTick) -> None:
+    tried: list[str] = []
+
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            tried.append(text)
             raise OSError("gone")
 
-    pulse = Pulse(bus, "main", Held())
-    for number in range(5):  # nobody takes the lines
-        bus.publish(tick(number))
-        pulse.beat()
+    pulse = Pulse(bus, "main", Gone())
+
+    async def trade() -> None:
+        async with pulse.beating():
+            bus.publish(tick(0))
+            pulse.beat()
+            await asyncio.to_thread(wait_until, lambda: len(tried) == 1)
+            bus.publish(tick(1))
+            pulse.beat()
+
+    asyncio.run(trade())
+    wait_until(lambda: len(tried) == 2)
 
 
 def test_pulse_without_a_terminal_logs_fields(
