@@ -290,8 +290,6 @@ class Bars:
                 left.
         """
         longer = longer_bars(self, length)
-        # The adjustment changes between sessions: that of a longer bar is its last one's.
-        lasts = np.searchsorted(self.timestamps_ns, longer.timestamps_ns[1:]) - 1
         adjustment = self.adjustment
         return Bars(
             self.symbol,
@@ -304,7 +302,7 @@ class Bars:
             longer.interval_ns,
             self.market,
             recognised=longer.recognised,
-            adjustment=None if adjustment is None else adjustment[np.append(lasts, -1)],
+            adjustment=None if adjustment is None else adjustment[longer.last_rows],
         )
 
     def traded(self, prices: FloatArray) -> FloatArray:

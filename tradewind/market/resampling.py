@@ -61,6 +61,8 @@ class Longer:
     volume: Column
     interval_ns: int
     recognised: Recognition
+    last_rows: NDArray[np.intp]
+    """The bar that ends each longer one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,7 @@ def longer_bars(bars: _Series, length: str | int) -> Longer:
         np.add.reduceat(bars.volume[kept], firsts),
         long_ns,
         _recognised(bars, firsts.size, notes),
+        np.flatnonzero(kept)[lasts],
     )
 
 

@@ -153,3 +153,14 @@ def test_resample_to_the_length_that_they_have_changes_nothing() -> None:
     bars = load_sample("BTC").slice(0, 50)
     assert bars.market is ALWAYS_OPEN
     assert bars.resample("30min").digest == bars.digest
+
+
+def test_resampled_bars_bear_the_adjustment_of_the_bar_that_ends_them() -> None:
+    hours, split = 221, 216  # the tenth day has five bars, which are left out, and the split
+    times = at("2020-01-01T00:00:00") + 3_600 * SECOND * np.arange(hours)
+    adjustment = np.where(np.arange(hours) < split, 1.0, 2.0)
+    flat = np.full(hours, 10.0)
+    bars = Bars("X", times, flat, flat, flat, flat, flat, adjustment=adjustment)
+    days = bars.resample("1d")
+    assert days.adjustment is not None
+    assert days.adjustment.tolist() == [1.0] * 9
