@@ -75,13 +75,15 @@ def check_own(file: Path, what: str) -> None:
     """Refuses a file whose pickles, or those beside it, somebody else may have written.
 
     Raises:
-        ConflictError: It belongs to another user, or others may write to its folder.
+        ConflictError: It or its folder belongs to another user, it is a link, or others may write
+            to its folder.
     """
-    mode = file.parent.stat().st_mode
-    if file.stat().st_uid not in (0, os.getuid()) or mode & (stat.S_IWGRP | stat.S_IWOTH):
+    folder, found = file.parent.stat(), file.lstat()
+    is_own = {folder.st_uid, found.st_uid} <= {0, os.getuid()} and stat.S_ISREG(found.st_mode)
+    if not is_own or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConflictError(
-            f"{file.parent} belongs to another user, or others may write to it: reading {what} is "
-            "running code of whoever wrote it"
+            f"{file.parent} belongs to another user, or others may write to it, or {file.name} in "
+            f"it is a link: reading {what} is running code of whoever wrote it"
         )
 
 

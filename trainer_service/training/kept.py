@@ -189,10 +189,10 @@ def _write(
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
+        check_own(folder / _STATE, "a draft")
         content = (folder / _STATE).read_bytes()
     except OSError as problem:
         raise NotFoundError(f"{folder} is no draft of a trained model: {problem}") from None
-    check_own(folder / _STATE, "a draft")
     try:
         state: dict[str, Any] = _Unpickler(io.BytesIO(content)).load()
     except Exception as problem:  # pickle raises whatever it likes
