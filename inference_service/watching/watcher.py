@@ -120,6 +120,7 @@ class StoreWatcher:
             states = self._store.policy_states()
         except StorageError as problem:
             self._troubles.report(str(self._store.root), problem)
+            self._withdraw_untrusted()
             return False
         self._troubles.end(str(self._store.root))
         self._troubles.policies.clear()
@@ -351,6 +352,9 @@ class StoreWatcher:
         try:
             self._trust.check(policy, version)
             loaded = self._load(folder)
+            objection = self._trust.objection(loaded)
+            if objection is not None:
+                raise objection
             make_room(loaded)
         except StillLoadingError as problem:
             self._begun[policy, version] = fingerprint

@@ -149,6 +149,11 @@ def read_freshness(
     found = _read(data, public)
     if after is not None and found.serial < after.serial:
         raise _unproved(f"it is number {found.serial}; number {after.serial} was seen before it")
+    if after is not None and not _follows(found, after):
+        raise _unproved(
+            f"it lets in what number {after.serial} refused, or is another of that number: it is "
+            "not the next one of this store"
+        )
     if after is not None and found.signature.key_id in after.revoked_keys:
         raise _unproved(f"it is signed by the key {found.signature.key_id}, which is revoked")
     signed_at = found.signature.signed_at
@@ -246,6 +251,19 @@ def _read(data: bytes, public: Iterable[bytes]) -> Freshness:
         frozenset(said.withdrawn),
         frozenset(said.revoked_keys),
     )
+
+
+def _follows(found: Freshness, after: Freshness) -> bool:
+    """Whether a statement can be the same or the next: nothing that was refused is let in again."""
+    if found.serial == after.serial:
+        return found == after
+    floors = all(
+        policy in found.oldest
+        and not _is_later(f"{policy}/{oldest}", f"{policy}/{found.oldest[policy]}")
+        for policy, oldest in after.oldest.items()
+    )
+    refused = after.withdrawn <= found.withdrawn and after.revoked_keys <= found.revoked_keys
+    return floors and refused
 
 
 def _days(old: Freshness) -> int:

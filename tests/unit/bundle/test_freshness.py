@@ -200,3 +200,20 @@ def test_statement_is_an_in_toto_statement(store: BundleStore, key: SigningKey) 
     statement = json.loads(base64.b64decode(envelope["payload"]))
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicateType"] == "urn:tradewind:store-freshness:1"
+
+
+def test_statement_that_lets_in_what_was_refused_is_not_the_next_of_this_store(
+    store: BundleStore, key: SigningKey, tmp_path: Path, make_draft: MakeDraft
+) -> None:
+    old, new = store.versions("momentum")
+    seen = write_freshness(store.root, key, withdrawn=[f"momentum/{new}"], revoked_keys=["0" * 16])
+    other = BundleStore(tmp_path / "staging")
+    other.publish(make_draft())
+    for _ in range(3):  # by the same key, with a higher number
+        write_freshness(other.root, key)
+    shutil.copy(other.root / FRESHNESS_FILE, store.root / FRESHNESS_FILE)
+    assert refusal(lambda: read_freshness(store.root, [key.public], seen)) == "FRESHNESS_UNPROVED"
+    # Another one of the same number is no news of this store, either.
+    (store.root / FRESHNESS_FILE).unlink()
+    write_freshness(store.root, key, oldest=[f"momentum/{old}"])
+    assert refusal(lambda: read_freshness(store.root, [key.public], seen)) == "FRESHNESS_UNPROVED"

@@ -233,3 +233,23 @@ def test_statement_that_stays_as_it_is_is_read_and_verified_once(
     write_freshness(store.root, key, withdrawn=["tiny-dqn/2026-01-01.1"])
     assert trust.scan()
     assert len(reads) == 2
+
+
+def test_version_that_is_another_bundle_than_the_statement_names_never_serves(
+    make_watcher: MakeWatcher,
+    registry: Registry,
+    publish: Publish,
+    store: BundleStore,
+    key: SigningKey,
+    trusted: TrustedKeys,
+) -> None:
+    version = publish()
+    write_freshness(store.root, key)
+    shutil.rmtree(store.path("tiny-dqn", version))
+    assert publish(algo="SB3-QRDQN") == version  # signed by the same key
+    told: list[str] = []
+    watcher = make_watcher(trusted=trusted, on_serving=told.append)
+    watcher.scan_served()
+    watcher.scan()
+    assert told == []
+    assert reasons(registry) == {version: "DIGEST_MISMATCH"}
