@@ -7,6 +7,8 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -218,3 +220,21 @@ def test_times_of_trades_are_of_a_walk_with_gaps_and_repetitions() -> None:
     steps = {later.time - earlier.time for earlier, later in pairwise(EVENTS)}
     assert timedelta(0) in steps
     assert max(steps) > timedelta(minutes=2)
+
+
+def test_other_symbols_trades_before_the_first_of_the_wanted_one_are_no_bars_of_it(
+    tmp_path: Path,
+) -> None:
+    others = 1 << 18  # more than a block
+    symbols = ["AAA"] * others + ["AAA", "BBB"] * 100
+    table = pa.table(
+        {
+            "timestamp": pa.array(np.arange(len(symbols)) * 10**9 + 1_577_836_800 * 10**9),
+            "symbol": symbols,
+            "price": np.where(np.array(symbols) == "BBB", 500.0, 10.0),
+            "size": np.ones(len(symbols)),
+        }
+    )
+    pq.write_table(table, tmp_path / "trades.parquet")
+    with pytest.raises(MarketDataError, match="AAA alone before the first row of BBB"):
+        load_trades(tmp_path / "trades.parquet", "tick:100", "BBB")

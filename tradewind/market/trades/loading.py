@@ -271,7 +271,8 @@ class _Reader:
         if times_ns.size and np.abs(times_ns).max() > MAX_TIMESTAMP_NS:
             raise ValueError("a time is out of range")
         numbers = {
-            role: np.asarray(pc.cast(columns[role], pa.float64()), dtype=np.float64)
+            # An undefined price is 2^63 - 1, which no float is: rounded, it is told below.
+            role: np.asarray(pc.cast(columns[role], pa.float64(), safe=not fixed), np.float64)
             for role in columns
             if role in ("price", "size", "bid", "ask")
         }
@@ -315,6 +316,11 @@ class _Reader:
             raise MarketDataError(
                 f"{self.subject} has {self.of} of several symbols ({listed}); say which as "
                 f"symbol: {found[0]}"
+            )
+        if self._symbol not in (None, wanted):
+            raise MarketDataError(
+                f"{self.subject} has several symbols, and {self._symbol} alone before the first "
+                f"row of {wanted}: sort it, or give a file of one symbol"
             )
         self._symbol = wanted
         mine = pc.equal(symbols, wanted)
