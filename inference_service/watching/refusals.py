@@ -25,7 +25,8 @@ TRUST_FAULTS = frozenset(
 )
 """What a statement of freshness refuses, and another one may let in."""
 
-_AS_PUBLISHED = TRUST_FAULTS | {
+# What its key says after its files were verified; a stolen one signs whatever is wanted.
+_AS_PUBLISHED = {
     BundleFault.MEMORY_LIMIT,
     BundleFault.GOLDEN_MISMATCH,
     BundleFault.MODEL_CALLS_FAILED,
@@ -83,10 +84,10 @@ class Refusals:
         """Whether it was refused, as it is now or as it was."""
         return (policy, version) in self._registry.snapshot.quarantined
 
-    def is_tampered(self, policy: str, version: str) -> bool:
-        """Whether it is not what its publisher has signed, rather than a bad policy."""
+    def failed_as_published(self, policy: str, version: str) -> bool:
+        """Whether it was refused though it is what its publisher has signed: a bad policy."""
         found = self._registry.snapshot.quarantined.get((policy, version))
-        return found is not None and found.reason not in _AS_PUBLISHED
+        return found is not None and found.reason in _AS_PUBLISHED
 
     def forget_missing(self, policy: str, published: Collection[str]) -> None:
         """Forgets the versions of a policy that are in the store no more."""

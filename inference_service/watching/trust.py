@@ -90,22 +90,22 @@ class StoreTrust:
         if self._seen is not None:
             self._seen.check(policy, version)
 
-    def check_newest(self, policy: str, sound: Iterable[str]) -> None:
+    def check_newest(self, policy: str, proved: Iterable[str]) -> None:
         """Refuses to serve an older version in place of the newest one.
 
         Args:
             policy: Its name.
-            sound: The versions in the store that are as they were published.
+            proved: The version that is to serve, and those found to be as they were published.
 
         Raises:
             BundleIntegrityError: The newest version that the statement names is not among them.
         """
-        newest = "" if self._seen is None else self._seen.missing_newest(policy, sound)
+        newest = "" if self._seen is None else self._seen.missing_newest(policy, proved)
         if newest:
             raise BundleIntegrityError(
                 f"no older version of {policy} begins to serve: {FRESHNESS_FILE} names {newest} as "
-                "its newest, which is missing or not as it was published; withdraw it there to go "
-                "back behind it",
+                "its newest, which is missing, not proved yet or not as it was published; withdraw "
+                "it there to go back behind it",
                 reason=BundleFault.ROLLED_BACK,
             )
 

@@ -221,12 +221,19 @@ class StoreWatcher:
         serving = served.version if served is not None and not failed else ""
         for version in rule.candidates(published, serving):
             if not rule.pinned:
-                self._trust.check_newest(policy, self._sound(policy, published))
+                self._trust.check_newest(policy, [version, *self._proved(policy, published)])
             if self._try_to_serve(policy, version):
                 return
 
-    def _sound(self, policy: str, published: Sequence[str]) -> list[str]:
-        return [each for each in published if not self._refusals.is_tampered(policy, each)]
+    def _proved(self, policy: str, published: Sequence[str]) -> list[str]:
+        """Versions that were found to be as they were published, good policies or not."""
+        loaded = self._registry.snapshot.loaded.get(policy, {})
+        return [
+            each
+            for each in published
+            if self._refusals.failed_as_published(policy, each)
+            or (each in loaded and not self._refusals.is_quarantined(policy, each))
+        ]
 
     def _quarantine_failed(self) -> None:
         """Quarantines loaded versions that cannot be executed, or are believed no more."""

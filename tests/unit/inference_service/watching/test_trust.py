@@ -115,6 +115,26 @@ def test_older_version_does_not_begin_to_serve_where_the_newest_was_damaged(
     assert reasons(registry) == {newest: "DIGEST_MISMATCH"}
 
 
+@pytest.mark.parametrize("trick", ["withdrawn", "unreadable"])
+def test_version_that_proves_nothing_does_not_stand_for_the_newest(
+    make_watcher: MakeWatcher,
+    registry: Registry,
+    publish: Publish,
+    store: BundleStore,
+    key: SigningKey,
+    trusted: TrustedKeys,
+    trick: str,
+) -> None:
+    _, newest, later = publish(), publish(), publish()
+    write_freshness(store.root, key, withdrawn=[f"tiny-dqn/{later}"])
+    if trick == "unreadable":
+        shutil.rmtree(store.path("tiny-dqn", later))
+        (store.path("tiny-dqn", later) / "metadata.json").mkdir(parents=True)
+    shutil.rmtree(store.path("tiny-dqn", newest))
+    make_watcher(trusted=trusted).scan()
+    assert served(registry) == []
+
+
 def test_older_version_serves_where_the_newest_is_a_bad_policy(
     make_watcher: MakeWatcher,
     registry: Registry,
