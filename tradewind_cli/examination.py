@@ -242,7 +242,9 @@ def _port(name: str, listen: str) -> Iterator[Finding]:
             probe.bind((host, port))
         except OSError as problem:
             if problem.errno == errno.EADDRINUSE:
-                found = f"{listen} is in use{owner_of(port) or ': by another user'}"
+                found = (
+                    f"{listen} is in use{owner_of(port) or ', by whom cannot be seen from here'}"
+                )
                 yield Finding(State.NOTE, f"{name}: port", found)
             else:
                 yield Finding(State.BAD, f"{name}: port", f"{listen}: {problem.strerror}")

@@ -83,7 +83,7 @@ class _Training:
 
     def __init__(self, command: list[str], resume: Path | None) -> None:
         self._command = command
-        self._folder = resume
+        self._folder = self._resume = resume
         self._kept_at: int | None = None
         self._progress = TrainingProgress()
         self._stops = False
@@ -117,6 +117,8 @@ class _Training:
         if self._kept_at is not None:
             return f"the training is kept at {self._kept_at:,} of {total:,} steps, and goes on by"
         done = self._progress.timesteps_done
+        if self._resume is not None and not done:
+            return "the training is kept as it was, and goes on by"
         lost = f"{done:,} steps were learnt, which are lost" if done else "nothing was learnt yet"
         return f"{lost}; it begins anew by"
 
@@ -127,8 +129,8 @@ class _Training:
         return [self._going_on()]
 
     def _going_on(self) -> list[str]:
-        kept = [] if self._kept_at is None else ["--resume", str(self._folder)]
-        return [*self._command, *kept]
+        folder = self._resume if self._kept_at is None else self._folder
+        return [*self._command, *([] if folder is None else ["--resume", str(folder)])]
 
     @contextlib.contextmanager
     def _open_folder(self, policy: str, record: dict[str, Any]) -> Iterator[Path | None]:
@@ -167,6 +169,7 @@ class _Training:
             self._kept_at = None if is_exportable else store.latest_timesteps()
             if self._kept_at is None:
                 store.remove()
+                self._resume = None
             elif isinstance(problem, TradewindError):
                 command = shlex.join(["tradewind", *self._going_on()])
                 problem.add_note(f"kept at {self._kept_at:,} steps; it goes on by: {command}")
