@@ -58,6 +58,30 @@ def apply_demand(
     return [_reduced(intent, held.get(intent.symbol, 0.0), reason) for intent in intents], reason
 
 
+def whole_reductions(
+    wanted: Sequence[Intent], intents: Sequence[Intent], held: Mapping[str, float]
+) -> list[Intent]:
+    """Sends a reduction whole that a demand made too small to be sent at all.
+
+    Half of an order to close one lot is none, at every tick: the demand would hold the account in
+    the position that it is to leave.
+
+    Args:
+        wanted: The orders before the demand.
+        intents: The same ones after it, rounded.
+        held: Signed position of each symbol.
+    """
+    return [
+        before
+        if after.refusal == Reason.BELOW_MINIMUM
+        and not before.refusal
+        and before.quantity * held.get(before.symbol, 0.0) < 0.0
+        and abs(before.quantity) <= abs(held[before.symbol])
+        else after
+        for before, after in zip(wanted, intents, strict=True)
+    ]
+
+
 def round_intents(
     intents: Sequence[Intent], instruments: Mapping[str, Instrument], held: Mapping[str, float]
 ) -> list[Intent]:

@@ -12,7 +12,13 @@ from orchestrator.account.portfolio import Portfolio
 from orchestrator.account.risk_history import RiskHistory
 from orchestrator.agents.contract_guard import ContractGuard
 from orchestrator.agents.decision import TickDecision, policy_decision
-from orchestrator.agents.enforcement import Intent, PreTrade, apply_demand, round_intents
+from orchestrator.agents.enforcement import (
+    Intent,
+    PreTrade,
+    apply_demand,
+    round_intents,
+    whole_reductions,
+)
 from orchestrator.agents.questions import (
     PolicyAnswer,
     PolicyQuestion,
@@ -378,7 +384,8 @@ class ExecutionAgent:
                 decision.add(Reason.PRE_TRADE_LIMIT)
             intents = checked
             if self._instruments:
-                intents = round_intents(intents, self._instruments, held)
+                rounded = round_intents(intents, self._instruments, held)
+                intents = whole_reductions(wanted, rounded, held)
                 self._tell_small(intents, decision)
         decision.intents = intents
 

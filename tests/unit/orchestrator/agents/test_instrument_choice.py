@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.enforcement import Intent, round_intents
+from orchestrator.agents.enforcement import Intent, apply_demand, round_intents, whole_reductions
 from orchestrator.agents.instrument_choice import choose_instruments
 from orchestrator.agents.reasons import Reason
 from orchestrator.brokers import OrderKind, OrderSettings
@@ -14,6 +14,7 @@ from orchestrator.settings import AllocationSettings, OrchestratorSettings
 from tradewind.errors import ConflictError, SettingsError
 from tradewind.identity import stated
 from tradewind.market import Instrument, TradingTerms, instrument_named
+from tradewind.risk.rules import Action
 from tradewind.settings import parse_settings
 
 BTC = instrument_named("BTC")
@@ -107,3 +108,15 @@ def test_limit_is_rounded_to_the_tick_and_never_to_a_worse_price() -> None:
     for quantity, expected in ((1.0, 100.0), (-1.0, 100.0), (1.0, 100.0)):
         made = style.order("a", "BTC", quantity, 100.0, 0, 1, instrument=instrument)
         assert made.limit_price == expected
+
+
+@pytest.mark.parametrize(("quantity", "sent"), [(-1.0, True), (1.0, False), (-2.0, False)])
+def test_close_of_a_lot_that_throttling_would_halve_is_sent_whole(
+    quantity: float, sent: bool
+) -> None:
+    wanted, held = [Intent("BTC", quantity, 10.0)], {"BTC": 1.0}
+    halved, _ = apply_demand(Action.THROTTLE, wanted, held, 0.25)
+    (rounded,) = round_intents(halved, {"BTC": Instrument(lot=1.0)}, held)
+    assert rounded.refusal == Reason.BELOW_MINIMUM
+    (found,) = whole_reductions(wanted, [rounded], held)
+    assert (found == wanted[0]) is sent
