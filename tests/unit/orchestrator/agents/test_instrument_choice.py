@@ -114,7 +114,7 @@ def test_limit_is_rounded_to_the_tick_and_never_to_a_worse_price() -> None:
 def test_close_of_a_lot_that_throttling_would_halve_is_sent_whole(
     quantity: float, sent: bool
 ) -> None:
-    wanted, held = [Intent("BTC", quantity, 10.0)], {"BTC": 1.0}
+    wanted, held = [Intent("BTC", quantity, 10.0, Reason.FLATTEN)], {"BTC": 1.0}
     halved, _ = apply_demand(Action.THROTTLE, wanted, held, 0.25)
     (rounded,) = round_intents(halved, {"BTC": Instrument(lot=1.0)}, held)
     assert rounded.refusal == Reason.BELOW_MINIMUM
